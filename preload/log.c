@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* log.c - composes a line in a fixed buffer and hands it to the kernel in one piece. */
+#include "log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STALL_SECONDS 1
+#define ELLIPSIS "…"
+
+/* The kernel's own sizes; glibc's sigset_t is larger. */
+#define KERNEL_SIGSET_SIZE 8
+
+static int threshold = -1; /* not set: MPIIO_CACHE_LOG's */
+
+/* vsnprintf is not re-entrant by contract, and a signal handler may call us in the middle of one. */
+static __thread volatile sig_atomic_t is_formatting __attribute__((tls_model("initial-exec")));
+
+void mioc_log_set_level(enum mioc_log_level level)
+{
+    __atomic_store_n(&threshold, (int)level, __ATOMIC_RELAXED);
+}
+
+static int wait_for_room(int fd)
+{
+    if (fd < 0) { /* poll would wait for nothing */
+        errno = EBADF;
+        return -1;
+    }
+    struct pollfd wanted = {.fd = fd, .events = POLLOUT};
+    struct timespec limit = {.tv_sec = STALL_SECONDS}; /* the kernel counts it down, so signals do not prolong it */
+    for (;;) {
+        long n = syscall(SYS_ppoll, &wanted, 1, &limit, NULL, KERNEL_SIGSET_SIZE);
+        if (n > 0)
+            return 0; /* errors too: write(2) names them */
+        if (n == 0)
+            errno = ETIMEDOUT;
+        if (n == 0 || errno != EINTR)
+            return -1;
+    }
+}
+
+static int write_all(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        if (wait_for_room(fd) != 0)
+            return -1;
+        long n = syscall(SYS_write, fd, bytes, size);
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return -1;
+        if (n > 0) {
+            bytes += n;
+            size -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+int mioc_log_write(int fd, const void *bytes, size_t size)
+{
+    int before = errno;
+    uint64_t pipe_bit = 1ull << (SIGPIPE - 1), old = 0, pending = 0;
+    /* SIGPIPE would end a program that has not written anything itself: blocked, and taken away if it was ours. */
+    int is_blocked = syscall(SYS_rt_sigprocmask, SIG_BLOCK, &pipe_bit, &old, KERNEL_SIGSET_SIZE) == 0;
+    (void)syscall(SYS_rt_sigpending, &pending, KERNEL_SIGSET_SIZE);
+    int result = write_all(fd, bytes, size);
+    int error = errno;
+    if (result != 0 && error == EPIPE && is_blocked && (pending & pipe_bit) == 0) {
+        struct timespec none = {0};
+        (void)syscall(SYS_rt_sigtimedwait, &pipe_bit, NULL, &none, KERNEL_SIGSET_SIZE);
+    }
+    if (is_blocked)
+        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, KERNEL_SIGSET_SIZE);
+    errno = result == 0 ? before : error;
+    return result;
+}
+
+/* Makes the text one clean line: cut at a character's border, no control characters, newline at the end. */
+static size_t finish_line(char *line, size_t used, int is_cut)
+{
+    if (is_cut) {
+        size_t room = MIOC_LOG_LINE_MAX - sizeof ELLIPSIS; /* the NUL's place is the newline's */
+        used = used < room ? used : room;
+        while (used > 0 && ((unsigned char)line[used] & 0xc0) == 0x80)
+            used--;
+    }
+    for (size_t i = 0; i < used; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    if (is_cut) {
+        memcpy(line + used, ELLIPSIS, sizeof ELLIPSIS - 1);
+        used += sizeof ELLIPSIS - 1;
+    }
+    line[used++] = '\n';
+    return used;
+}
+
+static const char *opening(enum mioc_log_level level)
+{
+    switch (level) {
+    case MIOC_LOG_ERROR: return "mpiio_cache: error: ";
+    case MIOC_LOG_WARN: return "mpiio_cache: warning: ";
+    default: return "mpiio_cache: ";
+    }
+}
+
+void mioc_log(enum mioc_log_level level, const char *format, ...)
+{
+    int before = errno;
+    int limit = __atomic_load_n(&threshold, __ATOMIC_RELAXED);
+    if (limit < 0)
+        limit = (int)mioc_config()->log;
+    if (level == MIOC_LOG_NONE || (int)level > limit)
+        return;
+    char line[MIOC_LOG_LINE_MAX + 1];
+    size_t used = strlen(strcpy(line, opening(level))), room = MIOC_LOG_LINE_MAX - used;
+    int n;
+    if (is_formatting) { /* better the bare format than nothing */
+        n = (int)strlen(format);
+        memcpy(line + used, format, (size_t)n < room ? (size_t)n : room);
+    } else {
+        va_list arguments;
+        va_start(arguments, format);
+        is_formatting = 1;
+        n = vsnprintf(line + used, room, format, arguments);
+        is_formatting = 0;
+        va_end(arguments);
+    }
+    if (n >= 0) {
+        int is_cut = (size_t)n >= room;
+        used = finish_line(line, is_cut ? MIOC_LOG_LINE_MAX : used + (size_t)n, is_cut);
+        (void)mioc_log_write(STDERR_FILENO, line, used);
+    }
+    errno = before;
+}

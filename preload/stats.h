@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* stats.h - counters per class of call; one block per process, in the ring or private.
+ *
+ * Adding is a relaxed atomic increment: any thread, any time. Seconds are only measured when timers are on
+ * (MPIIO_CACHE_STATS set), because two clock reads cost more than a hit. */
+#ifndef MIOC_STATS_H
+#define MIOC_STATS_H
+
+#include <stdint.h>
+
+enum mioc_call { /* classes of calls, rows of the table */
+    MIOC_CALL_STAT,     /* stat, lstat, fstatat, statx */
+    MIOC_CALL_FSTAT,    /* fstat and AT_EMPTY_PATH */
+    MIOC_CALL_ACCESS,
+    MIOC_CALL_READLINK, /* readlink, realpath */
+    MIOC_CALL_OPEN,     /* open, openat, fopen, … for reading */
+    MIOC_CALL_OPENDIR,  /* opendir, fdopendir, scandir */
+    MIOC_CALL_WRITE,    /* open for writing, unlink, rename, … */
+    MIOC_CALLS
+};
+
+enum mioc_outcome { MIOC_HIT, MIOC_MISS, MIOC_PASS, MIOC_TIMEOUT, MIOC_OUTCOMES };
+/* HIT: from the store at once. MISS: asked the agent and answered. PASS: real call. TIMEOUT: asked, no answer, real call. */
+
+struct mioc_stats_row { uint64_t outcome[MIOC_OUTCOMES], bytes, ns; };
+struct mioc_stats { struct mioc_stats_row row[MIOC_CALLS]; };
+
+extern const char *const mioc_call_names[MIOC_CALLS];
+
+/* Puts the block in force; there always is one: NULL means this process's private one. What the private one has counted so
+ * far moves into the block, so nothing that happened before the start is lost. */
+void mioc_stats_use(struct mioc_stats *block, int timers);
+void mioc_stats_count(enum mioc_call call, enum mioc_outcome outcome, uint64_t bytes, uint64_t ns);
+/* Start of a timed call: CLOCK_MONOTONIC ns, or 0 if timers are off; mioc_stats_since() gives 0 for 0. */
+uint64_t mioc_stats_now(void);
+uint64_t mioc_stats_since(uint64_t start);
+/* The block in force, for a process that reports by itself. */
+const struct mioc_stats *mioc_stats_current(void);
+
+/* --- The report (root, at the end) ---------------------------------------------------------------------------------
+ * Begins as zeros. Whoever makes a node's report sets nodes, reported_nodes = 1 and, on the root, the store's and root's
+ * figures. Guests count in calls and bytes, not in the seconds, whose min and mean are over ranks. */
+struct mioc_report_row { uint64_t calls, outcome[MIOC_OUTCOMES], bytes, ns_min, ns_max, ns_sum; };
+struct mioc_report {
+    uint32_t ranks, guests, nodes, reported_nodes; /* how many are in the figures, and how many nodes there are */
+    uint64_t store_bytes, contents, root_requests, root_calls; /* root_calls: real calls of the resolver */
+    struct mioc_report_row row[MIOC_CALLS];
+};
+void mioc_report_add(struct mioc_report *to, const struct mioc_stats *process, int is_rank);
+/* Sums; of nodes, store_bytes and contents, which are the same everywhere, the larger one. */
+void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from);
+
+/* The table for people (plain ASCII, at most 100 columns but for `line`), and JSON; written to fd with the real write. 0 or
+ * -1 with errno. `line` is the active/inactive line, with or without "mpiio_cache: " before it.
+ *
+ * JSON, one object; new keys may be added, `schema` changes if one changes its meaning:
+ *   schema          1
+ *   line            the active/inactive line
+ *   ranks, guests, nodes, reported_nodes
+ *   calls           {stat, fstat, access, readlink, open, opendir, write, all}, each
+ *                   {calls, hit, miss, passed, timeout, bytes, seconds: {min, mean, max}}; calls is the sum of the four.
+ *                   The seconds of `all` are {mean} only: the classes' minima need not be of one rank.
+ *   store           {bytes, contents}       as on the root's node
+ *   root            {requests, calls}       questions that reached it, real calls that it made
+ *   saved           {operations, percent}   hits + misses - root calls; in percent of hits + misses. Negative: a loss */
+int mioc_report_print(const struct mioc_report *report, const char *line, int fd);
+int mioc_report_json(const struct mioc_report *report, const char *line, int fd);
+
+#endif
