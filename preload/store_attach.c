@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* store_attach.c - finding a store that is there, mapping it, and telling whether its agent lives. */
+#include "real.h"
+#include "store_internal.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* --- Names -------------------------------------------------------------------------------------------------------- */
+
+int mioc_store_walk(int dirfd, int (*visit)(void *ctx, int dirfd, const char *name), void *ctx)
+{
+    _Alignas(8) char buf[4096];
+    long n;
+
+    /* Not readdir: no allocation, and old C libraries have no getdents64(). */
+    while ((n = syscall(SYS_getdents64, dirfd, buf, sizeof(buf))) > 0) {
+        for (long at = 0; at < n;) {
+            const struct dirent64 *entry = (const void *)(buf + at);
+            int result = 0;
+
+            at += entry->d_reclen;
+            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                result = visit(ctx, dirfd, entry->d_name);
+            if (result != 0)
+                return result;
+        }
+    }
+    return n < 0 ? -1 : 0;
+}
+
+/* Reads 16 lower-case hexadecimal digits. */
+static int parse_hex16(const char *text, uint64_t *value)
+{
+    *value = 0;
+    for (unsigned i = 0; i < 16; i++) {
+        char c = text[i];
+
+        if (c >= '0' && c <= '9')
+            *value = *value << 4 | (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            *value = *value << 4 | (uint64_t)(c - 'a' + 10);
+        else
+            return -1;
+    }
+    return 0;
+}
+
+int mioc_store_is_name(const char *name, uint64_t *key)
+{
+    char prefix[64];
+    int len = snprintf(prefix, sizeof(prefix), MIOC_STORE_PREFIX "%u-", (unsigned)geteuid());
+    uint64_t ignored;
+
+    return strncmp(name, prefix, (size_t)len) == 0 && parse_hex16(name + len, key) == 0 && name[len + 16] == '-' &&
+           parse_hex16(name + len + 17, &ignored) == 0 && name[len + 33] == '\0';
+}
+
+int mioc_store_open_dir(int dirfd, const char *name)
+{
+    int fd = mioc_real(openat)(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0)
+        return -1;
+    if (mioc_real(fstat)(fd, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+        return fd;
+    mioc_real(close)(fd);
+    errno = EACCES;
+    return -1;
+}
+
+/* --- Who is alive ------------------------------------------------------------------------------------------------- */
+
+/* Whether somebody else holds the lock of the file `path`, which is never one of this process's own. */
+static int is_locked(int dirfd, const char *path)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = mioc_real(openat)(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int locked;
+
+    if (fd < 0)
+        return 0;
+    locked = mioc_real(fcntl)(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    mioc_real(close)(fd);
+    return locked;
+}
+
+int mioc_store_is_owner_alive(const struct mioc_store *s)
+{
+    static const char owner[] = "/owner";
+    char path[MIOC_STORE_PATH_MAX];
+    int saved = errno, alive;
+
+    if (s->lock_fd >= 0 && s->pid == getpid())
+        return 1;
+    memcpy(path, s->path, s->path_len);
+    memcpy(path + s->path_len, owner, sizeof(owner));
+    alive = is_locked(AT_FDCWD, path);
+    errno = saved;
+    return alive;
+}
+
+struct search {
+    uint64_t key;
+    char *path;
+    size_t size, dir_len;
+};
+
+static int visit_candidate(void *ctx, int dirfd, const char *name)
+{
+    struct search *search = ctx;
+    int fd, found;
+    uint64_t key;
+
+    if (!mioc_store_is_name(name, &key) || key != search->key || (fd = mioc_store_open_dir(dirfd, name)) < 0)
+        return 0;
+    found = mioc_store_is_own(name) || is_locked(fd, "owner");
+    mioc_real(close)(fd);
+    if (!found)
+        return 0; /* a dead one of the same key: there may be a live one */
+    if ((size_t)snprintf(search->path + search->dir_len, search->size - search->dir_len, "/%s", name) >=
+        search->size - search->dir_len) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return 1;
+}
+
+int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size)
+{
+    struct search search = {.key = key, .path = path, .size = size, .dir_len = strlen(dir)};
+    int fd, result, saved;
+
+    while (search.dir_len > 0 && dir[search.dir_len - 1] == '/')
+        search.dir_len--;
+    if (dir[0] != '/' || search.dir_len + 2 > size) {
+        errno = dir[0] != '/' ? EINVAL : ENAMETOOLONG;
+        return -1;
+    }
+    fd = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    memcpy(path, dir, search.dir_len);
+    result = mioc_store_walk(fd, visit_candidate, &search);
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    if (result == 0)
+        errno = ENOENT;
+    return result > 0 ? 0 : -1;
+}
+
+/* --- Mapping ------------------------------------------------------------------------------------------------------ */
+
+/* Maps a whole file of this user's, mode 0600; MAP_FAILED with errno. */
+static void *map_file(int dirfd, const char *name, int is_writable, struct stat *st)
+{
+    int fd = mioc_real(openat)(dirfd, name, (is_writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    void *map = MAP_FAILED;
+    int saved;
+
+    if (fd < 0)
+        return MAP_FAILED;
+    if (mioc_real(fstat)(fd, st) != 0)
+        goto done;
+    errno = EPROTO;
+    if (!S_ISREG(st->st_mode) || st->st_uid != geteuid() || (st->st_mode & 07777) != 0600 || st->st_size <= 0)
+        goto done;
+    map = mmap(NULL, (size_t)st->st_size, is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+    if (map != MAP_FAILED)
+        madvise(map, (size_t)st->st_size, MADV_DONTDUMP); /* a core file of the program is about the program */
+done:
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return map;
+}
+
+int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer)
+{
+    struct stat st;
+    char *map = map_file(dirfd, "index", is_writer, &st);
+
+    if (map == MAP_FAILED)
+        return -1;
+    s->index = (void *)map;
+    s->index_size = (uint64_t)st.st_size;
+    s->dev = st.st_dev;
+    s->ino = st.st_ino;
+    s->uid = st.st_uid;
+    errno = EPROTO;
+    if (s->index_size <= MIOC_INDEX_ARENA_AT)
+        return -1;
+    if (!is_writer &&
+        (__atomic_load_n(&s->index->magic, __ATOMIC_ACQUIRE) != MIOC_STORE_MAGIC ||
+         s->index->layout != MIOC_STORE_LAYOUT || s->index->slots != MIOC_INDEX_SLOTS || s->index->size != s->index_size))
+        return -1;
+    s->table = (void *)(map + MIOC_INDEX_TABLE_AT);
+    s->arena = map + MIOC_INDEX_ARENA_AT;
+    map = map_file(dirfd, "ring", 1, &st);
+    if (map == MAP_FAILED)
+        return -1;
+    s->ring = (void *)map;
+    errno = EPROTO;
+    if ((size_t)st.st_size != mioc_ring_size() || (!is_writer && mioc_ring_check(s->ring, (size_t)st.st_size) != 0))
+        return -1;
+    return 0;
+}
+
+struct mioc_store *mioc_store_attach(const char *store_dir)
+{
+    struct mioc_store *s = NULL;
+    size_t len = strlen(store_dir);
+    struct stat st;
+    int dirfd, saved = errno;
+
+    while (len > 1 && store_dir[len - 1] == '/')
+        len--;
+    if (store_dir[0] != '/' || len + 32 > MIOC_STORE_PATH_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    dirfd = mioc_store_open_dir(AT_FDCWD, store_dir);
+    if (dirfd < 0)
+        return NULL;
+    if (mioc_real(fstat)(dirfd, &st) != 0)
+        goto failed;
+    errno = EACCES;
+    if ((st.st_mode & 0777) != 0700)
+        goto failed;
+    s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        goto failed;
+    s->lock_fd = -1;
+    s->path_len = (uint32_t)len;
+    memcpy(s->path, store_dir, len);
+    if (mioc_store_map(s, dirfd, 0) != 0)
+        goto failed;
+    mioc_real(close)(dirfd);
+    errno = saved;
+    return s;
+failed:
+    saved = errno;
+    if (s)
+        mioc_store_detach(s);
+    mioc_real(close)(dirfd);
+    errno = saved;
+    return NULL;
+}
+
+void mioc_store_detach(struct mioc_store *s)
+{
+    if (s->writer) {
+        mioc_store_disown(s);
+        mioc_hold_free(s->writer);
+        free(s->writer->odd);
+        free(s->writer->arrival);
+        free(s->writer);
+    }
+    if (s->ring)
+        munmap(s->ring, mioc_ring_size());
+    if (s->index)
+        munmap(s->index, s->index_size);
+    if (s->lock_fd >= 0)
+        mioc_real(close)(s->lock_fd);
+    free(s);
+}

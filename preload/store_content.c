@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* store_content.c - the agent's side of content files: chunks arrive, the CONTENT record seals.
+ *
+ * No descriptor is kept from one call to the next: the program may close any number and open its own file under it, and
+ * then we would write into that. */
+#include "real.h"
+#include "store_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct mioc_arrival *find_arrival(const struct mioc_store_writer *w, uint32_t content)
+{
+    for (size_t i = w->arrivals; i > 0; i--)
+        if (w->arrival[i - 1].content == content)
+            return &w->arrival[i - 1];
+    return NULL;
+}
+
+static struct mioc_arrival *add_arrival(struct mioc_store_writer *w, uint32_t content, uint64_t total)
+{
+    if (w->arrivals == w->arrivals_cap) {
+        size_t cap = w->arrivals_cap ? w->arrivals_cap * 2 : 16;
+        struct mioc_arrival *arrival = realloc(w->arrival, cap * sizeof(*arrival));
+
+        if (arrival == NULL)
+            return NULL;
+        w->arrival = arrival;
+        w->arrivals_cap = cap;
+    }
+    w->arrival[w->arrivals] = (struct mioc_arrival){.content = content, .total = total};
+    return &w->arrival[w->arrivals++];
+}
+
+static void drop_arrival(struct mioc_store_writer *w, struct mioc_arrival *arrival)
+{
+    *arrival = w->arrival[--w->arrivals];
+}
+
+static int open_content(const struct mioc_store *s, uint32_t content, int flags)
+{
+    char path[MIOC_STORE_PATH_MAX];
+
+    mioc_store_content_path(s, content, path);
+    return mioc_store_open(AT_FDCWD, path, flags);
+}
+
+static void count_bytes(struct mioc_store *s, int64_t bytes, int64_t contents)
+{
+    /* One writer: no read-modify-write needed. */
+    __atomic_store_n(&s->index->content_bytes, s->index->content_bytes + (uint64_t)bytes, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->index->contents, s->index->contents + (uint64_t)contents, __ATOMIC_RELAXED);
+}
+
+/* Gives the file of a content that will not come to its end back. Keeps errno. */
+static void discard(struct mioc_store *s, uint32_t content, uint64_t total)
+{
+    char path[MIOC_STORE_PATH_MAX];
+    int saved = errno;
+
+    mioc_store_content_path(s, content, path);
+    mioc_real(unlinkat)(AT_FDCWD, path, 0);
+    count_bytes(s, -(int64_t)mioc_page_round(total), 0);
+    errno = saved;
+}
+
+int mioc_store_has_room(const struct mioc_store *s, uint64_t bytes)
+{
+    uint64_t max = s->writer->limits.max_bytes, used = s->index->content_bytes + s->index->allocated;
+
+    return !s->writer->is_full && used <= max && bytes <= INT64_MAX && mioc_page_round(bytes) <= max - used;
+}
+
+/* Makes the file with room for all of it: a descriptor, or -1 and nothing left behind. */
+static int create_content(struct mioc_store *s, uint32_t content, uint64_t total)
+{
+    int fd, saved;
+
+    if (!mioc_store_has_room(s, total)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    fd = open_content(s, content, O_RDWR | O_CREAT | O_EXCL);
+    if (fd < 0)
+        return -1;
+    count_bytes(s, (int64_t)mioc_page_round(total), 0);
+    if (mioc_store_reserve(fd, 0, total) == 0)
+        return fd;
+    discard(s, content, total);
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return -1;
+}
+
+static int write_all(int fd, const char *bytes, size_t size, uint64_t offset)
+{
+    while (size > 0) {
+        ssize_t n = mioc_real(pwrite)(fd, bytes, size, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n == 0 ? EIO : errno;
+            return -1;
+        }
+        bytes += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record *chunk, const void *bytes)
+{
+    struct mioc_arrival *arrival = find_arrival(s->writer, chunk->content);
+    int fd = -1, is_first = arrival == NULL, result = -1, saved = errno;
+
+    if (is_first && (arrival = add_arrival(s->writer, chunk->content, chunk->total)) == NULL)
+        return -1;
+    if (arrival->failed) {
+        errno = ENOSPC;
+        return -1;
+    }
+    errno = EPROTO;
+    if (chunk->total == arrival->total && chunk->length <= arrival->total - arrival->received) {
+        fd = is_first ? create_content(s, chunk->content, chunk->total) : open_content(s, chunk->content, O_RDWR);
+        /* It is reserved, but the program may have lowered RLIMIT_FSIZE since. */
+        if (fd >= 0 && mioc_store_reserve(fd, chunk->offset + chunk->length, 0) == 0)
+            result = write_all(fd, bytes, chunk->length, chunk->offset);
+    }
+    if (result == 0) {
+        arrival->received += chunk->length;
+    } else {
+        saved = errno;
+        arrival->failed = 1;
+        if (fd >= 0 || !is_first)
+            discard(s, chunk->content, arrival->total);
+    }
+    if (fd >= 0)
+        mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
+int mioc_store_read_chunk(struct mioc_store *s, const struct mioc_chunk_record *chunk, void *bytes)
+{
+    int fd = open_content(s, chunk->content, O_RDONLY), saved = errno;
+    uint32_t done = 0;
+
+    if (fd < 0)
+        return -1;
+    while (done < chunk->length) {
+        ssize_t n = mioc_real(pread)(fd, (char *)bytes + done, chunk->length - done, (off_t)(chunk->offset + done));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            saved = n == 0 ? EIO : errno;
+            break;
+        }
+        done += (uint32_t)n;
+    }
+    mioc_real(close)(fd);
+    errno = saved;
+    return done == chunk->length ? 0 : -1;
+}
+
+/* The order matters: whoever opens the file only by a record that is reachable finds it sealed. */
+static int seal_file(int fd, const struct mioc_content_record *record, uint64_t offset)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)(offset / MIOC_ITEM_ALIGN)}};
+    struct stat st;
+
+    times[1].tv_nsec = (long)mioc_content_tag(record->item.hash);
+    if (mioc_real(fstat)(fd, &st) != 0)
+        return -1;
+    errno = EIO;
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != record->size)
+        return -1;
+    return mioc_real(fchmod)(fd, 0400) == 0 && mioc_real(futimens)(fd, times) == 0 ? 0 : -1;
+}
+
+int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset)
+{
+    struct mioc_arrival *arrival = find_arrival(s->writer, record->content);
+    struct mioc_arrival was = {.content = record->content};
+    int fd, result = -1;
+
+    if (arrival) {
+        was = *arrival;
+        drop_arrival(s->writer, arrival);
+    }
+    if (was.failed || (arrival == NULL && record->size != 0))
+        return -1;
+    if (was.total != record->size || was.received != was.total) {
+        discard(s, was.content, was.total);
+        return -1;
+    }
+    fd = arrival ? open_content(s, was.content, O_RDWR) : create_content(s, was.content, 0);
+    if (fd < 0 && arrival == NULL)
+        return -1; /* nothing of it was made; what has that name is another's */
+    if (fd >= 0) {
+        result = seal_file(fd, record, offset);
+        mioc_real(close)(fd);
+    }
+    if (result == 0)
+        count_bytes(s, 0, 1);
+    else
+        discard(s, was.content, was.total);
+    return result;
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* store_files.c - making a store's directory and files, removing them, and removing what dead jobs left. */
+#include "real.h"
+#include "store_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A program gets the lowest free numbers and may close ranges above 2: ours stay away from both as far as they can. */
+#define FIRST_FD 200
+/* A directory without `owner` that is younger is one that somebody is just making. */
+#define YOUNG_S 60
+/* The least arena that is worth a store. */
+#define MIN_ARENA (64u << 10)
+#define RESERVE_STEP (2u << 20)
+
+static struct mioc_store *own_stores; /* pushed and taken by whoever creates and detaches, read by anybody */
+
+int mioc_store_open(int dirfd, const char *path, int flags)
+{
+    int fd = mioc_real(openat)(dirfd, path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int high;
+
+    if (fd < 0 || fd >= FIRST_FD)
+        return fd;
+    high = mioc_real(fcntl)(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+    if (high < 0)
+        return fd; /* RLIMIT_NOFILE is low */
+    mioc_real(close)(fd);
+    return high;
+}
+
+int mioc_store_reserve(int fd, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur) {
+        errno = EFBIG;
+        return -1;
+    }
+    while (offset < end) {
+        /* A signal undoes the call under way: small steps get on even under a profiler's timer. */
+        uint64_t step = end - offset < RESERVE_STEP ? end - offset : RESERVE_STEP;
+        int err = posix_fallocate(fd, (off_t)offset, (off_t)step);
+
+        if (err == EINTR)
+            continue;
+        if (err != 0) {
+            errno = err;
+            return -1;
+        }
+        offset += step;
+    }
+    return 0;
+}
+
+int mioc_store_is_own(const char *name)
+{
+    pid_t pid = getpid();
+
+    for (struct mioc_store *s = __atomic_load_n(&own_stores, __ATOMIC_ACQUIRE); s; s = s->next_own)
+        if (s->pid == pid && strcmp(strrchr(s->path, '/') + 1, name) == 0)
+            return 1;
+    return 0;
+}
+
+void mioc_store_disown(struct mioc_store *s)
+{
+    for (struct mioc_store **link = &own_stores; *link; link = &(*link)->next_own)
+        if (*link == s) {
+            __atomic_store_n(link, s->next_own, __ATOMIC_RELEASE);
+            return;
+        }
+}
+
+/* --- Removing ----------------------------------------------------------------------------------------------------- */
+
+static int visit_content(void *ctx, int dirfd, const char *name)
+{
+    (void)ctx;
+    mioc_real(unlinkat)(dirfd, name, 0);
+    return 0;
+}
+
+/* Unlinks the known names in an open store directory and the directory itself, `owner` last: as long as it is there and
+ * locked nobody else removes. 0 or -1. */
+static int unlink_store(int parent, const char *name, int dirfd)
+{
+    int fd = mioc_real(openat)(dirfd, "c", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0) {
+        mioc_store_walk(fd, visit_content, NULL);
+        if (mioc_real(unlinkat)(dirfd, "c", AT_REMOVEDIR) != 0 && errno == ENOTEMPTY && mioc_real(lseek)(fd, 0, SEEK_SET) == 0) {
+            mioc_store_walk(fd, visit_content, NULL); /* a content arrived meanwhile */
+            mioc_real(unlinkat)(dirfd, "c", AT_REMOVEDIR);
+        }
+        mioc_real(close)(fd);
+    }
+    mioc_real(unlinkat)(dirfd, "index", 0);
+    mioc_real(unlinkat)(dirfd, "ring", 0);
+    mioc_real(unlinkat)(dirfd, "owner", 0);
+    return mioc_real(unlinkat)(parent, name, AT_REMOVEDIR);
+}
+
+void mioc_store_remove(struct mioc_store *s)
+{
+    const char *name = strrchr(s->path, '/') + 1;
+    char dir[MIOC_STORE_PATH_MAX];
+    size_t len = (size_t)(name - s->path);
+    int parent, dirfd, saved = errno;
+
+    if (s->pid != getpid() || s->lock_fd < 0)
+        return; /* a forked child's cleanup */
+    memcpy(dir, s->path, len);
+    dir[len] = '\0';
+    parent = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent >= 0) {
+        dirfd = mioc_store_open_dir(parent, name);
+        if (dirfd >= 0) {
+            unlink_store(parent, name, dirfd);
+            mioc_real(close)(dirfd);
+        }
+        mioc_real(close)(parent);
+    }
+    errno = saved;
+}
+
+static int lock_owner(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return mioc_real(fcntl)(fd, F_SETLK, &lock);
+}
+
+static int is_young(const struct stat *st)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return st->st_ctim.tv_sec > now.tv_sec - YOUNG_S && st->st_ctim.tv_sec < now.tv_sec + YOUNG_S;
+}
+
+/* Removes one candidate if its owner is dead. */
+static int visit_dead(void *ctx, int parent, const char *name)
+{
+    int dirfd, owner, saved_errno, may_remove = 0, *removed = ctx;
+    struct stat st, owner_st;
+    uint64_t key;
+
+    if (!mioc_store_is_name(name, &key) || mioc_store_is_own(name) || (dirfd = mioc_store_open_dir(parent, name)) < 0)
+        return 0;
+    owner = mioc_real(openat)(dirfd, "owner", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    saved_errno = errno;
+    if (owner >= 0)
+        may_remove = mioc_real(fstat)(owner, &owner_st) == 0 && S_ISREG(owner_st.st_mode) && lock_owner(owner) == 0;
+    else if (saved_errno == ENOENT)
+        may_remove = mioc_real(fstat)(dirfd, &st) == 0 && !is_young(&st);
+    if (may_remove && unlink_store(parent, name, dirfd) == 0)
+        ++*removed;
+    if (owner >= 0)
+        mioc_real(close)(owner); /* the lock lasted until here, so two that reclaim do not meet */
+    mioc_real(close)(dirfd);
+    return 0;
+}
+
+int mioc_store_reclaim(const char *dir)
+{
+    int fd = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int removed = 0, saved = errno;
+
+    if (fd < 0)
+        return 0;
+    mioc_store_walk(fd, visit_dead, &removed);
+    mioc_real(close)(fd);
+    errno = saved;
+    return removed;
+}
+
+/* --- Making ------------------------------------------------------------------------------------------------------- */
+
+/* Makes a file of exactly mode 0600, whatever the umask. */
+static int make_file(int dirfd, const char *name)
+{
+    int fd = mioc_store_open(dirfd, name, O_RDWR | O_CREAT | O_EXCL);
+
+    if (fd >= 0 && mioc_real(fchmod)(fd, 0600) != 0) {
+        int saved = errno;
+
+        mioc_real(close)(fd);
+        errno = saved;
+        fd = -1;
+    }
+    return fd;
+}
+
+static int make_dir(int dirfd, const char *name)
+{
+    int fd;
+
+    if (mioc_real(mkdirat)(dirfd, name, 0700) != 0)
+        return -1;
+    fd = mioc_store_open_dir(dirfd, name);
+    if (fd >= 0) {
+        mioc_real(fchmod)(fd, 0700);
+    } else {
+        int saved = errno;
+
+        mioc_real(unlinkat)(dirfd, name, AT_REMOVEDIR);
+        errno = saved;
+    }
+    return fd;
+}
+
+/* The way back from a descriptor is in its mtime: a filesystem that rounds it cannot hold a store. */
+static int has_exact_times(int fd)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 123457, .tv_nsec = 987654321}};
+    struct stat st;
+
+    return mioc_real(futimens)(fd, times) == 0 && mioc_real(fstat)(fd, &st) == 0 &&
+           st.st_mtim.tv_sec == times[1].tv_sec && st.st_mtim.tv_nsec == times[1].tv_nsec;
+}
+
+static int make_index(int dirfd, struct mioc_store_limits *limits)
+{
+    struct rlimit fsize;
+    int fd, saved, result = -1;
+
+    if (getrlimit(RLIMIT_FSIZE, &fsize) == 0 && fsize.rlim_cur < MIOC_INDEX_ARENA_AT + limits->max_arena)
+        limits->max_arena = fsize.rlim_cur > MIOC_INDEX_ARENA_AT ? (fsize.rlim_cur - MIOC_INDEX_ARENA_AT) & ~4095ull : 0;
+    if (limits->max_arena < MIN_ARENA) {
+        errno = EFBIG;
+        return -1;
+    }
+    fd = make_file(dirfd, "index");
+    if (fd < 0)
+        return -1;
+    if (!has_exact_times(fd))
+        errno = EOPNOTSUPP;
+    else if (mioc_store_reserve(fd, 0, MIOC_INDEX_ARENA_AT) == 0)
+        result = mioc_real(ftruncate)(fd, (off_t)(MIOC_INDEX_ARENA_AT + limits->max_arena));
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
+static int make_ring(int dirfd)
+{
+    int fd = make_file(dirfd, "ring"), result, saved;
+
+    if (fd < 0)
+        return -1;
+    result = mioc_store_reserve(fd, 0, mioc_ring_size());
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
+/* Fills an empty store directory and maps it. 0 or -1; EAGAIN: somebody took it for a dead one, try another name. */
+static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
+{
+    int fd = make_file(dirfd, "owner");
+
+    if (fd < 0)
+        goto raced;
+    s->lock_fd = fd;
+    s->pid = getpid();
+    if (lock_owner(fd) != 0)
+        goto raced;
+    fd = make_dir(dirfd, "c");
+    if (fd < 0)
+        return -1;
+    mioc_real(close)(fd);
+    if (make_ring(dirfd) != 0 || make_index(dirfd, &s->writer->limits) != 0 || mioc_store_map(s, dirfd, 1) != 0)
+        return -1;
+    mioc_ring_init(s->ring, s->pid);
+    s->index->layout = MIOC_STORE_LAYOUT;
+    s->index->slots = MIOC_INDEX_SLOTS;
+    s->index->size = s->index_size;
+    s->index->key = key;
+    __atomic_store_n(&s->index->magic, MIOC_STORE_MAGIC, __ATOMIC_RELEASE);
+    return 0;
+raced:
+    if (errno == EACCES || errno == ENOENT)
+        errno = EAGAIN;
+    return -1;
+}
+
+static struct mioc_store *new_store(const struct mioc_store_limits *limits)
+{
+    struct mioc_store *s = calloc(1, sizeof(*s));
+
+    if (s == NULL)
+        return NULL;
+    s->lock_fd = -1;
+    s->writer = calloc(1, sizeof(*s->writer));
+    if (s->writer == NULL) {
+        free(s);
+        return NULL;
+    }
+    s->writer->node = UINT32_MAX;
+    s->writer->limits = *limits;
+    if (limits->max_bytes == 0)
+        s->writer->limits.max_bytes = UINT64_MAX;
+    if (limits->max_arena == 0)
+        s->writer->limits.max_arena = MIOC_STORE_DEFAULT_ARENA;
+    if (s->writer->limits.max_arena > MIOC_ARENA_MAX)
+        s->writer->limits.max_arena = MIOC_ARENA_MAX;
+    s->writer->limits.max_arena = (s->writer->limits.max_arena + 4095) & ~4095ull;
+    return s;
+}
+
+static struct mioc_store *create_once(int parent, const char *dir, size_t len, uint64_t key,
+                                      const struct mioc_store_limits *limits)
+{
+    struct mioc_store *s = new_store(limits);
+    const char *name;
+    uint64_t random;
+    int dirfd = -1, saved;
+
+    if (s == NULL)
+        return NULL;
+    while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+        if (errno != EINTR)
+            goto failed;
+    s->path_len = (uint32_t)snprintf(s->path, sizeof(s->path), "%.*s/" MIOC_STORE_PREFIX "%u-%016llx-%016llx", (int)len, dir,
+                                     (unsigned)geteuid(), (unsigned long long)key, (unsigned long long)random);
+    name = s->path + len + 1;
+    dirfd = make_dir(parent, name);
+    if (dirfd < 0)
+        goto failed;
+    if (fill_store(s, dirfd, key) == 0) {
+        mioc_real(close)(dirfd);
+        s->next_own = __atomic_load_n(&own_stores, __ATOMIC_ACQUIRE);
+        while (!__atomic_compare_exchange_n(&own_stores, &s->next_own, s, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            ;
+        return s;
+    }
+failed:
+    saved = errno;
+    if (dirfd >= 0) {
+        unlink_store(parent, name, dirfd);
+        mioc_real(close)(dirfd);
+    }
+    mioc_store_detach(s);
+    errno = saved;
+    return NULL;
+}
+
+struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct mioc_store_limits *limits)
+{
+    struct mioc_store *s = NULL;
+    size_t len = strlen(dir);
+    struct stat st;
+    int parent, saved = errno;
+
+    while (len > 0 && dir[len - 1] == '/')
+        len--;
+    if (dir[0] != '/' || len + 128 > MIOC_STORE_PATH_MAX) {
+        errno = dir[0] != '/' ? EINVAL : ENAMETOOLONG;
+        return NULL;
+    }
+    parent = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return NULL;
+    if (mioc_real(fstat)(parent, &st) != 0)
+        goto done;
+    errno = EPERM;
+    if ((st.st_mode & (S_IWOTH | S_ISVTX)) == S_IWOTH) /* anybody could put his own directory in the place of ours */
+        goto done;
+    mioc_store_reclaim(dir);
+    for (unsigned tries = 0; s == NULL && tries < 3; tries++) {
+        s = create_once(parent, dir, len, key, limits);
+        if (s == NULL && errno != EAGAIN)
+            break;
+    }
+done:
+    if (s == NULL)
+        saved = errno;
+    mioc_real(close)(parent);
+    errno = saved;
+    return s;
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_item.c - items are composed as the checker wants them, and the checker refuses what is broken in any place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../preload/item.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Alignas(8) char item_buf[MIOC_ITEM_MAX];
+static struct mioc_item *const item = (void *)item_buf;
+
+#define PATH "/lib/python3.11/os.py"
+#define LEN ((uint32_t)sizeof(PATH) - 1)
+
+static char *begin(unsigned kind)
+{
+    memset(item_buf, 0xa5, sizeof(item_buf)); /* what the builder leaves must be seen */
+    return mioc_item_begin(item_buf, kind, 0, PATH, LEN);
+}
+
+static void build_stat(void)
+{
+    struct mioc_stat_record *r = (void *)item_buf;
+    char *end = begin(MIOC_ITEM_STAT);
+
+    r->target_len = 5;
+    memcpy(end, "os.pc", 6);
+    mioc_item_finish(item_buf, end + 6);
+}
+
+static void build_list_of(const char *const *names, uint32_t count, uint32_t table_size)
+{
+    struct mioc_list_record *r = (void *)item_buf;
+    char *end = begin(MIOC_ITEM_LIST);
+    uint32_t at = ((uint32_t)(end - item_buf) + 7) & ~7u, *table;
+
+    memset(end, 0, 8);
+    r->count = count;
+    r->entries = at;
+    for (uint32_t i = 0; i < count; i++) {
+        struct mioc_dirent *entry = (void *)(item_buf + at);
+        uint32_t len = (uint32_t)strlen(names[i]);
+
+        entry->ino = i + 1;
+        entry->type = 8;
+        entry->name_len = (uint8_t)len;
+        entry->size = (uint16_t)((offsetof(struct mioc_dirent, name) + len + 1 + 7) & ~7u);
+        memcpy(entry->name, names[i], len + 1);
+        at += entry->size;
+    }
+    r->table = at;
+    r->table_size = table_size;
+    table = (void *)(item_buf + at);
+    memset(table, 0, 4u * table_size);
+    for (uint32_t i = 0, offset = r->entries; i < count; i++) {
+        const struct mioc_dirent *entry = (void *)(item_buf + offset);
+        uint32_t slot = mioc_name_hash(entry->name, entry->name_len);
+
+        while (table[slot & (table_size - 1)])
+            slot++;
+        table[slot & (table_size - 1)] = offset;
+        offset += entry->size;
+    }
+    mioc_item_finish(item_buf, table + table_size);
+}
+
+static void build_list(void)
+{
+    static const char *const names[] = {".", "..", "os.py", "re"};
+
+    build_list_of(names, 4, 8);
+}
+
+static void build_content(void)
+{
+    struct mioc_content_record *r = (void *)item_buf;
+    char *end = begin(MIOC_ITEM_CONTENT);
+
+    r->size = 17;
+    mioc_item_finish(item_buf, end);
+}
+
+static void build_access(void)
+{
+    mioc_item_finish(item_buf, begin(MIOC_ITEM_ACCESS));
+}
+
+static void build_realpath(void)
+{
+    struct mioc_realpath_record *r = (void *)item_buf;
+    char *end = begin(MIOC_ITEM_REALPATH);
+
+    r->resolved_len = 2;
+    memcpy(end, "/x", 3);
+    mioc_item_finish(item_buf, end + 3);
+}
+
+static void build_chunk(void)
+{
+    struct mioc_chunk_record *r = (void *)item_buf;
+    char *end;
+
+    memset(item_buf, 0xa5, sizeof(item_buf));
+    end = mioc_item_begin(item_buf, MIOC_ITEM_CHUNK, 0, NULL, 0);
+    r->length = 10;
+    r->offset = 5;
+    r->total = 15;
+    mioc_item_finish(item_buf, end);
+}
+
+static void build_invalidate(void)
+{
+    mioc_item_finish(item_buf, begin(MIOC_ITEM_INVALIDATE));
+}
+
+static void (*const builders[])(void) = {build_stat, build_list, build_content, build_access, build_realpath, build_chunk,
+                                         build_invalidate};
+
+static void check_built_items_accepted(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < sizeof(builders) / sizeof(*builders); i++) {
+        builders[i]();
+        assert_int_equal(item->kind, i + 1);
+        assert_int_equal(item->size % 8, 0);
+        errno = 77;
+        if (mioc_item_check(item_buf, item->size) != 0)
+            fail_msg("kind %u refused", i + 1);
+        assert_int_equal(errno, 77);
+        if (item->kind != MIOC_ITEM_CHUNK)
+            assert_string_equal(mioc_item_path(item), PATH);
+        else
+            assert_null(mioc_item_path(item));
+    }
+}
+
+static void check_every_shorter_prefix_refused(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < sizeof(builders) / sizeof(*builders); i++) {
+        builders[i]();
+        for (uint32_t size = 0; size < item->size; size++) {
+            errno = 0;
+            assert_int_equal(mioc_item_check(item_buf, size), -1);
+            assert_int_equal(errno, EPROTO);
+        }
+        /* Nor may an item claim to be smaller than its parts. */
+        for (uint32_t size = item->size; size >= 8; size -= 8) {
+            uint32_t whole = item->size;
+
+            item->size = size - 8;
+            assert_int_equal(mioc_item_check(item_buf, sizeof(item_buf)), -1);
+            item->size = whole;
+        }
+    }
+}
+
+static void stat_negative_errno(void) { ((struct mioc_stat_record *)item_buf)->lstat_errno = -1; }
+static void stat_long_target(void) { ((struct mioc_stat_record *)item_buf)->target_len = 4000000000u; }
+static void stat_target_no_nul(void) { ((struct mioc_stat_record *)item_buf)->target_len = 3; }
+static void stat_huge_errno(void) { ((struct mioc_stat_record *)item_buf)->link_errno = 5000; }
+static void any_path_changed(void) { *(char *)(uintptr_t)(mioc_item_path(item) + 3) ^= 1; }
+static void any_path_relative(void)
+{
+    *(char *)(uintptr_t)mioc_item_path(item) = 'x';
+    item->hash = mioc_item_hash(item->kind, mioc_item_path(item), item->path_len);
+}
+static void any_path_with_nul(void)
+{
+    *(char *)(uintptr_t)(mioc_item_path(item) + 2) = '\0';
+    item->hash = mioc_item_hash(item->kind, mioc_item_path(item), item->path_len);
+}
+static void any_path_len_zero(void) { item->path_len = 0; }
+static void any_path_len_long(void) { item->path_len = 65535; }
+static void any_path_len_short(void)
+{
+    item->path_len--;
+    item->hash = mioc_item_hash(item->kind, mioc_item_path(item), item->path_len);
+}
+static void any_hash_changed(void) { item->hash++; }
+static void any_kind_zero(void) { item->kind = 0; }
+static void any_kind_unknown(void) { item->kind = MIOC_ITEM_KINDS; }
+static void any_kind_other(void) { item->kind = MIOC_ITEM_LIST; }
+static void any_flag_unknown(void) { item->flags |= 0x10; }
+static void any_size_odd(void) { item->size -= 4; }
+static void any_size_over(void) { item->size = MIOC_ITEM_MAX + 8; }
+static struct mioc_list_record *const list = (void *)item_buf;
+static struct mioc_dirent *entry_at(uint32_t at) { return (void *)(item_buf + at); }
+static uint32_t *table_of(void) { return (void *)(item_buf + list->table); }
+static void list_count_over(void) { list->count = 5; }
+static void list_count_huge(void) { list->count = 0xffffffff; }
+static void list_count_under(void) { list->count = 3; }
+static void list_entries_inside_header(void) { list->entries = 8; }
+static void list_entries_odd(void) { list->entries += 4; }
+static void list_entries_outside(void) { list->entries = 0xfffffff8; }
+static void list_table_odd(void) { list->table += 2; }
+static void list_table_outside(void) { list->table = list->item.size; }
+static void list_table_wraps(void) { list->table = 0xfffffffc; }
+static void list_table_not_power(void) { list->table_size = 6; }
+static void list_table_small(void) { list->table_size = 4; }
+static void list_table_none(void) { list->table_size = 0; }
+static void list_table_over_entries(void) { list->table = list->entries; }
+static void list_entry_size_zero(void) { entry_at(list->entries)->size = 0; }
+static void list_entry_size_odd(void) { entry_at(list->entries)->size += 4; }
+static void list_entry_size_over(void) { entry_at(list->entries)->size = 65528; }
+static void list_entry_no_name(void) { entry_at(list->entries)->name_len = 0; }
+static void list_entry_long_name(void) { entry_at(list->entries)->name_len = 255; }
+static void list_entry_slash(void) { entry_at(list->entries)->name[0] = '/'; }
+static void list_entry_renamed(void) { entry_at(list->entries)->name[0] = 'q'; }
+static void list_slot_between_entries(void)
+{
+    for (unsigned i = 0; i < 8; i++)
+        if (table_of()[i]) {
+            table_of()[i] += 8;
+            return;
+        }
+}
+static void list_slot_outside(void) { table_of()[0] = 0xfffffff8; }
+static void list_slots_all_used(void)
+{
+    for (unsigned i = 0; i < 8; i++)
+        table_of()[i] = list->entries;
+}
+static void content_negative_errno(void) { ((struct mioc_content_record *)item_buf)->open_errno = -2; }
+static void content_huge(void) { ((struct mioc_content_record *)item_buf)->size = 1ull << 63; }
+static void access_negative_errno(void) { ((struct mioc_access_record *)item_buf)->eerr[7] = -2; }
+static void realpath_empty(void) { ((struct mioc_realpath_record *)item_buf)->resolved_len = 0; }
+static void realpath_long(void) { ((struct mioc_realpath_record *)item_buf)->resolved_len = 0xffffffff; }
+static struct mioc_chunk_record *const chunk = (void *)item_buf;
+static void chunk_empty(void) { chunk->length = 0; }
+static void chunk_large(void) { chunk->length = MIOC_CHUNK_MAX + 1; chunk->total = 1u << 30; }
+static void chunk_over_total(void) { chunk->offset = 6; }
+static void chunk_wraps(void) { chunk->offset = UINT64_MAX - 4; }
+static void chunk_huge(void) { chunk->total = UINT64_MAX; }
+static void chunk_with_hash(void) { chunk->item.hash = 1; }
+static void chunk_with_path(void) { chunk->item.path_len = 1; }
+
+static const struct { void (*build)(void), (*harm)(void); const char *what; } broken[] = {
+#define ROW(build, harm) {build, harm, #harm}
+    ROW(build_stat, stat_negative_errno), ROW(build_stat, stat_long_target), ROW(build_stat, stat_target_no_nul),
+    ROW(build_stat, stat_huge_errno), ROW(build_stat, any_path_changed), ROW(build_stat, any_path_relative),
+    ROW(build_stat, any_path_with_nul), ROW(build_stat, any_path_len_zero), ROW(build_stat, any_path_len_long),
+    ROW(build_stat, any_path_len_short), ROW(build_stat, any_hash_changed), ROW(build_stat, any_kind_zero),
+    ROW(build_stat, any_kind_unknown), ROW(build_stat, any_kind_other), ROW(build_stat, any_flag_unknown),
+    ROW(build_stat, any_size_odd), ROW(build_stat, any_size_over), ROW(build_invalidate, any_path_changed),
+    ROW(build_list, list_count_over), ROW(build_list, list_count_huge), ROW(build_list, list_count_under),
+    ROW(build_list, list_entries_inside_header), ROW(build_list, list_entries_odd), ROW(build_list, list_entries_outside),
+    ROW(build_list, list_table_odd), ROW(build_list, list_table_outside), ROW(build_list, list_table_wraps),
+    ROW(build_list, list_table_not_power), ROW(build_list, list_table_small), ROW(build_list, list_table_none),
+    ROW(build_list, list_table_over_entries), ROW(build_list, list_entry_size_zero), ROW(build_list, list_entry_size_odd),
+    ROW(build_list, list_entry_size_over), ROW(build_list, list_entry_no_name), ROW(build_list, list_entry_long_name),
+    ROW(build_list, list_entry_slash), ROW(build_list, list_entry_renamed), ROW(build_list, list_slot_between_entries),
+    ROW(build_list, list_slot_outside), ROW(build_list, list_slots_all_used),
+    ROW(build_content, content_negative_errno), ROW(build_content, content_huge), ROW(build_access, access_negative_errno),
+    ROW(build_realpath, realpath_empty), ROW(build_realpath, realpath_long), ROW(build_chunk, chunk_empty),
+    ROW(build_chunk, chunk_large), ROW(build_chunk, chunk_over_total), ROW(build_chunk, chunk_wraps),
+    ROW(build_chunk, chunk_huge), ROW(build_chunk, chunk_with_hash), ROW(build_chunk, chunk_with_path),
+#undef ROW
+};
+
+static void check_broken_items_refused(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < sizeof(broken) / sizeof(*broken); i++) {
+        broken[i].build();
+        broken[i].harm();
+        errno = 0;
+        if (mioc_item_check(item_buf, sizeof(item_buf)) != -1 || errno != EPROTO)
+            fail_msg("%s accepted", broken[i].what);
+    }
+}
+
+/* What is random must not make the checker read outside (under ASan), and what it accepts must be usable. */
+static void check_random_damage_is_harmless(void **state)
+{
+    unsigned seed = 1;
+
+    (void)state;
+    for (unsigned round = 0; round < 60000; round++) {
+        char *copy;
+
+        builders[round % 7]();
+        copy = malloc(item->size);
+        memcpy(copy, item_buf, item->size);
+        for (unsigned flips = 0; flips < 1 + round % 4; flips++)
+            copy[(unsigned)rand_r(&seed) % item->size] = (char)rand_r(&seed);
+        if (mioc_item_check(copy, item->size) == 0 && ((struct mioc_item *)(void *)copy)->kind == MIOC_ITEM_LIST)
+            mioc_list_find((void *)copy, "absent", 6);
+        free(copy);
+    }
+}
+
+static void check_unaligned_refused(void **state)
+{
+    (void)state;
+    build_stat();
+    memmove(item_buf + 4, item_buf, item->size);
+    assert_int_equal(mioc_item_check(item_buf + 4, sizeof(item_buf) - 4), -1);
+}
+
+static void check_uncached_records_without_payload_accepted(void **state)
+{
+    (void)state;
+    for (unsigned kind = MIOC_ITEM_STAT; kind <= MIOC_ITEM_REALPATH; kind++) {
+        char *end = mioc_item_begin(item_buf, kind, MIOC_FLAG_UNCACHED | MIOC_FLAG_STICKY, PATH, LEN);
+
+        mioc_item_finish(item_buf, end);
+        if (mioc_item_check(item_buf, item->size) != 0)
+            fail_msg("kind %u refused", kind);
+    }
+}
+
+static void check_failed_listing_accepted(void **state)
+{
+    char *end = begin(MIOC_ITEM_LIST);
+
+    (void)state;
+    list->list_errno = ENOTDIR;
+    mioc_item_finish(item_buf, end);
+    assert_int_equal(mioc_item_check(item_buf, item->size), 0);
+    assert_null(mioc_list_find(list, "x", 1));
+}
+
+static void find_each_entry_found_and_others_not(void **state)
+{
+    static char text[3000][12];
+    static const char *names[3000];
+
+    (void)state;
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf(text[i], sizeof(text[i]), "name%u", i);
+        names[i] = text[i];
+    }
+    build_list_of(names, 3000, 8192);
+    assert_int_equal(mioc_item_check(item_buf, item->size), 0);
+    for (unsigned i = 0; i < 3000; i++) {
+        const struct mioc_dirent *entry = mioc_list_find(list, names[i], (uint32_t)strlen(names[i]));
+
+        assert_non_null(entry);
+        assert_int_equal(entry->ino, i + 1);
+    }
+    assert_null(mioc_list_find(list, "name3000", 8));
+    assert_null(mioc_list_find(list, "name", 4));
+    assert_null(mioc_list_find(list, "name1x", 6));
+}
+
+static void begin_fixed_part_zeroed(void **state)
+{
+    char *end = begin(MIOC_ITEM_ACCESS);
+    const struct mioc_access_record *r = (void *)item_buf;
+    uint32_t size;
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(r->err[i] | r->eerr[i], 0);
+    assert_int_equal(item->local_dead, 0);
+    assert_int_equal(item->local_applied_ms, 0);
+    size = mioc_item_finish(item_buf, end);
+    assert_int_equal(size, item->size);
+    for (const char *p = end; p < item_buf + item->size; p++)
+        assert_int_equal(*p, 0);
+}
+
+static void hash_differs_by_kind_and_is_never_zero(void **state)
+{
+    (void)state;
+    for (unsigned kind = 1; kind < MIOC_ITEM_KINDS; kind++) {
+        assert_true(mioc_item_hash(kind, PATH, LEN) != 0);
+        for (unsigned other = 1; other < kind; other++)
+            assert_true(mioc_item_hash(kind, PATH, LEN) != mioc_item_hash(other, PATH, LEN));
+    }
+    assert_true(mioc_item_hash(1, PATH, LEN) == mioc_item_hash(1, PATH "x", LEN));
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(check_built_items_accepted),
+        cmocka_unit_test(check_every_shorter_prefix_refused),
+        cmocka_unit_test(check_broken_items_refused),
+        cmocka_unit_test(check_random_damage_is_harmless),
+        cmocka_unit_test(check_unaligned_refused),
+        cmocka_unit_test(check_uncached_records_without_payload_accepted),
+        cmocka_unit_test(check_failed_listing_accepted),
+        cmocka_unit_test(find_each_entry_found_and_others_not),
+        cmocka_unit_test(begin_fixed_part_zeroed),
+        cmocka_unit_test(hash_differs_by_kind_and_is_never_zero),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_store_files.c - stores are made privately, found while their owner lives, and reclaimed when it is dead. */
+#include "store_fixture.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+static unsigned count_names(const char *dir)
+{
+    DIR *d = opendir(dir);
+    unsigned n = 0;
+
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n - 2;
+}
+
+static char *in_store(const struct mioc_store *s, const char *name)
+{
+    static char path[1300];
+
+    snprintf(path, sizeof(path), "%s/%s", mioc_store_path(s), name);
+    return path;
+}
+
+/* A child that owns a store until it is told or killed to end. */
+struct owner {
+    pid_t pid;
+    int told, tells;
+    char path[1024];
+};
+
+static void start_owner(struct owner *owner, uint64_t key)
+{
+    int down[2], up[2];
+
+    assert_int_equal(pipe(down) | pipe(up), 0);
+    owner->pid = fork();
+    if (owner->pid == 0) {
+        struct mioc_store *s = mioc_store_create(store_dir, key, &limits);
+        char c = 0;
+
+        if (s == NULL || write(up[1], mioc_store_path(s), 1024) != 1024)
+            _exit(1);
+        close(down[1]);
+        if (read(down[0], &c, 1) == 1)
+            mioc_store_remove(s);
+        _exit(0);
+    }
+    close(down[0]);
+    close(up[1]);
+    owner->told = down[1];
+    assert_int_equal(read(up[0], owner->path, 1024), 1024);
+    close(up[0]);
+}
+
+static void end_owner(struct owner *owner, int how)
+{
+    if (how)
+        kill(owner->pid, how);
+    else
+        assert_int_equal(write(owner->told, "x", 1), 1);
+    waitpid(owner->pid, NULL, 0);
+    close(owner->told);
+}
+
+/* --- Making ------------------------------------------------------------------------------------------------------- */
+
+static void create_makes_private_files(void **state)
+{
+    struct mioc_store *s = *state;
+    static const struct { const char *name; mode_t mode; } files[] = {
+        {".", S_IFDIR | 0700}, {"owner", S_IFREG | 0600}, {"index", S_IFREG | 0600}, {"ring", S_IFREG | 0600}, {"c", S_IFDIR | 0700}};
+    struct stat st;
+    char shape[256];
+
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(lstat(in_store(s, files[i].name), &st), 0);
+        assert_int_equal(st.st_mode, files[i].mode);
+        assert_int_equal(st.st_uid, geteuid());
+    }
+    assert_int_equal(count_names(mioc_store_path(s)), 4);
+    snprintf(shape, sizeof(shape), "%s/mpiio_cache-%u-0123456789abcdef-", store_dir, (unsigned)geteuid());
+    assert_memory_equal(mioc_store_path(s), shape, strlen(shape));
+    assert_int_equal(strlen(mioc_store_path(s)), strlen(shape) + 16);
+    assert_non_null(mioc_store_ring(s));
+}
+
+static void create_ignores_umask_and_trailing_slash(void **state)
+{
+    mode_t old = umask(0377);
+    char dir[80];
+    struct mioc_store *s, *view;
+
+    (void)state;
+    snprintf(dir, sizeof(dir), "%s//", store_dir);
+    s = mioc_store_create(dir, KEY, &limits);
+    umask(old);
+    assert_non_null(s);
+    assert_null(strstr(mioc_store_path(s), "//"));
+    view = mioc_store_attach(mioc_store_path(s));
+    assert_non_null(view);
+    mioc_store_detach(view);
+    mioc_store_remove(s);
+    mioc_store_detach(s);
+}
+
+static void create_in_bad_place_fails_and_leaves_nothing(void **state)
+{
+    char file[80], missing[80];
+    const struct { const char *dir; int err; } rows[] = {{"relative", EINVAL}, {"", EINVAL}, {missing, ENOENT}, {file, ENOTDIR}};
+    int fd;
+
+    (void)state;
+    snprintf(file, sizeof(file), "%s/file", store_dir);
+    snprintf(missing, sizeof(missing), "%s/missing", store_dir);
+    fd = open(file, O_CREAT | O_WRONLY, 0600);
+    close(fd);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        errno = 0;
+        assert_null(mioc_store_create(rows[i].dir, KEY, &limits));
+        assert_int_equal(errno, rows[i].err);
+    }
+    chmod(store_dir, 0777); /* without the sticky bit anybody may rename ours */
+    assert_null(mioc_store_create(store_dir, KEY, &limits));
+    assert_int_equal(errno, EPERM);
+    chmod(store_dir, 0700);
+    unlink(file);
+    assert_int_equal(count_names(store_dir), 0);
+}
+
+static int unprivileged_create(void *arg)
+{
+    (void)arg;
+    if (geteuid() == 0 && setuid(65534) != 0)
+        return 99;
+    return mioc_store_create(store_dir, KEY, &limits) == NULL && (errno == EACCES || errno == EPERM) ? 0 : 1;
+}
+
+static void create_without_permission_fails(void **state)
+{
+    int result;
+
+    (void)state;
+    chmod(store_dir, 0555);
+    result = in_child(unprivileged_create, NULL);
+    chmod(store_dir, 0700);
+    if (result == 99)
+        skip();
+    assert_int_equal(result, 0);
+}
+
+static int removes(void *s)
+{
+    mioc_store_remove(s);
+    return 0;
+}
+
+static void remove_by_forked_child_does_nothing(void **state)
+{
+    assert_int_equal(in_child(removes, *state), 0);
+    assert_int_equal(count_names(mioc_store_path(*state)), 4);
+}
+
+/* --- Finding ------------------------------------------------------------------------------------------------------ */
+
+static void find_skips_dead_and_foreign_stores(void **state)
+{
+    struct owner dead, live, other;
+    char path[1024];
+
+    (void)state;
+    errno = 0;
+    assert_int_equal(mioc_store_find(store_dir, KEY, path, sizeof(path)), -1);
+    assert_int_equal(errno, ENOENT);
+    start_owner(&live, KEY);
+    start_owner(&other, KEY + 1);
+    assert_int_equal(mioc_store_find(store_dir, KEY, path, sizeof(path)), 0);
+    assert_string_equal(path, live.path);
+    assert_int_equal(mioc_store_find(store_dir, KEY + 1, path, sizeof(path)), 0);
+    assert_string_equal(path, other.path);
+    start_owner(&dead, KEY + 2);
+    end_owner(&dead, SIGKILL);
+    assert_int_equal(mioc_store_find(store_dir, KEY + 2, path, sizeof(path)), -1);
+    start_owner(&dead, KEY + 2); /* reclaims the first */
+    assert_int_equal(mioc_store_find(store_dir, KEY + 2, path, sizeof(path)), 0);
+    assert_string_equal(path, dead.path);
+    assert_int_equal(mioc_store_find(store_dir, KEY, path, 40), -1);
+    assert_int_equal(errno, ENAMETOOLONG);
+    end_owner(&dead, 0);
+    end_owner(&live, 0);
+    end_owner(&other, 0);
+}
+
+static void owner_is_alive_until_its_process_ends(void **state)
+{
+    struct owner owner;
+    struct mioc_store *view;
+
+    (void)state;
+    start_owner(&owner, KEY);
+    view = mioc_store_attach(owner.path);
+    assert_non_null(view);
+    assert_int_equal(mioc_store_lock_fd(view), -1);
+    errno = 77;
+    assert_int_equal(mioc_store_is_owner_alive(view), 1);
+    end_owner(&owner, SIGKILL);
+    assert_int_equal(mioc_store_is_owner_alive(view), 0);
+    assert_int_equal(mioc_store_reclaim(store_dir), 1);
+    assert_int_equal(mioc_store_is_owner_alive(view), 0);
+    assert_int_equal(errno, 77);
+    mioc_store_detach(view);
+}
+
+static int finds_alive(void *path)
+{
+    struct mioc_store *view = mioc_store_attach(path);
+    char found_path[1024];
+
+    return view && mioc_store_is_owner_alive(view) && mioc_store_reclaim(store_dir) == 0 &&
+           mioc_store_find(store_dir, KEY, found_path, sizeof(found_path)) == 0 && strcmp(found_path, path) == 0 ? 0 : 1;
+}
+
+/* Closing any descriptor of `owner` in the agent's process would end the lock. */
+static void owner_keeps_its_lock_through_its_own_calls(void **state)
+{
+    struct mioc_store *s = *state;
+    char path[1024];
+
+    assert_int_equal(mioc_store_reclaim(store_dir), 0);
+    assert_int_equal(mioc_store_find(store_dir, KEY, path, sizeof(path)), 0);
+    assert_string_equal(path, mioc_store_path(s));
+    assert_int_equal(mioc_store_is_owner_alive(s), 1);
+    assert_int_equal(in_child(finds_alive, path), 0);
+}
+
+static void attach_refuses_what_is_not_a_store_of_ours(void **state)
+{
+    struct mioc_store *s = *state;
+    char link[1100];
+    const uint64_t zero = 0;
+    int fd;
+
+    assert_null(mioc_store_attach("relative"));
+    assert_null(mioc_store_attach(store_dir));
+    snprintf(link, sizeof(link), "%s/link", store_dir);
+    assert_int_equal(symlink(mioc_store_path(s), link), 0);
+    assert_null(mioc_store_attach(link));
+    unlink(link);
+    chmod(mioc_store_path(s), 0755);
+    assert_null(mioc_store_attach(mioc_store_path(s)));
+    assert_int_equal(errno, EACCES);
+    chmod(mioc_store_path(s), 0700);
+    chmod(in_store(s, "index"), 0644);
+    assert_null(mioc_store_attach(mioc_store_path(s)));
+    chmod(in_store(s, "index"), 0600);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(in_store(s, "ring"), 65534, 0), 0);
+        assert_null(mioc_store_attach(mioc_store_path(s)));
+        assert_int_equal(chown(in_store(s, "ring"), 0, 0), 0);
+    }
+    fd = open(in_store(s, "ring"), O_RDWR);
+    assert_int_equal(pwrite(fd, &zero, 8, 0), 8);
+    close(fd);
+    assert_null(mioc_store_attach(mioc_store_path(s)));
+    assert_int_equal(errno, EPROTO);
+    fd = open(in_store(s, "index"), O_RDWR);
+    assert_int_equal(ftruncate(fd, 1000), 0);
+    assert_null(mioc_store_attach(mioc_store_path(s)));
+    close(fd);
+}
+
+/* --- Reclaiming --------------------------------------------------------------------------------------------------- */
+
+static void reclaim_removes_dead_stores_only(void **state)
+{
+    struct owner dead, live, foreign;
+    char name[6][256];
+    static const char text[] = "0123456789abcdef-0123456789abcdef";
+
+    (void)state;
+    start_owner(&live, KEY);
+    start_owner(&dead, KEY + 1);
+    start_owner(&foreign, KEY + 2);
+    end_owner(&dead, SIGKILL);
+    end_owner(&foreign, SIGKILL);
+    if (geteuid() == 0)
+        assert_int_equal(chown(foreign.path, 65534, 0), 0);
+    /* Names that are not quite right, a link, a file, and one that somebody is just making. */
+    snprintf(name[0], 256, "%s/mpiio_cache-%u-%sx", store_dir, (unsigned)geteuid(), text);
+    snprintf(name[1], 256, "%s/mpiio_cache-0%u-%s", store_dir, (unsigned)geteuid(), text);
+    snprintf(name[2], 256, "%s/mpiio_cache-%u-%s", store_dir, (unsigned)geteuid() + 1, text);
+    snprintf(name[3], 256, "%s/mpiio_cache-%u-2%s", store_dir, (unsigned)geteuid(), text + 1);
+    snprintf(name[4], 256, "%s/mpiio_cache-%u-%s", store_dir, (unsigned)geteuid(), text);
+    snprintf(name[5], 256, "%s/mpiio_cache-%u-1%s", store_dir, (unsigned)geteuid(), text + 1);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(mkdir(name[i], 0700), 0);
+    assert_int_equal(symlink(live.path, name[3]), 0);
+    assert_int_equal(close(open(name[4], O_CREAT | O_WRONLY, 0600)), 0);
+    assert_int_equal(mkdir(name[5], 0700), 0);
+
+    assert_int_equal(mioc_store_reclaim(store_dir), geteuid() == 0 ? 1 : 2);
+    assert_int_equal(access(dead.path, F_OK), -1);
+    assert_int_equal(count_names(live.path), 4);
+    for (unsigned i = 0; i < 6; i++) {
+        struct stat st;
+
+        assert_int_equal(lstat(name[i], &st), 0);
+        assert_int_equal(remove(name[i]), 0);
+    }
+    if (geteuid() == 0) {
+        assert_int_equal(chown(foreign.path, 0, 0), 0);
+        assert_int_equal(mioc_store_reclaim(store_dir), 1);
+    }
+    end_owner(&live, 0);
+}
+
+static int reclaims(void *arg)
+{
+    int n = mioc_store_reclaim(store_dir);
+
+    (void)arg;
+    return n < 0 || n > 100 ? 101 : n;
+}
+
+static void reclaim_by_many_at_once_removes_each_once(void **state)
+{
+    struct owner owner[12];
+    pid_t pid[4];
+    int removed = 0, status;
+
+    (void)state;
+    for (unsigned i = 0; i < 12; i++)
+        start_owner(&owner[i], i);
+    for (unsigned i = 0; i < 12; i++)
+        end_owner(&owner[i], SIGKILL);
+    for (unsigned i = 0; i < 4; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0)
+            _exit(reclaims(NULL));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        waitpid(pid[i], &status, 0);
+        assert_true(WIFEXITED(status));
+        removed += WEXITSTATUS(status);
+    }
+    assert_int_equal(removed, 12);
+    assert_int_equal(count_names(store_dir), 0);
+}
+
+static void create_reclaims_what_a_killed_job_left(void **state)
+{
+    struct owner killed;
+    struct mioc_store *s;
+
+    (void)state;
+    start_owner(&killed, KEY);
+    end_owner(&killed, SIGKILL);
+    assert_int_equal(close(open(strcat(strcpy((char[1100]){0}, killed.path), "/c/17"), O_CREAT | O_WRONLY, 0400)), 0);
+    s = mioc_store_create(store_dir, KEY, &limits);
+    assert_non_null(s);
+    assert_int_equal(access(killed.path, F_OK), -1);
+    mioc_store_remove(s);
+    mioc_store_detach(s);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, make_store, remove_store)
+#define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        WITH_STORE(create_makes_private_files),
+        WITH_DIR(create_ignores_umask_and_trailing_slash),
+        WITH_DIR(create_in_bad_place_fails_and_leaves_nothing),
+        WITH_DIR(create_without_permission_fails),
+        WITH_STORE(remove_by_forked_child_does_nothing),
+        WITH_DIR(find_skips_dead_and_foreign_stores),
+        WITH_DIR(owner_is_alive_until_its_process_ends),
+        WITH_STORE(owner_keeps_its_lock_through_its_own_calls),
+        WITH_STORE(attach_refuses_what_is_not_a_store_of_ours),
+        WITH_DIR(reclaim_removes_dead_stores_only),
+        WITH_DIR(reclaim_by_many_at_once_removes_each_once),
+        WITH_DIR(create_reclaims_what_a_killed_job_left),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
