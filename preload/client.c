@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
+#include "client_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+struct mioc_client mioc_client;
+
+static __thread int thread_is_exempt __attribute__((tls_model("initial-exec")));
+
+/* --- Being in force ----------------------------------------------------------------------------------------------- */
+
+static void note_fork(void)
+{
+    __atomic_store_n(&mioc_client.pid, getpid(), __ATOMIC_RELAXED);
+}
+
+void mioc_client_start(struct mioc_store *store, const struct mioc_policy *policy, int rank)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct mioc_client *c = &mioc_client;
+
+    c->policy = policy;
+    c->rank = rank;
+    c->timeout_ns = mioc_config()->timeout_ms * 1000000;
+    c->ttl_ms = mioc_config()->ttl_ms;
+    c->missed = 0;
+    c->is_broken = 0;
+    c->pid = getpid();
+    __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
+    (void)pthread_once(&once, mioc_client_watch_forks);
+    mioc_client_cwd_changed();
+    __atomic_store_n(&c->is_serving, 1, __ATOMIC_RELEASE);
+}
+
+void mioc_client_watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, note_fork);
+}
+
+void mioc_client_stop(void)
+{
+    __atomic_store_n(&mioc_client.is_serving, 0, __ATOMIC_RELEASE);
+}
+
+struct mioc_store *mioc_client_store(void)
+{
+    return __atomic_load_n(&mioc_client.store, __ATOMIC_ACQUIRE);
+}
+
+const struct mioc_policy *mioc_client_policy(void)
+{
+    return mioc_client_store() ? mioc_client.policy : NULL;
+}
+
+int mioc_client_rank(void)
+{
+    return mioc_client_store() ? mioc_client.rank : -1;
+}
+
+void mioc_client_exempt_thread(int is_exempt)
+{
+    thread_is_exempt = is_exempt;
+}
+
+int mioc_client_is_exempt(void)
+{
+    return thread_is_exempt;
+}
+
+int mioc_client_is_serving(void)
+{
+    return __atomic_load_n(&mioc_client.is_serving, __ATOMIC_ACQUIRE) && !thread_is_exempt;
+}
+
+/* A vfork child shares this memory, not its parent's directory. Its chdir is not to be believed. */
+void mioc_client_cwd_changed(void)
+{
+    struct mioc_client *c = &mioc_client;
+    enum mioc_policy_class covered = MIOC_POLICY_NONE;
+    char cwd[4096];
+    int saved = errno;
+
+    if (mioc_client_store() != NULL && getpid() == __atomic_load_n(&c->pid, __ATOMIC_RELAXED)) {
+        if (syscall(SYS_getcwd, cwd, sizeof cwd) > 0 && cwd[0] == '/')
+            covered = mioc_policy_covers_cwd(c->policy, cwd);
+        __atomic_store_n(&c->cwd, (int)covered, __ATOMIC_RELAXED);
+    }
+    errno = saved;
+}
+
+/* --- Whose call is it --------------------------------------------------------------------------------------------- */
+
+/* Only what can be told from the bytes as they stand; most calls end here. (A path with "//" or "/./" in the middle of a prefix
+ * is not recognised and not served, which is right, if slow.) */
+static int may_be_ours(const struct mioc_client *c, int dirfd, const char *path)
+{
+    size_t len;
+    int covered;
+
+    if ((uintptr_t)path < 4096) /* NULL, and what the kernel answers EFAULT to */
+        return 0;
+    if (path[0] == '/') {
+        if (path[1] == '/' || path[1] == '.')
+            return 1;
+        len = strnlen(path, 4096);
+        return mioc_policy_is_candidate(c->policy, path, (uint32_t)len);
+    }
+    covered = __atomic_load_n(&c->cwd, __ATOMIC_RELAXED);
+    if (covered == MIOC_POLICY_NONE || dirfd != AT_FDCWD || path[0] == '\0')
+        return 0;
+    if (covered == MIOC_POLICY_LIBRARY)
+        return 1;
+    /* Data beside a script is common: its names cost no getcwd. */
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return mioc_policy_is_import_name(name, (uint32_t)strlen(name));
+}
+
+/* Once the agent has left, or is full, nobody hears of other nodes' writes: what the store has may be old. */
+static int is_trustworthy(const struct mioc_store *store)
+{
+    return mioc_store_get_state(store) == MIOC_STORE_ACTIVE && !mioc_ring_is_tainted(mioc_store_ring(store));
+}
+
+int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
+{
+    const struct mioc_client *c = &mioc_client;
+
+    q->call = call;
+    q->outcome = MIOC_PASS;
+    q->started = mioc_stats_now();
+    if (mioc_client_is_serving() && may_be_ours(c, dirfd, path) && mioc_path_key(&q->key, dirfd, path) == 0) {
+        q->kind = mioc_policy_classify(c->policy, q->key.text, q->key.len);
+        if (q->kind != MIOC_POLICY_NONE && is_trustworthy(mioc_client_store()))
+            return 1;
+    }
+    q->kind = MIOC_POLICY_NONE;
+    q->key.text = "";
+    q->key.len = 0;
+    return q->started != 0 && !thread_is_exempt;
+}
+
+void mioc_client_end(struct mioc_query *q, uint64_t bytes)
+{
+    int saved = errno;
+
+    mioc_stats_count(q->call, q->outcome, bytes, mioc_stats_since(q->started));
+    errno = saved;
+}
+
+/* --- Looking up --------------------------------------------------------------------------------------------------- */
+
+static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t len)
+{
+    return mioc_store_lookup(mioc_client_store(), kind, path, len, mioc_item_hash(kind, path, len));
+}
+
+static int says_absent(const struct mioc_item *item)
+{
+    const struct mioc_stat_record *st = (const void *)item;
+
+    switch (item->kind) {
+    case MIOC_ITEM_STAT: return st->lstat_errno == ENOENT || (st->lstat_errno == 0 && st->stat_errno == ENOENT);
+    case MIOC_ITEM_LIST: return ((const struct mioc_list_record *)(const void *)item)->list_errno == ENOENT;
+    case MIOC_ITEM_CONTENT: return ((const struct mioc_content_record *)(const void *)item)->open_errno == ENOENT;
+    case MIOC_ITEM_ACCESS: return ((const struct mioc_access_record *)(const void *)item)->err[F_OK] == ENOENT;
+    case MIOC_ITEM_REALPATH: return ((const struct mioc_realpath_record *)(const void *)item)->realpath_errno == ENOENT;
+    default: return 0;
+    }
+}
+
+/* In a directory that others write to, a name that is not there may be there soon. */
+static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
+{
+    struct timespec now;
+
+    if (q->kind != MIOC_POLICY_IMPORT || (item->flags & MIOC_FLAG_UNCACHED) || !says_absent(item))
+        return 0;
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
+        return 1;
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 >= item->local_applied_ms + mioc_client.ttl_ms;
+}
+
+/* Worse outcomes stay: a call that waited for one record and found the next is a miss. */
+static void note_outcome(struct mioc_query *q, enum mioc_outcome outcome)
+{
+    static const int weight[MIOC_OUTCOMES] = { [MIOC_PASS] = 0, [MIOC_HIT] = 1, [MIOC_MISS] = 2, [MIOC_TIMEOUT] = 3 };
+
+    if (weight[outcome] > weight[q->outcome])
+        q->outcome = outcome;
+}
+
+/* Asks for a record and waits for it. 1: look again. */
+static int ask(struct mioc_query *q, unsigned kind)
+{
+    struct mioc_store *store = mioc_client_store();
+    enum mioc_ask_status status;
+
+    if (mioc_store_get_state(store) != MIOC_STORE_ACTIVE || __atomic_load_n(&mioc_client.is_broken, __ATOMIC_RELAXED))
+        return 0;
+    status = mioc_ring_ask(mioc_store_ring(store), MIOC_ASK_RECORD, kind, q->key.text, q->key.len, mioc_client_deadline(),
+                           mioc_client_is_agent_alive, store);
+    mioc_client_note_status(status);
+    if (status == MIOC_ASK_TIMEOUT)
+        note_outcome(q, MIOC_TIMEOUT);
+    return status == MIOC_ASK_ANSWERED;
+}
+
+/* What a call gets of a record that was found: nothing if the root does not share it. */
+static const struct mioc_item *accept(struct mioc_query *q, const struct mioc_item *item, enum mioc_outcome outcome)
+{
+    if (item->flags & MIOC_FLAG_UNCACHED) {
+        q->outcome = MIOC_PASS;
+        return NULL;
+    }
+    note_outcome(q, outcome);
+    return item;
+}
+
+const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind)
+{
+    const struct mioc_item *item;
+
+    if (q->kind == MIOC_POLICY_NONE ||
+        (kind == MIOC_ITEM_LIST && !mioc_policy_is_whole(mioc_client.policy, q->key.text, q->key.len)))
+        return NULL;
+    item = look_up(kind, q->key.text, q->key.len);
+    if (item != NULL && !is_stale(q, item))
+        return accept(q, item, MIOC_HIT);
+    if (ask(q, kind) && (item = look_up(kind, q->key.text, q->key.len)) != NULL)
+        return accept(q, item, MIOC_MISS);
+    if (q->outcome != MIOC_TIMEOUT)
+        q->outcome = MIOC_PASS;
+    return NULL;
+}
+
+/* Whether everybody who may read the directory's names may look them up too; else a name that is not there is EACCES. */
+static int is_searchable(const struct mioc_stat *dir)
+{
+    return (dir->mode & 0111) == 0111 || ((dir->mode & 0100) && dir->uid == geteuid());
+}
+
+/* The errno that a directory's listing gives for the name behind it, or 0: it says nothing. */
+static int absent_in(const struct mioc_list_record *list, const char *name, uint32_t len)
+{
+    if (list->item.flags & MIOC_FLAG_UNCACHED)
+        return 0;
+    if (list->list_errno != 0)
+        return list->list_errno == ENOENT || list->list_errno == ENOTDIR ? list->list_errno : 0;
+    if (name[0] == '.') /* .snapshot, .zfs: there, but in no listing */
+        return 0;
+    return is_searchable(&list->stat) && mioc_list_find(list, name, len) == NULL ? ENOENT : 0;
+}
+
+/* The errno that the nearest known listing above this path gives for it, or 0: it says nothing. */
+static int absent_by_listing(const struct mioc_query *q)
+{
+    const char *path = q->key.text;
+    uint32_t len = q->kind == MIOC_POLICY_LIBRARY ? q->key.len : 0, parent;
+
+    while (len > 0 && (parent = mioc_path_parent(path, len)) > 0) {
+        const struct mioc_list_record *list = (const void *)look_up(MIOC_ITEM_LIST, path, parent);
+        uint32_t at = path[parent] == '/' ? parent + 1 : parent;
+
+        if (list != NULL)
+            return absent_in(list, path + at, len - at);
+        len = parent;
+    }
+    return 0;
+}
+
+const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absent)
+{
+    const struct mioc_item *item;
+
+    *absent = 0;
+    if (q->kind == MIOC_POLICY_NONE)
+        return NULL;
+    item = look_up(MIOC_ITEM_STAT, q->key.text, q->key.len);
+    if (item == NULL) {
+        *absent = absent_by_listing(q);
+        if (*absent != 0)
+            note_outcome(q, MIOC_HIT);
+    }
+    if (*absent != 0)
+        return NULL;
+    item = mioc_client_record(q, MIOC_ITEM_STAT);
+    /* The root may answer a first question with the listing alone. */
+    if (item == NULL && q->outcome == MIOC_PASS && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
+        (*absent = absent_by_listing(q)) != 0)
+        note_outcome(q, MIOC_MISS);
+    return (const void *)item;
+}

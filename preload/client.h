@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client.h - the application thread's side: look up in the store, else ask the agent, else say "make the real call".
+ *
+ * All functions but mioc_client_start are async-signal-safe and thread-safe and keep errno, and may be called before the start
+ * and in vfork children. A returned record lives as long as the process.
+ *
+ * The breaker: after MIOC_BREAKER_LIMIT deadlines missed in a row this process asks no more and says so once; what the store has
+ * is still served. */
+#ifndef MIOC_CLIENT_H
+#define MIOC_CLIENT_H
+
+#include "config.h"
+#include "item.h"
+#include "path.h"
+#include "policy.h"
+#include "stats.h"
+#include "store.h"
+
+#define MIOC_BREAKER_LIMIT 3
+
+/* Puts the store and the policy in force; from then on paths are served. Before, everything is PASS. `rank` is the rank
+ * number, -1 for a guest. The structures must live as long as the process. */
+void mioc_client_start(struct mioc_store *store, const struct mioc_policy *policy, int rank);
+/* Stops serving for good (exec, breaker by force, a write that the agent could not be told of). */
+void mioc_client_stop(void);
+/* NULL before the start. They stay after a stop, because copies may still be open. */
+struct mioc_store *mioc_client_store(void);
+const struct mioc_policy *mioc_client_policy(void);
+int mioc_client_rank(void);
+/* The calling thread's calls are never ours from here on (1) or are again (0): for the agent's thread, which cannot ask itself,
+ * and whatever runs in it; for resolvers; around calls into MPI on the way to the end. */
+void mioc_client_exempt_thread(int is_exempt);
+/* After a successful chdir or fchdir. (Calls that change it behind our back cost speed at most.) */
+void mioc_client_cwd_changed(void);
+
+/* What one interposed call is about, filled by mioc_client_begin. */
+struct mioc_query {
+    enum mioc_call call;
+    enum mioc_policy_class kind; /* NONE: only timed */
+    enum mioc_outcome outcome;   /* PASS until a record answered */
+    uint64_t started;
+    struct mioc_path key;        /* empty where kind is NONE */
+};
+
+/* Whether (dirfd, path) is ours to answer: 1 and *q filled, or 0: the caller makes the real call and need not come back. With
+ * timers on, calls that are not ours are begun too (1, q->kind is NONE): no record is ever found for them, so they end as
+ * real calls and are counted by mioc_client_end. This is the fast path of every call that is not ours. Paths relative to a
+ * descriptor are not ours. */
+int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path);
+/* The record of that kind for the query's path, by lookup or by asking; NULL: make the real call (uncached, timed out, a
+ * listing that is not to be served, …). Never one with MIOC_FLAG_UNCACHED. */
+const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind);
+/* Like mioc_client_record(STAT), but also answers from what is known of the parent's listing: then NULL is returned and
+ * *absent is the errno, ENOENT or ENOTDIR; otherwise *absent is 0. */
+const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absent);
+/* Counts the call. */
+void mioc_client_end(struct mioc_query *q, uint64_t bytes);
+
+/* After a successful write to a path (any spelling): the node's records of it are dead when this returns, the job's soon; if
+ * the agent cannot be told this process stops serving. Does nothing for paths that are not ours. A path that cannot be
+ * resolved is not ours. Counts a call of class WRITE. `flags`: MIOC_FLAG_SUBTREE, MIOC_FLAG_STICKY. */
+void mioc_client_wrote(int dirfd, const char *path, uint32_t flags);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client_internal.h - what client.c (reading) and client_wrote.c (writing, the breaker) share; nobody else includes it. */
+#ifndef MIOC_CLIENT_INTERNAL_H
+#define MIOC_CLIENT_INTERNAL_H
+
+#include "client.h"
+#include "ring.h"
+#include <string.h>
+#include <sys/types.h>
+
+struct mioc_client {
+    int is_serving;           /* atomic */
+    int cwd;                  /* atomic, enum mioc_policy_class: what a relative path can be at most */
+    int rank;
+    int is_broken;            /* atomic: the breaker is open */
+    unsigned missed;          /* atomic: deadlines missed in a row */
+    pid_t pid;                /* whose memory this is: that of the last fork, not of a vfork */
+    struct mioc_store *store; /* atomic */
+    const struct mioc_policy *policy;
+    uint64_t timeout_ns, ttl_ms;
+};
+extern struct mioc_client mioc_client;
+
+/* --- client.c --- */
+void mioc_client_watch_forks(void);
+int mioc_client_is_exempt(void);
+/* Whether this thread's calls can be ours. */
+int mioc_client_is_serving(void);
+
+/* --- client_wrote.c --- */
+/* When a wait that begins now has to end, CLOCK_MONOTONIC. */
+uint64_t mioc_client_deadline(void);
+int mioc_client_is_agent_alive(void *store);
+/* Counts missed deadlines; opens the breaker. */
+void mioc_client_note_status(enum mioc_ask_status status);
+
+#endif

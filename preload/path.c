@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* path.c - turns what a call was given into a key, and lexical questions about paths. */
+#include "path.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define KEY_SIZE 4096u /* PATH_MAX: the kernel takes no longer one either */
+#define NAME_LIMIT 255u
+
+/* --- Scanning eight bytes at a time ------------------------------------------------------------------------------- */
+
+#define ONES 0x0101010101010101ull
+#define LOWS 0x7f7f7f7f7f7f7f7full
+
+static uint64_t load8(const char *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* The top bit of each byte that is zero, exactly. */
+static uint64_t zero_bytes(uint64_t word)
+{
+    return ~(((word & LOWS) + LOWS) | word | LOWS);
+}
+
+/* Whether a "/" stands before another one or before a ".": only then there can be anything to fold, or a "..". The two
+ * characters differ in the lowest bit alone. path[len] must be readable. */
+static int has_odd_pair(const char *path, uint32_t len)
+{
+    uint32_t at = 0;
+
+    for (; at + 8 <= len; at += 8)
+        if (zero_bytes(load8(path + at) ^ '/' * ONES) & zero_bytes((load8(path + at + 1) | ONES) ^ '/' * ONES))
+            return 1;
+    for (; at < len; at++)
+        if (path[at] == '/' && (path[at + 1] | 1) == '/')
+            return 1;
+    return 0;
+}
+
+static int has_long_name(const char *path, uint32_t len)
+{
+    const char *end = path + len, *slash;
+
+    for (; (slash = memchr(path, '/', (size_t)(end - path))) != NULL; path = slash + 1)
+        if (slash - path > (ptrdiff_t)NAME_LIMIT)
+            return 1;
+    return end - path > (ptrdiff_t)NAME_LIMIT;
+}
+
+/* --- Keys --------------------------------------------------------------------------------------------------------- */
+
+/* Where "//", "/./" and a last "/." that start at this slash end: at the last slash's follower. */
+static const char *skip_slashes(const char *at)
+{
+    for (;;) {
+        if (at[0] == '/')
+            at++;
+        else if (at[0] == '.' && (at[1] == '/' || at[1] == '\0'))
+            at++;
+        else
+            return at;
+    }
+}
+
+/* Appends `path` to buf[n], folded; a slash comes first. The new length, or -1. */
+static int fold_behind(char *buf, uint32_t n, const char *path)
+{
+    for (const char *at = path;;) {
+        const char *next = skip_slashes(at);
+
+        if (n > 0 && buf[n - 1] == '/')
+            n--;
+        buf[n++] = '/';
+        at = next + strcspn(next, "/");
+        if (n + (size_t)(at - next) >= KEY_SIZE)
+            return -1;
+        memcpy(buf + n, next, (size_t)(at - next));
+        n += (uint32_t)(at - next);
+        if (*at == '\0')
+            break;
+    }
+    buf[n] = '\0';
+    return (int)n;
+}
+
+/* The absolute path of a directory: AT_FDCWD or a descriptor. Its length, or -1. */
+static int directory_path(char *buf, int dirfd)
+{
+    char link[32] = "/proc/self/fd/", digits[10], *to = link + 14;
+    long n;
+
+    if (dirfd == AT_FDCWD) {
+        n = syscall(SYS_getcwd, buf, KEY_SIZE);
+        return n > 1 && buf[0] == '/' ? (int)n - 1 : -1; /* "(unreachable)/…" is none */
+    }
+    if (dirfd < 0)
+        return -1;
+    n = 0;
+    for (unsigned rest = (unsigned)dirfd; n == 0 || rest != 0; rest /= 10)
+        digits[n++] = (char)('0' + rest % 10);
+    while (n > 0)
+        *to++ = digits[--n];
+    *to = '\0';
+    n = syscall(SYS_readlinkat, AT_FDCWD, link, buf, KEY_SIZE - 1);
+    if (n <= 0 || n >= (long)KEY_SIZE - 1 || buf[0] != '/')
+        return -1;
+    buf[n] = '\0';
+    return (int)n;
+}
+
+static int key_in_buffer(struct mioc_path *out, int dirfd, const char *path)
+{
+    int n = 0;
+
+    if (path[0] != '/')
+        n = directory_path(out->buf, dirfd);
+    if (n < 0 || (n = fold_behind(out->buf, (uint32_t)n, path)) < 0)
+        return -1;
+    out->text = out->buf;
+    out->len = (uint32_t)n;
+    return 0;
+}
+
+int mioc_path_key(struct mioc_path *out, int dirfd, const char *path)
+{
+    int saved = errno, result = 0;
+    size_t len;
+
+    if (path == NULL || path[0] == '\0' || (len = strnlen(path, KEY_SIZE)) >= KEY_SIZE)
+        return -1;
+    if (path[0] == '/' && !has_odd_pair(path, (uint32_t)len)) {
+        out->text = path;
+        out->len = (uint32_t)len;
+    } else {
+        result = key_in_buffer(out, dirfd, path);
+        errno = saved;
+    }
+    if (result == 0 && out->len > NAME_LIMIT && has_long_name(out->text, out->len))
+        result = -1;
+    return result;
+}
+
+/* --- Lexical questions -------------------------------------------------------------------------------------------- */
+
+int mioc_path_has_dotdot(const char *path, uint32_t len)
+{
+    if (len >= 2 && path[0] == '.' && path[1] == '.' && (len == 2 || path[2] == '/'))
+        return 1;
+    if (len < 3 || !has_odd_pair(path, len - 1)) /* looks at no byte behind the path */
+        return 0;
+    for (uint32_t at = 0; at + 3 <= len; at++)
+        if (path[at] == '/' && path[at + 1] == '.' && path[at + 2] == '.' && (at + 3 == len || path[at + 3] == '/'))
+            return 1;
+    return 0;
+}
+
+int mioc_path_normalize(const char *path, char *out, size_t size)
+{
+    size_t n = 0;
+
+    for (const char *at = path; *at != '\0';) {
+        const char *name = at + strspn(at, "/");
+        size_t len = strcspn(name, "/");
+
+        at = name + len;
+        if (len == 0 || (len == 1 && name[0] == '.'))
+            continue;
+        if (len == 2 && name[0] == '.' && name[1] == '.') {
+            while (n > 0 && out[--n] != '/')
+                ;
+            continue;
+        }
+        if (n + 1 + len >= size) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        out[n++] = '/';
+        memcpy(out + n, name, len);
+        n += len;
+    }
+    if (n == 0 && size < 2) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (n == 0)
+        out[n++] = '/';
+    out[n] = '\0';
+    return (int)n;
+}
+
+int mioc_path_is_below(const char *path, uint32_t len, const char *prefix, uint32_t prefix_len)
+{
+    if (prefix_len == 1 && prefix[0] == '/')
+        return len > 0 && path[0] == '/';
+    return len >= prefix_len && (len == prefix_len || path[prefix_len] == '/') && memcmp(path, prefix, prefix_len) == 0;
+}
+
+uint32_t mioc_path_parent(const char *path, uint32_t len)
+{
+    const char *slash = memrchr(path, '/', len);
+    uint32_t at, name;
+
+    if (slash == NULL)
+        return 0;
+    at = (uint32_t)(slash - path);
+    name = len - at - 1;
+    if (name == 0 || (slash[1] == '.' && (name == 1 || (name == 2 && slash[2] == '.'))))
+        return 0;
+    return at > 0 ? at : 1;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* path.h - turning what a call was given into the key that the store uses.
+ *
+ * A key is absolute, without "//" and "/./" and a last "/.", otherwise as spelled: symbolic links, ".." and a trailing slash
+ * stay, because the root makes the real call with the very same spelling (item.h). A last "/." becomes "/", which means the same. */
+#ifndef MIOC_PATH_H
+#define MIOC_PATH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct mioc_path {
+    const char *text; /* NUL-terminated; the caller's own string where it is a key already, else buf */
+    uint32_t len;
+    char buf[4096];   /* not initialised */
+};
+
+/* Resolves (dirfd, path) to a key; needs no system call where path is absolute. For reading, a relative path makes it
+ * look up the working directory (getcwd) or the directory descriptor (/proc/self/fd). 0, or -1: no key (empty,
+ * NULL, 4096 bytes or more, a name of more than 255, unreachable directory) and the caller makes the real call. errno is kept.
+ * Async-signal-safe. */
+int mioc_path_key(struct mioc_path *out, int dirfd, const char *path);
+
+/* Whether the path has a ".." component. */
+int mioc_path_has_dotdot(const char *path, uint32_t len);
+/* Folds "..", ".", "//" and trailing slashes lexically into out[size]; length or -1 (ENAMETOOLONG). path is absolute. */
+int mioc_path_normalize(const char *path, char *out, size_t size);
+/* Whether `prefix` (no trailing slash, or "/") is path or one of its ancestors, by whole components. */
+int mioc_path_is_below(const char *path, uint32_t len, const char *prefix, uint32_t prefix_len);
+/* Length of the parent of path ("/a/b" → 2, "/a" → 1), 0 for "/" or where the last component is empty, "." or "..". */
+uint32_t mioc_path_parent(const char *path, uint32_t len);
+
+#endif

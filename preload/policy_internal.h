@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* policy_internal.h - what policy_*.c share; nobody else includes it.
+ *
+ *     policy.c         asking: any thread, no system call
+ *     policy_build.c   making: prefixes from the interpreter's place, the environment, the configuration
+ *     policy_python.c  making: what the interpreter's command line says
+ *     policy_mount.c   making: on which mount a path is, and of what type */
+#ifndef MIOC_POLICY_INTERNAL_H
+#define MIOC_POLICY_INTERNAL_H
+
+#include "policy.h"
+#include <sys/types.h>
+
+/* --- policy_mount.c --- */
+struct mioc_place {
+    int is_shared;   /* by its filesystem's type */
+    int is_directory;
+    uint64_t dev;    /* st_dev */
+    char real[4096]; /* path without symbolic links; "" if unknown */
+};
+/* The text of a mountinfo file, to be free()d; NULL. */
+char *mioc_policy_read_mounts(const char *file);
+/* Looks where `path` is, without asking the filesystem for more than the walk. 0, or -1 (it is not there). */
+int mioc_policy_find_place(struct mioc_place *place, const char *path, const char *mounts);
+/* The type of the mount with that id and device (either may be unknown to mounts) into type[64]; 0 or -1. */
+int mioc_policy_mount_type(const char *mounts, long id, dev_t dev, char type[64]);
+
+/* --- policy_python.c --- */
+struct mioc_python_args {
+    int ignores_env, has_no_user_site, is_safe_path; /* -E, -s, -P; -I is all of them; -P: no script's directory, no cwd */
+    int uses_cwd;        /* -c, -m, standard input, interactive */
+    const char *script;  /* the script, or the one that a module such as mpi4py runs; NULL */
+};
+void mioc_policy_parse_python(struct mioc_python_args *args, char *const *argv, char *const *env);
+const char *mioc_policy_getenv(char *const *env, const char *name);
+
+#endif

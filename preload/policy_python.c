@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* policy_python.c - reads a CPython command line as far as it decides where modules come from. */
+#include "policy_internal.h"
+#include <string.h>
+
+const char *mioc_policy_getenv(char *const *env, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (; env && *env; env++)
+        if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
+            return *env + len + 1;
+    return NULL;
+}
+
+static int has_value(char *const *env, const char *name)
+{
+    const char *value = mioc_policy_getenv(env, name);
+
+    return value && value[0] != '\0';
+}
+
+/* The letters of one argument such as "-sIc". Returns the letter that ends option parsing ('c', 'm'), 'a' if the option's
+ * value is the next argument, or 0. */
+static char parse_letters(struct mioc_python_args *args, const char *letters)
+{
+    for (; *letters != '\0'; letters++) {
+        switch (*letters) {
+        case 'I': args->ignores_env = args->has_no_user_site = args->is_safe_path = 1; break;
+        case 'E': args->ignores_env = 1; break;
+        case 's': args->has_no_user_site = 1; break;
+        case 'P': args->is_safe_path = 1; break;
+        case 'c': return 'c';
+        case 'm': return letters[1] != '\0' ? 'M' : 'm';
+        case 'W':
+        case 'X': return letters[1] == '\0' ? 'a' : 0;
+        default: break;
+        }
+    }
+    return 0;
+}
+
+/* `python -m mpi4py app.py`, cProfile, pdb, coverage, …: the module puts the script's directory into sys.path. */
+static const char *find_script(char *const *argv)
+{
+    for (; *argv; argv++) {
+        size_t len = strlen(*argv);
+
+        if ((*argv)[0] != '-' && len > 3 && strcmp(*argv + len - 3, ".py") == 0)
+            return *argv;
+    }
+    return NULL;
+}
+
+void mioc_policy_parse_python(struct mioc_python_args *args, char *const *argv, char *const *env)
+{
+    char *const *at = argv && argv[0] ? argv + 1 : NULL;
+    char end = 0;
+
+    memset(args, 0, sizeof *args);
+    for (; at && *at && (*at)[0] == '-' && (*at)[1] != '\0' && end == 0; at++) {
+        if (strcmp(*at, "--") == 0) {
+            at++;
+            break;
+        }
+        if (strcmp(*at, "--check-hash-based-pycs") == 0)
+            end = 'a';
+        else if ((*at)[1] != '-')
+            end = parse_letters(args, *at + 1);
+        if (end == 'a') {
+            end = 0;
+            if (at[1])
+                at++;
+        }
+    }
+    if (!args->ignores_env) {
+        args->has_no_user_site |= has_value(env, "PYTHONNOUSERSITE");
+        args->is_safe_path |= has_value(env, "PYTHONSAFEPATH");
+    }
+    args->uses_cwd = !args->is_safe_path;
+    if (end == 'm' || end == 'M')
+        args->script = *at ? find_script(at + (end == 'm')) : NULL;
+    else if (end == 0 && at && *at && strcmp(*at, "-") != 0) {
+        args->script = *at;
+        args->uses_cwd = 0;
+    }
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* real.c - binds the libc functions behind our interposers. */
+#include "real.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+/* The version of the names that glibc keeps for old programs only: dlsym() does not find them, dlvsym() does. */
+#if defined(__x86_64__)
+#define MIOC_REAL_BASE_VERSION "GLIBC_2.2.5"
+#elif defined(__powerpc64__)
+#define MIOC_REAL_BASE_VERSION "GLIBC_2.3"
+#else
+#define MIOC_REAL_BASE_VERSION "GLIBC_2.17"
+#endif
+
+#ifndef _STAT_VER /* gone from the headers of glibc 2.33 */
+#if defined(__x86_64__) || defined(__powerpc64__)
+#define _STAT_VER 1
+#else
+#define _STAT_VER 0
+#endif
+#endif
+#ifndef _MKNOD_VER
+#define _MKNOD_VER 0
+#endif
+
+struct mioc_real_table mioc_real_functions;
+
+struct mioc_real_row { const char *name; size_t slot; };
+static const struct mioc_real_row real_rows[] = {
+#define X(name) { #name, offsetof(struct mioc_real_table, name) },
+    MIOC_REAL_NAMES(X)
+#undef X
+};
+
+/* Before glibc 2.33 these are no symbols of libc: programs carry a copy that calls the __x name. */
+#define T mioc_real_functions
+static int old_stat(const char *p, struct stat *st) { return T.__xstat(_STAT_VER, p, st); }
+static int old_lstat(const char *p, struct stat *st) { return T.__lxstat(_STAT_VER, p, st); }
+static int old_fstat(int fd, struct stat *st) { return T.__fxstat(_STAT_VER, fd, st); }
+static int old_fstatat(int d, const char *p, struct stat *st, int f) { return T.__fxstatat(_STAT_VER, d, p, st, f); }
+static int old_stat64(const char *p, struct stat64 *st) { return T.__xstat64(_STAT_VER, p, st); }
+static int old_lstat64(const char *p, struct stat64 *st) { return T.__lxstat64(_STAT_VER, p, st); }
+static int old_fstat64(int fd, struct stat64 *st) { return T.__fxstat64(_STAT_VER, fd, st); }
+static int old_fstatat64(int d, const char *p, struct stat64 *st, int f) { return T.__fxstatat64(_STAT_VER, d, p, st, f); }
+static int old_mknod(const char *p, mode_t m, dev_t dev) { return T.__xmknod(_MKNOD_VER, p, m, &dev); }
+static int old_mknodat(int d, const char *p, mode_t m, dev_t dev) { return T.__xmknodat(_MKNOD_VER, d, p, m, &dev); }
+#undef T
+
+struct mioc_real_stand_in { size_t slot; void *function; };
+static const struct mioc_real_stand_in real_stand_ins[] = {
+#define X(name) { offsetof(struct mioc_real_table, name), (void *)old_##name },
+    X(stat) X(lstat) X(fstat) X(fstatat) X(stat64) X(lstat64) X(fstat64) X(fstatat64) X(mknod) X(mknodat)
+#undef X
+};
+
+static void **slot_at(size_t offset)
+{
+    return (void **)(void *)((char *)&mioc_real_functions + offset);
+}
+
+static void *find_stand_in(size_t slot)
+{
+    for (size_t i = 0; i < sizeof real_stand_ins / sizeof real_stand_ins[0]; i++)
+        if (real_stand_ins[i].slot == slot)
+            return real_stand_ins[i].function;
+    return NULL;
+}
+
+static void *find(const struct mioc_real_row *row)
+{
+    void *function = dlsym(RTLD_NEXT, row->name);
+
+    if (function == NULL && (function = dlvsym(RTLD_NEXT, row->name, MIOC_REAL_BASE_VERSION)) == NULL)
+        (void)dlerror(); /* the program must not find our failed lookup */
+    return function != NULL ? function : find_stand_in(row->slot);
+}
+
+void *mioc_real_find(size_t slot)
+{
+    const struct mioc_real_row *row = &real_rows[slot / sizeof(void *)];
+    void *unbound = NULL, *function;
+    int saved = errno;
+
+    function = find(row);
+    /* Who comes second does not write what others read already. */
+    (void)__atomic_compare_exchange_n(slot_at(slot), &unbound, function, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    errno = saved;
+    return function;
+}
+
+void mioc_real_bind(void)
+{
+    for (size_t i = 0; i < sizeof real_rows / sizeof real_rows[0]; i++)
+        (void)mioc_real_find(real_rows[i].slot);
+}
