@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* agent_link.c - messages to neighbours: the queue to the parent, requests, heartbeats, LEAVE; and their silence. */
+#include "agent_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- The queue to the parent -------------------------------------------------------------------------------------- */
+
+struct mioc_agent_out *mioc_agent_out_new(size_t size)
+{
+    struct mioc_agent_out *out = malloc(sizeof(*out) + size);
+
+    if (out != NULL)
+        out->size = 0;
+    return out;
+}
+
+void mioc_agent_out_append(struct mioc_agent *a, struct mioc_agent_out *out)
+{
+    STAILQ_INSERT_TAIL(&a->queue, out, next);
+    a->queued++;
+}
+
+static void remove_first(struct mioc_agent *a)
+{
+    struct mioc_agent_out *out = STAILQ_FIRST(&a->queue);
+
+    STAILQ_REMOVE_HEAD(&a->queue, next);
+    a->queued--;
+    free(out);
+}
+
+void mioc_agent_queue_clear(struct mioc_agent *a)
+{
+    while (!STAILQ_EMPTY(&a->queue))
+        remove_first(a);
+}
+
+/* --- Sending ------------------------------------------------------------------------------------------------------ */
+
+void *mioc_agent_buffer(struct mioc_agent *a)
+{
+    void *buf = a->host.get_buffer(a->host.ctx);
+
+    if (buf == NULL)
+        a->is_starved = 1;
+    return buf;
+}
+
+int mioc_agent_post(struct mioc_agent *a, struct mioc_agent_link *link, void *buf, size_t size)
+{
+    if (a->host.send(a->host.ctx, link->node, buf, size) == 0) {
+        link->inflight++;
+        link->sent = a->now;
+        link->has_sent = 1;
+        a->counters.messages_sent++;
+        a->counters.bytes_sent += size;
+        return 0;
+    }
+    if (errno == EAGAIN)
+        a->is_starved = 1;
+    else
+        mioc_agent_drop(a, link, MIOC_LINK_DEAD);
+    a->host.put_buffer(a->host.ctx, buf);
+    return -1;
+}
+
+static int send_plain(struct mioc_agent *a, struct mioc_agent_link *link, enum mioc_message_kind kind)
+{
+    uint64_t offset = kind == MIOC_MESSAGE_HEARTBEAT ? a->host.end(a->host.ctx) : 0;
+    void *buf = mioc_agent_buffer(a);
+
+    if (buf == NULL)
+        return -1;
+    return mioc_agent_post(a, link, buf, mioc_wire_plain(buf, kind, offset));
+}
+
+/* Room for one more message to the parent? */
+static void *parent_buffer(struct mioc_agent *a)
+{
+    if (a->parent.state != MIOC_LINK_UP || a->parent.inflight >= MIOC_AGENT_UP_WINDOW)
+        return NULL;
+    return mioc_agent_buffer(a);
+}
+
+static void send_queue(struct mioc_agent *a)
+{
+    struct mioc_agent_out *out;
+    void *buf;
+
+    while ((out = STAILQ_FIRST(&a->queue)) != NULL && (buf = parent_buffer(a)) != NULL) {
+        memcpy(buf, out->bytes, out->size);
+        if (mioc_agent_post(a, &a->parent, buf, out->size) != 0)
+            return; /* the link may have been dropped, and the queue with it */
+        remove_first(a);
+    }
+}
+
+/* Behind the queue: who asks after a write must not be answered from before it. */
+static void send_requests(struct mioc_agent *a)
+{
+    struct mioc_agent_pending *p;
+    size_t size;
+    void *buf;
+
+    while (STAILQ_EMPTY(&a->queue) && (p = TAILQ_FIRST(&a->unsent)) != NULL && (buf = parent_buffer(a)) != NULL) {
+        /* The end as it is now, not as it was when asked: an answer below it would have been taken already. */
+        size = mioc_wire_request(buf, p->kind, a->host.end(a->host.ctx), p->path, p->len);
+        if (mioc_agent_post(a, &a->parent, buf, size) != 0)
+            return;
+        TAILQ_REMOVE(&a->unsent, p, unsent);
+        p->is_unsent = 0;
+        a->counters.requests_sent++;
+    }
+}
+
+static void send_leaves(struct mioc_agent *a)
+{
+    for (unsigned i = 0; i < a->children; i++)
+        if (a->child[i].owes_leave && send_plain(a, &a->child[i], MIOC_MESSAGE_LEAVE) == 0)
+            a->child[i].owes_leave = 0;
+}
+
+void mioc_agent_flush(struct mioc_agent *a)
+{
+    enum mioc_agent_end before;
+
+    a->is_starved = 0;
+    do { /* again if it ended on the way: then LEAVE is owed */
+        before = a->state;
+        send_queue(a);
+        if (a->state == MIOC_AGENT_RUNNING)
+            send_requests(a);
+        if (a->state == MIOC_AGENT_RUNNING)
+            mioc_agent_pump(a);
+        send_leaves(a);
+    } while (a->state != before);
+}
+
+/* --- Heartbeats --------------------------------------------------------------------------------------------------- */
+
+static void beat(struct mioc_agent *a, struct mioc_agent_link *link, unsigned window)
+{
+    /* A full window is a sign of life under way already. */
+    if (a->state == MIOC_AGENT_RUNNING && link->state == MIOC_LINK_UP && link->inflight < window &&
+        (!link->has_sent || a->now - link->sent >= a->config.heartbeat_ns))
+        (void)send_plain(a, link, MIOC_MESSAGE_HEARTBEAT);
+}
+
+void mioc_agent_heartbeats(struct mioc_agent *a)
+{
+    beat(a, &a->parent, MIOC_AGENT_UP_WINDOW);
+    for (unsigned i = 0; i < a->children; i++)
+        beat(a, &a->child[i], a->config.window);
+}
+
+/* --- Silence ------------------------------------------------------------------------------------------------------ */
+
+static void listen_for(struct mioc_agent *a, struct mioc_agent_link *link, uint64_t own_stall)
+{
+    if (link->state != MIOC_LINK_UP)
+        return;
+    link->heard += own_stall;
+    if (link->heard > a->now)
+        link->heard = a->now;
+    if (a->now - link->heard >= a->config.silence_ns)
+        mioc_agent_drop(a, link, MIOC_LINK_DEAD);
+}
+
+/* Silence counts only while this agent listened: after a SIGSTOP of the whole job nobody is dead. */
+void mioc_agent_listen(struct mioc_agent *a)
+{
+    uint64_t gap = a->now - a->ticked, own_stall = gap > 2 * a->config.heartbeat_ns ? gap : 0;
+
+    a->ticked = a->now;
+    listen_for(a, &a->parent, own_stall);
+    for (unsigned i = 0; i < a->children; i++)
+        listen_for(a, &a->child[i], own_stall);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t next_of_link(const struct mioc_agent *a, const struct mioc_agent_link *link)
+{
+    if (link->state != MIOC_LINK_UP)
+        return UINT64_MAX;
+    /* An ended agent has no heart. */
+    return sooner(a->state == MIOC_AGENT_RUNNING ? link->sent + a->config.heartbeat_ns : UINT64_MAX,
+                  link->heard + a->config.silence_ns);
+}
+
+uint64_t mioc_agent_next(const struct mioc_agent *a)
+{
+    uint64_t retry = a->now + MIOC_AGENT_RETRY_NS, next = a->now + a->config.heartbeat_ns;
+    const struct mioc_agent_pending *oldest = TAILQ_FIRST(&a->by_age);
+
+    if (a->is_starved)
+        return retry;
+    next = sooner(next, next_of_link(a, &a->parent));
+    for (unsigned i = 0; i < a->children; i++)
+        next = sooner(next, next_of_link(a, &a->child[i]));
+    if (oldest != NULL)
+        next = sooner(next, oldest->since + a->config.request_ns);
+    return next > retry ? next : retry;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sim.c - events, nodes and their threads' questions, the run. */
+#include "sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEAVE_NS (200 * MS)  /* how long an ending process gives its agent */
+#define END_NS (8 * SECOND)  /* by when all must have ended */
+
+uint64_t sim_random(struct sim *s, uint64_t below)
+{
+    uint64_t z = (s->random += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return below ? z % below : 0;
+}
+
+void sim_fail(struct sim *s, const char *format, ...)
+{
+    va_list args;
+
+    if (s->has_failed)
+        return;
+    s->has_failed = 1;
+    va_start(args, format);
+    vsnprintf(s->failure, sizeof s->failure, format, args);
+    va_end(args);
+}
+
+/* --- Events: a binary heap by (time, order) ------------------------------------------------------------------------ */
+
+static int is_before(const struct sim_event *a, const struct sim_event *b)
+{
+    return a->time < b->time || (a->time == b->time && a->order < b->order);
+}
+
+static void push(struct sim *s, struct sim_event event)
+{
+    size_t at = s->events++;
+
+    if (at == s->events_cap) {
+        s->events_cap = s->events_cap ? s->events_cap * 2 : 1024;
+        s->heap = realloc(s->heap, s->events_cap * sizeof(*s->heap));
+    }
+    for (; at > 0 && is_before(&event, &s->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        s->heap[at] = s->heap[(at - 1) / 2];
+    s->heap[at] = event;
+}
+
+static struct sim_event pop(struct sim *s)
+{
+    struct sim_event first = s->heap[0], last = s->heap[--s->events];
+    size_t at = 0, child;
+
+    while ((child = 2 * at + 1) < s->events) {
+        child += child + 1 < s->events && is_before(&s->heap[child + 1], &s->heap[child]);
+        if (!is_before(&s->heap[child], &last))
+            break;
+        s->heap[at] = s->heap[child];
+        at = child;
+    }
+    s->heap[at] = last;
+    return first;
+}
+
+void sim_at(struct sim *s, uint64_t time, enum sim_what what, int node, int peer, void *data, uint32_t size)
+{
+    push(s, (struct sim_event){time, s->orders++, what, node, peer, size, data});
+}
+
+/* --- Threads of a node -------------------------------------------------------------------------------------------- */
+
+void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered)
+{
+    struct sim_node *n = ctx;
+    int key = kind ? sim_key(sim_path_number(path, len), kind) : -1;
+    unsigned kept = 0;
+
+    if (!answered && !n->is_cut && !n->is_leaving)
+        sim_fail(n->sim, "node %d is told to make real calls for no reason", n->number);
+    for (unsigned i = 0; i < n->waiters; i++) {
+        const struct mioc_item *item;
+
+        if (kind != 0 && n->waiter[i].key != key) {
+            n->waiter[kept++] = n->waiter[i];
+            continue;
+        }
+        item = answered ? sim_live(n, n->waiter[i].key) : NULL;
+        if (item)
+            sim_check_served(n, key, item);
+        n->sim->answered += item != NULL;
+        n->sim->real += item == NULL;
+    }
+    n->waiters = kept;
+}
+
+static void ask(struct sim_node *n, int key)
+{
+    struct sim *s = n->sim;
+    const struct mioc_item *item = sim_live(n, key);
+    char path[64];
+    uint32_t len = sim_path_name(key / SIM_KINDS, path);
+
+    s->asks++;
+    if (item) {
+        s->hits++;
+        sim_check_served(n, key, item);
+        return;
+    }
+    if (n->waiters == n->waiters_cap) {
+        n->waiters_cap = n->waiters_cap ? n->waiters_cap * 2 : 8;
+        n->waiter = realloc(n->waiter, n->waiters_cap * sizeof(*n->waiter));
+    }
+    n->waiter[n->waiters++] = (struct sim_waiter){key, s->now, ++s->waiter_ids};
+    sim_at(s, s->now + s->deadline, SIM_DEADLINE, n->number, (int)s->waiter_ids, NULL, 0);
+    mioc_agent_ask(n->agent, (unsigned)(key % SIM_KINDS) + 1, path, len, s->now);
+}
+
+static void pass_deadline(struct sim_node *n, int id)
+{
+    for (unsigned i = 0; i < n->waiters; i++) {
+        if ((int)n->waiter[i].id != id)
+            continue;
+        n->sim->timeouts++;
+        if (!n->is_cut && !n->sim->is_slow)
+            sim_fail(n->sim, "node %d never got an answer for key %d, asked at %llu us", n->number, n->waiter[i].key,
+                     (unsigned long long)(n->waiter[i].asked / US));
+        n->waiter[i] = n->waiter[--n->waiters];
+        return;
+    }
+}
+
+static void raise_version(void *ctx, int key)
+{
+    struct sim_node *n = ctx;
+
+    n->wrote[key] = ++n->sim->version[key];
+    n->sim->cut_writes[key] += n->is_cut != 0;
+}
+
+static void write_path(struct sim_node *n, int path, uint32_t flags)
+{
+    struct sim *s = n->sim;
+    char name[64];
+    uint32_t len = sim_path_name(path, name);
+
+    sim_concerned(path, flags, raise_version, n);
+    s->write[s->writes].node = n->number;
+    s->write[s->writes].path = path;
+    s->write[s->writes].flags = flags;
+    s->write[s->writes++].token = ++n->tokens;
+    sim_hold_add(n, path, flags, n->tokens);
+    mioc_agent_wrote(n->agent, name, len, flags, n->tokens, s->now);
+}
+
+/* --- Nodes -------------------------------------------------------------------------------------------------------- */
+
+static void take_report(void *ctx, int child, const void *bytes, uint32_t size)
+{
+    struct sim_node *n = ctx;
+    unsigned nodes;
+
+    (void)child;
+    if (size != sizeof nodes)
+        sim_fail(n->sim, "node %d was given a report of %u bytes", n->number, size);
+    else
+        n->reports += *(const unsigned *)bytes;
+}
+
+void sim_make_nodes(struct sim *s)
+{
+    s->node = calloc((size_t)s->config.nodes, sizeof(*s->node));
+    for (int i = 0; i < s->config.nodes; i++) {
+        struct sim_node *n = &s->node[i];
+        const struct mioc_agent_host host = {.ctx = n, .is_known = sim_is_known, .append = sim_append,
+            .write_chunk = sim_write_chunk, .read_chunk = sim_read_chunk, .item_at = sim_item_at, .end = sim_end_of,
+            .resolve = sim_resolve, .invalidated = sim_invalidated, .get_buffer = sim_get_buffer,
+            .put_buffer = sim_put_buffer, .send = sim_send, .answer = sim_answer, .report = take_report};
+
+        n->sim = s;
+        n->number = i;
+        n->phase_ms = (unsigned)sim_random(s, SIM_COARSE_MS);
+        n->limit = UINT32_MAX / 4;
+        s->config.node = i;
+        n->agent = mioc_agent_new(&s->config, &host, 0);
+    }
+}
+
+static void leave(struct sim_node *n)
+{
+    unsigned nodes = n->reports + 1;
+
+    n->is_leaving = 1;
+    mioc_agent_leave(n->agent, &nodes, sizeof nodes, n->sim->now);
+    sim_at(n->sim, n->sim->now + LEAVE_NS, SIM_END, n->number, 1, NULL, 0);
+}
+
+static void be_gone(struct sim_node *n)
+{
+    n->is_gone = 1;
+    n->waiters = 0;
+}
+
+static void tick(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    uint64_t next = mioc_agent_tick(n->agent, s->now), poll = s->now + (s->config.nodes > 64 ? 40 : 10) * MS;
+
+    if (next <= s->now)
+        sim_fail(s, "node %d wants its next tick at once, for ever", n->number);
+    if (n->has_asked_to_end && !n->is_leaving && mioc_agent_children(n->agent) == 0)
+        leave(n);
+    if (n->is_leaving && !mioc_agent_is_busy(n->agent))
+        be_gone(n);
+    sim_at(s, (next < poll ? next : poll) + sim_random(s, MS), SIM_TICK, n->number, 0, NULL, 0);
+}
+
+static void end_node(struct sim_node *n, int is_over)
+{
+    if (!is_over) {
+        n->has_asked_to_end = 1;
+        return;
+    }
+    if (!n->sim->has_faults)
+        sim_fail(n->sim, "node %d could not say goodbye", n->number);
+    be_gone(n);
+}
+
+static void fail_node(struct sim_node *n, enum sim_fault fault, uint32_t ms)
+{
+    if (fault == SIM_DIE)
+        be_gone(n);
+    else if (fault == SIM_STALL)
+        n->stalled_until = n->sim->now + ms * MS;
+    else if (fault == SIM_LEAVE && !n->is_leaving)
+        leave(n);
+}
+
+/* --- Messages ----------------------------------------------------------------------------------------------------- */
+
+static void count_request(struct sim *s, const struct sim_event *e)
+{
+    const struct mioc_message *m = mioc_wire_parse(e->data, e->size);
+    const char *path;
+    uint32_t len;
+
+    if (e->node != 0 || m == NULL || m->kind != MIOC_MESSAGE_REQUEST)
+        return;
+    path = mioc_wire_path(m, &len);
+    s->requests[sim_key(sim_path_number(path, len), m->record)]++;
+}
+
+static void take_message(struct sim_node *n, const struct sim_event *e)
+{
+    count_request(n->sim, e);
+    mioc_agent_message(n->agent, e->peer, e->data, e->size, n->sim->now);
+    if (e->size >= SIM_EAGER)
+        sim_at(n->sim, n->sim->now + 1 + sim_random(n->sim, n->sim->latency), SIM_SENT, e->peer, n->number, NULL, 0);
+    free(e->data);
+}
+
+/* For a node that is no more. A large message is never taken; whether its sender hears of that is up to the network. */
+static void miss(struct sim *s, const struct sim_event *e)
+{
+    if (e->what != SIM_MESSAGE)
+        return;
+    if (s->detects_death)
+        sim_at(s, s->now + s->latency + s->jitter + 10 * MS + sim_random(s, 100 * MS), SIM_LOST, e->peer, e->node, NULL, e->size);
+    free(e->data);
+}
+
+/* --- The run ------------------------------------------------------------------------------------------------------ */
+
+static void happen(struct sim *s, struct sim_event *e)
+{
+    struct sim_node *n = &s->node[e->node];
+
+    if (n->is_gone) {
+        miss(s, e);
+        return;
+    }
+    if (n->stalled_until > s->now) { /* in its old order, when it goes on */
+        e->time = n->stalled_until;
+        push(s, *e);
+        return;
+    }
+    switch (e->what) {
+    case SIM_TICK: tick(n); break;
+    case SIM_MESSAGE: take_message(n, e); break;
+    case SIM_LOST:
+        n->buffers -= e->size >= SIM_EAGER;
+        mioc_agent_lost(n->agent, e->peer, s->now);
+        break;
+    case SIM_SENT:
+        n->buffers--;
+        mioc_agent_sent(n->agent, e->peer, s->now);
+        break;
+    case SIM_ASK:
+        if (!n->is_leaving)
+            ask(n, e->peer);
+        break;
+    case SIM_WRITE:
+        if (!n->is_leaving)
+            write_path(n, e->peer, e->size);
+        break;
+    case SIM_DEADLINE: pass_deadline(n, e->peer); break;
+    case SIM_RESOLVED: sim_resolved(s, e->data); break;
+    case SIM_FAULT: fail_node(n, (enum sim_fault)e->peer, e->size); break;
+    case SIM_END: end_node(n, e->peer); break;
+    }
+    sim_check_state(n);
+}
+
+static void run_until(struct sim *s, uint64_t time)
+{
+    while (s->events > 0 && s->heap[0].time <= time && !s->has_failed) {
+        struct sim_event e = pop(s);
+
+        s->now = e.time;
+        happen(s, &e);
+    }
+    if (!s->has_failed)
+        s->now = time;
+}
+
+static void clean_up(struct sim *s)
+{
+    for (size_t i = 0; i < s->events; i++)
+        if (s->heap[i].what == SIM_MESSAGE)
+            free(s->heap[i].data);
+    sim_root_end(s);
+    for (int i = 0; i < s->config.nodes; i++) {
+        mioc_agent_free(s->node[i].agent);
+        free(s->node[i].arena);
+        free(s->node[i].waiter);
+    }
+    free(s->node);
+    free(s->heap);
+    s->node = NULL;
+    s->heap = NULL;
+    sim_net_end();
+}
+
+int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options)
+{
+    *s = (struct sim){.seed = seed, .random = seed * 0x2545f4914f6cdd1du, .options = *options, .contents = 1};
+    for (int key = 0; key < SIM_KEYS; key++)
+        s->version[key] = 1;
+    sim_plan(s);
+    run_until(s, s->stop_at);
+    if (!s->has_failed)
+        sim_check_quiet(s);
+    for (int i = 0; i < s->config.nodes; i++)
+        sim_at(s, s->now + sim_random(s, 200 * MS), SIM_END, i, 0, NULL, 0);
+    run_until(s, s->stop_at + END_NS);
+    if (!s->has_failed)
+        sim_check_over(s);
+    clean_up(s);
+    return s->has_failed ? -1 : 0;
+}

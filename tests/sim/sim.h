@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sim.h - the protocol at scale: many agents in one process, on virtual time, all chance from one seed.
+ *
+ *     sim.c        events, nodes and their threads' questions, the run
+ *     sim_net.c    the network: delays, order per pair, shortage of buffers, refusals, loss
+ *     sim_store.c  a node's store, modelled: keys, holds, expiry
+ *     sim_root.c   the root's resolver, modelled
+ *     sim_plan.c   what happens when: questions, writes, faults
+ *     sim_check.c  what must hold, always and at the end
+ *     sim_main.c   the program
+ *
+ * Ground truth is a version number for each key, raised by each write; a record carries the version that was read. */
+#ifndef MIOC_SIM_H
+#define MIOC_SIM_H
+
+#include "../../mpi_shim/agent.h"
+#include "../../mpi_shim/transport.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define US 1000ull
+#define MS 1000000ull
+#define SECOND 1000000000ull
+
+#define SIM_DIRS 4
+#define SIM_FILES 9                             /* in each directory */
+#define SIM_PATHS (SIM_DIRS * (1 + SIM_FILES))  /* a directory is the first of its group */
+#define SIM_KINDS 5                             /* enum mioc_item_kind 1..5 */
+#define SIM_KEYS (SIM_PATHS * SIM_KINDS)
+#define SIM_CONTENTS 512
+#define SIM_WRITES 64
+#define SIM_TTL_MS 200u
+#define SIM_COARSE_MS 4u                        /* the tick of CLOCK_MONOTONIC_COARSE */
+#define SIM_WORK_NS SECOND                      /* questions and writes come in this time */
+#define SIM_EAGER 8192u /* smaller messages count as sent though nobody takes them */
+
+enum sim_what { SIM_TICK, SIM_MESSAGE, SIM_SENT, SIM_LOST, SIM_ASK, SIM_WRITE, SIM_DEADLINE, SIM_RESOLVED, SIM_FAULT, SIM_END };
+enum sim_fault { SIM_NO_FAULT, SIM_DIE, SIM_LEAVE, SIM_STALL, SIM_FULL };
+
+struct sim_event {
+    uint64_t time, order;
+    enum sim_what what;
+    int node, peer;  /* peer: of messages; else the key, path, fault or waiter that it is about */
+    uint32_t size;
+    void *data;
+};
+
+struct sim_waiter { int key; uint64_t asked; uint32_t id; };
+
+struct sim_hold { uint64_t token; int path; uint32_t flags; };
+
+struct sim_node {
+    struct sim *sim;
+    int number;
+    struct mioc_agent *agent;
+    /* process */
+    int is_gone;              /* died, or ended after its LEAVE */
+    int is_leaving, has_asked_to_end;
+    int is_faulty;            /* anything happened to it that may cut off its subtree */
+    int is_cut;               /* it or an ancestor is faulty */
+    uint64_t stalled_until;
+    unsigned phase_ms;        /* of its coarse clock */
+    unsigned reports;         /* nodes in the reports of its children */
+    /* store */
+    char *arena;
+    uint64_t end, room, limit;
+    uint32_t live[SIM_KEYS];  /* offset + 1 of the record that is found; 0: none */
+    uint16_t held[SIM_KEYS];  /* holds in force */
+    uint16_t wrote[SIM_KEYS]; /* the version that this node's own last write made */
+    uint32_t got[SIM_CONTENTS]; /* bytes of each content */
+    struct sim_hold hold[SIM_WRITES];
+    unsigned holds;
+    uint64_t tokens;
+    /* threads */
+    struct sim_waiter *waiter;
+    unsigned waiters, waiters_cap;
+    /* network */
+    unsigned buffers;         /* not given back */
+    uint64_t up_last, down_last; /* last arrival on the link to the parent, each way */
+};
+
+struct sim_job { struct sim_job *next; int key; uint16_t version; int is_dirty; uint32_t content, size, at; };
+
+struct sim_options { int nodes, arity, faults; }; /* 0, 0, -1: by seed */
+
+struct sim {
+    uint64_t seed, random, now, orders;
+    struct sim_options options;
+    struct mioc_agent_config config;
+    struct sim_node *node;
+    struct sim_event *heap;
+    size_t events, events_cap;
+    /* by seed */
+    uint64_t latency, jitter, ns_per_kib, service, slow_service, deadline, stop_at;
+    unsigned buffers, refuse_percent, ask_count, write_count, content_max;
+    int detects_death, has_faults, is_slow;
+    /* ground truth and counts */
+    uint16_t version[SIM_KEYS];
+    unsigned invalidations[SIM_KEYS], resolves[SIM_KEYS], requests[SIM_KEYS];
+    unsigned cut_writes[SIM_KEYS]; /* writes that the others need not have heard of */
+    struct { int node, path; uint32_t flags; uint64_t token; } write[SIM_WRITES];
+    unsigned writes;
+    uint32_t contents, waiter_ids;
+    struct sim_job *jobs;
+    uint64_t messages, asks, hits, answered, real, timeouts;
+    /* result */
+    int has_failed;
+    char failure[512];
+};
+
+/* --- sim.c --- */
+uint64_t sim_random(struct sim *s, uint64_t below); /* 0..below - 1 */
+void sim_at(struct sim *s, uint64_t time, enum sim_what what, int node, int peer, void *data, uint32_t size);
+void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_make_nodes(struct sim *s);
+void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered);
+/* One run; 0, or -1 and s->failure. *s holds the figures afterwards. */
+int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options);
+
+/* --- sim_net.c --- */
+void *sim_get_buffer(void *ctx);
+void sim_put_buffer(void *ctx, void *buffer);
+int sim_send(void *ctx, int peer, void *message, size_t size);
+void sim_net_end(void);
+
+/* --- sim_store.c --- */
+#define sim_key(path, kind) ((path) * SIM_KINDS + (int)(kind) - 1)
+uint32_t sim_path_name(int path, char out[64]);
+int sim_path_number(const char *path, uint32_t len); /* -1: none of ours */
+/* Calls visit() for each key that a write to this path concerns. */
+void sim_concerned(int path, uint32_t flags, void (*visit)(void *ctx, int key), void *ctx);
+int sim_has_ttl(int key);
+int sim_is_known(void *ctx, unsigned kind, const char *path, uint32_t len);
+const struct mioc_item *sim_live(const struct sim_node *n, int key); /* unexpired, or NULL */
+int64_t sim_append(void *ctx, const struct mioc_item *item);
+int sim_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes);
+int sim_read_chunk(void *ctx, const struct mioc_chunk_record *chunk, void *bytes);
+const struct mioc_item *sim_item_at(void *ctx, uint64_t offset);
+uint64_t sim_end_of(void *ctx);
+void sim_hold_add(struct sim_node *n, int path, uint32_t flags, uint64_t token);
+/* A record of that version; its size. */
+uint32_t sim_build(void *buf, int key, uint16_t version, uint32_t content, uint64_t size);
+uint16_t sim_version_of(const struct mioc_item *item);
+
+/* --- sim_root.c --- */
+void sim_resolve(void *ctx, unsigned kind, const char *path, uint32_t len);
+void sim_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags);
+void sim_resolved(struct sim *s, struct sim_job *job);
+void sim_root_end(struct sim *s);
+
+/* --- sim_plan.c --- */
+void sim_plan(struct sim *s);
+
+/* --- sim_check.c --- */
+void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item);
+void sim_check_state(struct sim_node *n); /* after each event */
+void sim_check_quiet(struct sim *s); /* after the work, before the end */
+void sim_check_over(struct sim *s);  /* after all have left */
+
+#endif

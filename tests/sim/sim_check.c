@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sim_check.c - what must hold, always and at the end. */
+#include "sim.h"
+
+#include <string.h>
+
+void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item)
+{
+    if (!(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) < n->wrote[key])
+        sim_fail(n->sim, "node %d serves key %d as it was before its own write", n->number, key);
+}
+
+void sim_check_state(struct sim_node *n)
+{
+    enum mioc_agent_end state = mioc_agent_state(n->agent);
+
+    if (state == MIOC_AGENT_PROTOCOL)
+        sim_fail(n->sim, "node %d ended by a protocol error", n->number);
+    if (state != MIOC_AGENT_RUNNING && !n->is_cut && !n->is_leaving)
+        sim_fail(n->sim, "node %d ended (%d) though it and its ancestors are well", n->number, (int)state);
+    if (mioc_agent_children(n->agent) > (unsigned)n->sim->config.arity)
+        sim_fail(n->sim, "node %d has too many children", n->number);
+}
+
+/* --- When all is quiet -------------------------------------------------------------------------------------------- */
+
+static int is_same_item(const struct mioc_item *a, const struct mioc_item *b)
+{
+    struct mioc_item head_a = *a, head_b = *b;
+
+    head_a.local_dead = head_b.local_dead = 0;
+    head_a.local_applied_ms = head_b.local_applied_ms = 0;
+    return memcmp(&head_a, &head_b, sizeof head_a) == 0 && memcmp(a + 1, b + 1, a->size - sizeof *a) == 0;
+}
+
+static void check_stream(struct sim_node *n)
+{
+    const struct sim_node *root = &n->sim->node[0];
+
+    if (n->end > root->end || (n->end != root->end && !n->is_cut))
+        sim_fail(n->sim, "node %d has %llu bytes of the stream's %llu", n->number, (unsigned long long)n->end,
+                 (unsigned long long)root->end);
+    for (uint64_t at = 0; at < n->end && !n->sim->has_failed; at += ((struct mioc_item *)(n->arena + at))->size)
+        if (!is_same_item((const void *)(n->arena + at), (const void *)(root->arena + at)))
+            sim_fail(n->sim, "node %d has another item than the root at %llu", n->number, (unsigned long long)at);
+}
+
+static void check_fresh(struct sim_node *n)
+{
+    for (int key = 0; key < SIM_KEYS; key++) {
+        const struct mioc_item *item = sim_live(n, key);
+
+        if (item && !(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) != n->sim->version[key] &&
+            n->sim->cut_writes[key] == 0)
+            sim_fail(n->sim, "node %d still serves key %d in version %u of %u", n->number, key, sim_version_of(item),
+                     n->sim->version[key]);
+    }
+    if (n->holds > 0)
+        sim_fail(n->sim, "node %d still holds a path", n->number);
+}
+
+/* A path that was opened for writing is served to nobody any more. */
+static void check_sticky(struct sim *s, int path)
+{
+    for (int i = 0; i < s->config.nodes; i++)
+        for (unsigned kind = 1; kind <= SIM_KINDS; kind++) {
+            const struct mioc_item *item = sim_live(&s->node[i], sim_key(path, kind));
+
+            if (kind != MIOC_ITEM_LIST && !s->node[i].is_cut && !(item && (item->flags & MIOC_FLAG_STICKY)))
+                sim_fail(s, "node %d serves key %d, which is written to", i, sim_key(path, kind));
+        }
+}
+
+static void check_writes(struct sim *s)
+{
+    const struct sim_node *root = &s->node[0];
+
+    for (unsigned i = 0; i < s->writes; i++) {
+        unsigned found = 0;
+
+        for (uint64_t at = 0; at < root->end; at += ((struct mioc_item *)(root->arena + at))->size) {
+            const struct mioc_invalidate_record *record = (const void *)(root->arena + at);
+
+            found += record->item.kind == MIOC_ITEM_INVALIDATE && (int)record->node == s->write[i].node &&
+                     record->token == s->write[i].token;
+        }
+        if (found > 1 || (found == 0 && !s->node[s->write[i].node].is_cut))
+            sim_fail(s, "write %llu of node %d stands %u times in the stream", (unsigned long long)s->write[i].token,
+                     s->write[i].node, found);
+        if (found > 0 && (s->write[i].flags & MIOC_FLAG_STICKY))
+            check_sticky(s, s->write[i].path);
+    }
+}
+
+/* Where nothing was lost and nothing too slow, each key is asked and read once, and once more for each reason to. */
+static void check_counts(struct sim *s)
+{
+    for (int key = 0; key < SIM_KEYS; key++) {
+        unsigned expiries = sim_has_ttl(key) ? 2 + (unsigned)(2 * SIM_WORK_NS / MS / (SIM_TTL_MS - 2 * SIM_COARSE_MS)) : 0;
+        unsigned reads = 1 + s->invalidations[key] + expiries;
+        unsigned rounds = s->invalidations[key] == 0 ? reads : 2 * reads;
+
+        if (s->resolves[key] > reads)
+            sim_fail(s, "key %d was resolved %u times for %u reasons", key, s->resolves[key], reads);
+        if (s->requests[key] > rounds * (unsigned)s->config.arity)
+            sim_fail(s, "the root was asked %u times for key %d (%u invalidations)", s->requests[key], key,
+                     s->invalidations[key]);
+    }
+}
+
+void sim_check_quiet(struct sim *s)
+{
+    int is_root_well = !s->node[0].is_cut;
+
+    for (int i = 0; i < s->config.nodes && !s->has_failed; i++) {
+        struct sim_node *n = &s->node[i];
+
+        check_stream(n);
+        if (is_root_well && !n->is_cut)
+            check_fresh(n);
+        if (n->waiters > 0 && !n->is_gone)
+            sim_fail(s, "node %d has %u questions without end", i, n->waiters);
+    }
+    if (is_root_well)
+        check_writes(s);
+    if (!s->has_faults && !s->is_slow)
+        check_counts(s);
+}
+
+/* --- When all have left ------------------------------------------------------------------------------------------- */
+
+void sim_check_over(struct sim *s)
+{
+    unsigned well = 0, reported = s->node[0].reports + 1;
+
+    for (int i = 0; i < s->config.nodes; i++) {
+        const struct sim_node *n = &s->node[i];
+
+        well += !n->is_cut;
+        if (!n->is_gone)
+            sim_fail(s, "node %d (agent %d) does not end", i, (int)mioc_agent_state(n->agent));
+        if (!s->has_faults && n->buffers != 0)
+            sim_fail(s, "node %d keeps %u buffers", i, n->buffers);
+    }
+    if (!s->node[0].is_cut && reported < well)
+        sim_fail(s, "the root has the reports of %u nodes, %u are well", reported, well);
+    if (reported > (unsigned)s->config.nodes)
+        sim_fail(s, "the root has the reports of %u nodes of %d", reported, s->config.nodes);
+}

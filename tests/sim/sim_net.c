@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sim_net.c - the network: delays, order per pair only, few buffers, refusals, peers that are gone. */
+#include "sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POOL 64
+
+static void *pool[POOL];
+static unsigned pooled;
+
+void *sim_get_buffer(void *ctx)
+{
+    struct sim_node *n = ctx;
+    char *buffer;
+
+    if (n->buffers >= n->sim->buffers || sim_random(n->sim, 100) < n->sim->refuse_percent)
+        return NULL;
+    n->buffers++;
+    buffer = pooled > 0 ? pool[--pooled] : malloc(MIOC_MESSAGE_MAX);
+    memset(buffer, 0xa5, 4096); /* whoever forgets to fill something sends this */
+    return buffer;
+}
+
+static void give_back(void *buffer)
+{
+    if (pooled < POOL)
+        pool[pooled++] = buffer;
+    else
+        free(buffer);
+}
+
+void sim_net_end(void)
+{
+    while (pooled > 0)
+        free(pool[--pooled]);
+}
+
+void sim_put_buffer(void *ctx, void *buffer)
+{
+    ((struct sim_node *)ctx)->buffers--;
+    give_back(buffer);
+}
+
+static uint64_t arrival(struct sim_node *from, int peer, size_t size)
+{
+    struct sim *s = from->sim;
+    uint64_t transfer = size * s->ns_per_kib / 1024, at = s->now + s->latency + sim_random(s, s->jitter) + transfer;
+    uint64_t *last = peer < from->number ? &from->up_last : &s->node[peer].down_last;
+
+    if (at <= *last + transfer)
+        at = *last + transfer + 1;
+    *last = at;
+    return at;
+}
+
+static int is_neighbour(const struct sim *s, int a, int b)
+{
+    int low = a < b ? a : b, high = a < b ? b : a;
+
+    return low >= 0 && high < s->config.nodes && high != low && (high - 1) / s->config.arity == low;
+}
+
+/* A dead process is noticed by its silence or by an error, but never before its last messages have come. */
+static int is_refused(const struct sim_node *from, int peer)
+{
+    const struct sim *s = from->sim;
+    uint64_t last = peer < from->number ? from->down_last : s->node[peer].up_last;
+
+    return s->node[peer].is_gone && s->detects_death && s->now > last;
+}
+
+int sim_send(void *ctx, int peer, void *message, size_t size)
+{
+    struct sim_node *from = ctx;
+    struct sim *s = from->sim;
+    uint64_t at;
+    char *copy;
+
+    if (!is_neighbour(s, from->number, peer) || mioc_wire_parse(message, size) == NULL)
+        sim_fail(s, "node %d sends what it must not to node %d", from->number, peer);
+    if (from->is_gone)
+        sim_fail(s, "node %d sends after its end", from->number);
+    if (s->has_failed || sim_random(s, 100) < s->refuse_percent) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (is_refused(from, peer) && sim_random(s, 2) == 0) {
+        errno = EPIPE;
+        return -1;
+    }
+    at = arrival(from, peer, size);
+    copy = malloc(size);
+    memcpy(copy, message, size);
+    give_back(message);
+    s->messages++;
+    if (size < SIM_EAGER)
+        sim_at(s, s->now + sim_random(s, s->latency + 1), SIM_SENT, from->number, peer, NULL, 0);
+    sim_at(s, at, SIM_MESSAGE, peer, from->number, copy, (uint32_t)size);
+    return 0;
+}

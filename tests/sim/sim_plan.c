@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sim_plan.c - what happens when: the network's and the filesystem's speed, questions, writes, faults; all by the seed. */
+#include "sim.h"
+
+#define SHORT_STALL_MS 150u /* nobody may take it for death */
+#define LONG_STALL_MS 900u
+
+static void choose_world(struct sim *s)
+{
+    static const uint64_t latencies[] = {2 * US, 20 * US, 200 * US, 1 * MS}, speeds[] = {100, 1000, 10000};
+    struct mioc_agent_config *c = &s->config;
+
+    c->nodes = s->options.nodes > 0 ? s->options.nodes : 1 + (int)sim_random(s, sim_random(s, 2) ? 64 : 12);
+    c->arity = s->options.arity > 0 ? s->options.arity : 1 + (int)sim_random(s, 8);
+    c->heartbeat_ns = 50 * MS;
+    c->silence_ns = 400 * MS;
+    c->window = 1 + (unsigned)sim_random(s, 4);
+    s->latency = latencies[sim_random(s, 4)];
+    s->jitter = 1 + sim_random(s, 3 * s->latency);
+    s->ns_per_kib = speeds[sim_random(s, 3)];
+    s->service = sim_random(s, 3) == 0 ? 20 * MS : 500 * US;
+    s->refuse_percent = sim_random(s, 2) ? 0 : (unsigned)sim_random(s, 20);
+    s->detects_death = sim_random(s, 2) == 0;
+    s->content_max = c->nodes > 100 ? 8000 : 300000;
+    s->ask_count = c->nodes > 100 ? 30 : 20 + (unsigned)sim_random(s, 80);
+    s->write_count = (unsigned)sim_random(s, 3) * (unsigned)sim_random(s, 10);
+    s->has_faults = c->nodes > 1 && (s->options.faults < 0 ? sim_random(s, 2) == 0 : s->options.faults > 0);
+    /* A child that stands still keeps its window's buffers. */
+    s->buffers = s->has_faults ? (unsigned)c->arity * c->window + 9 : 1 + (unsigned)sim_random(s, 12);
+    s->is_slow = sim_random(s, 6) == 0;
+    s->slow_service = s->is_slow ? 1500 * MS : 0;
+    c->request_ns = s->is_slow ? 500 * MS : 2 * SECOND;
+    s->deadline = s->is_slow ? 600 * MS : 3 * SECOND;
+    s->stop_at = SIM_WORK_NS + 3200 * MS;
+}
+
+/* Ranks import the same things at about the same time; some are late, some want something else. */
+static void plan_questions(struct sim *s)
+{
+    for (int i = 0; i < s->config.nodes; i++) {
+        uint64_t late = sim_random(s, 5) == 0 ? sim_random(s, 300 * MS) : 0;
+
+        for (unsigned q = 0; q < s->ask_count; q++) {
+            int key = (int)((q * 7919u + s->seed * 31u) % 89u * 2u % SIM_KEYS);
+            uint64_t at = SIM_WORK_NS * 6 / 10 * q / s->ask_count + late + sim_random(s, 20 * MS);
+
+            if (sim_random(s, 8) == 0)
+                key = (int)sim_random(s, SIM_KEYS);
+            sim_at(s, at, SIM_ASK, i, key, NULL, 0);
+        }
+    }
+}
+
+static void plan_writes(struct sim *s)
+{
+    for (unsigned i = 0; i < s->write_count; i++) {
+        int node = (int)sim_random(s, (uint64_t)s->config.nodes), path = (int)sim_random(s, SIM_PATHS);
+        uint32_t flags = sim_random(s, 6) == 0 ? MIOC_FLAG_STICKY : sim_random(s, 6) == 0 ? MIOC_FLAG_SUBTREE : 0;
+        uint64_t at = sim_random(s, SIM_WORK_NS);
+
+        sim_at(s, at, SIM_WRITE, node, path, NULL, flags);
+        /* The writer looks at what it wrote, before its INVALIDATE is back and later. */
+        for (unsigned n = 0; n < 4; n++)
+            sim_at(s, at + 1 + sim_random(s, 5 * MS), SIM_ASK, node,
+                   sim_key(path, 1 + sim_random(s, SIM_KINDS)), NULL, 0);
+    }
+}
+
+static void plan_fault(struct sim *s)
+{
+    int number = (int)sim_random(s, (uint64_t)s->config.nodes);
+    struct sim_node *n = &s->node[number];
+    enum sim_fault fault = (enum sim_fault)(1 + sim_random(s, 4));
+    uint32_t ms = 0;
+
+    if (number == 0 && sim_random(s, 4) != 0)
+        return; /* mostly the root stays, or there would be little to see */
+    if (fault == SIM_STALL)
+        ms = sim_random(s, 2) ? 1 + (uint32_t)sim_random(s, SHORT_STALL_MS) : LONG_STALL_MS;
+    if (fault == SIM_FULL)
+        n->limit = sim_random(s, 20000);
+    n->is_faulty |= fault != SIM_STALL || ms > SHORT_STALL_MS;
+    sim_at(s, sim_random(s, SIM_WORK_NS), SIM_FAULT, number, (int)fault, NULL, ms);
+}
+
+/* SIGSTOP of the whole job: everybody stands still for long, nobody is dead. */
+static void plan_suspension(struct sim *s)
+{
+    uint64_t from = sim_random(s, SIM_WORK_NS), length = 500 * MS + sim_random(s, SECOND);
+
+    for (int i = 0; i < s->config.nodes; i++)
+        sim_at(s, from + sim_random(s, 20 * MS), SIM_FAULT, i, SIM_STALL, NULL,
+               (uint32_t)((length + sim_random(s, 20 * MS)) / MS));
+    s->stop_at += length + SECOND;
+    s->is_slow = 1; /* deadlines pass */
+}
+
+void sim_plan(struct sim *s)
+{
+    choose_world(s);
+    sim_make_nodes(s);
+    plan_questions(s);
+    plan_writes(s);
+    for (uint64_t faults = s->has_faults ? 1 + sim_random(s, 4) : 0; faults > 0; faults--)
+        plan_fault(s);
+    if (!s->has_faults && sim_random(s, 8) == 0)
+        plan_suspension(s);
+    for (int i = 0; i < s->config.nodes; i++) {
+        struct sim_node *n = &s->node[i];
+
+        n->is_cut = n->is_faulty || (i > 0 && s->node[(i - 1) / s->config.arity].is_cut);
+        sim_at(s, sim_random(s, 10 * MS), SIM_TICK, i, 0, NULL, 0);
+    }
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sim_root.c - the root's resolver, modelled: answers after a while, contents in chunks, speculation, reading anew after a
+ * write. */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static _Alignas(8) char item[MIOC_ITEM_MAX], bytes[MIOC_CHUNK_MAX];
+
+static void schedule(struct sim *s, struct sim_job *job)
+{
+    uint64_t service = s->service / 4 + sim_random(s, s->service);
+
+    if (s->slow_service && job->key % 11 == 3)
+        service = s->slow_service;
+    sim_at(s, s->now + service, SIM_RESOLVED, 0, job->key, job, 0);
+}
+
+/* The version counts as read here, at the beginning: the worst case for a write that comes during the service. */
+static void read_anew(struct sim *s, struct sim_job *job)
+{
+    int is_content = job->key % SIM_KINDS + 1 == MIOC_ITEM_CONTENT;
+
+    job->version = s->version[job->key];
+    job->is_dirty = 0;
+    job->at = job->size = 0;
+    if (is_content && s->contents < SIM_CONTENTS) {
+        job->content = s->contents++;
+        job->size = sim_random(s, 4) == 0 ? (uint32_t)sim_random(s, s->content_max) : (uint32_t)sim_random(s, 3000);
+    }
+    schedule(s, job);
+}
+
+static struct sim_job *job_of(struct sim *s, int key)
+{
+    for (struct sim_job *job = s->jobs; job; job = job->next)
+        if (job->key == key)
+            return job;
+    return NULL;
+}
+
+static void add_job(struct sim *s, int key)
+{
+    struct sim_job *job = calloc(1, sizeof(*job));
+
+    job->key = key;
+    job->next = s->jobs;
+    s->jobs = job;
+    read_anew(s, job);
+}
+
+void sim_resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    struct sim *s = ((struct sim_node *)ctx)->sim;
+    int number = sim_path_number(path, len), key = sim_key(number, kind), content = sim_key(number, MIOC_ITEM_CONTENT);
+
+    s->resolves[key]++;
+    if (job_of(s, key) == NULL)
+        add_job(s, key);
+    if (kind == MIOC_ITEM_STAT && sim_random(s, 3) == 0 && s->node[0].live[content] == 0 && job_of(s, content) == NULL)
+        add_job(s, content);
+}
+
+static void count_and_spoil(void *ctx, int key)
+{
+    struct sim *s = ctx;
+    struct sim_job *job = job_of(s, key);
+
+    s->invalidations[key]++;
+    if (job)
+        job->is_dirty = 1;
+}
+
+void sim_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags)
+{
+    struct sim *s = ((struct sim_node *)ctx)->sim;
+
+    sim_concerned(sim_path_number(path, len), flags, count_and_spoil, s);
+}
+
+static void remove_job(struct sim *s, struct sim_job *job)
+{
+    struct sim_job **link = &s->jobs;
+
+    while (*link != job)
+        link = &(*link)->next;
+    *link = job->next;
+    free(job);
+}
+
+static int publish_chunk(struct sim *s, struct sim_job *job)
+{
+    struct mioc_chunk_record *chunk = (void *)item;
+    uint32_t length = job->size - job->at < 50000 ? job->size - job->at : 50000 + (uint32_t)sim_random(s, 3000);
+
+    if (length > job->size - job->at)
+        length = job->size - job->at;
+    mioc_item_finish(item, mioc_item_begin(item, MIOC_ITEM_CHUNK, 0, "", 0));
+    chunk->content = job->content;
+    chunk->length = length;
+    chunk->offset = job->at;
+    chunk->total = job->size;
+    sim_read_chunk(NULL, chunk, bytes);
+    job->at += length;
+    return mioc_agent_publish(s->node[0].agent, (void *)item, bytes, s->now);
+}
+
+void sim_resolved(struct sim *s, struct sim_job *job)
+{
+    if (job->is_dirty) {
+        read_anew(s, job);
+        return;
+    }
+    if (job->at < job->size) {
+        if (publish_chunk(s, job) == 0)
+            sim_at(s, s->now + sim_random(s, 50 * US), SIM_RESOLVED, 0, job->key, job, 0);
+        else
+            remove_job(s, job);
+        return;
+    }
+    sim_build(item, job->key, job->version, job->content, job->size);
+    if (job->key % SIM_KINDS + 1 == MIOC_ITEM_CONTENT && job->content == 0 && job->size == 0)
+        ((struct mioc_item *)item)->flags = MIOC_FLAG_UNCACHED; /* out of contents */
+    remove_job(s, job); /* first: publishing may bring the next question */
+    (void)mioc_agent_publish(s->node[0].agent, (void *)item, NULL, s->now);
+}
+
+void sim_root_end(struct sim *s)
+{
+    while (s->jobs)
+        remove_job(s, s->jobs);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sim_store.c - a node's store, modelled: which record of a key is found, holds, expiry by a coarse clock. */
+#include "sim.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUP (1 + SIM_FILES)
+
+/* --- Paths and keys ----------------------------------------------------------------------------------------------- */
+
+uint32_t sim_path_name(int path, char out[64])
+{
+    if (path % GROUP == 0)
+        return (uint32_t)snprintf(out, 64, "/lib/d%d", path / GROUP);
+    return (uint32_t)snprintf(out, 64, "/lib/d%d/f%d.py", path / GROUP, path % GROUP);
+}
+
+int sim_path_number(const char *path, uint32_t len)
+{
+    int dir = -1, file = 0;
+    char name[64];
+
+    if (len < sizeof name && sscanf(path, "/lib/d%d/f%d.py", &dir, &file) >= 1 && dir >= 0 && dir < SIM_DIRS &&
+        file >= 0 && file <= SIM_FILES && sim_path_name(dir * GROUP + file, name) == len && strcmp(path, name) == 0)
+        return dir * GROUP + file;
+    return -1;
+}
+
+static void concern_path(int path, void (*visit)(void *ctx, int key), void *ctx)
+{
+    for (int kind = 1; kind <= SIM_KINDS; kind++)
+        visit(ctx, sim_key(path, kind));
+}
+
+void sim_concerned(int path, uint32_t flags, void (*visit)(void *ctx, int key), void *ctx)
+{
+    int dir = path - path % GROUP;
+
+    concern_path(path, visit, ctx);
+    if (path != dir) {
+        visit(ctx, sim_key(dir, MIOC_ITEM_STAT));
+        visit(ctx, sim_key(dir, MIOC_ITEM_LIST));
+    } else if (flags & MIOC_FLAG_SUBTREE) {
+        for (int i = 1; i <= SIM_FILES; i++)
+            concern_path(dir + i, visit, ctx);
+    }
+}
+
+int sim_has_ttl(int key)
+{
+    return key % (7 * SIM_KINDS) == 2 * SIM_KINDS; /* STAT of every seventh path */
+}
+
+/* --- Records ------------------------------------------------------------------------------------------------------ */
+
+uint32_t sim_build(void *buf, int key, uint16_t version, uint32_t content, uint64_t size)
+{
+    char path[64], *end;
+    uint32_t len = sim_path_name(key / SIM_KINDS, path);
+    unsigned kind = (unsigned)(key % SIM_KINDS) + 1;
+
+    end = mioc_item_begin(buf, kind, 0, path, len);
+    switch (kind) {
+    case MIOC_ITEM_STAT:
+        ((struct mioc_stat_record *)buf)->link_errno = EINVAL;
+        ((struct mioc_stat_record *)buf)->stat.ino = version;
+        break;
+    case MIOC_ITEM_LIST:
+        ((struct mioc_list_record *)buf)->list_errno = ENOTDIR;
+        ((struct mioc_list_record *)buf)->stat.ino = version;
+        break;
+    case MIOC_ITEM_CONTENT:
+        ((struct mioc_content_record *)buf)->content = content;
+        ((struct mioc_content_record *)buf)->size = size;
+        ((struct mioc_content_record *)buf)->stat.ino = version;
+        break;
+    case MIOC_ITEM_ACCESS:
+        ((struct mioc_access_record *)buf)->err[0] = version;
+        break;
+    default:
+        ((struct mioc_realpath_record *)buf)->realpath_errno = version;
+    }
+    return mioc_item_finish(buf, end);
+}
+
+uint16_t sim_version_of(const struct mioc_item *item)
+{
+    const void *record = item;
+
+    switch (item->kind) {
+    case MIOC_ITEM_STAT: return (uint16_t)((const struct mioc_stat_record *)record)->stat.ino;
+    case MIOC_ITEM_LIST: return (uint16_t)((const struct mioc_list_record *)record)->stat.ino;
+    case MIOC_ITEM_CONTENT: return (uint16_t)((const struct mioc_content_record *)record)->stat.ino;
+    case MIOC_ITEM_ACCESS: return (uint16_t)((const struct mioc_access_record *)record)->err[0];
+    default: return (uint16_t)((const struct mioc_realpath_record *)record)->realpath_errno;
+    }
+}
+
+/* --- Looking ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t coarse_ms(const struct sim_node *n)
+{
+    return (n->sim->now / MS + 1000 + n->phase_ms) / SIM_COARSE_MS * SIM_COARSE_MS;
+}
+
+static struct mioc_item *linked(const struct sim_node *n, int key)
+{
+    return n->live[key] ? (struct mioc_item *)(n->arena + n->live[key] - 1) : NULL;
+}
+
+const struct mioc_item *sim_live(const struct sim_node *n, int key)
+{
+    const struct mioc_item *item = linked(n, key);
+
+    if (item && !(item->flags & MIOC_FLAG_UNCACHED) && sim_has_ttl(key) &&
+        coarse_ms(n) >= item->local_applied_ms + SIM_TTL_MS)
+        return NULL;
+    return item;
+}
+
+int sim_is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    return sim_live(ctx, sim_key(sim_path_number(path, len), kind)) != NULL;
+}
+
+const struct mioc_item *sim_item_at(void *ctx, uint64_t offset)
+{
+    const struct sim_node *n = ctx;
+
+    return offset < n->end ? (const void *)(n->arena + offset) : NULL;
+}
+
+uint64_t sim_end_of(void *ctx)
+{
+    return ((const struct sim_node *)ctx)->end;
+}
+
+/* --- Writing ------------------------------------------------------------------------------------------------------ */
+
+static void kill_key(void *ctx, int key)
+{
+    struct sim_node *n = ctx;
+    struct mioc_item *item = linked(n, key);
+
+    if (item == NULL || (item->flags & MIOC_FLAG_STICKY))
+        return;
+    item->local_dead = 1;
+    n->live[key] = 0;
+}
+
+static void raise_hold(void *ctx, int key)
+{
+    ((struct sim_node *)ctx)->held[key]++;
+}
+
+static void lower_hold(void *ctx, int key)
+{
+    ((struct sim_node *)ctx)->held[key]--;
+}
+
+void sim_hold_add(struct sim_node *n, int path, uint32_t flags, uint64_t token)
+{
+    n->hold[n->holds++] = (struct sim_hold){token, path, flags};
+    sim_concerned(path, flags, raise_hold, n);
+    sim_concerned(path, flags, kill_key, n);
+}
+
+static void lift_hold(struct sim_node *n, uint64_t token)
+{
+    for (unsigned i = 0; i < n->holds; i++) {
+        if (n->hold[i].token != token)
+            continue;
+        sim_concerned(n->hold[i].path, n->hold[i].flags, lower_hold, n);
+        n->hold[i] = n->hold[--n->holds];
+        return;
+    }
+}
+
+static void take_effect(struct sim_node *n, struct mioc_item *item, uint64_t offset)
+{
+    const char *path = mioc_item_path(item);
+    int number = path ? sim_path_number(path, item->path_len) : -1, key;
+    const struct mioc_item *old;
+
+    if (item->kind == MIOC_ITEM_CHUNK)
+        return;
+    if (number < 0) {
+        sim_fail(n->sim, "node %d was given an unknown path", n->number);
+        return;
+    }
+    if (item->kind == MIOC_ITEM_INVALIDATE) {
+        const struct mioc_invalidate_record *record = (const void *)item;
+
+        sim_concerned(number, item->flags, kill_key, n);
+        if ((int)record->node == n->number)
+            lift_hold(n, record->token);
+        return;
+    }
+    key = sim_key(number, item->kind);
+    old = linked(n, key);
+    if (!(item->flags & MIOC_FLAG_STICKY) && (n->held[key] > 0 || (old && (old->flags & MIOC_FLAG_STICKY))))
+        return;
+    if (old)
+        ((struct mioc_item *)old)->local_dead = 1;
+    n->live[key] = (uint32_t)offset + 1;
+}
+
+int64_t sim_append(void *ctx, const struct mioc_item *item)
+{
+    struct sim_node *n = ctx;
+    uint64_t offset = n->end;
+    struct mioc_item *copy;
+
+    if (mioc_item_check(item, item->size) != 0)
+        sim_fail(n->sim, "node %d appends a malformed item", n->number);
+    if (item->kind == MIOC_ITEM_CONTENT && !(item->flags & MIOC_FLAG_UNCACHED) &&
+        n->got[((const struct mioc_content_record *)item)->content] != ((const struct mioc_content_record *)item)->size)
+        sim_fail(n->sim, "node %d has a CONTENT without all its bytes", n->number);
+    if (offset + item->size > n->limit) {
+        errno = ENOSPC;
+        return -1;
+    }
+    if (offset + item->size > n->room) {
+        n->room = (offset + item->size) * 2;
+        n->arena = realloc(n->arena, n->room);
+    }
+    copy = (void *)(n->arena + offset);
+    memcpy(copy, item, item->size);
+    copy->local_applied_ms = coarse_ms(n);
+    n->end += item->size;
+    take_effect(n, copy, offset);
+    return (int64_t)offset;
+}
+
+/* --- Contents: the bytes are a function of content and offset, so none are kept ------------------------------------ */
+
+static void bytes_of(const struct mioc_chunk_record *chunk, char *out)
+{
+    memset(out, (int)(chunk->content * 31 + chunk->offset / 4096), chunk->length);
+}
+
+int sim_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes)
+{
+    static char expected[MIOC_CHUNK_MAX];
+    struct sim_node *n = ctx;
+
+    bytes_of(chunk, expected);
+    if (chunk->content >= SIM_CONTENTS || n->got[chunk->content] != chunk->offset ||
+        memcmp(bytes, expected, chunk->length) != 0)
+        sim_fail(n->sim, "node %d was given a chunk out of order or with other bytes", n->number);
+    else
+        n->got[chunk->content] += chunk->length;
+    return 0;
+}
+
+int sim_read_chunk(void *ctx, const struct mioc_chunk_record *chunk, void *bytes)
+{
+    (void)ctx;
+    bytes_of(chunk, bytes);
+    return 0;
+}

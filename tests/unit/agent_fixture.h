@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* agent_fixture.h - one agent in a world that the test holds in its hands: a store in memory, a log of what it sends. */
+#ifndef MIOC_TEST_AGENT_FIXTURE_H
+#define MIOC_TEST_AGENT_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../mpi_shim/agent.h"
+#include "../../mpi_shim/transport.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS 1000000ull
+#define SENT_MAX 256
+#define NONE UINT64_MAX
+
+struct sent { int peer; uint64_t bytes[512 / 8]; size_t size; const struct mioc_message *m; };
+
+struct world {
+    struct mioc_agent *agent;
+    _Alignas(8) char arena[1 << 20], item[MIOC_ITEM_MAX], message[MIOC_MESSAGE_MAX];
+    uint64_t end, room, now;
+    char dead[64]; /* a key of this path is not known though it stands in the arena */
+    struct sent sent[SENT_MAX]; /* the first bytes of each message */
+    unsigned sends, buffers, limit, resolved, answered, real, real_all, invalidated, reports, chunks;
+    int refuse, refuse_peer; /* errno for sends to that peer, -1: to all */
+    int chunk_fails, chunk_first, gets_refused;
+};
+
+static struct world w;
+
+static int fake_is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    (void)ctx;
+    for (uint64_t at = 0; at < w.end; at += ((struct mioc_item *)(w.arena + at))->size) {
+        const struct mioc_item *item = (void *)(w.arena + at);
+
+        if (item->kind == kind && item->path_len == len && memcmp(mioc_item_path(item), path, len) == 0)
+            return strcmp(w.dead, mioc_item_path(item)) != 0;
+    }
+    return 0;
+}
+
+static int64_t fake_append(void *ctx, const struct mioc_item *item)
+{
+    uint64_t offset = w.end;
+
+    (void)ctx;
+    if (item->size > w.room - w.end)
+        return errno = ENOSPC, -1;
+    memcpy(w.arena + offset, item, item->size);
+    ((struct mioc_item *)(w.arena + offset))->local_applied_ms = 77;
+    ((struct mioc_item *)(w.arena + offset))->local_dead = 1;
+    w.chunk_first += item->kind == MIOC_ITEM_CHUNK ? w.chunks == 1 : 0;
+    w.end += item->size;
+    return (int64_t)offset;
+}
+
+static int fake_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes)
+{
+    (void)ctx, (void)chunk, (void)bytes;
+    w.chunks++;
+    return w.chunk_fails ? -1 : 0;
+}
+
+static int fake_read_chunk(void *ctx, const struct mioc_chunk_record *chunk, void *bytes)
+{
+    (void)ctx;
+    memset(bytes, 'c', chunk->length);
+    return w.chunk_fails ? -1 : 0;
+}
+
+static const struct mioc_item *fake_item_at(void *ctx, uint64_t offset)
+{
+    (void)ctx;
+    return offset < w.end ? (const void *)(w.arena + offset) : NULL;
+}
+
+static uint64_t fake_end(void *ctx)
+{
+    (void)ctx;
+    return w.end;
+}
+
+static void fake_resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    (void)ctx, (void)kind, (void)path, (void)len;
+    w.resolved++;
+}
+
+static void fake_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags)
+{
+    (void)ctx, (void)path, (void)len, (void)flags;
+    w.invalidated++;
+}
+
+static void *fake_get_buffer(void *ctx)
+{
+    (void)ctx;
+    if (w.buffers >= w.limit || w.gets_refused > 0) {
+        w.gets_refused -= w.gets_refused > 0;
+        return NULL;
+    }
+    w.buffers++;
+    return malloc(MIOC_MESSAGE_MAX);
+}
+
+static void fake_put_buffer(void *ctx, void *buffer)
+{
+    (void)ctx;
+    w.buffers--;
+    free(buffer);
+}
+
+static int fake_send(void *ctx, int peer, void *message, size_t size)
+{
+    struct sent *sent = &w.sent[w.sends];
+
+    (void)ctx;
+    if (w.refuse && (w.refuse_peer < 0 || w.refuse_peer == peer))
+        return errno = w.refuse, -1;
+    assert_non_null(mioc_wire_parse(message, size));
+    assert_true(w.sends < SENT_MAX);
+    w.sends++;
+    sent->peer = peer;
+    sent->size = size;
+    memcpy(sent->bytes, message, size < sizeof sent->bytes ? size : sizeof sent->bytes);
+    sent->m = (const void *)sent->bytes;
+    w.buffers--; /* as if sent at once; sent() is the test's to call */
+    free(message);
+    return 0;
+}
+
+static void fake_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered)
+{
+    (void)ctx, (void)path, (void)len;
+    w.answered += answered == 1;
+    w.real += answered == 0;
+    w.real_all += kind == 0 && answered == 0;
+}
+
+static void fake_report(void *ctx, int child, const void *bytes, uint32_t size)
+{
+    (void)ctx, (void)child;
+    w.reports += size == 6 && memcmp(bytes, "report", 6) == 0;
+}
+
+/* An agent of a binary tree: node 0 has the children 1 and 2, node 1 has 3 and 4. */
+static void start_with(int node, int nodes, unsigned window)
+{
+    const struct mioc_agent_config config = {.node = node, .nodes = nodes, .arity = 2, .request_ns = 1000 * MS,
+        .heartbeat_ns = 100 * MS, .silence_ns = 500 * MS, .window = window};
+    const struct mioc_agent_host host = {.is_known = fake_is_known, .append = fake_append,
+        .write_chunk = fake_write_chunk, .read_chunk = fake_read_chunk, .item_at = fake_item_at, .end = fake_end,
+        .resolve = fake_resolve, .invalidated = fake_invalidated, .get_buffer = fake_get_buffer,
+        .put_buffer = fake_put_buffer, .send = fake_send, .answer = fake_answer, .report = fake_report};
+
+    memset(&w, 0, sizeof w);
+    w.room = sizeof w.arena;
+    w.limit = 1000;
+    w.now = 5000 * MS;
+    w.agent = mioc_agent_new(&config, &host, w.now);
+    assert_non_null(w.agent);
+}
+
+static inline void start(int node)
+{
+    start_with(node, 5, 2);
+}
+
+static int stop_world(void **state)
+{
+    (void)state;
+    mioc_agent_free(w.agent);
+    w.agent = NULL;
+    return w.buffers != 0;
+}
+
+/* --- What the test says ------------------------------------------------------------------------------------------- */
+
+static inline uint32_t build(unsigned kind, const char *path)
+{
+    char *end = mioc_item_begin(w.item, kind, MIOC_FLAG_UNCACHED, path, (uint32_t)strlen(path));
+
+    if (kind == MIOC_ITEM_CHUNK) {
+        struct mioc_chunk_record *chunk = (void *)w.item;
+
+        chunk->item.flags = 0;
+        chunk->content = 1;
+        chunk->length = 100001;
+        chunk->total = 100001;
+    }
+    return mioc_item_finish(w.item, end);
+}
+
+static inline int publish(unsigned kind, const char *path)
+{
+    build(kind, path);
+    return mioc_agent_publish(w.agent, (void *)w.item, kind == MIOC_ITEM_CHUNK ? w.message : NULL, w.now);
+}
+
+static inline void ask(unsigned kind, const char *path)
+{
+    mioc_agent_ask(w.agent, kind, path, (uint32_t)strlen(path), w.now);
+}
+
+static inline void wrote(const char *path, uint32_t flags, uint64_t token)
+{
+    mioc_agent_wrote(w.agent, path, (uint32_t)strlen(path), flags, token, w.now);
+}
+
+static inline void deliver(int from, size_t size)
+{
+    mioc_agent_message(w.agent, from, w.message, size, w.now);
+}
+
+static inline void deliver_request(int from, unsigned kind, uint64_t offset, const char *path)
+{
+    deliver(from, mioc_wire_request(w.message, kind, offset, path, (uint32_t)strlen(path)));
+}
+
+static inline void deliver_plain(int from, enum mioc_message_kind kind, uint64_t offset)
+{
+    deliver(from, mioc_wire_plain(w.message, kind, offset));
+}
+
+static inline void deliver_invalidate(int from, uint32_t node, uint64_t token, const char *path)
+{
+    deliver(from, mioc_wire_invalidate(w.message, node, token, 0, path, (uint32_t)strlen(path)));
+}
+
+/* One item from the parent (node 0), at that place in the stream. */
+static inline void deliver_item(uint64_t offset, unsigned kind, const char *path)
+{
+    char *body = w.message + sizeof(struct mioc_message);
+    uint32_t size = build(kind, path);
+
+    memcpy(body, w.item, size);
+    if (kind == MIOC_ITEM_CHUNK) {
+        memset(body + size, 'c', 100008);
+        size += 100008;
+    }
+    deliver(0, mioc_wire_body(w.message, MIOC_MESSAGE_STREAM, offset, body, size));
+}
+
+static inline void tick_after(uint64_t ns)
+{
+    w.now += ns;
+    mioc_agent_tick(w.agent, w.now);
+}
+
+static inline void sent(int peer)
+{
+    mioc_agent_sent(w.agent, peer, w.now);
+}
+
+/* --- What the test sees ------------------------------------------------------------------------------------------- */
+
+static inline unsigned count_sent(int peer, enum mioc_message_kind kind)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < w.sends; i++)
+        n += w.sent[i].peer == peer && w.sent[i].m->kind == kind;
+    return n;
+}
+
+static inline enum mioc_agent_end ended(void)
+{
+    return mioc_agent_state(w.agent);
+}
+
+#endif
