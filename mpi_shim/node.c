@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store, and ends. */
+#include "node_internal.h"
+#include "limits.h"
+#include "../preload/log.h"
+#include "../preload/real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+#define ARENA_BYTES (256ull << 20)
+/* How long the leaders may take to meet before main(); who is not met by then is met later. */
+#define MEET_NS (2 * SECOND)
+/* How long an ending process waits for its agent to say goodbye when it does not linger. */
+#define GOODBYE_NS (SECOND / 2)
+
+struct mioc_node mioc_node;
+
+/* A leader's failure as one number that agree_min can carry: the first node's comes out. */
+#define FAILURE(node, error) ((int64_t)(node) * 4096 + (error))
+
+static uint64_t store_limit(const struct mioc_config *config)
+{
+    uint64_t bytes = config->max_bytes != 0 ? config->max_bytes : mioc_limits_default("", config->dir);
+
+    return bytes > INT64_MAX ? INT64_MAX : bytes;
+}
+
+/* The leader's store. 0, or its errno. */
+static int create_store(struct mioc_node *node, uint64_t key)
+{
+    const struct mioc_store_limits limits = { .max_bytes = store_limit(node->config), .max_arena = ARENA_BYTES };
+
+    node->store = mioc_store_create(node->config->dir, key, &limits);
+    if (node->store == NULL)
+        return errno != 0 ? errno : EIO;
+    mioc_plugin_protect_fd(mioc_store_lock_fd(node->store));
+    mioc_store_set_node(node->store, (uint32_t)node->world.node);
+    return 0;
+}
+
+/* Whether all nodes have a store; the room that the tightest has. */
+static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size_t size)
+{
+    int is_leader = node->world.local_rank == 0;
+    int error = is_leader ? create_store(node, key) : 0;
+    int64_t values[2] = { error == 0 ? INT64_MAX : FAILURE(node->world.node, error),
+                          is_leader ? (int64_t)store_limit(node->config) : INT64_MAX };
+
+    if (node->ops->agree_min(node->transport, values, 2) != 0) {
+        snprintf(line, size, "MPI failed while the ranks agreed");
+        return -1;
+    }
+    node->room = (uint64_t)values[1];
+    if (values[0] == INT64_MAX)
+        return 0;
+    snprintf(line, size, "cannot use MPIIO_CACHE_DIR=%s on node %d: %s", node->config->dir, (int)(values[0] / 4096),
+             strerror((int)(values[0] % 4096)));
+    return -1;
+}
+
+/* The others of the node learn where the leader's store is. */
+static int attach_store(struct mioc_node *node, char *line, size_t size)
+{
+    char path[1024] = "";
+
+    if (node->world.local_rank == 0)
+        snprintf(path, sizeof path, "%s", mioc_store_path(node->store));
+    if (node->ops->share_node(node->transport, path, sizeof path) != 0) {
+        snprintf(line, size, "MPI failed while a node's ranks were told of its store");
+        return -1;
+    }
+    path[sizeof path - 1] = '\0';
+    if (node->world.local_rank == 0)
+        return 0;
+    node->store = mioc_store_attach(path);
+    if (node->store == NULL)
+        snprintf(line, size, "cannot map %s: %s", path, strerror(errno));
+    return node->store == NULL ? -1 : 0;
+}
+
+/* Device numbers differ from node to node: each leader learns the root's number of each prefix. */
+static int share_devices(struct mioc_node *node)
+{
+    struct { uint64_t path, dev; } root[MIOC_MAX_PREFIXES] = { { 0, 0 } };
+    struct mioc_device_pair pairs[MIOC_MAX_PREFIXES];
+    const struct mioc_policy *policy = node->policy;
+    unsigned n = 0;
+
+    if (node->world.rank == 0)
+        for (unsigned i = 0; i < policy->count; i++) {
+            root[i].path = mioc_item_hash(0, policy->prefix[i].path, policy->prefix[i].len);
+            root[i].dev = policy->prefix[i].local_dev;
+        }
+    if (node->ops->share_all(node->transport, root, sizeof root) != 0)
+        return -1;
+    for (unsigned i = 0; i < policy->count; i++)
+        for (unsigned k = 0; k < MIOC_MAX_PREFIXES; k++)
+            if (root[k].path == mioc_item_hash(0, policy->prefix[i].path, policy->prefix[i].len) && root[k].dev != 0 &&
+                policy->prefix[i].local_dev != 0) {
+                pairs[n++] = (struct mioc_device_pair){ root[k].dev, policy->prefix[i].local_dev };
+                break;
+            }
+    if (node->world.local_rank == 0)
+        mioc_store_set_devices(node->store, pairs, n);
+    return 0;
+}
+
+/* All that needs everybody, in the same order on all ranks; a failure that all see is left to all. */
+static int join(struct mioc_node *node, uint64_t key, char *line, size_t size)
+{
+    if (agree_on_store(node, key, line, size) != 0)
+        return -1;
+    if (attach_store(node, line, size) != 0) {
+        (void)share_devices(node); /* the others wait there */
+        return -1;
+    }
+    if (share_devices(node) != 0) {
+        snprintf(line, size, "MPI failed while device numbers were shared");
+        return -1;
+    }
+    return 0;
+}
+
+static int start_leader(struct mioc_node *node, char *line, size_t size)
+{
+    if (mioc_node_agent_start(node, mioc_node_now() + MEET_NS) == 0) {
+        mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
+        if (mioc_node_agent_run(node) == 0)
+            return 0;
+    }
+    mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    snprintf(line, size, "cannot start the agent's threads: %s", strerror(errno));
+    return -1;
+}
+
+int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *config, const struct mioc_policy *policy,
+                    struct mioc_store **store, char *line, size_t size)
+{
+    struct mioc_node *node = &mioc_node;
+    int rc;
+
+    node->config = config;
+    node->policy = policy;
+    rc = mioc_plugin_start(me->plugin, &node->ops, &node->transport, &node->world, line, size);
+    if (node->transport != NULL)
+        node->owner = getpid(); /* MPI has begun, perhaps no more than that: it has a farewell to say */
+    if (rc != 0)
+        return -1;
+    if (join(node, me->key, line, size) != 0 || (node->world.local_rank == 0 && start_leader(node, line, size) != 0)) {
+        if (node->world.local_rank == 0 && node->store != NULL)
+            mioc_store_remove(node->store);
+        if (node->world.local_rank == 0)
+            node->ops->abandon(node->transport);
+        return -1;
+    }
+    *store = node->store;
+    snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s", node->world.size, node->world.nodes,
+             node->world.nodes == 1 ? "" : "s", node->world.library);
+    snprintf(line, size, "%s", node->line);
+    return 0;
+}
+
+int mioc_node_is_owner(void)
+{
+    return mioc_node.owner != 0 && mioc_node.owner == getpid();
+}
+
+int mioc_node_is_protected_fd(int fd)
+{
+    return mioc_plugin_is_protected_fd(fd);
+}
+
+/* --- The end --- */
+
+struct visit_context { struct mioc_report *report; };
+
+static void add_process(void *ctx, pid_t pid, int rank, const struct mioc_stats *stats)
+{
+    (void)pid;
+    mioc_report_add(((struct visit_context *)ctx)->report, stats, rank >= 0);
+}
+
+void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *report)
+{
+    struct visit_context context = { report };
+    const struct mioc_agent_counters *counters = mioc_agent_counters(node->agent);
+    uint64_t arena, content, contents;
+
+    memset(report, 0, sizeof *report);
+    report->nodes = report->reported_nodes = 1;
+    mioc_ring_stats_visit(mioc_store_ring(node->store), add_process, &context);
+    mioc_report_merge(report, &node->report);
+    if (node->world.node != 0)
+        return;
+    mioc_store_usage(node->store, &arena, &content, &contents);
+    report->nodes = (uint32_t)node->world.nodes;
+    report->store_bytes = arena + content;
+    report->contents = contents;
+    report->root_requests = counters->requests_local + counters->requests_children;
+    report->root_calls = mioc_resolver_calls(node->resolver);
+}
+
+/* Rank 0, at its end. */
+static void print_report(const struct mioc_node *node)
+{
+    const char *file = node->config->stats_file;
+    struct mioc_report report;
+    int fd;
+
+    mioc_node_fill_report(node, &report);
+    if (file[0] == '\0') {
+        (void)mioc_report_print(&report, node->line, STDERR_FILENO);
+        return;
+    }
+    fd = mioc_real(open)(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0 || mioc_report_json(&report, node->line, fd) != 0)
+        mioc_log(MIOC_LOG_WARN, "cannot write statistics to MPIIO_CACHE_STATS=%s: %s; they are lost", file, strerror(errno));
+    if (fd >= 0)
+        mioc_real(close)(fd);
+}
+
+/* Sleeps until the agent's thread is through, the time is up, or a signal arrived. Returns whether it is through. */
+static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
+{
+    uint64_t until = mioc_node_now() + wait_ns;
+
+    for (;;) {
+        uint64_t now = mioc_node_now();
+        struct timespec left;
+
+        if (__atomic_load_n(&node->done, __ATOMIC_ACQUIRE))
+            return 1;
+        if (now >= until)
+            return 0;
+        left = (struct timespec){ (time_t)((until - now) / SECOND), (long)((until - now) % SECOND) };
+        if (syscall(SYS_futex, &node->done, FUTEX_WAIT, 0, &left, NULL, 0) != 0 && errno == EINTR)
+            return __atomic_load_n(&node->done, __ATOMIC_ACQUIRE);
+    }
+}
+
+static void wish(struct mioc_node *node, enum mioc_node_wish what)
+{
+    __atomic_store_n(&node->wish, what, __ATOMIC_RELEASE);
+    mioc_ring_wake(mioc_store_ring(node->store));
+}
+
+static void end_leader(struct mioc_node *node, int status)
+{
+    int is_done = 0;
+
+    if (status == 0) {
+        wish(node, MIOC_WISH_LINGER);
+        is_done = wait_for_agent(node, node->config->linger_ms * 1000000);
+    }
+    if (!is_done) {
+        wish(node, MIOC_WISH_LEAVE);
+        (void)wait_for_agent(node, GOODBYE_NS);
+    }
+    if (node->world.rank == 0 && node->config->stats && status >= 0)
+        print_report(node);
+    mioc_store_remove(node->store);
+}
+
+void mioc_node_end(int status)
+{
+    struct mioc_node *node = &mioc_node;
+    int saved = errno;
+
+    if (!mioc_node_is_owner() || __atomic_exchange_n(&node->is_ending, 1, __ATOMIC_ACQ_REL))
+        return;
+    if (node->store != NULL)
+        mioc_ring_process_ends(mioc_store_ring(node->store), node->owner);
+    /* An MPI error handler may call exit() in the agent's own thread, which cannot wait for itself. */
+    if (node->has_thread && !pthread_equal(pthread_self(), node->thread))
+        end_leader(node, status);
+    node->ops->depart(node->transport);
+    errno = saved;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node.h - a rank's life in the cache: start with the others, run the node's agent if leader, end. */
+#ifndef MIOC_NODE_H
+#define MIOC_NODE_H
+
+#include "../preload/config.h"
+#include "../preload/policy.h"
+#include "../preload/role.h"
+#include <stddef.h>
+
+/* Main thread, before main(), collective over the job: loads the plug-in, joins, agrees, creates or attaches the store, starts the agent's
+ * thread on leaders. Returns 0 with *store, and the one line for people in `line`; or -1, with the reason there, and
+ * then the process goes on without cache (MPI may stay loaded, mioc_node_end is still to be called). */
+int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *config, const struct mioc_policy *policy,
+                    struct mioc_store **store, char *line, size_t size);
+/* The owning process is about to end with `status` (exit code, or -1: exec). Waits only as the exit protocol
+ * says: a leader with status 0 serves its node and subtree until they ended, at most MPIIO_CACHE_LINGER, ending early on any signal; prints
+ * or sends the statistics. Idempotent, callable from any thread of the owner; a forked child's call does nothing. */
+void mioc_node_end(int status);
+/* Whether the calling process is the one that mioc_node_start ran in (not a forked child of it). */
+int mioc_node_is_owner(void);
+/* Descriptors that the application must not close in the owner: bit test, no system call. */
+int mioc_node_is_protected_fd(int fd);
+
+#endif

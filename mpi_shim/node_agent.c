@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node_agent.c - the agent's thread of a leader: moves questions, answers and messages between ring, resolver, transport and
+ * the protocol's state machine. */
+#include "node_internal.h"
+#include "../preload/client.h"
+#include "../preload/log.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+/* Pauses between looks at MPI. While an answer is due a look costs the ranks of this node more than the wait; idle,
+ * ten milliseconds cost the first question of a burst what a slow metadata operation costs. */
+#define PAUSE_FIRST_NS 20000ull
+#define PAUSE_BUSY_NS 200000ull
+#define PAUSE_IDLE_NS 10000000ull
+/* Nobody to listen to but the ring, which rings. */
+#define PAUSE_ALONE_NS (SECOND / 5)
+#define SWEEP_NS (SECOND / 2)
+#define FLUSH_NS (SECOND / 5)
+#define RESOLVER_END_NS (SECOND / 10)
+#define AGENT_STACK (1024u * 1024u)
+#define TAKE_MOST 64
+
+uint64_t mioc_node_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* --- Events --- */
+
+static void handle_event(struct mioc_node *node, const struct mioc_event *event)
+{
+    switch (event->kind) {
+    case MIOC_EVENT_MESSAGE:
+        mioc_agent_message(node->agent, event->peer, event->data, event->size, mioc_node_now());
+        break;
+    case MIOC_EVENT_SENT:
+        node->unsent--;
+        mioc_node_put_buffer(node, event->data);
+        mioc_agent_sent(node->agent, event->peer, mioc_node_now());
+        break;
+    case MIOC_EVENT_LOST:
+        if (event->data != NULL) {
+            node->unsent--;
+            mioc_node_put_buffer(node, event->data);
+        }
+        mioc_agent_lost(node->agent, event->peer, mioc_node_now());
+        break;
+    case MIOC_EVENT_NONE:
+        break;
+    }
+}
+
+static unsigned poll_transport(struct mioc_node *node)
+{
+    struct mioc_event event;
+    unsigned events = 0;
+
+    if (node->world.nodes == 1)
+        return 0;
+    while (events < TAKE_MOST) {
+        node->ops->poll(node->transport, &event);
+        if (event.kind == MIOC_EVENT_NONE)
+            break;
+        handle_event(node, &event);
+        events++;
+    }
+    return events;
+}
+
+/* Waits until each neighbour was heard once, so that MPI has opened its connections before the program starts. */
+static void meet_neighbours(struct mioc_node *node, uint64_t until)
+{
+    int expected = mioc_agent_children(node->agent) + (node->world.node > 0), met = 0;
+    char heard[64] = { 0 };
+
+    while (mioc_node_now() < until) {
+        struct mioc_event event;
+
+        mioc_agent_tick(node->agent, mioc_node_now());
+        node->ops->poll(node->transport, &event);
+        if (event.kind == MIOC_EVENT_MESSAGE) {
+            int slot = event.peer % (int)sizeof heard;
+            met += !heard[slot];
+            heard[slot] = 1;
+        }
+        handle_event(node, &event);
+        if (met >= expected && node->unsent == 0)
+            break;
+        if (event.kind == MIOC_EVENT_NONE)
+            nanosleep(&(struct timespec){ 0, PAUSE_BUSY_NS }, NULL);
+    }
+    mioc_plugin_note_descriptors();
+}
+
+int mioc_node_agent_start(struct mioc_node *node, uint64_t until)
+{
+    if (mioc_node_host_start(node) != 0)
+        return -1;
+    if (node->world.nodes > 1)
+        meet_neighbours(node, until);
+    return 0;
+}
+
+/* --- The thread --- */
+
+static void take_request(struct mioc_node *node, const struct mioc_ask_request *request)
+{
+    struct mioc_ring *ring = mioc_store_ring(node->store);
+
+    if (request->what == MIOC_ASK_INVALIDATE) {
+        int is_held = mioc_store_hold(node->store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0,
+                                      ++node->token) == 0;
+
+        mioc_agent_wrote(node->agent, request->path, request->len, request->kind, node->token, mioc_node_now());
+        mioc_ring_answer(ring, request->slot, is_held ? MIOC_ASK_ANSWERED : MIOC_ASK_REAL);
+        return;
+    }
+    if (node->waiters == MIOC_RING_SLOTS) { /* only slots that their clients dropped can be that many */
+        mioc_ring_answer(ring, node->waiter[0].slot, MIOC_ASK_REAL);
+        node->waiter[0] = node->waiter[--node->waiters];
+    }
+    node->waiter[node->waiters++] = (struct mioc_waiter){
+        request->slot, mioc_item_hash(request->kind, request->path, request->len) };
+    mioc_agent_ask(node->agent, request->kind, request->path, request->len, mioc_node_now());
+}
+
+static unsigned take_requests(struct mioc_node *node, struct mioc_ask_request *request)
+{
+    unsigned taken = 0;
+
+    while (taken < TAKE_MOST && mioc_ring_take(mioc_store_ring(node->store), request)) {
+        take_request(node, request);
+        taken++;
+    }
+    return taken;
+}
+
+static unsigned take_resolved(struct mioc_node *node)
+{
+    struct mioc_resolved resolved;
+    unsigned taken = 0;
+
+    while (node->resolver != NULL && taken < TAKE_MOST && mioc_resolver_take(node->resolver, &resolved)) {
+        (void)mioc_agent_publish(node->agent, resolved.item, resolved.bytes, mioc_node_now());
+        free(resolved.memory);
+        taken++;
+    }
+    return taken;
+}
+
+/* Whether the node may end now, given what the ending thread wishes. */
+static int may_end(struct mioc_node *node)
+{
+    switch (__atomic_load_n(&node->wish, __ATOMIC_ACQUIRE)) {
+    case MIOC_WISH_LEAVE:
+        return 1;
+    case MIOC_WISH_LINGER:
+        return mioc_agent_children(node->agent) == 0 &&
+               mioc_ring_ranks_running(mioc_store_ring(node->store), node->owner) == 0;
+    default:
+        return 0;
+    }
+}
+
+/* Lets MPI move what is under way, for a moment. */
+static void flush(struct mioc_node *node)
+{
+    uint64_t until = mioc_node_now() + FLUSH_NS;
+
+    while (node->world.nodes > 1 && mioc_node_now() < until) {
+        mioc_agent_tick(node->agent, mioc_node_now());
+        if (poll_transport(node) == 0 && node->unsent == 0 && !mioc_agent_is_busy(node->agent))
+            break;
+        nanosleep(&(struct timespec){ 0, PAUSE_FIRST_NS }, NULL);
+    }
+}
+
+/* The agent is through with its neighbours, the process is not. Writes on other nodes are not heard of any more, so the
+ * store is not served any more either. */
+static void note_end(struct mioc_node *node)
+{
+    enum mioc_agent_end end = mioc_agent_state(node->agent);
+
+    if (node->has_left || end == MIOC_AGENT_RUNNING)
+        return;
+    node->has_left = 1;
+    mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    mioc_log(MIOC_LOG_DEBUG, "node %d: agent ended (%d)", node->world.node, (int)end);
+    flush(node); /* its farewells */
+    if (end == MIOC_AGENT_PEER_DIED || end == MIOC_AGENT_PROTOCOL)
+        node->ops->abandon(node->transport);
+}
+
+static uint64_t next_pause(const struct mioc_node *node, uint64_t pause, uint64_t events, uint64_t tick, uint64_t now)
+{
+    int is_busy = mioc_agent_is_busy(node->agent) || node->unsent > 0;
+    uint64_t most = node->world.nodes == 1 || node->has_left ? PAUSE_ALONE_NS : is_busy ? PAUSE_BUSY_NS : PAUSE_IDLE_NS;
+
+    pause = events > 0 ? PAUSE_FIRST_NS : pause + pause / 4;
+    if (node->world.nodes == 1)
+        pause = most;
+    if (pause > most)
+        pause = most;
+    if (tick > now && tick - now < pause)
+        pause = tick - now;
+    /* Ranks that end or die ring no bell that is certain. */
+    if (__atomic_load_n(&node->wish, __ATOMIC_ACQUIRE) != MIOC_WISH_RUN && pause > PAUSE_IDLE_NS)
+        pause = PAUSE_IDLE_NS;
+    return pause;
+}
+
+static void leave(struct mioc_node *node)
+{
+    struct mioc_report report;
+
+    if (!node->has_left) {
+        mioc_node_fill_report(node, &report);
+        mioc_agent_leave(node->agent, &report, sizeof report, mioc_node_now());
+        flush(node);
+    }
+    mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    mioc_node_answer(node, 0, "", 0, 0);
+    node->ops->abandon(node->transport);
+    if (node->resolver != NULL)
+        mioc_resolver_free(node->resolver, RESOLVER_END_NS);
+}
+
+static void *agent_main(void *arg)
+{
+    struct mioc_node *node = arg;
+    struct mioc_ring *ring = mioc_store_ring(node->store);
+    struct mioc_ask_request *request = malloc(sizeof *request);
+    uint64_t pause = PAUSE_FIRST_NS, swept = mioc_node_now();
+
+    mioc_client_exempt_thread(1); /* what MPI opens in here must not be asked of ourselves */
+
+    while (request != NULL && !may_end(node)) {
+        uint64_t now = mioc_node_now(), tick;
+        unsigned events = take_requests(node, request) + take_resolved(node);
+
+        if (!node->has_left) {
+            events += poll_transport(node);
+            tick = mioc_agent_tick(node->agent, now);
+        } else {
+            tick = now + SECOND;
+        }
+        note_end(node);
+        if (now - swept > SWEEP_NS) {
+            mioc_ring_sweep(ring);
+            swept = now;
+        }
+        pause = next_pause(node, pause, events, tick, now);
+        if (events == 0)
+            mioc_ring_sleep(ring, pause);
+    }
+    leave(node);
+    free(request);
+    __atomic_store_n(&node->done, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &node->done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    return NULL;
+}
+
+int mioc_node_agent_run(struct mioc_node *node)
+{
+    pthread_attr_t attr;
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, AGENT_STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(&node->thread, &attr, agent_main, node);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    node->has_thread = rc == 0;
+    return rc == 0 ? 0 : -1;
+}

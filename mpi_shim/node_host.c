@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node_host.c - what the protocol's state machine and the resolver ask of the node: store, policy, ring, transport. */
+#include "node_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SECOND 1000000000ull
+
+/* --- What the state machine asks of its surroundings --- */
+
+static int host_is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_node *node = ctx;
+    const struct mioc_item *item = mioc_store_lookup(node->store, kind, path, len, mioc_item_hash(kind, path, len));
+    struct timespec now;
+
+    if (item == NULL)
+        return 0;
+    if ((item->flags & MIOC_FLAG_UNCACHED) || mioc_policy_classify(node->policy, path, len) != MIOC_POLICY_IMPORT)
+        return 1;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 < item->local_applied_ms + node->config->ttl_ms;
+}
+
+static int64_t host_append(void *ctx, const struct mioc_item *item)
+{
+    return mioc_store_append(((struct mioc_node *)ctx)->store, item);
+}
+
+static int host_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes)
+{
+    return mioc_store_write_chunk(((struct mioc_node *)ctx)->store, chunk, bytes);
+}
+
+static int host_read_chunk(void *ctx, const struct mioc_chunk_record *chunk, void *bytes)
+{
+    return mioc_store_read_chunk(((struct mioc_node *)ctx)->store, chunk, bytes);
+}
+
+static const struct mioc_item *host_item_at(void *ctx, uint64_t offset)
+{
+    return mioc_store_item_at(((struct mioc_node *)ctx)->store, offset);
+}
+
+static uint64_t host_end(void *ctx)
+{
+    return mioc_store_end(((struct mioc_node *)ctx)->store);
+}
+
+/* A path that is local to the root's node is not the root's to answer for others. */
+static void refuse(struct mioc_node *node, unsigned kind, const char *path, uint32_t len)
+{
+    void *buf = malloc(MIOC_ITEM_MAX);
+
+    if (buf == NULL)
+        return;
+    mioc_item_finish(buf, mioc_item_begin(buf, kind, MIOC_FLAG_UNCACHED, path, len));
+    (void)mioc_agent_publish(node->agent, buf, NULL, mioc_node_now());
+    free(buf);
+}
+
+static void host_resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_node *node = ctx;
+
+    if (mioc_policy_classify(node->policy, path, len) == MIOC_POLICY_NONE ||
+        mioc_resolver_ask(node->resolver, kind, path, len) != 0)
+        refuse(node, kind, path, len);
+}
+
+static void host_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags)
+{
+    mioc_resolver_invalidate(((struct mioc_node *)ctx)->resolver, path, len, flags);
+}
+
+static void *host_get_buffer(void *ctx)
+{
+    struct mioc_node *node = ctx;
+
+    if (node->free_buffers > 0)
+        return node->buffer[--node->free_buffers];
+    if (node->buffers == MIOC_NODE_BUFFERS)
+        return NULL;
+    node->buffers++;
+    return malloc(MIOC_MESSAGE_MAX);
+}
+
+void mioc_node_put_buffer(void *ctx, void *buffer)
+{
+    struct mioc_node *node = ctx;
+
+    if (buffer != NULL)
+        node->buffer[node->free_buffers++] = buffer;
+}
+
+static int host_send(void *ctx, int peer, void *message, size_t size)
+{
+    struct mioc_node *node = ctx;
+
+    if (node->ops->send(node->transport, peer, message, size) != 0)
+        return -1;
+    node->unsent++;
+    return 0;
+}
+
+void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered)
+{
+    struct mioc_node *node = ctx;
+    uint64_t hash = kind == 0 ? 0 : mioc_item_hash(kind, path, len);
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < node->waiters; i++) {
+        if (kind == 0 || node->waiter[i].hash == hash)
+            mioc_ring_answer(mioc_store_ring(node->store), node->waiter[i].slot, answered ? MIOC_ASK_ANSWERED : MIOC_ASK_REAL);
+        else
+            node->waiter[kept++] = node->waiter[i];
+    }
+    node->waiters = kept;
+}
+
+static void host_report(void *ctx, int child, const void *bytes, uint32_t size)
+{
+    struct mioc_node *node = ctx;
+    struct mioc_report report;
+
+    (void)child;
+    if (size == sizeof report) {
+        memcpy(&report, bytes, sizeof report);
+        mioc_report_merge(&node->report, &report);
+    }
+}
+
+/* --- The resolver's side: any thread --- */
+
+static void resolver_ready(void *ctx)
+{
+    mioc_ring_wake(mioc_store_ring(((struct mioc_node *)ctx)->store));
+}
+
+static int resolver_reserve(void *ctx, uint64_t bytes)
+{
+    struct mioc_node *node = ctx;
+    uint64_t pages = (bytes + 4095) & ~4095ull, room = __atomic_load_n(&node->room, __ATOMIC_RELAXED);
+
+    do {
+        if (room < pages)
+            return -1;
+    } while (!__atomic_compare_exchange_n(&node->room, &room, room - pages, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return 0;
+}
+
+static int resolver_may_speculate(void *ctx, const char *path, uint32_t len)
+{
+    return mioc_policy_classify(((struct mioc_node *)ctx)->policy, path, len) == MIOC_POLICY_LIBRARY;
+}
+
+/* --- Start --- */
+
+int mioc_node_host_start(struct mioc_node *node)
+{
+    const struct mioc_agent_config config = {
+        .node = node->world.node, .nodes = node->world.nodes, .arity = MIOC_NODE_ARITY,
+        .request_ns = node->config->timeout_ms * 1000000, .heartbeat_ns = SECOND,
+        .silence_ns = node->config->timeout_ms * 1000000 < 3 * SECOND ? 3 * SECOND : node->config->timeout_ms * 1000000,
+        .ttl_ns = node->config->ttl_ms * 1000000, .window = MIOC_NODE_WINDOW,
+    };
+    const struct mioc_agent_host host = {
+        .ctx = node, .is_known = host_is_known, .append = host_append, .write_chunk = host_write_chunk,
+        .read_chunk = host_read_chunk, .item_at = host_item_at, .end = host_end, .resolve = host_resolve,
+        .invalidated = host_invalidated, .get_buffer = host_get_buffer, .put_buffer = mioc_node_put_buffer,
+        .send = host_send, .answer = mioc_node_answer, .report = host_report,
+    };
+    const struct mioc_resolver_config resolver = {
+        .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
+        .is_known = host_is_known, .reserve = resolver_reserve, .may_speculate = resolver_may_speculate, .ctx = node,
+    };
+
+    node->agent = mioc_agent_new(&config, &host, mioc_node_now());
+    if (node->agent == NULL)
+        return -1;
+    if (node->world.node == 0)
+        node->resolver = mioc_resolver_new(&resolver);
+    return node->world.node == 0 && node->resolver == NULL ? -1 : 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node_internal.h - what a rank's life (node.c), its agent's thread (node_agent.c) and the end's report share. */
+#ifndef MIOC_NODE_INTERNAL_H
+#define MIOC_NODE_INTERNAL_H
+
+#include "../preload/ring.h"
+#include "../preload/stats.h"
+#include "../preload/store.h"
+#include "agent.h"
+#include "node.h"
+#include "plugin.h"
+#include "resolver.h"
+#include "transport.h"
+
+#include <pthread.h>
+
+#define MIOC_NODE_ARITY 4
+#define MIOC_NODE_RESOLVERS 8
+#define MIOC_NODE_WINDOW 4
+#define MIOC_NODE_BUFFERS 64
+
+struct mioc_waiter { uint32_t slot; uint64_t hash; };
+
+/* How the leader's agent is to end; written by the ending thread, read by the agent's. */
+enum mioc_node_wish { MIOC_WISH_RUN, MIOC_WISH_LINGER, MIOC_WISH_LEAVE };
+
+struct mioc_node {
+    pid_t owner;               /* whom all this belongs to; a forked child is somebody else */
+    const struct mioc_config *config;
+    const struct mioc_policy *policy;
+    const struct mioc_transport_ops *ops;
+    struct mioc_transport *transport;
+    struct mioc_world world;
+    struct mioc_store *store;
+    char line[256];
+
+    /* leaders */
+    struct mioc_agent *agent;
+    struct mioc_resolver *resolver; /* root */
+    pthread_t thread;
+    int has_thread;
+    int wish;                  /* enum mioc_node_wish, atomic */
+    int done;                  /* futex, 1 when the agent's thread is through, atomic */
+    int is_ending;             /* mioc_node_end ran, atomic */
+    uint64_t room;             /* bytes of contents the job's stores may still take, atomic (root) */
+    uint64_t token;            /* invalidations of this node */
+    int has_left;              /* the agent ended before the process */
+    unsigned waiters;
+    struct mioc_waiter waiter[MIOC_RING_SLOTS];
+    unsigned free_buffers, buffers;
+    void *buffer[MIOC_NODE_BUFFERS]; /* free ones */
+    unsigned unsent;           /* messages that the transport still holds */
+    struct mioc_report report; /* of children */
+};
+
+extern struct mioc_node mioc_node;
+
+uint64_t mioc_node_now(void); /* CLOCK_MONOTONIC ns */
+
+/* node_host.c: creates agent and, on the root, resolver. 0 or -1. */
+int mioc_node_host_start(struct mioc_node *node);
+void mioc_node_put_buffer(void *ctx, void *buffer);
+/* Answers the waiters of that key, kind 0: all. */
+void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered);
+
+/* Creates agent and, on the root, resolver; meets the neighbours (deadline `until`), so that connections exist. 0 or -1. */
+int mioc_node_agent_start(struct mioc_node *node, uint64_t until);
+int mioc_node_agent_run(struct mioc_node *node); /* starts the thread: 0 or -1 */
+/* Everything that the node's processes counted so far, and the root's own figures. */
+void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *report);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolve_content.c - the root's reading of files: chunks, then the CONTENT record. */
+#include "../preload/real.h"
+#include "resolver_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void build_chunk(struct mioc_chunk_record *chunk, uint32_t content, uint64_t offset, uint32_t length, uint64_t total)
+{
+    char *end = mioc_item_begin(chunk, MIOC_ITEM_CHUNK, 0, "", 0);
+
+    chunk->content = content;
+    chunk->length = length;
+    chunk->offset = offset;
+    chunk->total = total;
+    mioc_item_finish(chunk, end > (char *)(chunk + 1) ? end : (char *)(chunk + 1));
+}
+
+/* Up to `want` bytes, fewer only at the end of the file; -1 with errno. */
+static ssize_t read_fully(struct mioc_resolver *r, int fd, unsigned char *to, size_t want)
+{
+    size_t have = 0;
+
+    while (have < want) {
+        ssize_t n = mioc_real(read)(fd, to + have, want - have);
+
+        mioc_resolver_count(r, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        have += (size_t)n;
+    }
+    return (ssize_t)have;
+}
+
+/* Chunks of exactly `size` bytes; -1 if the file is not that long (it is being written) or cannot be read. */
+static int read_chunks(struct mioc_resolver *r, int fd, uint32_t content, uint64_t size, struct mioc_answer *answer)
+{
+    _Alignas(8) unsigned char item[sizeof(struct mioc_chunk_record) + 64];
+    unsigned char *bytes = malloc(MIOC_CHUNK_MAX + 1);
+    uint64_t offset = 0;
+    int rc = bytes == NULL ? -1 : 0;
+
+    while (rc == 0 && offset < size) {
+        uint32_t want = size - offset > MIOC_CHUNK_MAX ? MIOC_CHUNK_MAX : (uint32_t)(size - offset);
+        int is_last = offset + want == size;
+        /* One byte more at the end sees a file that has grown. */
+        ssize_t n = read_fully(r, fd, bytes, want + (unsigned)is_last);
+
+        if (n != (ssize_t)want) {
+            rc = -1;
+            break;
+        }
+        build_chunk((void *)item, content, offset, want, size);
+        rc = size <= MIOC_CHUNK_MAX ? mioc_answer_add(answer, item, bytes, want)
+                                    : mioc_resolver_stream(r, item, bytes, want);
+        offset += want;
+    }
+    free(bytes);
+    return rc;
+}
+
+/* A file that is no symbolic link was opened: its STAT is known as well. */
+static void add_stat_of_open(const struct mioc_job *job, const struct mioc_stat *st, int error, struct mioc_answer *answer, void *buf)
+{
+    struct mioc_stat_record *record = buf;
+    char *end = mioc_item_begin(buf, MIOC_ITEM_STAT, 0, job->path, job->len);
+
+    record->lstat_errno = record->stat_errno = error;
+    record->link_errno = error != 0 ? error : EINVAL;
+    if (error == 0)
+        record->lstat = record->stat = *st;
+    *end++ = '\0'; /* the empty target's */
+    (void)mioc_resolve_add(answer, buf, end);
+}
+
+static void add_content(struct mioc_resolver *r, const struct mioc_job *job, int fd, const struct mioc_stat *st,
+                        struct mioc_answer *answer, void *buf)
+{
+    uint32_t content = __atomic_fetch_add(&r->next_content, 1, __ATOMIC_RELAXED);
+    struct mioc_content_record *record = buf;
+    char *end;
+
+    if (!S_ISREG(st->mode) || st->size > r->config.max_file || r->config.reserve(r->config.ctx, st->size) != 0 ||
+        read_chunks(r, fd, content, st->size, answer) != 0) {
+        mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
+        return;
+    }
+    end = mioc_item_begin(buf, MIOC_ITEM_CONTENT, 0, job->path, job->len);
+    record->content = content;
+    record->size = st->size;
+    record->stat = *st;
+    (void)mioc_resolve_add(answer, buf, end);
+}
+
+void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+{
+    /* O_NONBLOCK: never hang on a FIFO. O_NOFOLLOW first: success means that lstat and stat are this descriptor's fstat. */
+    int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, is_link = 0;
+    int fd = mioc_real(open)(job->path, flags | O_NOFOLLOW), error = fd < 0 ? errno : 0;
+    struct mioc_stat st;
+
+    mioc_resolver_count(r, 1);
+    if (error == ELOOP) {
+        is_link = 1;
+        fd = mioc_real(open)(job->path, flags);
+        error = fd < 0 ? errno : 0;
+        mioc_resolver_count(r, 1);
+    }
+    if (fd >= 0) {
+        error = mioc_resolve_statx(r, fd, "", AT_EMPTY_PATH, &st);
+        if (is_link)
+            (void)mioc_resolve_add_stat(r, job, answer, buf);
+        else if (error == 0)
+            add_stat_of_open(job, &st, 0, answer, buf);
+        if (error == 0)
+            add_content(r, job, fd, &st, answer, buf);
+        else
+            mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
+        mioc_real(close)(fd);
+        return;
+    }
+    if ((error == ENOENT || error == ENOTDIR) && !is_link)
+        add_stat_of_open(job, NULL, error, answer, buf);
+    else
+        (void)mioc_resolve_add_stat(r, job, answer, buf);
+    if (mioc_resolve_is_lasting(error)) {
+        struct mioc_content_record *record = buf;
+        char *end = mioc_item_begin(buf, MIOC_ITEM_CONTENT, 0, job->path, job->len);
+
+        record->open_errno = error;
+        (void)mioc_resolve_add(answer, buf, end);
+    } else {
+        mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
+    }
+}
+

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolve_list.c - the root's reading of directories: entries in readdir's order and a table of their names. */
+#include "../preload/real.h"
+#include "resolver_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* Appends one entry at `at`; the place behind it, or NULL: the item would grow too large. */
+static char *add_entry(char *buf, char *at, const struct dirent *from)
+{
+    size_t name_len = strlen(from->d_name);
+    size_t size = (sizeof(struct mioc_dirent) + name_len + 1 + 7) & ~(size_t)7;
+    struct mioc_dirent *entry = (void *)at;
+
+    if (name_len > 255 || (size_t)(at - buf) + size > MIOC_ITEM_MAX / 2)
+        return NULL;
+    memset(entry, 0, size);
+    entry->ino = from->d_ino;
+    entry->size = (uint16_t)size;
+    entry->type = from->d_type;
+    entry->name_len = (uint8_t)name_len;
+    memcpy(entry->name, from->d_name, name_len + 1);
+    return at + size;
+}
+
+/* The hash table behind the entries; the item's end, or NULL if it does not fit. */
+static char *add_name_table(char *buf, char *at)
+{
+    struct mioc_list_record *list = (void *)buf;
+    uint32_t size = 4, offset = list->entries, *table = (void *)at;
+
+    while (size < 2 * list->count)
+        size *= 2;
+    if ((size_t)(at - buf) + size * sizeof *table > MIOC_ITEM_MAX)
+        return NULL;
+    memset(table, 0, size * sizeof *table);
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct mioc_dirent *entry = (const void *)(buf + offset);
+        uint32_t slot = mioc_name_hash(entry->name, entry->name_len) & (size - 1);
+
+        while (table[slot] != 0)
+            slot = (slot + 1) & (size - 1);
+        table[slot] = offset;
+        offset += entry->size;
+    }
+    list->table = (uint32_t)(at - buf);
+    list->table_size = size;
+    return at + size * sizeof *table;
+}
+
+/* Reads all entries; the item's end or NULL (too large, or an error while reading). */
+static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir)
+{
+    struct mioc_list_record *list = (void *)buf;
+
+    at = buf + (((size_t)(at - buf) + 7) & ~(size_t)7);
+    list->entries = (uint32_t)(at - buf);
+    for (;;) {
+        const struct dirent *entry;
+
+        errno = 0;
+        entry = mioc_real(readdir)(dir);
+        if (entry == NULL)
+            break;
+        at = add_entry(buf, at, entry);
+        if (at == NULL)
+            return NULL;
+        list->count++;
+    }
+    mioc_resolver_count(r, 1);
+    return errno == 0 ? add_name_table(buf, at) : NULL;
+}
+
+void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+{
+    struct mioc_list_record *list = buf;
+    char *end = mioc_item_begin(buf, MIOC_ITEM_LIST, 0, job->path, job->len);
+    DIR *dir = mioc_real(opendir)(job->path);
+
+    mioc_resolver_count(r, 1);
+    if (dir == NULL) {
+        list->list_errno = errno;
+        if (!mioc_resolve_is_lasting(list->list_errno))
+            end = NULL;
+        else
+            list->entries = list->table = 0;
+    } else {
+        int error = mioc_resolve_statx(r, mioc_real(dirfd)(dir), "", AT_EMPTY_PATH, &list->stat);
+
+        end = error == 0 ? read_entries(r, buf, end, dir) : NULL;
+        mioc_real(closedir)(dir);
+    }
+    if (end == NULL)
+        mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_LIST, job);
+    else
+        (void)mioc_resolve_add(answer, buf, end);
+}
+

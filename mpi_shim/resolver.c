@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolver.c - the root's job queue, its threads and the two queues of finished items. */
+#include "resolver_internal.h"
+#include "../preload/path.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Finished items wait for the agent up to this many bytes; then threads that read long contents wait. */
+#define QUEUE_BYTES_MAX (8u * 1024u * 1024u)
+#define THREAD_STACK (512u * 1024u)
+
+static void queue_init(struct mioc_result_queue *q)
+{
+    q->head = NULL;
+    q->tail = &q->head;
+}
+
+static void queue_push(struct mioc_result_queue *q, struct mioc_result *result)
+{
+    result->next = NULL;
+    *q->tail = result;
+    q->tail = &result->next;
+}
+
+size_t mioc_result_bytes(const struct mioc_result *result)
+{
+    return ((const struct mioc_item *)(const void *)result->item)->size + result->bytes_len;
+}
+
+static struct mioc_result *result_new(const void *item, const void *bytes, uint32_t bytes_len)
+{
+    uint32_t size = ((const struct mioc_item *)item)->size;
+    struct mioc_result *result = malloc(sizeof *result + size + bytes_len);
+
+    if (result != NULL) {
+        result->bytes_len = bytes_len;
+        memcpy(result->item, item, size);
+        if (bytes_len > 0)
+            memcpy(result->item + size, bytes, bytes_len);
+    }
+    return result;
+}
+
+int mioc_answer_add(struct mioc_answer *answer, const void *item, const void *bytes, uint32_t bytes_len)
+{
+    struct mioc_result *result = result_new(item, bytes, bytes_len);
+
+    if (result == NULL)
+        return -1;
+    queue_push(&answer->results, result);
+    return 0;
+}
+
+void mioc_resolver_count(struct mioc_resolver *r, unsigned calls)
+{
+    __atomic_fetch_add(&r->calls, calls, __ATOMIC_RELAXED);
+}
+
+int mioc_resolver_stream(struct mioc_resolver *r, const void *item, const void *bytes, uint32_t bytes_len)
+{
+    struct mioc_result *result = result_new(item, bytes, bytes_len);
+    int stopped;
+
+    if (result == NULL)
+        return -1;
+    pthread_mutex_lock(&r->lock);
+    while (!r->stop && r->queued_bytes > QUEUE_BYTES_MAX)
+        pthread_cond_wait(&r->room, &r->lock);
+    stopped = r->stop;
+    if (!stopped) {
+        r->queued_bytes += mioc_result_bytes(result);
+        queue_push(&r->bulk, result);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (stopped) {
+        free(result);
+        return -1;
+    }
+    r->config.ready(r->config.ctx);
+    return 0;
+}
+
+/* --- Jobs --- */
+
+static int is_same_job(const struct mioc_job *job, unsigned kind, const char *path, uint32_t len)
+{
+    return job->kind == kind && job->len == len && memcmp(job->path, path, len) == 0;
+}
+
+static int is_waiting(const struct mioc_result_queue *q, unsigned kind, const char *path, uint32_t len)
+{
+    for (const struct mioc_result *result = q->head; result != NULL; result = result->next) {
+        const struct mioc_item *item = (const void *)result->item;
+        const char *item_path = mioc_item_path(item);
+
+        if (item->kind == kind && item->path_len == len && item_path != NULL && memcmp(item_path, path, len) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* Asked already, and not handed to the agent yet. */
+static int is_under_way(const struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    for (const struct mioc_job *job = r->first; job != NULL; job = job->next)
+        if (is_same_job(job, kind, path, len))
+            return 1;
+    for (const struct mioc_job *job = r->active; job != NULL; job = job->next)
+        if (is_same_job(job, kind, path, len))
+            return 1;
+    return is_waiting(&r->small, kind, path, len) || is_waiting(&r->bulk, kind, path, len);
+}
+
+/* ".cpython-311.pyc" of ".../__pycache__/name.cpython-311.pyc". */
+static void learn_tag(struct mioc_resolver *r, const char *path)
+{
+    const char *dir = strstr(path, "/__pycache__/"), *name, *dot;
+    size_t len;
+
+    if (r->tag[0] != '\0' || dir == NULL)
+        return;
+    name = dir + strlen("/__pycache__/");
+    dot = strchr(name, '.');
+    len = strlen(name);
+    if (dot == NULL || strchr(name, '/') != NULL || len < 5 || strcmp(name + len - 4, ".pyc") != 0 ||
+        dot == name + len - 4 || strlen(dot) >= sizeof r->tag)
+        return;
+    strcpy(r->tag, dot);
+}
+
+int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_job *job = malloc(sizeof *job + len + 1);
+
+    if (job == NULL)
+        return -1;
+    job->next = NULL;
+    job->kind = kind;
+    job->len = len;
+    job->running = job->dirty = 0;
+    memcpy(job->path, path, len);
+    job->path[len] = '\0';
+    *r->last = job;
+    r->last = &job->next;
+    pthread_cond_signal(&r->work);
+    return 0;
+}
+
+void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (!r->stop && !is_under_way(r, kind, path, len))
+        (void)mioc_resolver_enqueue(r, kind, path, len);
+    pthread_mutex_unlock(&r->lock);
+}
+
+int mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    uint32_t parent = mioc_path_parent(path, len);
+    int rc = 0, is_bytecode = parent > 12 && memcmp(path + parent - 12, "/__pycache__", 12) == 0;
+
+    pthread_mutex_lock(&r->lock);
+    if (kind == MIOC_ITEM_CONTENT)
+        learn_tag(r, path);
+    if (!is_under_way(r, kind, path, len))
+        rc = mioc_resolver_enqueue(r, kind, path, len);
+    pthread_mutex_unlock(&r->lock);
+    /* Nobody lists a __pycache__, and what is looked for there mostly exists. */
+    if (rc == 0 && parent > 1 && !is_bytecode && (kind == MIOC_ITEM_STAT || kind == MIOC_ITEM_CONTENT))
+        mioc_resolver_speculate(r, MIOC_ITEM_LIST, path, parent);
+    return rc;
+}
+
+static void unlink_job(struct mioc_job **list, struct mioc_job *job)
+{
+    while (*list != job)
+        list = &(*list)->next;
+    *list = job->next;
+}
+
+/* With the lock held: files the job's items, or says that they are stale. */
+static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, int is_bulk)
+{
+    struct mioc_result *result = answer->results.head, *next;
+    int is_stale = job->dirty && !r->stop;
+
+    for (; result != NULL; result = next) {
+        next = result->next;
+        if (is_stale || r->stop) {
+            free(result);
+        } else {
+            r->queued_bytes += mioc_result_bytes(result);
+            queue_push(is_bulk ? &r->bulk : &r->small, result);
+        }
+    }
+    job->dirty = 0;
+    return is_stale;
+}
+
+/* The CONTENT record of a streamed content must stay behind its chunks, in the bulk queue. */
+static int has_streamed(const struct mioc_answer *answer)
+{
+    int has_chunk = 0, has_content = 0;
+
+    for (const struct mioc_result *result = answer->results.head; result != NULL; result = result->next) {
+        const struct mioc_item *item = (const void *)result->item;
+        has_chunk |= item->kind == MIOC_ITEM_CHUNK;
+        if (item->kind == MIOC_ITEM_CONTENT)
+            has_content = ((const struct mioc_content_record *)(const void *)item)->size > MIOC_CHUNK_MAX;
+    }
+    return has_content && !has_chunk;
+}
+
+static void run_job(struct mioc_resolver *r, struct mioc_job *job)
+{
+    int is_stale;
+
+    do {
+        struct mioc_answer answer;
+
+        queue_init(&answer.results);
+        mioc_resolve(r, job, &answer);
+        pthread_mutex_lock(&r->lock);
+        is_stale = deliver(r, job, &answer, has_streamed(&answer));
+        if (!is_stale)
+            unlink_job(&r->active, job);
+        pthread_mutex_unlock(&r->lock);
+    } while (is_stale);
+    free(job);
+    r->config.ready(r->config.ctx);
+}
+
+static void *thread_main(void *arg)
+{
+    struct mioc_resolver *r = arg;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->stop) {
+        struct mioc_job *job = r->first;
+
+        if (job == NULL) {
+            pthread_cond_wait(&r->work, &r->lock);
+            continue;
+        }
+        r->first = job->next;
+        if (r->first == NULL)
+            r->last = &r->first;
+        job->next = r->active;
+        r->active = job;
+        job->running = 1;
+        pthread_mutex_unlock(&r->lock);
+        run_job(r, job);
+        pthread_mutex_lock(&r->lock);
+    }
+    r->threads--;
+    pthread_cond_broadcast(&r->room);
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* --- Agent's side --- */
+
+int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out)
+{
+    struct mioc_result *result;
+
+    pthread_mutex_lock(&r->lock);
+    struct mioc_result_queue *q = r->small.head != NULL ? &r->small : &r->bulk;
+    result = q->head;
+    if (result != NULL) {
+        q->head = result->next;
+        if (q->head == NULL)
+            q->tail = &q->head;
+        r->queued_bytes -= mioc_result_bytes(result);
+        pthread_cond_broadcast(&r->room);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (result == NULL)
+        return 0;
+    out->memory = result;
+    out->item = (const void *)result->item;
+    out->bytes = result->bytes_len > 0 ? result->item + out->item->size : NULL;
+    return 1;
+}
+
+int mioc_resolver_is_busy(const struct mioc_resolver *r)
+{
+    struct mioc_resolver *mutable = (struct mioc_resolver *)r;
+    int busy;
+
+    pthread_mutex_lock(&mutable->lock);
+    busy = r->first != NULL || r->active != NULL || r->small.head != NULL || r->bulk.head != NULL;
+    pthread_mutex_unlock(&mutable->lock);
+    return busy;
+}
+
+uint64_t mioc_resolver_calls(const struct mioc_resolver *r)
+{
+    return __atomic_load_n(&r->calls, __ATOMIC_RELAXED);
+}
+
+/* Threads inherit the creator's mask: all signals stay with the application's threads. */
+static int start_thread(struct mioc_resolver *r)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, THREAD_STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_mutex_lock(&r->lock);
+    rc = pthread_create(&thread, &attr, thread_main, r);
+    r->threads += rc == 0;
+    pthread_mutex_unlock(&r->lock);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return rc == 0 ? 0 : -1;
+}
+
+struct mioc_resolver *mioc_resolver_new(const struct mioc_resolver_config *config)
+{
+    struct mioc_resolver *r = calloc(1, sizeof *r);
+    pthread_condattr_t attr;
+
+    if (r == NULL)
+        return NULL;
+    r->config = *config;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->work, NULL);
+    pthread_cond_init(&r->room, &attr);
+    pthread_condattr_destroy(&attr);
+    r->last = &r->first;
+    queue_init(&r->small);
+    queue_init(&r->bulk);
+    r->next_content = 1;
+    for (unsigned i = 0; i < config->threads; i++)
+        if (start_thread(r) != 0 && i == 0) {
+            mioc_resolver_free(r, 0);
+            errno = EAGAIN;
+            return NULL;
+        }
+    return r;
+}
+
+static void free_results(struct mioc_result_queue *q)
+{
+    struct mioc_result *next;
+
+    for (struct mioc_result *result = q->head; result != NULL; result = next) {
+        next = result->next;
+        free(result);
+    }
+}
+
+void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
+{
+    struct timespec until;
+    struct mioc_job *next;
+    unsigned left;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(wait_ns / 1000000000u);
+    until.tv_nsec += (long)(wait_ns % 1000000000u);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&r->lock);
+    r->stop = 1;
+    pthread_cond_broadcast(&r->work);
+    pthread_cond_broadcast(&r->room);
+    while (r->threads > 0 && pthread_cond_timedwait(&r->room, &r->lock, &until) == 0)
+        ;
+    left = r->threads;
+    pthread_mutex_unlock(&r->lock);
+    if (left > 0)
+        return; /* they still use it */
+    for (struct mioc_job *job = r->first; job != NULL; job = next) {
+        next = job->next;
+        free(job);
+    }
+    free_results(&r->small);
+    free_results(&r->bulk);
+    pthread_cond_destroy(&r->work);
+    pthread_cond_destroy(&r->room);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolver.h - the root's threads that make the real calls, and its speculation.
+ *
+ * A question (kind, path) is put in a queue; a pool of threads answers it with real calls (preload/real.h) and hands finished
+ * items, contents as CHUNKs followed by their CONTENT record, to the agent's thread through a bounded queue.
+ * Speculation: the first question about a name in a directory brings that directory's listing; a `.py` that exists brings
+ * its `.pyc` (stat and content) once a question has shown how this interpreter names them. What was published is not read
+ * again unless asked for again. */
+#ifndef MIOC_RESOLVER_H
+#define MIOC_RESOLVER_H
+
+#include "../preload/item.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct mioc_resolver;
+
+struct mioc_resolver_config {
+    unsigned threads;   /* 1..64 */
+    uint64_t max_file;  /* larger contents are UNCACHED */
+    /* Called from resolver threads when something is ready: rings the agent's doorbell. */
+    void (*ready)(void *ctx);
+    /* Whether a record of this key is in the store already (thread-safe), so that speculation does not repeat it. */
+    int (*is_known)(void *ctx, unsigned kind, const char *path, uint32_t len);
+    /* Takes `bytes` from what the stores may still hold; 0, or -1: the content stays uncached (thread-safe). */
+    int (*reserve)(void *ctx, uint64_t bytes);
+    /* Whether speculation may touch this path (policy: library class). */
+    int (*may_speculate)(void *ctx, const char *path, uint32_t len);
+    void *ctx;
+};
+
+struct mioc_resolver *mioc_resolver_new(const struct mioc_resolver_config *config);
+/* Stops the threads; one that hangs in a real call is left behind (its memory too) after `wait_ns`. */
+void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns);
+/* Agent's thread. Copies the path. 0 or -1 (ENOMEM). */
+int mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
+
+/* Agent's thread: what is being read, or waits to be taken, for this path, its parent's listing and stat, and with SUBTREE all
+ * below, may be from before a write: it is read again before it is handed out. */
+void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags);
+
+/* A finished item: release with free() of `memory`. */
+struct mioc_resolved { void *memory; const struct mioc_item *item; const void *bytes; };
+/* Agent's thread: 1 and the next finished item, or 0. Small answers overtake chunks of large contents. */
+int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out);
+/* Questions not answered yet, items not taken yet. */
+int mioc_resolver_is_busy(const struct mioc_resolver *r);
+/* Real filesystem calls made so far. */
+uint64_t mioc_resolver_calls(const struct mioc_resolver *r);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolver_internal.h - what the resolver's queues (resolver.c) and its real calls (resolve.c) share. */
+#ifndef MIOC_RESOLVER_INTERNAL_H
+#define MIOC_RESOLVER_INTERNAL_H
+
+#include "resolver.h"
+#include <pthread.h>
+
+struct mioc_job {
+    struct mioc_job *next;
+    unsigned kind;
+    uint32_t len;
+    int running;
+    int dirty; /* the path was written since the job began: its answer is thrown away and made anew */
+    char path[];
+};
+
+struct mioc_result {
+    struct mioc_result *next;
+    uint32_t bytes_len;
+    _Alignas(8) unsigned char item[]; /* the item, then a chunk's bytes */
+};
+
+struct mioc_result_queue { struct mioc_result *head, **tail; };
+
+struct mioc_resolver {
+    struct mioc_resolver_config config;
+    pthread_mutex_t lock; /* guards all below; never held across a real call or a callback */
+    pthread_cond_t work, room;
+    struct mioc_job *first, **last; /* queued, in order; running ones stay in `active` */
+    struct mioc_job *active;
+    struct mioc_result_queue small, bulk;
+    size_t queued_bytes; /* in both result queues */
+    unsigned threads;    /* alive */
+    int stop;
+    char tag[64]; /* ".cpython-311.pyc", learned from the first question that has one; empty before */
+    uint32_t next_content; /* atomic */
+    uint64_t calls;        /* atomic */
+};
+
+/* One job's answer: a list of results. `bulk` ones may be handed out while the job still runs. */
+struct mioc_answer { struct mioc_result_queue results; };
+
+/* Makes the real calls for a job and collects its items; long contents go straight to the bulk queue by
+ * mioc_resolver_stream(). Runs without the lock. */
+void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer);
+
+/* Queues a copy of item and bytes behind the answer; 0 or -1 (ENOMEM). */
+int mioc_answer_add(struct mioc_answer *answer, const void *item, const void *bytes, uint32_t bytes_len);
+/* Hands one chunk of a long content out at once, waiting while the agent is behind. 0 or -1: stopping. */
+int mioc_resolver_stream(struct mioc_resolver *r, const void *item, const void *bytes, uint32_t bytes_len);
+/* With the lock held: queues a job; 0 or -1 (ENOMEM). */
+int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
+size_t mioc_result_bytes(const struct mioc_result *result);
+/* Queues a speculative job unless its answer is known or under way. */
+void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
+void mioc_resolver_count(struct mioc_resolver *r, unsigned calls);
+
+/* --- Steps that the kinds of question share (resolve.c) --- */
+
+/* 0 or the errno. */
+int mioc_resolve_statx(struct mioc_resolver *r, int dirfd, const char *path, int flags, struct mioc_stat *to);
+/* Sets the item's size and queues it; 0 or -1. */
+int mioc_resolve_add(struct mioc_answer *answer, void *item, const void *end);
+/* An answer that is not shared: everyone makes the real call. */
+void mioc_resolve_add_uncached(struct mioc_answer *answer, void *buf, unsigned kind, const struct mioc_job *job);
+/* Errors that are the file's own answer may be shared; those that say something about this moment may not. */
+int mioc_resolve_is_lasting(int error);
+/* Makes and queues the STAT record; -1: it is not shared. */
+int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
+void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
+void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_resolver.c - the root's real calls, its speculation, and answers that a write overtakes. */
+#include "../../mpi_shim/resolver.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define BIG (5u * MIOC_CHUNK_MAX + 77u)
+
+static char top[] = "/tmp/mioc_resolver_XXXXXX";
+static uint64_t room;
+static int ready_count;
+
+static void ready(void *ctx)
+{
+    (void)ctx;
+    __atomic_fetch_add(&ready_count, 1, __ATOMIC_RELAXED);
+}
+
+static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    (void)ctx, (void)kind, (void)path, (void)len;
+    return 0;
+}
+
+static int reserve(void *ctx, uint64_t bytes)
+{
+    (void)ctx;
+    if (bytes > room)
+        return -1;
+    room -= bytes;
+    return 0;
+}
+
+static int speculates;
+
+static int may_speculate(void *ctx, const char *path, uint32_t len)
+{
+    (void)ctx, (void)path, (void)len;
+    return speculates;
+}
+
+static struct mioc_resolver *new_resolver(void)
+{
+    const struct mioc_resolver_config config = { .threads = 3, .max_file = 4u << 20, .ready = ready, .is_known = is_known,
+                                                 .reserve = reserve, .may_speculate = may_speculate };
+    struct mioc_resolver *r;
+
+    room = 64u << 20;
+    r = mioc_resolver_new(&config);
+    assert_non_null(r);
+    return r;
+}
+
+static const char *at(const char *name)
+{
+    static char path[4][512];
+    static unsigned turn;
+    char *out = path[turn++ % 4];
+
+    snprintf(out, 512, "%s/%s", top, name);
+    return out;
+}
+
+static void put(const char *name, const char *text, size_t size)
+{
+    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, size), size);
+    close(fd);
+}
+
+static void ask(struct mioc_resolver *r, unsigned kind, const char *path)
+{
+    assert_int_equal(mioc_resolver_ask(r, kind, path, (uint32_t)strlen(path)), 0);
+}
+
+/* The next finished item, checked; the caller frees. */
+static struct mioc_resolved next(struct mioc_resolver *r)
+{
+    struct mioc_resolved out;
+
+    for (int i = 0; i < 20000; i++) {
+        if (mioc_resolver_take(r, &out)) {
+            assert_int_equal(mioc_item_check(out.item, out.item->size), 0);
+            return out;
+        }
+        nanosleep(&(struct timespec){ 0, 500000 }, NULL);
+    }
+    fail_msg("no answer");
+    abort();
+}
+
+/* The next item of that kind for that path; others are dropped. */
+static struct mioc_resolved next_of(struct mioc_resolver *r, unsigned kind, const char *path)
+{
+    for (;;) {
+        struct mioc_resolved out = next(r);
+        const char *found = mioc_item_path(out.item);
+
+        if (out.item->kind == kind && found != NULL && strcmp(found, path) == 0)
+            return out;
+        free(out.memory);
+    }
+}
+
+static void stat_of_each_shape_equals_the_kernels(void **state)
+{
+    static const char *const names[] = { "file.py", "dir", "link", "dangling", "missing", "file.py/x", "file.py/", "dir/",
+                                         "loop" };
+    struct mioc_resolver *r = new_resolver();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *path = at(names[i]);
+        struct mioc_resolved out;
+        const struct mioc_stat_record *record;
+        struct stat st;
+        int error;
+
+        ask(r, MIOC_ITEM_STAT, path);
+        out = next_of(r, MIOC_ITEM_STAT, path);
+        record = (const void *)out.item;
+        error = lstat(path, &st) == 0 ? 0 : errno;
+        assert_int_equal(record->lstat_errno, error);
+        if (error == 0) {
+            assert_int_equal(record->lstat.ino, st.st_ino);
+            assert_int_equal(record->lstat.mode, st.st_mode);
+            assert_int_equal(record->lstat.dev, st.st_dev);
+        }
+        assert_int_equal(record->stat_errno, stat(path, &st) == 0 ? 0 : errno);
+        free(out.memory);
+    }
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void link_target_is_carried(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+    const struct mioc_stat_record *record;
+
+    (void)state;
+    ask(r, MIOC_ITEM_STAT, at("link"));
+    out = next_of(r, MIOC_ITEM_STAT, at("link"));
+    record = (const void *)out.item;
+    assert_int_equal(record->link_errno, 0);
+    assert_string_equal(record->path + record->item.path_len + 1, "file.py");
+    free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void listing_has_every_name_and_finds_it(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+    const struct mioc_list_record *list;
+    unsigned count = 0;
+    struct dirent *entry;
+    DIR *dir = opendir(top);
+
+    (void)state;
+    ask(r, MIOC_ITEM_LIST, top);
+    out = next_of(r, MIOC_ITEM_LIST, top);
+    list = (const void *)out.item;
+    assert_int_equal(list->list_errno, 0);
+    for (; (entry = readdir(dir)) != NULL; count++) {
+        const struct mioc_dirent *found = mioc_list_find(list, entry->d_name, (uint32_t)strlen(entry->d_name));
+
+        assert_non_null(found);
+        assert_int_equal(found->ino, entry->d_ino);
+        assert_int_equal(found->type, entry->d_type);
+    }
+    closedir(dir);
+    assert_int_equal(list->count, count);
+    assert_null(mioc_list_find(list, "nothing", 7));
+    free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* Takes chunks and record of a content and compares them with the file's bytes. */
+static void expect_content(struct mioc_resolver *r, const char *path, const char *bytes, size_t size)
+{
+    char *got = calloc(1, size + 1);
+    uint32_t content = 0;
+    size_t have = 0;
+
+    for (;;) {
+        struct mioc_resolved out = next(r);
+
+        if (out.item->kind == MIOC_ITEM_CHUNK) {
+            const struct mioc_chunk_record *chunk = (const void *)out.item;
+
+            assert_int_equal(chunk->total, size);
+            assert_true(chunk->offset + chunk->length <= size);
+            memcpy(got + chunk->offset, out.bytes, chunk->length);
+            have += chunk->length;
+            content = chunk->content;
+        } else if (out.item->kind == MIOC_ITEM_CONTENT && strcmp(mioc_item_path(out.item), path) == 0) {
+            const struct mioc_content_record *record = (const void *)out.item;
+
+            assert_int_equal(record->item.flags, 0);
+            assert_int_equal(record->open_errno, 0);
+            assert_int_equal(record->size, size);
+            if (size > 0)
+                assert_int_equal(record->content, content);
+            free(out.memory);
+            break;
+        }
+        free(out.memory);
+    }
+    assert_int_equal(have, size);
+    assert_memory_equal(got, bytes, size);
+    free(got);
+}
+
+static void content_comes_whole_before_its_record(void **state)
+{
+    static const size_t sizes[] = { 0, 1, 4096, MIOC_CHUNK_MAX, MIOC_CHUNK_MAX + 1, BIG };
+    struct mioc_resolver *r = new_resolver();
+    char *bytes = malloc(BIG);
+
+    (void)state;
+    for (size_t i = 0; i < BIG; i++)
+        bytes[i] = (char)(i * 2654435761u >> 13);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        put("content", bytes, sizes[i]);
+        ask(r, MIOC_ITEM_CONTENT, at("content"));
+        expect_content(r, at("content"), bytes, sizes[i]);
+    }
+    free(bytes);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void content_beyond_the_room_is_uncached(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+
+    (void)state;
+    room = 3;
+    ask(r, MIOC_ITEM_CONTENT, at("file.py"));
+    out = next_of(r, MIOC_ITEM_CONTENT, at("file.py"));
+    assert_int_equal(out.item->flags, MIOC_FLAG_UNCACHED);
+    free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void directory_as_content_is_uncached(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+
+    (void)state;
+    ask(r, MIOC_ITEM_CONTENT, at("dir"));
+    out = next_of(r, MIOC_ITEM_CONTENT, at("dir"));
+    assert_int_equal(out.item->flags, MIOC_FLAG_UNCACHED);
+    free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void python_source_brings_its_bytecode(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    char path[512];
+
+    (void)state;
+    speculates = 1;
+    ask(r, MIOC_ITEM_CONTENT, at("__pycache__/other.cpython-311.pyc")); /* shows how bytecode is named here */
+    free(next_of(r, MIOC_ITEM_CONTENT, at("__pycache__/other.cpython-311.pyc")).memory);
+    ask(r, MIOC_ITEM_STAT, at("file.py"));
+    snprintf(path, sizeof path, "%s", at("__pycache__/file.cpython-311.pyc"));
+    expect_content(r, path, "bytecode", 8);
+    speculates = 0;
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void answer_that_waits_when_a_write_comes_is_made_again(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+    const struct mioc_stat_record *record;
+    const char *path = at("written.py");
+
+    (void)state;
+    unlink(path);
+    ask(r, MIOC_ITEM_STAT, path);
+    while (__atomic_load_n(&ready_count, __ATOMIC_RELAXED) == 0)
+        nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+    put("written.py", "x", 1);
+    mioc_resolver_invalidate(r, path, (uint32_t)strlen(path), 0);
+    out = next_of(r, MIOC_ITEM_STAT, path);
+    record = (const void *)out.item;
+    assert_int_equal(record->lstat_errno, 0);
+    assert_int_equal(record->lstat.size, 1);
+    free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void access_sums_follow_from_single_rights(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+    const struct mioc_access_record *record;
+
+    (void)state;
+    chmod(at("file.py"), 0644);
+    ask(r, MIOC_ITEM_ACCESS, at("file.py"));
+    out = next_of(r, MIOC_ITEM_ACCESS, at("file.py"));
+    record = (const void *)out.item;
+    for (int mode = 0; mode < 8; mode++)
+        assert_int_equal(record->err[mode], access(at("file.py"), mode) == 0 ? 0 : errno);
+    free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void realpath_resolves_links(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+    const struct mioc_realpath_record *record;
+    char *expected = realpath(at("link"), NULL);
+
+    (void)state;
+    ask(r, MIOC_ITEM_REALPATH, at("link"));
+    out = next_of(r, MIOC_ITEM_REALPATH, at("link"));
+    record = (const void *)out.item;
+    assert_string_equal(record->path + record->item.path_len + 1, expected);
+    free(expected);
+    free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(top));
+    mkdir(at("dir"), 0755);
+    mkdir(at("__pycache__"), 0755);
+    put("file.py", "pass\n", 5);
+    put("__pycache__/file.cpython-311.pyc", "bytecode", 8);
+    put("__pycache__/other.cpython-311.pyc", "other", 5);
+    assert_int_equal(symlink("file.py", at("link")), 0);
+    assert_int_equal(symlink("nowhere", at("dangling")), 0);
+    assert_int_equal(symlink("loop", at("loop")), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[600];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", top);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stat_of_each_shape_equals_the_kernels),
+        cmocka_unit_test(link_target_is_carried),
+        cmocka_unit_test(listing_has_every_name_and_finds_it),
+        cmocka_unit_test(content_comes_whole_before_its_record),
+        cmocka_unit_test(content_beyond_the_room_is_uncached),
+        cmocka_unit_test(directory_as_content_is_uncached),
+        cmocka_unit_test(python_source_brings_its_bytecode),
+        cmocka_unit_test(answer_that_waits_when_a_write_comes_is_made_again),
+        cmocka_unit_test(access_sums_follow_from_single_rights),
+        cmocka_unit_test(realpath_resolves_links),
+    };
+
+    return cmocka_run_group_tests_name("resolver", tests, set_up, tear_down);
+}
