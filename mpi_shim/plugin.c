@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* plugin.c - loads and starts an MPI plug-in, and knows which code and which descriptors are its own. */
+#include "plugin.h"
+#include "guard.h"
+#include "../preload/pmi.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MOST_OBJECTS 1024
+#define MOST_RANGES 256
+#define MOST_FDS 65536
+#define MOST_PROTECTED 512
+
+/* UCX handles crash signals by a backtrace and a hang for a debugger; the program's own handlers are to see them instead. */
+static char no_error_signals[] = "UCX_ERROR_SIGNALS=";
+
+/* --- Which code is MPI's --- */
+
+struct range { uintptr_t from, to; };
+
+static struct {
+    unsigned objects, ranges;
+    uintptr_t object[MOST_OBJECTS]; /* load addresses before the plug-in came */
+    struct range range[MOST_RANGES]; /* executable segments of what came with it */
+} code;
+
+static int note_object(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    (void)size;
+    (void)ctx;
+    if (code.objects < MOST_OBJECTS)
+        code.object[code.objects++] = (uintptr_t)info->dlpi_addr;
+    return 0;
+}
+
+static int note_ranges(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    (void)size;
+    (void)ctx;
+    for (unsigned i = 0; i < code.objects; i++)
+        if (code.object[i] == (uintptr_t)info->dlpi_addr)
+            return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t from = (uintptr_t)info->dlpi_addr + (uintptr_t)segment->p_vaddr;
+
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) && code.ranges < MOST_RANGES)
+            code.range[code.ranges++] = (struct range){ from, from + (uintptr_t)segment->p_memsz };
+    }
+    return 0;
+}
+
+int mioc_plugin_is_own_code(const void *address)
+{
+    uintptr_t at = (uintptr_t)address;
+
+    for (unsigned i = 0; i < code.ranges; i++)
+        if (at >= code.range[i].from && at < code.range[i].to)
+            return 1;
+    return 0;
+}
+
+/* --- Which descriptors are MPI's --- */
+
+/* A number alone is not enough: MPI may close its descriptor where we do not see it, and the program gets the number. */
+struct holding { int fd; dev_t dev; ino_t ino; };
+
+static unsigned char protected_bits[MOST_FDS / 8]; /* atomic bytes */
+static struct holding holdings[MOST_PROTECTED];     /* written before main() only */
+static unsigned held;
+
+static int identify(int fd, struct holding *holding)
+{
+    struct stat st;
+    int saved = errno;
+#ifdef SYS_newfstatat
+    long rc = syscall(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH);
+#else
+    long rc = syscall(SYS_fstat, fd, &st);
+#endif
+
+    errno = saved;
+    if (rc != 0)
+        return -1;
+    *holding = (struct holding){ fd, st.st_dev, st.st_ino };
+    return 0;
+}
+
+static int is_marked(int fd)
+{
+    return fd >= 0 && fd < MOST_FDS && (__atomic_load_n(&protected_bits[fd / 8], __ATOMIC_RELAXED) >> (fd % 8) & 1);
+}
+
+void mioc_plugin_release_fd(int fd)
+{
+    if (fd >= 0 && fd < MOST_FDS)
+        __atomic_fetch_and(&protected_bits[fd / 8], (unsigned char)~(1u << (fd % 8)), __ATOMIC_RELAXED);
+}
+
+static struct holding *find_holding(int fd)
+{
+    for (unsigned i = 0; i < held; i++)
+        if (holdings[i].fd == fd)
+            return &holdings[i];
+    return NULL;
+}
+
+void mioc_plugin_protect_fd(int fd)
+{
+    struct holding holding, *slot = find_holding(fd);
+
+    if (fd < 0 || fd >= MOST_FDS || identify(fd, &holding) != 0)
+        return;
+    if (slot == NULL) {
+        if (held == MOST_PROTECTED)
+            return;
+        slot = &holdings[held++];
+    }
+    *slot = holding;
+    __atomic_fetch_or(&protected_bits[fd / 8], (unsigned char)(1u << (fd % 8)), __ATOMIC_RELAXED);
+}
+
+int mioc_plugin_is_protected_fd(int fd)
+{
+    const struct holding *known;
+    struct holding now;
+
+    if (!is_marked(fd))
+        return 0;
+    known = find_holding(fd);
+    if (known != NULL && identify(fd, &now) == 0 && now.dev == known->dev && now.ino == known->ino)
+        return 1;
+    mioc_plugin_release_fd(fd);
+    return 0;
+}
+
+int mioc_plugin_next_protected_fd(int fd)
+{
+    for (fd = fd < 0 ? 0 : fd; fd < MOST_FDS; fd++) {
+        if (fd % 8 == 0 && __atomic_load_n(&protected_bits[fd / 8], __ATOMIC_RELAXED) == 0)
+            fd += 7;
+        else if (mioc_plugin_is_protected_fd(fd))
+            return fd;
+    }
+    return -1;
+}
+
+/* A program without MPI would not hand these to the programs that it starts. */
+static void keep_to_ourselves(int fd)
+{
+    long flags = syscall(SYS_fcntl, fd, F_GETFD);
+
+    if (flags >= 0)
+        syscall(SYS_fcntl, fd, F_SETFD, flags | FD_CLOEXEC);
+    mioc_plugin_protect_fd(fd);
+}
+
+void mioc_plugin_note_descriptors(void)
+{
+    mioc_guard_visit_new(keep_to_ourselves);
+}
+
+/* --- Start --- */
+
+static struct mioc_transport_ops loaded;
+static void (*plugin_depart)(struct mioc_transport *t);
+static int is_handed_over; /* atomic */
+
+void mioc_plugin_hand_over(void)
+{
+    __atomic_store_n(&is_handed_over, 1, __ATOMIC_RELAXED);
+}
+
+static void depart(struct mioc_transport *t)
+{
+    if (!__atomic_load_n(&is_handed_over, __ATOMIC_RELAXED))
+        plugin_depart(t);
+}
+
+static int load(const char *path, const struct mioc_transport_ops **ops, char *reason, size_t size)
+{
+    void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const struct mioc_transport_ops *found;
+
+    if (plugin == NULL) {
+        const char *error = dlerror();
+
+        snprintf(reason, size, "cannot load the MPI plug-in: %s", error != NULL ? error : path);
+        return -1;
+    }
+    found = dlsym(plugin, "mioc_transport");
+    if (found == NULL || found->abi != MIOC_TRANSPORT_ABI) {
+        (void)dlerror(); /* the program's first dlerror() is not to find ours */
+        snprintf(reason, size, "%s is not a plug-in of this version", path);
+        return -1;
+    }
+    loaded = *found;
+    loaded.depart = depart;
+    plugin_depart = found->depart;
+    *ops = &loaded;
+    return 0;
+}
+
+int mioc_plugin_start(const char *path, const struct mioc_transport_ops **ops, struct mioc_transport **instance,
+                      struct mioc_world *world, char *reason, size_t reason_size)
+{
+    int rc, pmi = mioc_pmi_fd(environ);
+
+    mioc_guard_enter(no_error_signals, MIOC_PLUGIN_FIRST_FD);
+    dl_iterate_phdr(note_object, NULL);
+    rc = load(path, ops, reason, reason_size);
+    if (rc == 0)
+        rc = (*ops)->start(instance, world, reason, reason_size);
+    dl_iterate_phdr(note_ranges, NULL);
+    mioc_guard_restore();
+    mioc_plugin_note_descriptors();
+    if (pmi >= 0)
+        mioc_plugin_protect_fd(pmi);
+    return rc;
+}
+
+void mioc_plugin_settle(void)
+{
+    mioc_plugin_note_descriptors();
+    mioc_guard_leave();
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* transport_mpi.c - the transport over an MPI session with a private communicator; the only file that includes <mpi.h>.
+ *
+ * Every call has its PMPI_ name, so that a profiler of the application's MPI does not count ours. The session lives as
+ * long as the process: MPICH 4.0.2 crashes in the application's MPI_Init after a Session_finalize.
+ *
+ * No blocking collective beyond those that MPI insists on (Session_init, Comm_create_from_group): between its looks a rank
+ * sleeps, because more ranks than cores may be here, and Comm_split_type and its like spin. */
+#include "topology.h"
+#include "transport.h"
+#include "../preload/pmi.h"
+
+#include <errno.h>
+#include <mpi.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#if !defined(MPICH_VERSION) || MPI_VERSION < 4
+#error "libmpiio_cache_mpich.so needs MPICH 4 or newer: point MPIIO_CACHE_MPICC at its mpicc"
+#endif
+
+#define TAG_MESSAGE 1
+#define TAG_SHARE 2
+#define RECEIVES 4
+#define SENDS 64
+#define NAP_FIRST_NS 20000l
+#define NAP_LAST_NS 1000000l
+#define PMI_TIMEOUT_MS 1000
+
+struct mioc_transport {
+    MPI_Session session;
+    MPI_Comm job;
+    struct mioc_world world;
+    atomic_int is_abandoned;
+    atomic_int has_departed;
+    int pmi_fd;            /* hydra's, or -1: this launcher needs no farewell */
+    int *leader;           /* node → its leader's rank */
+    int *node_of;          /* rank → node */
+    unsigned char *is_met; /* node → whether we ever exchanged anything: whom to name LOST */
+    int is_broken;         /* an MPI call failed: nothing but LOST comes any more */
+    int lost;              /* broken: next node to name */
+    int turn;              /* poll alternates between receives and sends */
+    int is_held;           /* the buffer of receive[next] is the caller's until the next poll */
+    unsigned next;         /* the receive that was posted first */
+    void *buffer[RECEIVES];
+    MPI_Request receive[RECEIVES];
+    int sends;
+    MPI_Request send[SENDS];
+    struct { void *message; int peer; } sent[SENDS];
+};
+
+/* --- Small things --- */
+
+static void nap(long *ns)
+{
+    struct timespec time = { 0, *ns };
+
+    nanosleep(&time, NULL);
+    if ((*ns += *ns / 2) > NAP_LAST_NS)
+        *ns = NAP_LAST_NS;
+}
+
+/* Waits for a request, asleep. */
+static int complete(struct mioc_transport *t, int rc, MPI_Request *request)
+{
+    long ns = NAP_FIRST_NS;
+    int is_done = 0;
+
+    while (rc == MPI_SUCCESS && !is_done) {
+        rc = PMPI_Test(request, &is_done, MPI_STATUS_IGNORE);
+        if (rc == MPI_SUCCESS && !is_done)
+            nap(&ns);
+    }
+    if (rc == MPI_SUCCESS)
+        return 0;
+    t->is_broken = 1;
+    errno = EIO;
+    return -1;
+}
+
+static void name_library(struct mioc_world *world)
+{
+    static char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    char version[64];
+    int length = 0;
+
+    text[0] = '\0';
+    (void)PMPI_Get_library_version(text, &length);
+    if (sscanf(text, "MPICH Version: %63s", version) == 1)
+        snprintf(world->library, sizeof world->library, "MPICH %s", version);
+    else
+        snprintf(world->library, sizeof world->library, "%.*s", (int)strcspn(text, "\r\n"), text);
+}
+
+/* --- Start --- */
+
+static int explain(int rc, const char *what, char *reason, size_t size)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length = 0;
+
+    (void)PMPI_Error_string(rc, text, &length);
+    snprintf(reason, size, "%s failed: %.*s", what, (int)strcspn(text, "\r\n"), text);
+    return -1;
+}
+
+static int open_session(struct mioc_transport *t, char *reason, size_t size)
+{
+    char level[64] = "";
+    int has_level = 0, rc;
+    MPI_Info info = MPI_INFO_NULL;
+
+    rc = PMPI_Info_create(&info);
+    if (rc == MPI_SUCCESS)
+        rc = PMPI_Info_set(info, "thread_level", "MPI_THREAD_MULTIPLE");
+    if (rc == MPI_SUCCESS)
+        rc = PMPI_Session_init(info, MPI_ERRORS_RETURN, &t->session);
+    if (info != MPI_INFO_NULL)
+        (void)PMPI_Info_free(&info);
+    if (rc != MPI_SUCCESS)
+        return explain(rc, "MPI_Session_init", reason, size);
+    if (PMPI_Session_get_info(t->session, &info) == MPI_SUCCESS) {
+        (void)PMPI_Info_get(info, "thread_level", (int)sizeof level - 1, level, &has_level);
+        (void)PMPI_Info_free(&info);
+    }
+    if (has_level && strcmp(level, "MPI_THREAD_MULTIPLE") != 0) {
+        snprintf(reason, size, "this MPI gives %s only, not MPI_THREAD_MULTIPLE", level);
+        return -1;
+    }
+    return 0;
+}
+
+static int open_job(struct mioc_transport *t, char *reason, size_t size)
+{
+    MPI_Group group;
+    int rc = PMPI_Group_from_session_pset(t->session, "mpi://WORLD", &group);
+
+    if (rc != MPI_SUCCESS)
+        return explain(rc, "MPI_Group_from_session_pset", reason, size);
+    rc = PMPI_Comm_create_from_group(group, "mpiio_cache", MPI_INFO_NULL, MPI_ERRORS_RETURN, &t->job);
+    (void)PMPI_Group_free(&group);
+    if (rc != MPI_SUCCESS)
+        return explain(rc, "MPI_Comm_create_from_group", reason, size);
+    if (PMPI_Comm_rank(t->job, &t->world.rank) != MPI_SUCCESS || PMPI_Comm_size(t->job, &t->world.size) != MPI_SUCCESS) {
+        snprintf(reason, size, "MPI does not know this rank");
+        return -1;
+    }
+    return 0;
+}
+
+/* Where this rank stands among its node's. */
+static void find_place(struct mioc_transport *t)
+{
+    struct mioc_world *world = &t->world;
+
+    world->node = t->node_of[world->rank];
+    for (int i = 0; i < world->size; i++)
+        if (t->node_of[i] == world->node) {
+            world->local_rank += i < world->rank;
+            world->local_size++;
+        }
+}
+
+static int find_nodes(struct mioc_transport *t, char *reason, size_t reason_size)
+{
+    size_t size = (size_t)t->world.size;
+    uint64_t mine = mioc_topology_node_name(), *names = calloc(size, sizeof *names);
+    MPI_Request request;
+    int rc = -1;
+
+    t->leader = calloc(size, sizeof *t->leader);
+    t->node_of = calloc(size, sizeof *t->node_of);
+    t->is_met = calloc(size, 1);
+    snprintf(reason, reason_size, "out of memory");
+    if (names == NULL || t->leader == NULL || t->node_of == NULL || t->is_met == NULL)
+        goto done;
+    snprintf(reason, reason_size, "MPI failed while the ranks looked for their nodes");
+    if (complete(t, PMPI_Iallgather(&mine, 1, MPI_UINT64_T, names, 1, MPI_UINT64_T, t->job, &request), &request) != 0)
+        goto done;
+    t->world.nodes = mioc_topology_number(names, t->world.size, t->leader, t->node_of);
+    if (t->world.nodes < 1) {
+        snprintf(reason, reason_size, "out of memory");
+        goto done;
+    }
+    find_place(t);
+    rc = 0;
+done:
+    free(names);
+    return rc;
+}
+
+static int post_receive(struct mioc_transport *t, unsigned i)
+{
+    int rc = PMPI_Irecv(t->buffer[i], (int)MIOC_MESSAGE_MAX, MPI_BYTE, MPI_ANY_SOURCE, TAG_MESSAGE, t->job, &t->receive[i]);
+
+    if (rc != MPI_SUCCESS)
+        t->is_broken = 1;
+    return t->is_broken ? -1 : 0;
+}
+
+/* Only leaders talk, and only if there is somebody else. */
+static int post_receives(struct mioc_transport *t)
+{
+    if (t->world.local_rank != 0 || t->world.nodes == 1)
+        return 0;
+    for (unsigned i = 0; i < RECEIVES; i++) {
+        t->buffer[i] = malloc(MIOC_MESSAGE_MAX);
+        if (t->buffer[i] == NULL || post_receive(t, i) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int transport_start(struct mioc_transport **instance, struct mioc_world *world, char *reason, size_t reason_size)
+{
+    static struct mioc_transport only; /* never freed: the session cannot end before the process */
+    struct mioc_transport *t = &only;
+
+    t->pmi_fd = mioc_pmi_is_hydra_task() ? mioc_pmi_fd(environ) : -1;
+    if (open_session(t, reason, reason_size) != 0 || open_job(t, reason, reason_size) != 0 ||
+        find_nodes(t, reason, reason_size) != 0) {
+        *instance = t; /* for depart() */
+        return -1;
+    }
+    /* A leader without buffers cannot step out alone here: the others would wait for it. It shows as a broken transport. */
+    if (post_receives(t) != 0)
+        t->is_broken = 1;
+    name_library(&t->world);
+    *world = t->world;
+    *instance = t;
+    return 0;
+}
+
+/* --- Collective steps --- */
+
+static int transport_agree_min(struct mioc_transport *t, int64_t *values, int n)
+{
+    MPI_Request request;
+
+    return complete(t, PMPI_Iallreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, t->job, &request), &request);
+}
+
+/* Point to point on the job's communicator: a communicator for the node would cost a blocking, spinning collective. */
+static int transport_share_node(struct mioc_transport *t, void *bytes, size_t size)
+{
+    struct mioc_world *world = &t->world;
+    int leader = t->leader[world->node];
+    MPI_Request request;
+
+    if (world->rank != leader)
+        return complete(t, PMPI_Irecv(bytes, (int)size, MPI_BYTE, leader, TAG_SHARE, t->job, &request), &request);
+    for (int i = leader + 1; i < world->size; i++)
+        if (t->node_of[i] == world->node &&
+            complete(t, PMPI_Isend(bytes, (int)size, MPI_BYTE, i, TAG_SHARE, t->job, &request), &request) != 0)
+            return -1;
+    return 0;
+}
+
+static int transport_share_all(struct mioc_transport *t, void *bytes, size_t size)
+{
+    MPI_Request request;
+
+    return complete(t, PMPI_Ibcast(bytes, (int)size, MPI_BYTE, 0, t->job, &request), &request);
+}
+
+/* --- Messages --- */
+
+static int transport_send(struct mioc_transport *t, int peer, void *message, size_t size)
+{
+    if (t->is_broken || atomic_load(&t->is_abandoned) || peer < 0 || peer >= t->world.nodes) {
+        errno = EPIPE;
+        return -1;
+    }
+    if (t->sends == SENDS) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (PMPI_Isend(message, (int)size, MPI_BYTE, t->leader[peer], TAG_MESSAGE, t->job, &t->send[t->sends]) != MPI_SUCCESS) {
+        t->is_broken = 1;
+        errno = EPIPE;
+        return -1;
+    }
+    t->is_met[peer] = 1;
+    t->sent[t->sends].message = message;
+    t->sent[t->sends++].peer = peer;
+    return 0;
+}
+
+/* The oldest receive only: MPI matches in the order of posting, so this keeps each peer's order. */
+static int poll_receive(struct mioc_transport *t, struct mioc_event *event)
+{
+    MPI_Status status;
+    int is_done = 0, bytes = 0;
+
+    if (t->buffer[0] == NULL)
+        return 0;
+    if (PMPI_Test(&t->receive[t->next], &is_done, &status) != MPI_SUCCESS ||
+        (is_done && PMPI_Get_count(&status, MPI_BYTE, &bytes) != MPI_SUCCESS)) {
+        t->is_broken = 1;
+        return 0;
+    }
+    if (!is_done)
+        return 0;
+    t->is_held = 1;
+    event->kind = MIOC_EVENT_MESSAGE;
+    event->peer = t->node_of[status.MPI_SOURCE];
+    event->data = t->buffer[t->next];
+    event->size = (size_t)bytes;
+    t->is_met[event->peer] = 1;
+    return 1;
+}
+
+static void forget_send(struct mioc_transport *t, int i, enum mioc_event_kind kind, struct mioc_event *event)
+{
+    *event = (struct mioc_event){ .kind = kind, .peer = t->sent[i].peer, .data = t->sent[i].message };
+    t->sends--;
+    t->send[i] = t->send[t->sends];
+    t->sent[i] = t->sent[t->sends];
+}
+
+static int poll_sends(struct mioc_transport *t, struct mioc_event *event)
+{
+    int i = MPI_UNDEFINED, is_done = 0;
+
+    if (t->sends == 0)
+        return 0;
+    if (PMPI_Testany(t->sends, t->send, &i, &is_done, MPI_STATUS_IGNORE) != MPI_SUCCESS) {
+        t->is_broken = 1;
+        return 0;
+    }
+    if (!is_done || i == MPI_UNDEFINED)
+        return 0;
+    forget_send(t, i, MIOC_EVENT_SENT, event);
+    return 1;
+}
+
+/* MPI does not say whom an error on a receive is about, and after one it promises nothing: all neighbours are lost. MPI may
+ * still read the unsent buffers; their content no longer matters to anybody. */
+static void poll_broken(struct mioc_transport *t, struct mioc_event *event)
+{
+    if (t->sends > 0) {
+        forget_send(t, 0, MIOC_EVENT_LOST, event);
+        return;
+    }
+    for (; t->lost < t->world.nodes; t->lost++)
+        if (t->is_met[t->lost]) {
+            *event = (struct mioc_event){ .kind = MIOC_EVENT_LOST, .peer = t->lost++ };
+            return;
+        }
+}
+
+static void transport_poll(struct mioc_transport *t, struct mioc_event *event)
+{
+    *event = (struct mioc_event){ .kind = MIOC_EVENT_NONE };
+    if (atomic_load(&t->is_abandoned))
+        return;
+    if (t->is_held && !t->is_broken) {
+        t->is_held = 0;
+        (void)post_receive(t, t->next);
+        t->next = (t->next + 1) % RECEIVES;
+    }
+    for (int i = 0; i < 2 && !t->is_broken; i++) {
+        t->turn = !t->turn;
+        if (t->turn ? poll_receive(t, event) : poll_sends(t, event))
+            return;
+    }
+    if (t->is_broken)
+        poll_broken(t, event);
+}
+
+/* --- The end --- */
+
+static void transport_abandon(struct mioc_transport *t)
+{
+    atomic_store(&t->is_abandoned, 1);
+}
+
+/* hydra kills a job in which a process ends that had started PMI and not finalized it. PMI's own finalize, without MPI's, is
+ * enough to end, exec or crash later in peace, and needs nobody else. An application that has MPI running is meant to be
+ * killed if it ends like that, so then nothing is said. */
+static void transport_depart(struct mioc_transport *t)
+{
+    char answer[256];
+    int is_initialized = 0, is_finalized = 0;
+
+    atomic_store(&t->is_abandoned, 1);
+    if (t->pmi_fd < 0 || atomic_exchange(&t->has_departed, 1))
+        return;
+    (void)PMPI_Initialized(&is_initialized);
+    (void)PMPI_Finalized(&is_finalized);
+    if (!is_initialized || is_finalized)
+        (void)mioc_pmi_ask(t->pmi_fd, "finalize", answer, sizeof answer, PMI_TIMEOUT_MS);
+}
+
+__attribute__((visibility("default"))) extern const struct mioc_transport_ops mioc_transport;
+const struct mioc_transport_ops mioc_transport = {
+    .abi = MIOC_TRANSPORT_ABI,
+    .name = "mpich",
+    .start = transport_start,
+    .agree_min = transport_agree_min,
+    .share_node = transport_share_node,
+    .share_all = transport_share_all,
+    .send = transport_send,
+    .poll = transport_poll,
+    .abandon = transport_abandon,
+    .depart = transport_depart,
+};

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* handover.c - the relay between a program that replaced a rank and the launcher's process manager. */
+#include "handover.h"
+#include "pmi.h"
+#include "proc.h"
+#include "role.h"
+#include "../mpi_shim/plugin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FIRST_FD 200
+#define STACK (128u * 1024u)
+#define LINE 4096
+#define FAREWELL_MS 1000
+#define NAP_NS 500000l
+
+static const char init_answer[] = "cmd=response_to_init rc=0 pmi_version=1 pmi_subversion=1\n";
+
+static struct {
+    pid_t owner;
+    int up, down;          /* to the launcher; to the program, whose end is PMI_FD */
+    int pmi_fd;
+    int is_hydra;
+    atomic_int has_init;    /* the program speaks PMI itself: its end is its own business */
+    atomic_int is_ending;   /* what comes from above now is the answer to our farewell */
+    atomic_int has_ended;
+} handover;
+
+int mioc_handover_is_owner(void)
+{
+    return handover.owner != 0 && handover.owner == getpid();
+}
+
+int mioc_handover_is_possible(const char *path, char *const *env)
+{
+    const char *preload = mioc_proc_getenv(env, "LD_PRELOAD");
+
+    return preload != NULL && strstr(preload, "libmpiio_cache.so") != NULL && mioc_proc_getenv(env, "PMI_FD") != NULL &&
+           (path == NULL || !mioc_role_is_static(path));
+}
+
+/* --- The relay's thread --- */
+
+static int send_all(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = send(fd, bytes, size, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+/* What the program says. The first "init" was said for it; it is a message of its own, as the answer is awaited. */
+static int pass_up(char *buf, size_t size)
+{
+    ssize_t n = recv(handover.down, buf, size, 0);
+
+    if (n <= 0)
+        return n < 0 && errno == EINTR ? 0 : -1;
+    if (!atomic_load(&handover.has_init) && (size_t)n > 9 && memcmp(buf, "cmd=init ", 9) == 0) {
+        atomic_store(&handover.has_init, 1);
+        return send_all(handover.down, init_answer, sizeof init_answer - 1);
+    }
+    return send_all(handover.up, buf, (size_t)n);
+}
+
+static int pass_down(char *buf, size_t size)
+{
+    ssize_t n = recv(handover.up, buf, size, 0);
+
+    if (n <= 0)
+        return n < 0 && errno == EINTR ? 0 : -1;
+    if (atomic_load(&handover.is_ending)) {
+        atomic_store(&handover.has_ended, 1);
+        return 0;
+    }
+    return send_all(handover.down, buf, (size_t)n);
+}
+
+/* Until one side hangs up; then the other is to see it. The launcher hangs up after "finalize". When the program has closed its
+ * end (os.closerange), the launcher's stays open for the farewell. */
+static void *relay(void *unused)
+{
+    char buf[LINE];
+    int is_down_open = 1;
+
+    (void)unused;
+    for (;;) {
+        struct pollfd ready[2] = { { .fd = handover.up, .events = POLLIN },
+                                   { .fd = is_down_open ? handover.down : -1, .events = POLLIN } };
+
+        if (poll(ready, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (ready[1].revents != 0 && pass_up(buf, sizeof buf) != 0)
+            is_down_open = 0;
+        if (ready[0].revents != 0 && pass_down(buf, sizeof buf) != 0)
+            break;
+    }
+    atomic_store(&handover.has_ended, 1);
+    (void)shutdown(handover.down, SHUT_RDWR);
+    return NULL;
+}
+
+static int start_relay(void)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int rc;
+
+    if (pthread_attr_init(&attributes) != 0)
+        return -1;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    (void)pthread_attr_setstacksize(&attributes, STACK);
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    rc = pthread_create(&thread, &attributes, relay, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return rc == 0 ? 0 : -1;
+}
+
+/* --- The program's side --- */
+
+static void close_raw(int fd)
+{
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+}
+
+static int is_socket(int fd)
+{
+    int type = 0;
+    socklen_t size = sizeof type;
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+/* The program gets the low numbers, so both ends of ours lie high. */
+static int take_high(int pair[2], int pmi)
+{
+    handover.up = (int)syscall(SYS_fcntl, pmi, F_DUPFD_CLOEXEC, FIRST_FD);
+    handover.down = (int)syscall(SYS_fcntl, pair[1], F_DUPFD_CLOEXEC, FIRST_FD);
+    return handover.up >= 0 && handover.down >= 0 && syscall(SYS_dup3, pair[0], pmi, 0) == pmi ? 0 : -1;
+}
+
+int mioc_handover_take(char *const *env)
+{
+    int saved = errno, pmi = mioc_pmi_fd(env), pair[2] = { -1, -1 }, rc = -1;
+
+    if (pmi < 0 || !is_socket(pmi) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        errno = saved;
+        return -1;
+    }
+    handover.pmi_fd = pmi;
+    handover.is_hydra = mioc_pmi_is_hydra_task();
+    if (take_high(pair, pmi) == 0) {
+        rc = start_relay();
+        if (rc != 0)
+            (void)syscall(SYS_dup3, handover.up, pmi, 0);
+    }
+    close_raw(pair[0]);
+    close_raw(pair[1]);
+    if (rc == 0) {
+        handover.owner = getpid();
+        mioc_plugin_protect_fd(handover.up);
+        mioc_plugin_protect_fd(handover.down);
+    } else {
+        close_raw(handover.up);
+        close_raw(handover.down);
+    }
+    errno = saved;
+    return rc;
+}
+
+void mioc_handover_end(void)
+{
+    static const char farewell[] = "cmd=finalize\n";
+    int saved = errno;
+
+    if (!mioc_handover_is_owner() || !handover.is_hydra || atomic_load(&handover.has_init) ||
+        atomic_exchange(&handover.is_ending, 1))
+        return;
+    if (send_all(handover.up, farewell, sizeof farewell - 1) == 0)
+        for (long waited = 0; waited < FAREWELL_MS * 1000000l && !atomic_load(&handover.has_ended); waited += NAP_NS)
+            nanosleep(&(struct timespec){ 0, NAP_NS }, NULL);
+    errno = saved;
+}
+
+void mioc_handover_give(void)
+{
+    int saved = errno;
+
+    if (mioc_handover_is_owner())
+        (void)syscall(SYS_dup3, handover.up, handover.pmi_fd, 0);
+    errno = saved;
+}

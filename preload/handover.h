@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* handover.h - the launcher's process manager, from a rank to the program that replaces it by exec.
+ *
+ * A rank of ours has spoken PMI's "init". A program that takes its place by exec may start MPI itself and say it again: Slurm
+ * answers nothing to a second one, so MPI_Init would hang; and if the program does not, hydra kills the job at its end, for
+ * want of a "finalize". So the new program, which is preloaded too, finds a relay behind PMI_FD that answers the first
+ * "init" itself and passes on everything else, and that says "finalize" at the end if MPI was never started. */
+#ifndef MIOC_HANDOVER_H
+#define MIOC_HANDOVER_H
+
+/* Whether a program started with this environment from this file (NULL: unknown) can take over: it is preloaded and not static. */
+int mioc_handover_is_possible(const char *path, char *const *env);
+/* In the new program, before main(): takes over what PMI_FD names. 0, or -1: PMI_FD is as it was. */
+int mioc_handover_take(char *const *env);
+/* At its end, and when it does exec in its turn to a program that cannot take over: the farewell. Any thread; not in a forked
+ * child; idempotent. */
+void mioc_handover_end(void);
+/* Before it does exec to one that can: PMI_FD is the launcher's own again. */
+void mioc_handover_give(void);
+/* Whether this is the process (not a forked child of it) that took over. */
+int mioc_handover_is_owner(void);
+
+#endif

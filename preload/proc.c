@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* proc.c - what /proc says of processes, read by raw system calls. */
+#include "proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+const char *mioc_proc_getenv(char *const *env, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (; env != NULL && *env != NULL; env++)
+        if (strncmp(*env, name, length) == 0 && (*env)[length] == '=')
+            return *env + length + 1;
+    return NULL;
+}
+
+long mioc_proc_read(const char *path, char *buf, size_t size)
+{
+    int saved = errno, fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    size_t got = 0;
+    long n = -1;
+
+    while (fd >= 0 && got + 1 < size) {
+        n = syscall(SYS_read, fd, buf + got, size - 1 - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    errno = saved;
+    buf[got] = '\0';
+    return fd < 0 || (n < 0 && got == 0) ? -1 : (long)got;
+}
+
+int mioc_proc_stat(pid_t pid, struct mioc_proc *process)
+{
+    char path[64], text[1024], *comm, *end, *at;
+    size_t length;
+
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    if (mioc_proc_read(path, text, sizeof text) <= 0)
+        return -1;
+    comm = strchr(text, '(');
+    end = strrchr(text, ')'); /* a name may hold parentheses */
+    if (comm == NULL || end == NULL || end < comm || end[1] != ' ')
+        return -1;
+    length = (size_t)(end - comm - 1);
+    if (length >= sizeof process->comm)
+        length = sizeof process->comm - 1;
+    memcpy(process->comm, comm + 1, length);
+    process->comm[length] = '\0';
+    process->state = end[2];
+    process->parent = (pid_t)strtol(end + 3, &at, 10);
+    for (int field = 5; field <= 22 && at != NULL; field++)
+        at = strchr(at + (field > 5), ' '); /* at the blank before each field */
+    if (at == NULL)
+        return -1;
+    process->start = strtoull(at + 1, NULL, 10);
+    return 0;
+}
+
+int mioc_proc_exe(pid_t pid, char *buf, size_t size)
+{
+    char path[64];
+    int saved = errno;
+    long n;
+
+    snprintf(path, sizeof path, "/proc/%ld/exe", (long)pid);
+    n = syscall(SYS_readlinkat, AT_FDCWD, path, buf, size - 1);
+    errno = saved;
+    buf[n > 0 ? n : 0] = '\0';
+    return n > 0 ? 0 : -1;
+}
+
+long mioc_proc_cmdline(pid_t pid, char *buf, size_t size)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", (long)pid);
+    return mioc_proc_read(path, buf, size);
+}
+
+static int add_children(pid_t pid, long thread, pid_t *children, int count, int most)
+{
+    char path[96], text[8192], *at = text;
+
+    snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", (long)pid, thread);
+    if (mioc_proc_read(path, text, sizeof text) < 0)
+        return -1;
+    while (count < most) {
+        char *end;
+        long child = strtol(at, &end, 10);
+
+        if (end == at)
+            break;
+        children[count++] = (pid_t)child;
+        at = end;
+    }
+    return count;
+}
+
+int mioc_proc_children(pid_t pid, pid_t *children, int most)
+{
+    union { struct dirent64 entry; char bytes[4096]; } buf;
+    int dir, count = 0, added, saved = errno, is_known = 0;
+    char path[64];
+    long n;
+
+    snprintf(path, sizeof path, "/proc/%ld/task", (long)pid);
+    dir = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buf.bytes, sizeof buf)) > 0)
+        for (long at = 0; at < n; at += ((const struct dirent64 *)(buf.bytes + at))->d_reclen) {
+            const char *name = ((const struct dirent64 *)(buf.bytes + at))->d_name;
+
+            if (name[0] < '1' || name[0] > '9')
+                continue;
+            added = add_children(pid, strtol(name, NULL, 10), children, count, most);
+            if (added >= 0) {
+                is_known = 1;
+                count = added;
+            }
+        }
+    if (dir >= 0)
+        syscall(SYS_close, dir);
+    errno = saved;
+    return is_known ? count : -1;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* start.c - the first thing that runs: between the loader and main() decides what this process is, and starts that.
+ *
+ * The end of a rank is heard of by on_exit(), registered after MPI is there and before the program registers anything: it is
+ * called last but for what constructors registered, before libraries (UCX) take themselves down, with the true status,
+ * whoever called exit(): main's return, a library, err(). _exit() and exec are wrap_process.c's.
+ *
+ * A forked child shares its rank's counters, is served from the same store and ends without ceremony: all that is the
+ * rank's alone asks for the process id first. */
+#include "client.h"
+#include "config.h"
+#include "handover.h"
+#include "log.h"
+#include "process.h"
+#include "ring.h"
+#include "role.h"
+#include "serve.h"
+#include "stats.h"
+#include "../mpi_shim/node.h"
+#include "../mpi_shim/plugin.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef int (*main_function)(int argc, char **argv, char **envp);
+typedef int (*start_function)(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                              void (*rtld_fini)(void), void *stack_end);
+
+static main_function program_main;
+static struct mioc_identity me;
+static struct mioc_policy policy;
+static char line[384]; /* "active: …", for the log and the statistics */
+static pid_t reporter;  /* a dormant process that reports at its end; its forked children do not */
+
+/* --- Ends --- */
+
+/* exit() flushes stdio last of all, behind our wait for others: what a rank has said is to be seen before. A FILE that
+ * another thread is in is left alone, as exit() would leave it. */
+static void flush_output(void)
+{
+    if (ftrylockfile(stdout) != 0)
+        return;
+    (void)fflush_unlocked(stdout);
+    funlockfile(stdout);
+}
+
+static void end_rank(int status, void *unused)
+{
+    (void)unused;
+    if (!mioc_node_is_owner())
+        return;
+    flush_output();
+    mioc_node_end(status & 0377);
+}
+
+/* A program that replaced a rank. */
+static void end_heir(int status, void *unused)
+{
+    (void)status;
+    (void)unused;
+    mioc_handover_end();
+}
+
+/* A dormant process that was asked for statistics: the bare calls' counts and times, to compare with. */
+static void report_alone(int status, void *unused)
+{
+    const struct mioc_config *config = mioc_config();
+    struct mioc_report report;
+    int fd = STDERR_FILENO, is_table = config->stats_file[0] == '\0';
+
+    (void)status;
+    (void)unused;
+    if (reporter != getpid())
+        return;
+    memset(&report, 0, sizeof report);
+    report.nodes = report.reported_nodes = 1;
+    mioc_report_add(&report, mioc_stats_current(), 1);
+    if (!is_table)
+        fd = mioc_real(open)(config->stats_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0 || (is_table ? mioc_report_print(&report, line, fd) : mioc_report_json(&report, line, fd)) != 0)
+        mioc_log(MIOC_LOG_WARN, "cannot write statistics to MPIIO_CACHE_STATS=%s: %s; they are lost",
+                 is_table ? "1" : config->stats_file, strerror(errno));
+    if (!is_table && fd >= 0)
+        mioc_real(close)(fd);
+}
+
+/* --- Starts --- */
+
+static void complain(const struct mioc_config *config)
+{
+    if (config->complaints == 1)
+        mioc_log(MIOC_LOG_WARN, "%s", config->complaint);
+    else if (config->complaints > 1)
+        mioc_log(MIOC_LOG_WARN, "%s (and %u more)", config->complaint, config->complaints - 1);
+}
+
+static void start_dormant(const struct mioc_config *config)
+{
+    if (me.rank > 0)
+        return; /* rank 0 says it for all */
+    if (me.rank == 0 || me.launcher == MIOC_LAUNCHER_NONE)
+        complain(config);
+    snprintf(line, sizeof line, "inactive: %s", me.reason);
+    mioc_log(MIOC_LOG_INFO, "%s", line);
+    if (!config->stats || (me.rank != 0 && !config->disable))
+        return;
+    reporter = getpid();
+    mioc_stats_use(NULL, 1);
+    (void)on_exit(report_alone, NULL);
+}
+
+static void serve(struct mioc_store *store, const struct mioc_config *config, int rank)
+{
+    struct mioc_stats *block = mioc_ring_stats_claim(mioc_store_ring(store), getpid(), rank);
+
+    mioc_stats_use(block, config->stats);
+    mioc_client_start(store, &policy, rank);
+}
+
+static void start_guest(const struct mioc_config *config)
+{
+    struct mioc_store *store = mioc_store_attach(me.store);
+
+    /* Its rank spoke of everything that there is to say. */
+    if (config->log < MIOC_LOG_DEBUG)
+        mioc_log_set_level(MIOC_LOG_WARN);
+    if (store != NULL)
+        serve(store, config, -1);
+}
+
+static void start_rank(const struct mioc_config *config)
+{
+    struct mioc_store *store = NULL;
+    int rc;
+
+    if (me.rank == 0)
+        complain(config);
+    else if (config->log == MIOC_LOG_INFO)
+        mioc_log_set_level(MIOC_LOG_WARN);
+    rc = mioc_node_start(&me, config, &policy, &store, line, sizeof line);
+    if (rc == 0)
+        serve(store, config, me.rank);
+    mioc_plugin_settle();
+    mioc_role_settle();
+    mioc_process_guard();
+    (void)on_exit(end_rank, NULL);
+    if (me.rank == 0 && rc == 0)
+        mioc_log(MIOC_LOG_INFO, "%s", line);
+    else if (me.rank == 0)
+        mioc_log(MIOC_LOG_WARN, "inactive: %s", line);
+}
+
+static void start(int argc, char **argv, char **envp)
+{
+    const struct mioc_config *config;
+    int saved = errno;
+
+    mioc_role_note_marks(envp);
+    if (mioc_role_is_heir() && mioc_handover_take(envp) == 0)
+        (void)on_exit(end_heir, NULL);
+    if (!mioc_role_is_interpreter()) {
+        mioc_role_mark_launch(argc, argv);
+        return;
+    }
+    mioc_real_bind();
+    config = mioc_config();
+    mioc_role_decide(&me, config, &policy, argc, argv, envp);
+    switch (me.role) {
+    case MIOC_RANK:
+        start_rank(config);
+        break;
+    case MIOC_GUEST:
+        start_guest(config);
+        break;
+    case MIOC_DORMANT:
+        start_dormant(config);
+        break;
+    }
+    errno = saved;
+}
+
+static int our_main(int argc, char **argv, char **envp)
+{
+    start(argc, argv, envp);
+    return program_main(argc, argv, envp);
+}
+
+/* Called by the program's start code with its main. `init` and `fini` are those of a program linked before glibc 2.34, NULL
+ * otherwise; glibc's own function, of whatever version, takes both. */
+int __libc_start_main(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*rtld_fini)(void), void *stack_end);
+
+MIOC_EXPORT int __libc_start_main(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                                  void (*rtld_fini)(void), void *stack_end)
+{
+    start_function real = (start_function)dlsym(RTLD_NEXT, "__libc_start_main");
+
+    program_main = main;
+    return real(our_main, argc, argv, init, fini, rtld_fini, stack_end);
+}
