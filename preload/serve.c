@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* serve.c - what several wrap_*.c share: the answer to "is it there", the way from a copy back to the original. */
+#include "serve.h"
+#include <string.h>
+
+int mioc_serve_find(struct mioc_query *q, int nofollow, const struct mioc_stat **st)
+{
+    int absent = 0, error;
+    const struct mioc_stat_record *record = mioc_client_stat(q, &absent);
+
+    if (record == NULL)
+        return absent ? mioc_serve_fail(absent) : MIOC_NOT_SERVED;
+    error = nofollow ? record->lstat_errno : record->stat_errno;
+    if (error != 0)
+        return mioc_serve_fail(error);
+    *st = nofollow ? &record->lstat : &record->stat;
+    return 0;
+}
+
+int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes)
+{
+    const struct mioc_content_record *content;
+    const struct mioc_stat *st;
+    int rc, fd, saved = errno;
+
+    mioc_serve_bytecode_read(q);
+    rc = mioc_serve_find(q, (flags & O_NOFOLLOW) != 0, &st);
+    if (rc != 0)
+        return rc;
+    if (S_ISDIR(st->mode))
+        return MIOC_NOT_SERVED;
+    /* In the kernel's order: a symbolic link with both flags is ENOTDIR. */
+    if (flags & O_DIRECTORY)
+        return mioc_serve_fail(ENOTDIR);
+    if (S_ISLNK(st->mode))
+        return mioc_serve_fail(ELOOP);
+    if (!S_ISREG(st->mode))
+        return MIOC_NOT_SERVED;
+    content = (const void *)mioc_client_record(q, MIOC_ITEM_CONTENT);
+    if (content == NULL || (content->item.flags & MIOC_FLAG_UNCACHED))
+        return MIOC_NOT_SERVED;
+    if (content->open_errno != 0)
+        return mioc_serve_fail(content->open_errno);
+    /* O_NOFOLLOW is handed on because F_GETFL shows it. */
+    fd = mioc_store_open_content(mioc_client_store(), content, flags & (O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    if (fd >= 0)
+        *bytes = content->size;
+    errno = saved;
+    return fd >= 0 ? fd : MIOC_NOT_SERVED;
+}
+
+int mioc_serve_open_at(int dirfd, const char *path, int flags)
+{
+    struct mioc_query q;
+    uint64_t bytes = 0;
+    int fd;
+
+    if (!mioc_client_begin(&q, MIOC_CALL_OPEN, dirfd, path))
+        return dirfd == AT_FDCWD ? mioc_real(open)(path, flags) : mioc_real(openat)(dirfd, path, flags);
+    fd = mioc_serve_open(&q, flags, &bytes);
+    if (fd == MIOC_NOT_SERVED)
+        fd = mioc_real(openat)(dirfd, path, flags);
+    mioc_client_end(&q, bytes);
+    return fd;
+}
+
+int mioc_serve_map_stat(struct stat *st)
+{
+    const struct mioc_store *store = mioc_client_store();
+    const struct mioc_content_record *record = store == NULL ? NULL : mioc_store_record_of(store, st);
+
+    if (record == NULL)
+        return 0;
+    mioc_store_fill_stat(store, &record->stat, st);
+    return 1;
+}
+
+const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path, int flags)
+{
+    const struct mioc_store *store = mioc_client_store();
+    const struct mioc_content_record *record = NULL;
+    struct stat st;
+    int saved = errno;
+
+    if (store != NULL && mioc_real(fstatat)(dirfd, path, &st, flags) == 0)
+        record = mioc_store_record_of(store, &st);
+    errno = saved;
+    return record;
+}
+
+const char *mioc_serve_original(const char *path)
+{
+    const struct mioc_content_record *record;
+
+    if (mioc_is_null(path) || (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
+                               strncmp(path, "/dev/std", 8) != 0))
+        return path;
+    record = mioc_serve_copy_at(AT_FDCWD, path, 0);
+    return record == NULL ? path : record->path;
+}
+
+uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX])
+{
+    const struct mioc_realpath_record *real = NULL;
+    const char *text = record->path;
+    uint32_t len = record->item.path_len;
+    struct mioc_query q;
+
+    if (mioc_client_begin(&q, MIOC_CALL_READLINK, AT_FDCWD, record->path))
+        real = (const void *)mioc_client_record(&q, MIOC_ITEM_REALPATH);
+    if (real != NULL && !(real->item.flags & MIOC_FLAG_UNCACHED) && real->realpath_errno == 0) {
+        text = real->path + real->item.path_len + 1;
+        len = real->resolved_len;
+    }
+    if (len > PATH_MAX - 1)
+        len = PATH_MAX - 1;
+    memcpy(out, text, len);
+    return len;
+}
+
+int mioc_serve_is_store_path(const char *text, size_t len, int is_cut)
+{
+    const struct mioc_store *store = mioc_client_store();
+    const char *base = store == NULL ? NULL : mioc_store_path(store);
+    size_t base_len = base == NULL ? 0 : strlen(base);
+
+    if (base == NULL || (len <= base_len && !is_cut))
+        return 0;
+    return memcmp(text, base, len < base_len ? len : base_len) == 0 && (len <= base_len || text[base_len] == '/');
+}
+
+/* --- No bytecode from ranks other than 0 ---------------------------------------------------------------------------
+ *
+ * All ranks that import a module without bytecode would write the same file at once. Only rank 0 shall, but a program that
+ * calls py_compile or compileall itself, in whatever rank, shall get what it asked for. What tells them apart:
+ *
+ *   importlib (3.8 to 3.13)   open("X.pyc", O_RDONLY) … open("X.pyc.140212345", O_EXCL|O_CREAT|O_WRONLY)
+ *   py_compile, compileall    [open("X.pyc")] lstat("X.pyc") (os.path.islink) open("X.pyc.140212345", …)
+ *
+ * both in one thread. So each thread remembers the last .pyc that it tried to read; an lstat of it forgets it; the exclusive
+ * creation of "<it>.<digits>" while it is remembered is an import, and fails with EACCES, which importlib takes for a
+ * directory that cannot be written and ignores. */
+static __thread uint64_t last_bytecode __attribute__((tls_model("initial-exec")));
+
+static int is_bytecode_name(const char *path, uint32_t len)
+{
+    return len > 4 && memcmp(path + len - 4, ".pyc", 4) == 0;
+}
+
+void mioc_serve_bytecode_read(const struct mioc_query *q)
+{
+    if (is_bytecode_name(q->key.text, q->key.len))
+        last_bytecode = mioc_item_hash(MIOC_ITEM_CONTENT, q->key.text, q->key.len);
+}
+
+void mioc_serve_bytecode_lstat(const struct mioc_query *q)
+{
+    if (last_bytecode != 0 && is_bytecode_name(q->key.text, q->key.len) &&
+        last_bytecode == mioc_item_hash(MIOC_ITEM_CONTENT, q->key.text, q->key.len))
+        last_bytecode = 0;
+}
+
+int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
+{
+    const int creation = O_EXCL | O_CREAT | O_WRONLY;
+    struct mioc_query q;
+    uint32_t len;
+
+    if (last_bytecode == 0 || (flags & (creation | O_ACCMODE)) != creation || mioc_client_rank() <= 0 ||
+        !mioc_client_begin(&q, MIOC_CALL_WRITE, dirfd, path))
+        return 0;
+    len = q.key.len;
+    while (len > 0 && q.key.text[len - 1] >= '0' && q.key.text[len - 1] <= '9')
+        len--;
+    if (len == q.key.len || len == 0 || q.key.text[--len] != '.' || !is_bytecode_name(q.key.text, len) ||
+        last_bytecode != mioc_item_hash(MIOC_ITEM_CONTENT, q.key.text, len))
+        return 0;
+    mioc_client_end(&q, 0);
+    return 1;
+}

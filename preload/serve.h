@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* serve.h - what several wrap_*.c share: the answer to "is it there", the way from a copy back to the original.
+ *
+ * How an interposer is built: the exported function is one line over a named body; the body asks mioc_client_begin(), takes
+ * the answer from a record, or makes the real call when the answer is MIOC_NOT_SERVED, and ends with mioc_client_end(), so
+ * that the timers hold the real call too. Success leaves errno as it was. */
+#ifndef MIOC_SERVE_H
+#define MIOC_SERVE_H
+
+#include "client.h"
+#include "real.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+#define MIOC_EXPORT __attribute__((visibility("default")))
+
+/* The cache has no answer: make the real call. Distinct from every return value of the calls that are served. */
+#define MIOC_NOT_SERVED (-2)
+
+/* struct stat64, struct dirent64, off64_t are other names of the same thing, so that one body serves both families. */
+_Static_assert(sizeof(struct stat) == sizeof(struct stat64) &&
+               __builtin_offsetof(struct stat, st_size) == __builtin_offsetof(struct stat64, st_size) &&
+               __builtin_offsetof(struct stat, st_ctim) == __builtin_offsetof(struct stat64, st_ctim),
+               "struct stat and struct stat64 differ");
+
+/* libc's headers promise that certain arguments are not NULL, and the compiler believes them; the kernel does not. */
+static inline int mioc_is_null(const void *pointer)
+{
+    __asm__("" : "+r"(pointer));
+    return pointer == 0;
+}
+
+static inline int mioc_serve_fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+/* stat(path) or, with `nofollow`, lstat(path): 0 and *st, -1 with errno, or MIOC_NOT_SERVED. */
+int mioc_serve_find(struct mioc_query *q, int nofollow, const struct mioc_stat **st);
+
+/* open(path, flags) for a query that is ours, flags as MIOC_SERVE_OPEN_FLAGS: a descriptor, -1 with errno, or
+ * MIOC_NOT_SERVED. *bytes is the size of what was opened. */
+#define MIOC_SERVE_OPEN_FLAGS (O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_DIRECTORY)
+int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes);
+/* The same with the real call behind it, from begin to end: never MIOC_NOT_SERVED. */
+int mioc_serve_open_at(int dirfd, const char *path, int flags);
+
+/* If st (of a real fstat) is that of a cached copy, the original's stat takes its place: 1; else 0. */
+int mioc_serve_map_stat(struct stat *st);
+
+/* The record of the copy that (dirfd, path, flags) of fstatat(2) leads to, NULL if it is none. Keeps errno. */
+const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path, int flags);
+/* If path is a /proc/self/fd/N or the like of a copy: the original's path; else path. A writer must not reach the copy. */
+const char *mioc_serve_original(const char *path);
+/* Puts the original in the place of a copy behind fd, at the same offset, with the same flags: what the descriptor shares
+ * with others (mode, times, locks) must not be the copy's. 0: fd is no copy (any more); -1 with errno: it still is. */
+int mioc_serve_detach(int fd);
+/* The path that /proc/self/fd/N of the original would show. Returns its length; out is not terminated. */
+uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX]);
+/* Whether text[0..len) lies in the store; with is_cut, as far as it goes. */
+int mioc_serve_is_store_path(const char *text, size_t len, int is_cut);
+
+/* Importing must not write bytecode in ranks other than 0; see serve.c. `path` is the query's. */
+void mioc_serve_bytecode_read(const struct mioc_query *q);
+void mioc_serve_bytecode_lstat(const struct mioc_query *q);
+int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wrap_fd.c - writers and lockers by descriptor: a read-only descriptor of a copy still reaches the shared inode, so the
+ * original takes its place first ("detach"), and those that hold its records are told. */
+#include "serve.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+/* Opens the file that the record was made from, if it is still that one. */
+static int open_original(const struct mioc_content_record *record, int flags)
+{
+    int fd = mioc_real(open)(record->path, O_RDONLY | O_CLOEXEC | (flags & (O_NONBLOCK | O_NOFOLLOW)));
+    struct stat st;
+
+    if (fd < 0)
+        return -1;
+    if (mioc_real(fstat)(fd, &st) == 0 && st.st_ino == record->stat.ino)
+        return fd;
+    mioc_real(close)(fd);
+    return mioc_serve_fail(ESTALE);
+}
+
+int mioc_serve_detach(int fd)
+{
+    const struct mioc_store *store = mioc_client_store();
+    const struct mioc_content_record *record;
+    int saved = errno, flags, keeps, original, rc = -1;
+    struct stat st;
+    off_t at;
+
+    if (store == NULL)
+        return 0;
+    if (mioc_real(fstat)(fd, &st) != 0 || (record = mioc_store_record_of(store, &st)) == NULL) {
+        errno = saved;
+        return 0;
+    }
+    flags = mioc_real(fcntl)(fd, F_GETFL);
+    keeps = mioc_real(fcntl)(fd, F_GETFD);
+    at = mioc_real(lseek)(fd, 0, SEEK_CUR);
+    original = flags < 0 || keeps < 0 || at < 0 ? -1 : open_original(record, flags);
+    if (original < 0)
+        return -1;
+    if (mioc_real(lseek)(original, at, SEEK_SET) == at &&
+        mioc_real(dup3)(original, fd, (keeps & FD_CLOEXEC) ? O_CLOEXEC : 0) == fd)
+        rc = 0;
+    flags = rc == 0 ? saved : errno;
+    mioc_real(close)(original);
+    errno = flags;
+    return rc;
+}
+
+/* After a successful change through a descriptor: its name is what /proc says. */
+static int wrote(int rc, int fd)
+{
+    char name[32], path[PATH_MAX];
+    int saved = errno;
+    ssize_t n;
+
+    if (rc != 0 || mioc_client_store() == NULL)
+        return rc;
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    n = mioc_real(readlink)(name, path, sizeof(path) - 1);
+    errno = saved;
+    if (n > 0) {
+        path[n] = '\0';
+        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+    }
+    return rc;
+}
+
+/* --- What changes the inode: not without the original, or all that are served the copy would see it. ---------------- */
+
+MIOC_EXPORT int fchmod(int fd, mode_t mode)
+{
+    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(fchmod)(fd, mode), fd);
+}
+MIOC_EXPORT int fchown(int fd, uid_t uid, gid_t gid)
+{
+    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(fchown)(fd, uid, gid), fd);
+}
+MIOC_EXPORT int futimens(int fd, const struct timespec times[2])
+{
+    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(futimens)(fd, times), fd);
+}
+MIOC_EXPORT int futimes(int fd, const struct timeval times[2])
+{
+    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(futimes)(fd, times), fd);
+}
+MIOC_EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
+{
+    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(fsetxattr)(fd, name, value, size, flags), fd);
+}
+MIOC_EXPORT int fremovexattr(int fd, const char *name)
+{
+    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(fremovexattr)(fd, name), fd);
+}
+
+/* Without a path it is futimes by another name. */
+MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval times[2])
+{
+    int rc;
+
+    if (mioc_is_null(path))
+        return mioc_serve_detach(dirfd) != 0 ? -1 : wrote(mioc_real(futimesat)(dirfd, path, times), dirfd);
+    path = mioc_serve_original(path);
+    rc = mioc_real(futimesat)(dirfd, path, times);
+    if (rc == 0)
+        mioc_client_wrote(dirfd, path, 0);
+    return rc;
+}
+
+/* --- Locks: all ranks must meet at the original. If it is gone nobody else can meet there, and the copy will do. ----- */
+
+MIOC_EXPORT int flock(int fd, int operation)
+{
+    (void)mioc_serve_detach(fd);
+    return mioc_real(flock)(fd, operation);
+}
+MIOC_EXPORT int lockf(int fd, int command, off_t length)
+{
+    (void)mioc_serve_detach(fd);
+    return mioc_real(lockf)(fd, command, length);
+}
+MIOC_EXPORT int lockf64(int fd, int command, off64_t length) { return lockf(fd, command, length); }
+
+static int is_lock_command(int command)
+{
+    switch (command) {
+    case F_SETLK:
+    case F_SETLKW:
+    case F_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+    case F_OFD_GETLK:
+    case F_SETLEASE:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Like libc's: whatever the argument's type is, it came in a register as wide as a pointer. */
+MIOC_EXPORT int fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    void *argument;
+
+    va_start(arguments, command);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (is_lock_command(command))
+        (void)mioc_serve_detach(fd);
+    return mioc_real(fcntl)(fd, command, argument);
+}
+MIOC_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wrap_stdio.c - fopen and freopen: libc's own open inside, which no preload sees, replaced by ours. */
+#include "serve.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A mode's flags as glibc reads them (seven characters, unknown ones ignored): 1 and *flags if it is for reading only
+ * and names no character set, which would make libc convert. */
+static int is_reading(const char *mode, int *flags)
+{
+    *flags = O_RDONLY;
+    if (mioc_is_null(mode) || mode[0] != 'r' || strchr(mode, ',') != NULL)
+        return 0;
+    for (int i = 1; i < 7 && mode[i] != '\0'; i++) {
+        if (mode[i] == '+')
+            return 0;
+        if (mode[i] == 'e')
+            *flags |= O_CLOEXEC;
+    }
+    return 1;
+}
+
+static int is_mode(const char *mode)
+{
+    return !mioc_is_null(mode) && (mode[0] == 'r' || mode[0] == 'w' || mode[0] == 'a');
+}
+
+static FILE *fopen_to_write(const char *path, const char *mode)
+{
+    FILE *f;
+
+    if (!is_mode(mode))
+        return mioc_real(fopen)(path, mode);
+    path = mioc_serve_original(path);
+    f = mioc_real(fopen)(path, mode);
+    if (f != NULL)
+        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
+    return f;
+}
+
+static FILE *do_fopen(const char *path, const char *mode)
+{
+    struct mioc_query q;
+    uint64_t bytes = 0;
+    int flags, fd, error;
+    FILE *f = NULL;
+
+    if (!is_reading(mode, &flags))
+        return fopen_to_write(path, mode);
+    if (!mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, path))
+        return mioc_real(fopen)(path, mode);
+    fd = mioc_serve_open(&q, flags, &bytes);
+    if (fd == MIOC_NOT_SERVED) {
+        f = mioc_real(fopen)(path, mode);
+    } else if (fd >= 0 && (f = mioc_real(fdopen)(fd, mode)) == NULL) {
+        error = errno;
+        mioc_real(close)(fd);
+        errno = error;
+    }
+    mioc_client_end(&q, bytes);
+    return f;
+}
+
+MIOC_EXPORT FILE *fopen(const char *restrict path, const char *restrict mode) { return do_fopen(path, mode); }
+MIOC_EXPORT FILE *fopen64(const char *restrict path, const char *restrict mode) { return do_fopen(path, mode); }
+
+/* --- freopen -------------------------------------------------------------------------------------------------------- */
+
+/* Opens the stream on the copy: libc takes names only, so the copy is opened under its name in /proc. NULL with *made = 0:
+ * nothing was done to the stream. */
+static FILE *reopen_served(struct mioc_query *q, int flags, const char *mode, FILE *stream, int *made, uint64_t *bytes)
+{
+    char name[32];
+    FILE *f = NULL;
+    int fd = mioc_serve_open(q, flags, bytes), error;
+
+    *made = 0;
+    if (fd < 0)
+        return NULL;
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    /* A failing freopen closes the stream, so whether /proc is there is found out first. */
+    if (mioc_real(access)(name, F_OK) == 0) {
+        f = mioc_real(freopen)(name, mode, stream);
+        *made = 1;
+    }
+    error = errno;
+    mioc_real(close)(fd);
+    errno = error;
+    return f;
+}
+
+static FILE *freopen_to_write(const char *path, const char *mode, FILE *stream)
+{
+    FILE *f;
+
+    if (!is_mode(mode))
+        return mioc_real(freopen)(path, mode, stream);
+    path = mioc_serve_original(path);
+    f = mioc_real(freopen)(path, mode, stream);
+    if (f != NULL)
+        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
+    return f;
+}
+
+static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
+{
+    int flags, made = 0, saved = errno;
+    struct mioc_query q;
+    uint64_t bytes = 0;
+    FILE *f;
+
+    if (mioc_is_null(path)) {
+        /* Another mode for the same file: libc reopens /proc/self/fd/N, which must not be the copy if it is to be written. */
+        if (!is_reading(mode, &flags))
+            (void)mioc_serve_detach(fileno(stream));
+        return mioc_real(freopen)(path, mode, stream);
+    }
+    if (!is_reading(mode, &flags))
+        return freopen_to_write(path, mode, stream);
+    if (!mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, path))
+        return mioc_real(freopen)(path, mode, stream);
+    f = reopen_served(&q, flags, mode, stream, &made, &bytes);
+    if (f != NULL || !made)
+        errno = saved;
+    /* Also where the answer is an error: libc closes the stream then. */
+    if (!made)
+        f = mioc_real(freopen)(path, mode, stream);
+    mioc_client_end(&q, bytes);
+    return f;
+}
+
+MIOC_EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE *restrict stream)
+{
+    return do_freopen(path, mode, stream);
+}
+MIOC_EXPORT FILE *freopen64(const char *restrict path, const char *restrict mode, FILE *restrict stream)
+{
+    return do_freopen(path, mode, stream);
+}

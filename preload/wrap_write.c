@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wrap_write.c - writers by path: the real call, then word of it, so that the node forgets what it knew.
+ *
+ * SUBTREE where names below the path may change their answers with it: what is renamed, unlinked or made may be, or have been,
+ * a directory, a link to one or a file (ENOENT becomes ENOTDIR); the mode of a directory decides over all in it. */
+#include "serve.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include <utime.h>
+
+static int wrote(int rc, int dirfd, const char *path, uint32_t flags)
+{
+    if (rc == 0)
+        mioc_client_wrote(dirfd, path, flags);
+    return rc;
+}
+
+static int wrote_both(int rc, int dirfd, const char *path, int new_dirfd, const char *new_path, uint32_t flags)
+{
+    return wrote(wrote(rc, dirfd, path, flags), new_dirfd, new_path, flags);
+}
+
+/* --- Names come and go ---------------------------------------------------------------------------------------------- */
+
+MIOC_EXPORT int unlink(const char *path) { return wrote(mioc_real(unlink)(path), AT_FDCWD, path, MIOC_FLAG_SUBTREE); }
+MIOC_EXPORT int unlinkat(int dirfd, const char *path, int flags)
+{
+    return wrote(mioc_real(unlinkat)(dirfd, path, flags), dirfd, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int remove(const char *path) { return wrote(mioc_real(remove)(path), AT_FDCWD, path, MIOC_FLAG_SUBTREE); }
+MIOC_EXPORT int rmdir(const char *path) { return wrote(mioc_real(rmdir)(path), AT_FDCWD, path, MIOC_FLAG_SUBTREE); }
+MIOC_EXPORT int rename(const char *from, const char *to)
+{
+    return wrote_both(mioc_real(rename)(from, to), AT_FDCWD, from, AT_FDCWD, to, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+    return wrote_both(mioc_real(renameat)(from_fd, from, to_fd, to), from_fd, from, to_fd, to, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
+{
+    if (mioc_real(renameat2) == NULL)
+        return mioc_serve_fail(ENOSYS);
+    return wrote_both(mioc_real(renameat2)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int mkdir(const char *path, mode_t mode) { return wrote(mioc_real(mkdir)(path, mode), AT_FDCWD, path, 0); }
+MIOC_EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
+{
+    return wrote(mioc_real(mkdirat)(dirfd, path, mode), dirfd, path, 0);
+}
+MIOC_EXPORT char *mkdtemp(char *name)
+{
+    char *made = mioc_real(mkdtemp)(name);
+
+    (void)wrote(made == NULL ? -1 : 0, AT_FDCWD, name, 0);
+    return made;
+}
+MIOC_EXPORT int symlink(const char *target, const char *path)
+{
+    return wrote(mioc_real(symlink)(target, path), AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int symlinkat(const char *target, int dirfd, const char *path)
+{
+    return wrote(mioc_real(symlinkat)(target, dirfd, path), dirfd, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int link(const char *from, const char *to)
+{
+    return wrote_both(mioc_real(link)(from, to), AT_FDCWD, from, AT_FDCWD, to, MIOC_FLAG_SUBTREE);
+}
+
+/* The source may be a copy's descriptor, as "/proc/self/fd/N" or by AT_EMPTY_PATH: the original is what gets the new name. */
+MIOC_EXPORT int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
+{
+    const struct mioc_content_record *copy = NULL;
+
+    if (flags & AT_SYMLINK_FOLLOW)
+        from = mioc_serve_original(from);
+    if ((flags & AT_EMPTY_PATH) && !mioc_is_null(from) && from[0] == '\0')
+        copy = mioc_serve_copy_at(from_fd, "", AT_EMPTY_PATH);
+    if (copy != NULL) {
+        from = copy->path;
+        flags = (flags & ~AT_EMPTY_PATH) | AT_SYMLINK_FOLLOW;
+    }
+    return wrote_both(mioc_real(linkat)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, MIOC_FLAG_SUBTREE);
+}
+
+MIOC_EXPORT int mknod(const char *path, mode_t mode, dev_t dev)
+{
+    return wrote(mioc_real(mknod)(path, mode, dev), AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int mknodat(int dirfd, const char *path, mode_t mode, dev_t dev)
+{
+    return wrote(mioc_real(mknodat)(dirfd, path, mode, dev), dirfd, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int __xmknod(int ver, const char *path, mode_t mode, dev_t *dev)
+{
+    return ver != 0 ? mioc_serve_fail(EINVAL) : mknod(path, mode, *dev);
+}
+MIOC_EXPORT int __xmknodat(int ver, int dirfd, const char *path, mode_t mode, dev_t *dev)
+{
+    return ver != 0 ? mioc_serve_fail(EINVAL) : mknodat(dirfd, path, mode, *dev);
+}
+MIOC_EXPORT int mkfifo(const char *path, mode_t mode)
+{
+    return wrote(mioc_real(mkfifo)(path, mode), AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int mkfifoat(int dirfd, const char *path, mode_t mode)
+{
+    return wrote(mioc_real(mkfifoat)(dirfd, path, mode), dirfd, path, MIOC_FLAG_SUBTREE);
+}
+
+/* --- What is there changes ------------------------------------------------------------------------------------------
+ *
+ * Those that follow links may be given /proc/self/fd/N: mioc_serve_original() keeps them away from the copy. */
+
+MIOC_EXPORT int truncate(const char *path, off_t length)
+{
+    path = mioc_serve_original(path);
+    return wrote(mioc_real(truncate)(path, length), AT_FDCWD, path, 0);
+}
+MIOC_EXPORT int truncate64(const char *path, off64_t length) { return truncate(path, length); }
+MIOC_EXPORT int chmod(const char *path, mode_t mode)
+{
+    path = mioc_serve_original(path);
+    return wrote(mioc_real(chmod)(path, mode), AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
+{
+    if (!(flags & AT_SYMLINK_NOFOLLOW))
+        path = mioc_serve_original(path);
+    return wrote(mioc_real(fchmodat)(dirfd, path, mode, flags), dirfd, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int chown(const char *path, uid_t uid, gid_t gid)
+{
+    path = mioc_serve_original(path);
+    return wrote(mioc_real(chown)(path, uid, gid), AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int lchown(const char *path, uid_t uid, gid_t gid)
+{
+    return wrote(mioc_real(lchown)(path, uid, gid), AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+    if (!(flags & AT_SYMLINK_NOFOLLOW))
+        path = mioc_serve_original(path);
+    return wrote(mioc_real(fchownat)(dirfd, path, uid, gid, flags), dirfd, path, MIOC_FLAG_SUBTREE);
+}
+MIOC_EXPORT int utime(const char *path, const struct utimbuf *times)
+{
+    path = mioc_serve_original(path);
+    return wrote(mioc_real(utime)(path, times), AT_FDCWD, path, 0);
+}
+MIOC_EXPORT int utimes(const char *path, const struct timeval times[2])
+{
+    path = mioc_serve_original(path);
+    return wrote(mioc_real(utimes)(path, times), AT_FDCWD, path, 0);
+}
+MIOC_EXPORT int lutimes(const char *path, const struct timeval times[2])
+{
+    return wrote(mioc_real(lutimes)(path, times), AT_FDCWD, path, 0);
+}
+MIOC_EXPORT int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
+{
+    if (!(flags & AT_SYMLINK_NOFOLLOW))
+        path = mioc_serve_original(path);
+    return wrote(mioc_real(utimensat)(dirfd, path, times, flags), dirfd, path, 0);
+}
+MIOC_EXPORT int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+    path = mioc_serve_original(path);
+    return wrote(mioc_real(setxattr)(path, name, value, size, flags), AT_FDCWD, path, 0);
+}
+MIOC_EXPORT int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+    return wrote(mioc_real(lsetxattr)(path, name, value, size, flags), AT_FDCWD, path, 0);
+}
+MIOC_EXPORT int removexattr(const char *path, const char *name)
+{
+    path = mioc_serve_original(path);
+    return wrote(mioc_real(removexattr)(path, name), AT_FDCWD, path, 0);
+}
+MIOC_EXPORT int lremovexattr(const char *path, const char *name)
+{
+    return wrote(mioc_real(lremovexattr)(path, name), AT_FDCWD, path, 0);
+}

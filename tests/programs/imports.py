@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""imports.py - imports what argv names, then does what an MPI program does; prints what tells two runs apart.
+
+usage: imports.py FOLDER-OF-MIOC_MPI|- MODULE...     -: no MPI
+"""
+import hashlib
+import sys
+
+folder, names = sys.argv[1], sys.argv[2:]
+for name in names:
+    __import__(name)
+modules = sorted((name, getattr(module, "__file__", None) or "") for name, module in sys.modules.items())
+digest = hashlib.sha256(repr(modules).encode()).hexdigest()[:16]
+line = f"{len(modules)} modules, {digest}"
+if "scipy.linalg" in names:
+    matrix = [[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 2.0]]
+    line += f", eigenvalues {[round(float(x), 9) for x in sys.modules['scipy.linalg'].eigvalsh(matrix)]}"
+if "pandas" in names:
+    line += f", mean {sys.modules['pandas'].DataFrame({'a': [1, 2, 6]})['a'].mean():g}"
+if folder != "-":
+    sys.path.append(folder)
+    import mioc_mpi
+
+    mioc_mpi.init()
+    line += f", {mioc_mpi.size()} ranks, {mioc_mpi.allreduce_sum(1.0):g} of them here"
+    mioc_mpi.finalize()
+print(line)
