@@ -1,0 +1,83 @@
+# The build and the scripts around it.
+
+setup() {
+  load helper
+  helper_setup
+}
+
+teardown() { helper_teardown; }
+
+# Configures into $SCRATCH/build with more arguments; leaves $status and $output, in one line.
+configure() {
+  run cmake -S "$MIOC_ROOT" -B "$SCRATCH/build" -G Ninja -DBUILD_TESTING=OFF "$@"
+  output=$(tr -s ' \n' ' ' <<<"$output")
+}
+
+@test "the installed library has its plug-in beside it" {
+  DESTDIR=$SCRATCH/root cmake --install "$MIOC_BUILD" >/dev/null
+  local library plugin
+  library=$(find "$SCRATCH/root" -name libmpiio_cache.so)
+  plugin=$(find "$SCRATCH/root" -name libmpiio_cache_mpich.so)
+  [[ -f $library && -f $plugin && $(dirname "$library") == "$(dirname "$plugin")" ]]
+  [[ -n $(find "$SCRATCH/root" -name mpiio_cache.pc) && -n $(find "$SCRATCH/root" -name LICENSE) ]]
+}
+
+@test "the library itself needs no MPI" {
+  readelf -d "$MIOC_LIBRARY" >"$SCRATCH/dynamic"
+  grep -q 'NEEDED.*libc\.so' "$SCRATCH/dynamic"
+  run grep -E 'NEEDED.*lib(mpi|ucp|pmi)' "$SCRATCH/dynamic"
+  [[ $status == 1 ]]
+}
+
+@test "the library exports libc's names and none of its own insides" {
+  nm -D --defined-only "$MIOC_LIBRARY" >"$SCRATCH/names"
+  grep -q ' open64' "$SCRATCH/names"
+  run grep ' mioc_' "$SCRATCH/names"
+  [[ $status == 1 ]]
+}
+
+@test "configuring with another MPI than MPICH fails and says why" {
+  mkdir -p "$SCRATCH/other/bin" "$SCRATCH/other/include"
+  echo '#define OMPI_MAJOR_VERSION 4' >"$SCRATCH/other/include/mpi.h"
+  printf '#!/bin/sh\necho "cc -I%s/other/include -lmpi"\n' "$SCRATCH" >"$SCRATCH/other/bin/mpicc"
+  chmod +x "$SCRATCH/other/bin/mpicc"
+  configure -DMPIIO_CACHE_MPICH_ROOT="$SCRATCH/other"
+  [[ $status != 0 && $output == *'does not define MPICH_VERSION 4 or later'* ]]
+}
+
+@test "configuring with a place where no MPI is fails and says why" {
+  configure -DMPIIO_CACHE_MPICH_ROOT="$SCRATCH"
+  [[ $status != 0 && $output == *'neither mpicc.mpich nor mpicc was found'* ]]
+}
+
+@test "check-symbols finds a source that names libc's open" {
+  mkdir -p "$SCRATCH/build/preload/CMakeFiles/mioc_core.dir" "$SCRATCH/build/mpi_shim"
+  echo 'int open(const char *, int, ...); int f(void); int f(void) { return open("x", 0); }' >"$SCRATCH/bad.c"
+  cc -c "$SCRATCH/bad.c" -o "$SCRATCH/build/preload/CMakeFiles/mioc_core.dir/bad.c.o"
+  run "$MIOC_ROOT/scripts/check-symbols" "$SCRATCH/build"
+  [[ $status == 1 && $output == *'bad.c names open: use mioc_real()'* ]]
+}
+
+@test "a benchmark that does not exist is refused by name" {
+  run "$MIOC_ROOT/scripts/bench" imports
+  [[ $status == 2 && $output == *"there is no benchmark 'imports'"*'calls'* ]]
+}
+
+@test "the demo refuses what it cannot understand" {
+  local arguments
+  for arguments in 'x' '0' '4 4 4' '--latency-us ten' '--speed'; do
+    # shellcheck disable=SC2086 # words
+    run "$MIOC_ROOT/scripts/demo" $arguments
+    [[ $status == 2 && $output == 'demo: '* ]]
+  done
+}
+
+# bats test_tags=slow
+@test "bench calls measures every call and names the aims" {
+  need_command mpiexec.mpich
+  MIOC_BUILD=$MIOC_BUILD run "$MIOC_ROOT/scripts/bench" calls --json
+  echo "$output"
+  # An aim may be missed on a busy machine; that nothing was measured may not be.
+  [[ $status == 0 || $status == 1 ]]
+  [[ $(jq '.calls | length' <<<"$(sed -n '/^{/,$p' <<<"$output")") == 6 ]]
+}

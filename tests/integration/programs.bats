@@ -1,0 +1,181 @@
+# What programs do in the ranks: children, closed descriptors, MPI of their own, every way to end. Plain and cached agree.
+
+setup() {
+  load helper
+  helper_setup
+  need_hosts
+  mkdir -p "$SCRATCH/lib"
+  for name in package late other; do echo "value = '$name'" >"$SCRATCH/lib/$name.py"; done
+  export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONPATH=$SCRATCH/lib:$MIOC_BUILD/lib PYTHONDONTWRITEBYTECODE=1
+}
+
+teardown() { helper_teardown; }
+
+# PROGRAM (on standard input) on 2 hosts x 2 ranks, plain and cached; the cached run must have been active.
+check() {
+  cat >"$SCRATCH/app.py"
+  run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  MPIIO_CACHE_LOG=info run_cached on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  assert_same && [[ $(said) == *'active: 4 ranks on 2 nodes'* ]]
+}
+
+@test "subprocess.run with an importing Python in the child" {
+  check <<'PY'
+import subprocess, sys, package
+print(subprocess.run([sys.executable, "-c", "import late; print(late.value, late.__file__)"], capture_output=True, text=True))
+print(subprocess.run("exit 7", shell=True).returncode)
+PY
+}
+
+@test "multiprocessing with fork and with spawn, importing in the children" {
+  check <<'PY'
+import multiprocessing, package
+def work(name):
+    return __import__(name).value
+if __name__ == "__main__":
+    for method in "fork", "spawn":
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            print(method, pool.map(work, ["late", "other", "package"]))
+PY
+}
+
+@test "os.closerange(3, 1024), then imports and a normal end" {
+  check <<'PY'
+import os, package
+os.closerange(3, 1024)
+import late
+print(late.value, os.open("/dev/null", os.O_RDONLY))
+PY
+}
+
+@test "the first descriptor that a program opens is 3, and its signal actions are its own" {
+  check <<'PY'
+import os, signal, package
+print(os.open("/dev/null", os.O_RDONLY))
+for line in open("/proc/self/status"):
+    if line.startswith(("SigCgt", "SigIgn", "SigBlk")): # without 32 and 33, which glibc takes for any thread
+        print(line.split()[0], hex(int(line.split()[1], 16) & ~(3 << 31)))
+ours = "PMI_", "MPI_", "MPIR_", "HYD", "LD_PRELOAD", "PRELOAD", "MPIIO_CACHE_", "_", "BATS", "TMPDIR"
+import hashlib
+names = sorted(k for k in os.environ if not k.startswith(ours))
+print(len(names), hashlib.sha256(repr([(k, os.environ[k]) for k in names]).encode()).hexdigest())
+PY
+}
+
+@test "a program that starts MPI late, ends it, and imports more afterwards" {
+  check <<'PY'
+import package, mioc_mpi
+print(mioc_mpi.initialized())
+mioc_mpi.init()
+import late
+print(mioc_mpi.initialized(), mioc_mpi.size(), mioc_mpi.allreduce_sum(2.0))
+mioc_mpi.barrier()
+mioc_mpi.finalize()
+import other
+print(mioc_mpi.finalized(), late.value, other.value)
+PY
+}
+
+@test "MPI_Init_thread gives what it gives without us" {
+  check <<'PY'
+import package, mioc_mpi
+print(mioc_mpi.init_thread(1) >= 1, mioc_mpi.rank() < mioc_mpi.size())
+mioc_mpi.finalize()
+PY
+}
+
+@test "every way in which rank 1 can end gives what plain gives" {
+  local end
+  for end in 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'sys.exit(1)' 'sys.exit("words")' \
+    'raise ValueError("wrong")' 'os.abort' 'os.execv("/nowhere", ["nowhere"])'; do
+    echo "rank 1: $end"
+    cat >"$SCRATCH/app.py" <<PY
+import os, sys, package
+print(package.value)
+sys.stdout.flush()
+if os.environ["PMI_RANK"] == "1":
+    $end
+import late
+PY
+    same_as_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  done
+}
+
+@test "rank 1 killed by SIGKILL ends the job as without us" {
+  cat >"$SCRATCH/app.py" <<'PY'
+import os, signal, time, package
+if os.environ["PMI_RANK"] == "1":
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(30)
+PY
+  run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  run_cached on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  ((PLAIN_RC == CACHED_RC))
+  awk -v p="$PLAIN_SECONDS" -v c="$CACHED_SECONDS" 'BEGIN { exit !(c <= p + 2) }'
+}
+
+@test "a rank that ends without MPI_Finalize ends the job, or not, as without us" {
+  # hydra itself is of two minds: it kills the job at once (exit code 15) or lets it run (4), plain as well.
+  cat >"$SCRATCH/app.py" <<'PY'
+import os, time, package, mioc_mpi
+mioc_mpi.init()
+if mioc_mpi.rank() == 1:
+    os._exit(4)
+time.sleep(5)
+PY
+  run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  run_cached on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  echo "exit codes: plain $PLAIN_RC, cached $CACHED_RC; seconds: $PLAIN_SECONDS, $CACHED_SECONDS"
+  ((PLAIN_RC == 4 || PLAIN_RC == 15)) && ((CACHED_RC == 4 || CACHED_RC == 15))
+  awk -v c="$CACHED_SECONDS" 'BEGIN { exit !(c <= 9) }'
+}
+
+@test "an MPMD launch with a C program runs as plain" {
+  echo 'import package; print(package.value)' >"$SCRATCH/app.py"
+  same_as_plain launch mpiexec.mpich -n 1 /bin/sleep 1 : -n 3 "$PYTHON" "$SCRATCH/app.py"
+  same_as_plain launch mpiexec.mpich -n 3 "$PYTHON" "$SCRATCH/app.py" : -n 1 /bin/sleep 1
+}
+
+@test "ranks that end 20 s apart leave nobody waiting" {
+  # bats test_tags=slow
+  cat >"$SCRATCH/app.py" <<'PY'
+import os, time, package
+time.sleep(20 if os.environ["PMI_RANK"] == "2" else 0)
+import late
+print(late.value)
+PY
+  same_as_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+}
+
+@test "an import writes no bytecode on ranks above 0, py_compile does" {
+  unset PYTHONDONTWRITEBYTECODE
+  check <<PY
+import os, sys
+rank = int(os.environ["PMI_RANK"])
+open("$SCRATCH/lib/own%d.py" % rank, "w").write("value = 1")
+__import__("own%d" % rank)
+import importlib.util, py_compile
+cached = importlib.util.cache_from_source("$SCRATCH/lib/own%d.py" % rank)
+if "mpiio_cache" in os.environ.get("LD_PRELOAD", "") and rank > 0:
+    assert not os.path.exists(cached), cached
+if os.path.exists(cached):
+    os.unlink(cached)
+print(os.path.exists(py_compile.compile("$SCRATCH/lib/own%d.py" % rank)))
+os.unlink(cached)
+PY
+}
+
+@test "what a rank writes it sees at once, and so does its node" {
+  check <<PY
+import os
+rank = int(os.environ["PMI_RANK"])
+path = "$SCRATCH/lib/written%d.py" % rank
+print(os.path.exists(path))
+open(path, "w").write("value = %d" % rank)
+print(os.path.exists(path), os.stat(path).st_size, open(path).read(), os.path.basename(path) in os.listdir("$SCRATCH/lib"))
+os.rename(path, path + ".moved")
+print(os.path.exists(path), os.path.exists(path + ".moved"))
+os.unlink(path + ".moved")
+print(os.path.exists(path + ".moved"))
+PY
+}

@@ -1,0 +1,139 @@
+# A real Slurm of four nodes on this machine: srun --mpi=pmi2, wrapper scripts, multi-prog, -K1, ends of all kinds.
+
+setup_file() {
+  export FOUR_NODES=$BATS_FILE_TMPDIR/slurm
+  if [[ $EUID -ne 0 ]] || ! command -v slurmctld slurmd munged srun >/dev/null; then
+    export WITHOUT="Slurm, munge or root is missing"
+    return 0
+  fi
+  FOUR_NODES=$(mktemp -d /tmp/mioc-slurm.XXXXXX)
+  "$BATS_TEST_DIRNAME/../fixtures/slurm" start "$FOUR_NODES"
+}
+
+teardown_file() {
+  [[ -n ${WITHOUT:-} ]] || { "$BATS_TEST_DIRNAME/../fixtures/slurm" stop "$FOUR_NODES" && rm -rf "$FOUR_NODES"; }
+}
+
+setup() {
+  [[ -z ${WITHOUT:-} ]] || skip "$WITHOUT"
+  load helper
+  helper_setup
+  # shellcheck disable=SC1091
+  source "$FOUR_NODES/env"
+  mkdir -p "$SCRATCH/lib"
+  echo 'value = 42' >"$SCRATCH/lib/package.py"
+  chmod 755 "$SCRATCH"
+  export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONPATH=$SCRATCH/lib PYTHONDONTWRITEBYTECODE=1
+}
+
+teardown() { helper_teardown; }
+
+@test "4 nodes x 2 ranks import under srun --mpi=pmi2" {
+  run_plain on_slurm 4 2 "$PYTHON" -c 'import package; print(package.value, package.__file__)'
+  MPIIO_CACHE_LOG=info run_cached on_slurm 4 2 "$PYTHON" -c 'import package; print(package.value, package.__file__)'
+  assert_same
+  [[ $(said) == *'active: 8 ranks on 4 nodes'* ]]
+}
+
+@test "numpy, scipy and pandas from the mount cost at most 1.1 times one bare rank under srun" {
+  need_fuse
+  need_python_env
+  local shared=$SCRATCH/shared bare cached
+  mount_shared "$PYTHON_ENV" "$shared" --counters "$SCRATCH/counters"
+  unset MPIIO_CACHE_PATHS PYTHONPATH
+  local import=("$shared/bin/python3" "$PROGRAMS/imports.py" - numpy scipy.linalg pandas)
+  run_plain on_slurm 1 1 "${import[@]}"
+  "$MIOC_METADATA_SERVER" --reset "$SCRATCH/counters"
+  run_plain on_slurm 1 1 "${import[@]}"
+  bare=$("$MIOC_METADATA_SERVER" --report "$SCRATCH/counters" | jq .other.metadata)
+  run_plain on_slurm 4 4 "${import[@]}"
+  "$MIOC_METADATA_SERVER" --reset "$SCRATCH/counters"
+  MPIIO_CACHE_LOG=info run_cached on_slurm 4 4 "${import[@]}"
+  cached=$("$MIOC_METADATA_SERVER" --report "$SCRATCH/counters" | jq .other.metadata)
+  assert_same
+  [[ $(said) == *'active: 16 ranks on 4 nodes'* ]]
+  echo "metadata operations for all but shared objects: one bare rank $bare, cached $cached"
+  ((cached * 10 <= bare * 11))
+}
+
+@test "a shell wrapper that runs Python and then an MPI program is left alone" {
+  local mpi="$PYTHON -c 'import sys; sys.path.append(\"$MIOC_BUILD/lib\"); import mioc_mpi as m; m.init(); print(m.rank(), m.size()); m.finalize()'"
+  same_as_plain on_slurm 2 2 bash -c "$PYTHON -c pass; $mpi; true"
+}
+
+@test "an activation script that runs Python and then execs Python claims the rank for the second" {
+  run_plain on_slurm 2 2 bash -c "$PYTHON -c pass; exec $PYTHON -c 'import package; print(package.value)'"
+  MPIIO_CACHE_LOG=info run_cached on_slurm 2 2 bash -c "$PYTHON -c pass; exec $PYTHON -c 'import package; print(package.value)'"
+  assert_same
+  [[ $(said) == *'active: 4 ranks on 2 nodes'* ]]
+}
+
+@test "srun --multi-prog with a C program and Python ranks runs as plain" {
+  echo 'import package; print(package.value)' >"$SCRATCH/app.py"
+  printf '0 /bin/sleep 1\n1-3 %s %s\n' "$PYTHON" "$SCRATCH/app.py" >"$SCRATCH/multi.conf"
+  run_plain launch srun -N 2 -n 4 --mpi=pmi2 --multi-prog "$SCRATCH/multi.conf"
+  [[ $PLAIN_RC == 0 ]]
+  RUN_TIMEOUT=30 run_cached launch srun -N 2 -n 4 --mpi=pmi2 --multi-prog "$SCRATCH/multi.conf"
+  assert_same
+}
+
+@test "srun --mpi=none stays dormant and says why" {
+  run_plain launch srun -N 2 -n 4 --mpi=none "$PYTHON" -c 'import package; print(package.value)'
+  MPIIO_CACHE_LOG=info run_cached launch srun -N 2 -n 4 --mpi=none "$PYTHON" -c 'import package; print(package.value)'
+  assert_same
+  [[ $(said) == *'inactive: '* ]]
+}
+
+# A killed job's stores are the next job's to reclaim.
+next_job_reclaims() {
+  run_cached on_slurm 1 2 "$PYTHON" -c 'import package'
+  [[ $CACHED_RC == 0 && $(own_stores) == "$STORES_BEFORE" ]]
+}
+
+@test "srun -K1 ends the job when rank 1 exits with 1 and the others wait in a collective" {
+  cat >"$SCRATCH/app.py" <<PY
+import sys
+sys.path.append("$MIOC_BUILD/lib")
+import package, mioc_mpi
+mioc_mpi.init()
+if mioc_mpi.rank() == 1:
+    import os
+    sys.stdout.flush()
+    os._exit(1)
+mioc_mpi.barrier()
+PY
+  same_as_plain launch srun -K1 -N 2 -n 4 --mpi=pmi2 "$PYTHON" "$SCRATCH/app.py"
+  ((PLAIN_RC != 0))
+  next_job_reclaims
+}
+
+@test "srun -K1 ends the job when rank 1 calls sys.exit(1) while the others sleep" {
+  same_as_plain launch srun -K1 -N 2 -n 4 --mpi=pmi2 "$PYTHON" -c '
+import os, sys, time, package
+if os.environ["SLURM_PROCID"] == "1":
+    sys.exit(1)
+time.sleep(60)'
+  ((PLAIN_RC != 0))
+  next_job_reclaims
+}
+
+@test "every way in which rank 1 can end gives what plain gives" {
+  local end
+  for end in 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'os.kill(os.getpid(), 9)' 'sys.exit(5)'; do
+    echo "rank 1: $end"
+    same_as_plain on_slurm 2 2 "$PYTHON" -c "
+import os, sys, package
+sys.stdout.flush()
+if os.environ['SLURM_PROCID'] == '1':
+    $end
+print('done', package.value)"
+  done
+}
+
+@test "ranks that end 20 s apart leave nobody waiting" {
+  # bats test_tags=slow
+  same_as_plain on_slurm 2 2 "$PYTHON" -c '
+import os, time, package
+time.sleep(20 if os.environ["SLURM_PROCID"] == "2" else 0)
+print("done")'
+}
