@@ -83,7 +83,7 @@ static unsigned poll_transport(struct mioc_node *node)
 static void meet_neighbours(struct mioc_node *node, uint64_t until)
 {
     int expected = mioc_agent_children(node->agent) + (node->world.node > 0), met = 0;
-    char heard[64] = { 0 };
+    char heard[1 + MIOC_NODE_ARITY] = { 0 }; /* parent, children */
 
     while (mioc_node_now() < until) {
         struct mioc_event event;
@@ -91,9 +91,12 @@ static void meet_neighbours(struct mioc_node *node, uint64_t until)
         mioc_agent_tick(node->agent, mioc_node_now());
         node->ops->poll(node->transport, &event);
         if (event.kind == MIOC_EVENT_MESSAGE) {
-            int slot = event.peer % (int)sizeof heard;
-            met += !heard[slot];
-            heard[slot] = 1;
+            int slot = event.peer < node->world.node ? 0 : event.peer - node->world.node * MIOC_NODE_ARITY;
+
+            if (slot >= 0 && slot <= MIOC_NODE_ARITY && !heard[slot]) {
+                heard[slot] = 1;
+                met++;
+            }
         }
         handle_event(node, &event);
         if (met >= expected && node->unsent == 0)

@@ -78,13 +78,15 @@ static void host_invalidated(void *ctx, const char *path, uint32_t len, uint32_t
 static void *host_get_buffer(void *ctx)
 {
     struct mioc_node *node = ctx;
+    void *buffer;
 
     if (node->free_buffers > 0)
         return node->buffer[--node->free_buffers];
     if (node->buffers == MIOC_NODE_BUFFERS)
         return NULL;
-    node->buffers++;
-    return malloc(MIOC_MESSAGE_MAX);
+    buffer = malloc(MIOC_MESSAGE_MAX);
+    node->buffers += buffer != NULL;
+    return buffer;
 }
 
 void mioc_node_put_buffer(void *ctx, void *buffer)
