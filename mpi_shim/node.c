@@ -192,6 +192,7 @@ void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *rep
 {
     struct visit_context context = { report };
     const struct mioc_agent_counters *counters = mioc_agent_counters(node->agent);
+    const struct mioc_resolver *resolver = __atomic_load_n(&node->resolver, __ATOMIC_ACQUIRE);
     uint64_t arena, content, contents;
 
     memset(report, 0, sizeof *report);
@@ -205,7 +206,7 @@ void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *rep
     report->store_bytes = arena + content;
     report->contents = contents;
     report->root_requests = counters->requests_local + counters->requests_children;
-    report->root_calls = mioc_resolver_calls(node->resolver);
+    report->root_calls = resolver != NULL ? mioc_resolver_calls(resolver) : node->resolver_calls;
 }
 
 /* Rank 0, at its end. */

@@ -226,6 +226,7 @@ static uint64_t next_pause(const struct mioc_node *node, uint64_t pause, uint64_
 
 static void leave(struct mioc_node *node)
 {
+    struct mioc_resolver *resolver = node->resolver;
     struct mioc_report report;
 
     if (!node->has_left) {
@@ -236,8 +237,11 @@ static void leave(struct mioc_node *node)
     mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     mioc_node_answer(node, 0, "", 0, 0);
     node->ops->abandon(node->transport);
-    if (node->resolver != NULL)
-        mioc_resolver_free(node->resolver, RESOLVER_END_NS);
+    if (resolver == NULL)
+        return;
+    node->resolver_calls = mioc_resolver_calls(resolver);
+    __atomic_store_n(&node->resolver, NULL, __ATOMIC_RELEASE); /* the ending thread reports after us */
+    mioc_resolver_free(resolver, RESOLVER_END_NS);
 }
 
 static void *agent_main(void *arg)

@@ -36,7 +36,8 @@ struct mioc_node {
 
     /* leaders */
     struct mioc_agent *agent;
-    struct mioc_resolver *resolver; /* root */
+    struct mioc_resolver *resolver; /* root; atomic, NULL when the agent is through with it */
+    uint64_t resolver_calls;   /* its last word then */
     pthread_t thread;
     int has_thread;
     int wish;                  /* enum mioc_node_wish, atomic */
