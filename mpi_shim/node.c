@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +22,10 @@
 #define MEET_NS (2 * SECOND)
 /* How long an ending process waits for its agent to say goodbye when it does not linger. */
 #define GOODBYE_NS (SECOND / 2)
+/* How long another thread's goodbye to the launcher may take. */
+#define DEPART_NS SECOND
+/* How soon a lingering process sees that a signal wants it to end. */
+#define LINGER_SLICE_NS (SECOND / 10)
 
 struct mioc_node mioc_node;
 
@@ -228,7 +234,7 @@ static void print_report(const struct mioc_node *node)
         mioc_real(close)(fd);
 }
 
-/* Sleeps until the agent's thread is through, the time is up, or a signal arrived. Returns whether it is through. */
+/* Sleeps until the agent's thread is through or the time is up. Returns whether it is through. */
 static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
 {
     uint64_t until = mioc_node_now() + wait_ns;
@@ -242,9 +248,64 @@ static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
         if (now >= until)
             return 0;
         left = (struct timespec){ (time_t)((until - now) / SECOND), (long)((until - now) % SECOND) };
-        if (syscall(SYS_futex, &node->done, FUTEX_WAIT, 0, &left, NULL, 0) != 0 && errno == EINTR)
-            return __atomic_load_n(&node->done, __ATOMIC_ACQUIRE);
+        syscall(SYS_futex, &node->done, FUTEX_WAIT, 0, &left, NULL, 0);
     }
+}
+
+/* --- Lingering: for the program this process is gone, with status 0, so no signal's action may change that any more --- */
+
+static int is_without_effect(int signal)
+{
+    struct sigaction action;
+
+    if (sigaction(signal, NULL, &action) != 0 || action.sa_handler == SIG_IGN)
+        return 1;
+    return action.sa_handler == SIG_DFL && (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH);
+}
+
+/* Whether a signal waits that the program had not blocked. */
+static int is_called(const sigset_t *blocked)
+{
+    sigset_t pending;
+
+    if (sigpending(&pending) != 0)
+        return 0;
+    for (int signal = 1; signal < NSIG; signal++)
+        if (sigismember(&pending, signal) == 1 && sigismember(blocked, signal) == 0 && !is_without_effect(signal))
+            return 1;
+    return 0;
+}
+
+/* A watchdog's alarm() is no more, as it would be after the end; other threads could take the signal. */
+static void stop_timers(void)
+{
+    const struct itimerval none = { { 0, 0 }, { 0, 0 } };
+
+    (void)setitimer(ITIMER_REAL, &none, NULL);
+    (void)setitimer(ITIMER_VIRTUAL, &none, NULL);
+    (void)setitimer(ITIMER_PROF, &none, NULL);
+}
+
+/* Serves until all are through, the time is up or a signal came, which then stays blocked for the moment that is left. */
+static int linger(struct mioc_node *node)
+{
+    static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
+    uint64_t until = mioc_node_now() + node->config->linger_ms * 1000000;
+    sigset_t all, blocked;
+    int is_done;
+
+    stop_timers();
+    sigfillset(&all);
+    for (unsigned i = 0; i < sizeof open / sizeof open[0]; i++)
+        sigdelset(&all, open[i]);
+    pthread_sigmask(SIG_BLOCK, &all, &blocked);
+    do {
+        if (is_called(&blocked))
+            return 0;
+        is_done = wait_for_agent(node, LINGER_SLICE_NS);
+    } while (!is_done && mioc_node_now() < until);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+    return is_done;
 }
 
 static void wish(struct mioc_node *node, enum mioc_node_wish what)
@@ -259,7 +320,7 @@ static void end_leader(struct mioc_node *node, int status)
 
     if (status == 0) {
         wish(node, MIOC_WISH_LINGER);
-        is_done = wait_for_agent(node, node->config->linger_ms * 1000000);
+        is_done = linger(node);
     }
     if (!is_done) {
         wish(node, MIOC_WISH_LEAVE);
@@ -270,18 +331,50 @@ static void end_leader(struct mioc_node *node, int status)
     mioc_store_remove(node->store);
 }
 
+/* Another thread ends already, and may linger, or this one did and a signal's handler ends it now: that one waits no more. */
+static void hurry_leader(struct mioc_node *node)
+{
+    wish(node, MIOC_WISH_LEAVE);
+    (void)wait_for_agent(node, GOODBYE_NS);
+    mioc_store_remove(node->store);
+}
+
+/* Says goodbye to the launcher, once, and not without having heard its answer: it takes a broken conversation for a crash. A
+ * signal's handler that ends the process would break it; another thread that does waits for its end. */
+static void depart(struct mioc_node *node)
+{
+    uint64_t until = mioc_node_now() + DEPART_NS;
+    sigset_t all, old;
+
+    if (__atomic_exchange_n(&node->is_departing, 1, __ATOMIC_ACQ_REL)) {
+        while (!__atomic_load_n(&node->has_departed, __ATOMIC_ACQUIRE) && mioc_node_now() < until)
+            nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+        return;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    node->ops->depart(node->transport);
+    __atomic_store_n(&node->has_departed, 1, __ATOMIC_RELEASE);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
 void mioc_node_end(int status)
 {
     struct mioc_node *node = &mioc_node;
-    int saved = errno;
+    int saved = errno, is_first;
 
-    if (!mioc_node_is_owner() || __atomic_exchange_n(&node->is_ending, 1, __ATOMIC_ACQ_REL))
+    if (!mioc_node_is_owner())
         return;
+    is_first = !__atomic_exchange_n(&node->is_ending, 1, __ATOMIC_ACQ_REL);
     if (node->store != NULL)
         mioc_ring_process_ends(mioc_store_ring(node->store), node->owner);
     /* An MPI error handler may call exit() in the agent's own thread, which cannot wait for itself. */
-    if (node->has_thread && !pthread_equal(pthread_self(), node->thread))
-        end_leader(node, status);
-    node->ops->depart(node->transport);
+    if (node->has_thread && !pthread_equal(pthread_self(), node->thread)) {
+        if (is_first)
+            end_leader(node, status);
+        else
+            hurry_leader(node);
+    }
+    depart(node);
     errno = saved;
 }

@@ -15,7 +15,8 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
                     struct mioc_store **store, char *line, size_t size);
 /* The owning process is about to end with `status` (exit code, or -1: exec). Waits only as the exit protocol
  * says: a leader with status 0 serves its node and subtree until they ended, at most MPIIO_CACHE_LINGER, ending early on any signal; prints
- * or sends the statistics. Idempotent, callable from any thread of the owner; a forked child's call does nothing. */
+ * or sends the statistics. Callable from any thread of the owner; a call while another waits, or after it, waits for nobody and
+ * makes that one wait no more; a forked child's call does nothing. */
 void mioc_node_end(int status);
 /* Whether the calling process is the one that mioc_node_start ran in (not a forked child of it). */
 int mioc_node_is_owner(void);

@@ -43,6 +43,7 @@ struct mioc_node {
     int wish;                  /* enum mioc_node_wish, atomic */
     int done;                  /* futex, 1 when the agent's thread is through, atomic */
     int is_ending;             /* mioc_node_end ran, atomic */
+    int is_departing, has_departed; /* the launcher is being told, was told, atomic */
     uint64_t room;             /* bytes of contents the job's stores may still take, atomic (root) */
     uint64_t token;            /* invalidations of this node */
     int has_left;              /* the agent ended before the process */

@@ -146,6 +146,8 @@ static void start_rank(const struct mioc_config *config)
     mioc_plugin_settle();
     mioc_role_settle();
     mioc_process_guard();
+    /* Twice: an exit() in another thread or in a signal's handler while the first waits goes on with the second. */
+    (void)on_exit(end_rank, NULL);
     (void)on_exit(end_rank, NULL);
     if (me.rank == 0 && rc == 0)
         mioc_log(MIOC_LOG_INFO, "%s", line);

@@ -11,6 +11,69 @@ setup() {
 
 teardown() { helper_teardown; }
 
+# Seen: the second end found the first under way, said nothing to hydra, and hydra killed the job.
+@test "a thread that calls _exit or exit while the leader's main thread waits for the others does not end the job" {
+  local function
+  for function in _exit exit; do
+    cat >"$SCRATCH/ender.c" <<C
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void *end(void *unused) { (void)unused; sleep(1); $function(0); return NULL; }
+void start(void) { pthread_t thread; pthread_create(&thread, NULL, end, NULL); }
+C
+    gcc -shared -fPIC -o "$SCRATCH/ender.so" "$SCRATCH/ender.c"
+    cat >"$SCRATCH/app.py" <<PY
+import ctypes, os, time, package
+if os.environ["PMI_RANK"] == "0":
+    ctypes.CDLL("$SCRATCH/ender.so").start()
+else:
+    time.sleep(3)
+print("done", os.environ["PMI_RANK"])
+PY
+    same_as_plain on_mpiexec 3 "$PYTHON" "$SCRATCH/app.py"
+  done
+}
+
+# Seen: exit code 142.
+@test "an alarm that a rank set and did not live to see does not change its exit code" {
+  cat >"$SCRATCH/app.py" <<'PY'
+import os, signal, time, package
+if os.environ["PMI_RANK"] == "0":
+    signal.alarm(1)
+else:
+    time.sleep(3)
+print("done", os.environ["PMI_RANK"])
+PY
+  same_as_plain on_mpiexec 3 "$PYTHON" "$SCRATCH/app.py"
+}
+
+# Seen: exit code 143. Rank 1 ends the leader once it has said its last word.
+@test "a signal to a leader that is done but serves the others ends that, with status 0" {
+  cat >"$SCRATCH/app.py" <<PY
+import os, time, package
+if os.environ["PMI_RANK"] == "0":
+    with open("$SCRATCH/pid", "w") as f:
+        f.write(str(os.getpid()))
+    os.rename("$SCRATCH/pid", "$SCRATCH/leader")
+else:
+    while not os.path.exists("$SCRATCH/leader"):
+        time.sleep(0.01)
+    pid = int(open("$SCRATCH/leader").read())
+    time.sleep(1) # for its way out
+    try:
+        os.kill(pid, 15)
+    except ProcessLookupError:
+        pass
+    time.sleep(1)
+print("done", os.environ["PMI_RANK"])
+PY
+  run_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py"
+  rm -f "$SCRATCH/leader"
+  run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py"
+  assert_same
+}
+
 # Seen: node 1, whose parent had left, kept its process for MPIIO_CACHE_LINGER for a child that it had sent away.
 @test "a leader whose parent has left waits for nobody" {
   need_hosts
