@@ -4,6 +4,7 @@
 #include "node_internal.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -17,10 +18,13 @@
 
 #define SECOND 1000000000ull
 /* Pauses between looks at MPI. While an answer is due a look costs the ranks of this node more than the wait; idle,
- * ten milliseconds cost the first question of a burst what a slow metadata operation costs. */
+ * ten milliseconds cost the first question of a burst what a slow metadata operation costs. The longer nothing comes, an
+ * answer included, the longer they grow: a hundredth of the silence is not noticed behind it, and a program that computes for
+ * hours, or a neighbour that is stopped, is worth few looks. */
 #define PAUSE_FIRST_NS 20000ull
 #define PAUSE_BUSY_NS 200000ull
 #define PAUSE_IDLE_NS 10000000ull
+#define PAUSE_SILENT_NS 50000000ull
 /* Nobody to listen to but the ring, which rings. */
 #define PAUSE_ALONE_NS (SECOND / 5)
 #define SWEEP_NS (SECOND / 2)
@@ -62,21 +66,29 @@ static void handle_event(struct mioc_node *node, const struct mioc_event *event)
     }
 }
 
+/* Every second's heartbeats, received or sent, say nothing about what comes next. */
+static int is_news(const struct mioc_event *event)
+{
+    return event->data == NULL || (event->kind == MIOC_EVENT_MESSAGE && event->size < sizeof(struct mioc_message)) ||
+           ((const struct mioc_message *)event->data)->kind != MIOC_MESSAGE_HEARTBEAT;
+}
+
+/* Takes what has come; how much of it was news. */
 static unsigned poll_transport(struct mioc_node *node)
 {
     struct mioc_event event;
-    unsigned events = 0;
+    unsigned news = 0;
 
     if (node->world.nodes == 1)
         return 0;
-    while (events < TAKE_MOST) {
+    for (unsigned events = 0; events < TAKE_MOST; events++) {
         node->ops->poll(node->transport, &event);
         if (event.kind == MIOC_EVENT_NONE)
             break;
+        news += (unsigned)is_news(&event); /* the buffer is gone afterwards */
         handle_event(node, &event);
-        events++;
     }
-    return events;
+    return news;
 }
 
 /* Waits until each neighbour was heard once, so that MPI has opened its connections before the program starts. */
@@ -206,14 +218,16 @@ static void note_end(struct mioc_node *node)
         node->ops->abandon(node->transport);
 }
 
-static uint64_t next_pause(const struct mioc_node *node, uint64_t pause, uint64_t events, uint64_t tick, uint64_t now)
+/* `silence`: how long ago the last news was. */
+static uint64_t next_pause(const struct mioc_node *node, uint64_t silence, uint64_t tick, uint64_t now)
 {
     int is_busy = mioc_agent_is_busy(node->agent) || node->unsent > 0;
-    uint64_t most = node->world.nodes == 1 || node->has_left ? PAUSE_ALONE_NS : is_busy ? PAUSE_BUSY_NS : PAUSE_IDLE_NS;
+    uint64_t most = is_busy ? PAUSE_BUSY_NS : PAUSE_IDLE_NS, pause = PAUSE_FIRST_NS + silence / 4;
 
-    pause = events > 0 ? PAUSE_FIRST_NS : pause + pause / 4;
-    if (node->world.nodes == 1)
-        pause = most;
+    if (most < silence / 100)
+        most = silence / 100 < PAUSE_SILENT_NS ? silence / 100 : PAUSE_SILENT_NS;
+    if (node->world.nodes == 1 || node->has_left)
+        pause = most = PAUSE_ALONE_NS;
     if (pause > most)
         pause = most;
     if (tick > now && tick - now < pause)
@@ -249,7 +263,7 @@ static void *agent_main(void *arg)
     struct mioc_node *node = arg;
     struct mioc_ring *ring = mioc_store_ring(node->store);
     struct mioc_ask_request *request = malloc(sizeof *request);
-    uint64_t pause = PAUSE_FIRST_NS, swept = mioc_node_now();
+    uint64_t heard = mioc_node_now(), swept = heard;
 
     mioc_client_exempt_thread(1); /* what MPI opens in here must not be asked of ourselves */
 
@@ -268,9 +282,10 @@ static void *agent_main(void *arg)
             mioc_ring_sweep(ring);
             swept = now;
         }
-        pause = next_pause(node, pause, events, tick, now);
-        if (events == 0)
-            mioc_ring_sleep(ring, pause);
+        if (events > 0)
+            heard = now;
+        else
+            mioc_ring_sleep(ring, next_pause(node, now - heard, tick, now));
     }
     leave(node);
     free(request);

@@ -106,3 +106,20 @@ PY
   run_cached on_hosts 6 1 "$PYTHON" "$SCRATCH/app.py"
   assert_same
 }
+
+# Seen: 0.4 to 0.6 percent of a core.
+@test "an idle job's agents use less than 0.2 percent of a core each" {
+  need_hosts
+  cat >"$SCRATCH/app.py" <<'PY'
+import os, time, package
+def used():
+    return sum(int(open("/proc/self/task/%s/schedstat" % t).read().split()[0])
+               for t in os.listdir("/proc/self/task") if int(t) != os.getpid()) / 1e9
+time.sleep(6)
+before = used()
+time.sleep(10)
+percent = (used() - before) * 10
+print("idle" if percent < 0.2 else "%.2f percent" % percent)
+PY
+  same_as_plain on_hosts 4 2 "$PYTHON" "$SCRATCH/app.py"
+}
