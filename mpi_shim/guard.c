@@ -14,6 +14,7 @@
 
 #define MOST_FDS 65536
 #define SIGNALS 64
+#define ENOUGH_FDS 4096
 
 /* The kernel's own idea of an action, so that what a program installed past glibc comes back too. No processor's is larger. */
 struct action { unsigned char bytes[64]; };
@@ -26,6 +27,7 @@ static struct {
     char **env;          /* environ itself at enter, */
     size_t count;        /* how many entries it had, */
     char **entry, **text; /* the entries' addresses, and copies of what stood there */
+    struct rlimit descriptors, file_size; /* as they were; 0 where they were not raised */
     unsigned char before[MOST_FDS / 8]; /* descriptors open at enter, and those that we occupy */
     unsigned char ours[MOST_FDS / 8];
 } guard;
@@ -114,6 +116,30 @@ static void restore_environment(void)
     guard.entry = guard.text = NULL;
 }
 
+/* --- Limits --- */
+
+/* MPICH ends the process when it cannot open or make what it needs, whatever the error handler; the program's soft limits are
+ * not meant for it. */
+static void raise_limit(__rlimit_resource_t resource, rlim_t enough, struct rlimit *old)
+{
+    struct rlimit limit;
+
+    old->rlim_cur = 0;
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur >= enough || limit.rlim_cur >= limit.rlim_max)
+        return;
+    *old = limit;
+    limit.rlim_cur = limit.rlim_max < enough ? limit.rlim_max : enough;
+    if (setrlimit(resource, &limit) != 0)
+        old->rlim_cur = 0;
+}
+
+static void restore_limit(__rlimit_resource_t resource, struct rlimit *old)
+{
+    if (old->rlim_cur != 0)
+        (void)setrlimit(resource, old);
+    old->rlim_cur = 0;
+}
+
 /* --- Descriptors --- */
 
 static int is_set(const unsigned char *bits, long fd)
@@ -182,6 +208,8 @@ void mioc_guard_enter(char *assignment, int first)
 {
     save_signals();
     save_environment(assignment);
+    raise_limit(RLIMIT_NOFILE, ENOUGH_FDS, &guard.descriptors);
+    raise_limit(RLIMIT_FSIZE, RLIM_INFINITY, &guard.file_size);
     memset(guard.before, 0, sizeof guard.before);
     memset(guard.ours, 0, sizeof guard.ours);
     visit_open(note_before);
@@ -195,6 +223,7 @@ void mioc_guard_restore(void)
         return;
     restore_signals();
     restore_environment();
+    restore_limit(RLIMIT_FSIZE, &guard.file_size); /* the store is made next, and keeps to it */
 }
 
 static void (*new_visitor)(int fd); /* one thread, so a variable will do */
@@ -221,5 +250,6 @@ void mioc_guard_leave(void)
     for (int fd = 0; fd < MOST_FDS; fd++)
         if (is_set(guard.ours, fd))
             syscall(SYS_close, fd);
+    restore_limit(RLIMIT_NOFILE, &guard.descriptors); /* what is open above stays so */
     pthread_sigmask(SIG_SETMASK, &guard.mask, NULL);
 }

@@ -9,13 +9,13 @@
 #define MIOC_GUARD_H
 
 /* Saves signal actions and environment, blocks signals, hides `hidden` = value ("NAME=value" stands in the environment for the time
- * being; static storage) and occupies the free descriptors below `first`. */
+ * being; static storage), raises soft limits of descriptors and files' sizes and occupies the free descriptors below `first`. */
 void mioc_guard_enter(char *assignment, int first);
-/* Signal actions and environment are as they were at enter. */
+/* Signal actions, environment and the limit of files' sizes are as they were at enter. */
 void mioc_guard_restore(void);
 /* Calls visit() for each descriptor that appeared since enter and is none of the guard's own. */
 void mioc_guard_visit_new(void (*visit)(int fd));
-/* Frees the occupied descriptors, and the signal mask is as it was at enter. */
+/* Frees the occupied descriptors; their limit and the signal mask are as they were at enter. */
 void mioc_guard_leave(void);
 
 #endif
