@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store, and ends. */
+#include "../preload/bystander.h"
 #include "node_internal.h"
 #include "limits.h"
 #include "../preload/log.h"
@@ -43,10 +44,19 @@ static uint64_t store_limit(const struct mioc_config *config)
 static int create_store(struct mioc_node *node, uint64_t key)
 {
     const struct mioc_store_limits limits = { .max_bytes = store_limit(node->config), .max_arena = ARENA_BYTES };
+    int error;
 
     node->store = mioc_store_create(node->config->dir, key, &limits);
     if (node->store == NULL)
         return errno != 0 ? errno : EIO;
+    /* Without it the writes of programs that are no interpreters would be heard by nobody. */
+    if (mioc_bystander_save_policy(node->policy, mioc_store_path(node->store)) != 0) {
+        error = errno != 0 ? errno : EIO;
+        mioc_store_remove(node->store);
+        mioc_store_detach(node->store);
+        node->store = NULL;
+        return error;
+    }
     mioc_plugin_protect_fd(mioc_store_lock_fd(node->store));
     mioc_store_set_node(node->store, (uint32_t)node->world.node);
     return 0;

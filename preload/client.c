@@ -37,6 +37,18 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     __atomic_store_n(&c->is_serving, 1, __ATOMIC_RELEASE);
 }
 
+void mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy)
+{
+    struct mioc_client *c = &mioc_client;
+
+    c->policy = policy;
+    c->rank = -1;
+    c->timeout_ns = mioc_config()->timeout_ms * 1000000;
+    c->pid = getpid();
+    __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
+    __atomic_store_n(&c->is_telling, 1, __ATOMIC_RELEASE);
+}
+
 void mioc_client_watch_forks(void)
 {
     (void)pthread_atfork(NULL, NULL, note_fork);
@@ -45,6 +57,7 @@ void mioc_client_watch_forks(void)
 void mioc_client_stop(void)
 {
     __atomic_store_n(&mioc_client.is_serving, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&mioc_client.is_telling, 0, __ATOMIC_RELEASE);
 }
 
 struct mioc_store *mioc_client_store(void)

@@ -10,6 +10,7 @@
 
 struct mioc_client {
     int is_serving;           /* atomic */
+    int is_telling;           /* atomic: writes are told though nothing is served */
     int cwd;                  /* atomic, enum mioc_policy_class: what a relative path can be at most */
     int rank;
     int is_broken;            /* atomic: the breaker is open */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client_wrote.c - telling the agent what this process wrote, in every spelling that the cache could know it by; the breaker. */
+#include "bystander.h"
 #include "client_internal.h"
 #include "log.h"
 #include <errno.h>
@@ -175,7 +176,9 @@ void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
     uint64_t started = mioc_stats_now();
     int saved = errno;
 
-    if (mioc_client_is_serving())
+    if (mioc_client_store() == NULL)
+        mioc_bystander_join();
+    if (mioc_client_is_serving() || __atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE))
         tell_all(&t, dirfd, path);
     if (t.told > 0 || (started != 0 && !mioc_client_is_exempt()))
         mioc_stats_count(MIOC_CALL_WRITE, t.outcome, 0, mioc_stats_since(started));

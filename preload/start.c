@@ -7,6 +7,7 @@
  *
  * A forked child shares its rank's counters, is served from the same store and ends without ceremony: all that is the
  * rank's alone asks for the process id first. */
+#include "bystander.h"
 #include "client.h"
 #include "config.h"
 #include "handover.h"
@@ -165,6 +166,7 @@ static void start(int argc, char **argv, char **envp)
         (void)on_exit(end_heir, NULL);
     if (!mioc_role_is_interpreter()) {
         mioc_role_mark_launch(argc, argv);
+        mioc_bystander_allow();
         return;
     }
     mioc_real_bind();
@@ -179,6 +181,7 @@ static void start(int argc, char **argv, char **envp)
         break;
     case MIOC_DORMANT:
         start_dormant(config);
+        mioc_bystander_allow();
         break;
     }
     errno = saved;

@@ -213,6 +213,18 @@ int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer)
     return 0;
 }
 
+struct mioc_store *mioc_store_new(void)
+{
+    void *s = mmap(NULL, sizeof(struct mioc_store), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return s == MAP_FAILED ? NULL : s;
+}
+
+void mioc_store_free(struct mioc_store *s)
+{
+    munmap(s, sizeof(*s));
+}
+
 struct mioc_store *mioc_store_attach(const char *store_dir)
 {
     struct mioc_store *s = NULL;
@@ -234,7 +246,7 @@ struct mioc_store *mioc_store_attach(const char *store_dir)
     errno = EACCES;
     if ((st.st_mode & 0777) != 0700)
         goto failed;
-    s = calloc(1, sizeof(*s));
+    s = mioc_store_new();
     if (s == NULL)
         goto failed;
     s->lock_fd = -1;
@@ -269,5 +281,5 @@ void mioc_store_detach(struct mioc_store *s)
         munmap(s->index, s->index_size);
     if (s->lock_fd >= 0)
         mioc_real(close)(s->lock_fd);
-    free(s);
+    mioc_store_free(s);
 }

@@ -104,6 +104,7 @@ static int unlink_store(int parent, const char *name, int dirfd)
     }
     mioc_real(unlinkat)(dirfd, "index", 0);
     mioc_real(unlinkat)(dirfd, "ring", 0);
+    mioc_real(unlinkat)(dirfd, "policy", 0); /* bystander.c's */
     mioc_real(unlinkat)(dirfd, "owner", 0);
     return mioc_real(unlinkat)(parent, name, AT_REMOVEDIR);
 }
@@ -296,14 +297,14 @@ raced:
 
 static struct mioc_store *new_store(const struct mioc_store_limits *limits)
 {
-    struct mioc_store *s = calloc(1, sizeof(*s));
+    struct mioc_store *s = mioc_store_new();
 
     if (s == NULL)
         return NULL;
     s->lock_fd = -1;
     s->writer = calloc(1, sizeof(*s->writer));
     if (s->writer == NULL) {
-        free(s);
+        mioc_store_free(s);
         return NULL;
     }
     s->writer->node = UINT32_MAX;

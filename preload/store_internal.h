@@ -120,6 +120,9 @@ static inline uint64_t mioc_page_round(uint64_t bytes)
 void mioc_store_content_path(const struct mioc_store *s, uint32_t content, char path[MIOC_STORE_PATH_MAX]);
 
 /* --- store_attach.c --- */
+/* A zeroed view, not from the heap: writes attach, and may do so in signal handlers and vfork children (bystander.h). NULL with errno. */
+struct mioc_store *mioc_store_new(void);
+void mioc_store_free(struct mioc_store *s);
 /* Maps index and ring of an open store directory. 0 or -1. */
 int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer);
 /* Walks the names of a directory until visit() returns non-zero; that, or 0 at the end, or -1. Allocates nothing. */

@@ -27,6 +27,28 @@ print(subprocess.run("exit 7", shell=True).returncode)
 PY
 }
 
+@test "what a child that is no Python writes below a cached prefix is seen at once" {
+  check <<'PY'
+import os, subprocess, package
+lib, rank = os.environ["MPIIO_CACHE_PATHS"], os.environ["PMI_RANK"]
+for i, command in enumerate(["touch %s", "echo x >%s", "tar -cf %s /etc/hostname", "cp /etc/passwd %s", "install -m 700 /etc/passwd %s",
+                             "ln -s late.py %s", "mkdir %s"]):
+    name = "%s/made.%d.%s" % (lib, i, rank)
+    before = os.path.exists(name), os.path.basename(name) in os.listdir(lib)
+    subprocess.run(command.replace("%s", name) + " 2>&-", shell=True)
+    print(command, before, os.path.exists(name), os.path.basename(name) in os.listdir(lib))
+    os.path.isdir(name) and subprocess.run(["rmdir", name]) or subprocess.run(["rm", name])
+    print(os.path.lexists(name), os.path.basename(name) in os.listdir(lib))
+name = "%s/rewritten.%s.py" % (lib, rank)
+open("%s/new.%s" % (lib, rank), "w").write("old")
+os.rename("%s/new.%s" % (lib, rank), name)
+print(open(name).read(), open(name).read())
+subprocess.run("echo new >%s" % name, shell=True)
+print(open(name).read())
+os.remove(name)
+PY
+}
+
 @test "multiprocessing with fork and with spawn, importing in the children" {
   check <<'PY'
 import multiprocessing, package
