@@ -62,7 +62,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(chmod) X(fchmod) X(fchmodat) X(chown) X(fchown) X(lchown) X(fchownat) X(mkfifo) X(mkfifoat) \
     X(mkstemp) X(mkstemp64) X(mkostemp) X(mkostemp64) X(mkstemps) X(mkstemps64) X(mkostemps) X(mkostemps64) X(mkdtemp) \
     X(setxattr) X(lsetxattr) X(fsetxattr) X(removexattr) X(lremovexattr) X(fremovexattr) \
-    X(flock) X(fcntl) X(lockf) X(lockf64) X(chdir) X(fchdir) X(dup) X(dup2) X(dup3) \
+    X(copy_file_range) X(flock) X(fcntl) X(lockf) X(lockf64) X(chdir) X(fchdir) X(dup) X(dup2) X(dup3) \
     X(exit) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
 

@@ -58,6 +58,10 @@ const char *mioc_serve_original(const char *path);
 /* Puts the original in the place of a copy behind fd, at the same offset, with the same flags: what the descriptor shares
  * with others (mode, times, locks) must not be the copy's. 0: fd is no copy (any more); -1 with errno: it still is. */
 int mioc_serve_detach(int fd);
+/* Whether a call with these arguments means the descriptor itself: AT_EMPTY_PATH and no path. */
+int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags);
+/* After a change through a descriptor that returned rc: tells it by the name that the descriptor has. Returns rc. */
+int mioc_serve_wrote_fd(int rc, int fd);
 /* The path that /proc/self/fd/N of the original would show. Returns its length; out is not terminated. */
 uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX]);
 /* Whether text[0..len) lies in the store; with is_cut, as far as it goes. */

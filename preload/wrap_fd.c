@@ -54,8 +54,13 @@ int mioc_serve_detach(int fd)
     return rc;
 }
 
+int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags)
+{
+    return (flags & AT_EMPTY_PATH) && dirfd >= 0 && !mioc_is_null(path) && path[0] == '\0';
+}
+
 /* After a successful change through a descriptor: its name is what /proc says. */
-static int wrote(int rc, int fd)
+int mioc_serve_wrote_fd(int rc, int fd)
 {
     char name[32], path[PATH_MAX];
     int saved = errno;
@@ -77,27 +82,35 @@ static int wrote(int rc, int fd)
 
 MIOC_EXPORT int fchmod(int fd, mode_t mode)
 {
-    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(fchmod)(fd, mode), fd);
+    return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fchmod)(fd, mode), fd);
 }
 MIOC_EXPORT int fchown(int fd, uid_t uid, gid_t gid)
 {
-    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(fchown)(fd, uid, gid), fd);
+    return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fchown)(fd, uid, gid), fd);
 }
 MIOC_EXPORT int futimens(int fd, const struct timespec times[2])
 {
-    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(futimens)(fd, times), fd);
+    return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(futimens)(fd, times), fd);
 }
 MIOC_EXPORT int futimes(int fd, const struct timeval times[2])
 {
-    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(futimes)(fd, times), fd);
+    return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(futimes)(fd, times), fd);
 }
 MIOC_EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
 {
-    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(fsetxattr)(fd, name, value, size, flags), fd);
+    return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fsetxattr)(fd, name, value, size, flags), fd);
 }
 MIOC_EXPORT int fremovexattr(int fd, const char *name)
 {
-    return mioc_serve_detach(fd) != 0 ? -1 : wrote(mioc_real(fremovexattr)(fd, name), fd);
+    return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fremovexattr)(fd, name), fd);
+}
+
+/* From a filesystem to itself the kernel copies where from the store's it would say EXDEV. If that is what it says of the original too,
+ * or there is none any more, the copy has the same bytes. */
+MIOC_EXPORT ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t length, unsigned flags)
+{
+    (void)mioc_serve_detach(in);
+    return mioc_real(copy_file_range)(in, in_at, out, out_at, length, flags);
 }
 
 /* Without a path it is futimes by another name. */
@@ -106,7 +119,7 @@ MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval time
     int rc;
 
     if (mioc_is_null(path))
-        return mioc_serve_detach(dirfd) != 0 ? -1 : wrote(mioc_real(futimesat)(dirfd, path, times), dirfd);
+        return mioc_serve_detach(dirfd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(futimesat)(dirfd, path, times), dirfd);
     path = mioc_serve_original(path);
     rc = mioc_real(futimesat)(dirfd, path, times);
     if (rc == 0)

@@ -135,11 +135,12 @@ static size_t count(char *const *vector)
 
 static int do_execve(const char *path, char *const argv[], char *const envp[])
 {
-    int saved = errno, has_heir = has_business() && can_execute(AT_FDCWD, path, 0) && leave(path, envp);
+    const char *original = mioc_serve_original(path);
+    int saved = errno, has_heir = has_business() && can_execute(AT_FDCWD, original, 0) && leave(original, envp);
     MARK(envp, has_heir);
 
     errno = saved;
-    return mioc_real(execve)(path, argv, marked);
+    return mioc_real(execve)(original, argv, marked);
 }
 
 static int do_execvpe(const char *file, char *const argv[], char *const envp[])
@@ -157,20 +158,26 @@ MIOC_EXPORT int execv(const char *path, char *const argv[]) { return do_execve(p
 MIOC_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[]) { return do_execvpe(file, argv, envp); }
 MIOC_EXPORT int execvp(const char *file, char *const argv[]) { return do_execvpe(file, argv, environ); }
 
+/* A copy may not be executed, its original perhaps. */
 MIOC_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    int saved = errno, has_heir = has_business() && can_execute(fd, "", AT_EMPTY_PATH) && leave(NULL, envp);
-    MARK(envp, has_heir);
+    int saved = errno, has_heir;
 
+    (void)mioc_serve_detach(fd);
+    has_heir = has_business() && can_execute(fd, "", AT_EMPTY_PATH) && leave(NULL, envp);
+    MARK(envp, has_heir);
     errno = saved;
     return mioc_real(fexecve)(fd, argv, marked);
 }
 
 MIOC_EXPORT int execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    int saved = errno, has_heir = has_business() && can_execute(dirfd, path, flags) && leave(NULL, envp);
-    MARK(envp, has_heir);
+    int saved = errno, has_heir;
 
+    if (mioc_serve_is_fd_itself(dirfd, path, flags))
+        (void)mioc_serve_detach(dirfd);
+    has_heir = has_business() && can_execute(dirfd, path, flags) && leave(NULL, envp);
+    MARK(envp, has_heir);
     errno = saved;
     if (mioc_real(execveat) != NULL)
         return mioc_real(execveat)(dirfd, path, argv, marked, flags);

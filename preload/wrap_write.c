@@ -144,6 +144,8 @@ MIOC_EXPORT int lchown(const char *path, uid_t uid, gid_t gid)
 }
 MIOC_EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
+    if (mioc_serve_is_fd_itself(dirfd, path, flags))
+        return mioc_serve_detach(dirfd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fchownat)(dirfd, path, uid, gid, flags), dirfd);
     if (!(flags & AT_SYMLINK_NOFOLLOW))
         path = mioc_serve_original(path);
     return wrote(mioc_real(fchownat)(dirfd, path, uid, gid, flags), dirfd, path, MIOC_FLAG_SUBTREE);
@@ -164,6 +166,8 @@ MIOC_EXPORT int lutimes(const char *path, const struct timeval times[2])
 }
 MIOC_EXPORT int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
+    if (mioc_serve_is_fd_itself(dirfd, path, flags))
+        return mioc_serve_detach(dirfd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(utimensat)(dirfd, path, times, flags), dirfd);
     if (!(flags & AT_SYMLINK_NOFOLLOW))
         path = mioc_serve_original(path);
     return wrote(mioc_real(utimensat)(dirfd, path, times, flags), dirfd, path, 0);

@@ -172,13 +172,15 @@ static int other_holds(const char *path)
     return status;
 }
 
+static const char *target = "c";
+
 /* Makes a change through a descriptor that was opened for reading, and looks at all that can be seen of it. */
 static void change(const char *what, int fd, int rc)
 {
     struct stat by_fd, by_path;
 
     tell(what, "", rc);
-    if (fstat(fd, &by_fd) == 0 && stat("c", &by_path) == 0) {
+    if (fstat(fd, &by_fd) == 0 && stat(target, &by_path) == 0) {
         tell_stat(&by_fd, 0);
         tell_more(" same=%d", by_fd.st_ino == by_path.st_ino && by_fd.st_mode == by_path.st_mode &&
                                   by_fd.st_mtim.tv_nsec == by_path.st_mtim.tv_nsec && by_fd.st_dev == by_path.st_dev);
@@ -186,13 +188,13 @@ static void change(const char *what, int fd, int rc)
     tell_more(" at=%lld getfd=%d getfl=%x", (long long)lseek(fd, 0, SEEK_CUR), fcntl(fd, F_GETFD), (unsigned)fcntl(fd, F_GETFL));
     tell_content(fd);
     tell_end();
-    look("c");
+    look(target);
     close(fd);
 }
 
 static int reading(int flags)
 {
-    int fd = open("c", O_RDONLY | flags);
+    int fd = open(target, O_RDONLY | flags);
     char c;
 
     return read(fd, &c, 1) == 1 ? fd : -1;
@@ -240,6 +242,30 @@ static int truncate_by_name(int fd)
     return truncate(name, 2);
 }
 
+static int execute(int fd, int is_by_name)
+{
+    static char name[] = "program", *argv[] = { name, NULL }, *envp[] = { NULL };
+    char path[64];
+    int status = -1;
+    pid_t child = fork();
+
+    if (child == 0) {
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        (void)(is_by_name ? execve(path, argv, envp) : fexecve(fd, argv, envp));
+        _exit(100 + (errno & 15));
+    }
+    waitpid(child, &status, 0);
+    return status;
+}
+
+static int copied(int fd)
+{
+    int to = open("c4", O_RDWR | O_CREAT | O_TRUNC, 0600), rc = (int)copy_file_range(fd, NULL, to, NULL, 100, 0);
+
+    close(to);
+    return rc;
+}
+
 static int read_lock(int fd, int command)
 {
     struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
@@ -272,6 +298,15 @@ static void write_by_descriptor(void)
     CHANGE(0, truncate_by_name(fd));
     CHANGE(0, write_by_name(fd, O_WRONLY));
     CHANGE(0, write_by_name(fd, O_RDWR | O_TRUNC));
+    /* The write made it uncached for good: another that is a copy. */
+    printf("outside %d\n", from_outside("program", "#!/bin/true\n") + chmod("program", 0755));
+    target = "program";
+    CHANGE(0, fchownat(fd, "", 9, 10, AT_EMPTY_PATH));
+    CHANGE(0, utimensat(fd, "", precise, AT_EMPTY_PATH));
+    CHANGE(0, copied(fd));
+    CHANGE(0, execute(fd, 0));
+    CHANGE(0, execute(fd, 1));
+    target = "c";
     CHANGE(0, ftruncate(fd, 1));
     CHANGE(0, fcntl(fcntl(fd, F_DUPFD, 100), F_DUPFD_CLOEXEC, 200) < 0);
     look("c2");
