@@ -118,7 +118,7 @@ static struct mioc_resolved next_of(struct mioc_resolver *r, unsigned kind, cons
 
 static void stat_of_each_shape_equals_the_kernels(void **state)
 {
-    static const char *const names[] = { "file.py", "dir", "link", "dangling", "missing", "file.py/x", "file.py/", "dir/",
+    static const char *const names[] = { "file.py", "dir", "link", "missing", "file.py/x", "file.py/", "dir/",
                                          "loop" };
     struct mioc_resolver *r = new_resolver();
 
@@ -158,6 +158,20 @@ static void link_target_is_carried(void **state)
     record = (const void *)out.item;
     assert_int_equal(record->link_errno, 0);
     assert_string_equal(record->path + record->item.path_len + 1, "file.py");
+    free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* The write that makes its target exist does not name it. */
+static void link_to_nowhere_is_uncached(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+
+    (void)state;
+    ask(r, MIOC_ITEM_STAT, at("dangling"));
+    out = next_of(r, MIOC_ITEM_STAT, at("dangling"));
+    assert_true(out.item->flags & MIOC_FLAG_UNCACHED);
     free(out.memory);
     mioc_resolver_free(r, 1000000000);
 }
@@ -372,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stat_of_each_shape_equals_the_kernels),
         cmocka_unit_test(link_target_is_carried),
+        cmocka_unit_test(link_to_nowhere_is_uncached),
         cmocka_unit_test(listing_has_every_name_and_finds_it),
         cmocka_unit_test(content_comes_whole_before_its_record),
         cmocka_unit_test(content_beyond_the_room_is_uncached),
