@@ -8,10 +8,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/xattr.h>
@@ -62,7 +66,8 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(chmod) X(fchmod) X(fchmodat) X(chown) X(fchown) X(lchown) X(fchownat) X(mkfifo) X(mkfifoat) \
     X(mkstemp) X(mkstemp64) X(mkostemp) X(mkostemp64) X(mkstemps) X(mkstemps64) X(mkostemps) X(mkostemps64) X(mkdtemp) \
     X(setxattr) X(lsetxattr) X(fsetxattr) X(removexattr) X(lremovexattr) X(fremovexattr) \
-    X(copy_file_range) X(flock) X(fcntl) X(lockf) X(lockf64) X(chdir) X(fchdir) X(dup) X(dup2) X(dup3) \
+    X(copy_file_range) X(fgetxattr) X(flistxattr) X(fstatfs) X(fstatfs64) X(fstatvfs) X(fstatvfs64) X(bind) \
+    X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(chdir) X(fchdir) X(dup) X(dup2) X(dup3) \
     X(exit) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
 

@@ -78,6 +78,39 @@ int mioc_serve_wrote_fd(int rc, int fd)
     return rc;
 }
 
+/* --- What a copy cannot tell of its original: extended attributes, the filesystem that it is on. If the original is gone, the
+ * copy's are as good as any. ---------------------------------------------------------------------------------------- */
+
+/* The original's path, or NULL: fd is no copy. */
+static const char *original_of(int fd)
+{
+    const struct mioc_content_record *record = mioc_serve_copy_at(fd, "", AT_EMPTY_PATH);
+
+    return record == NULL ? NULL : record->path;
+}
+
+#define OF_ORIGINAL(fd, by_path, by_fd) \
+    const char *path = original_of(fd); \
+    int saved = errno; \
+    __typeof__(by_fd) rc; \
+    if (path != NULL && ((rc = by_path) >= 0 || errno != ENOENT)) \
+        return rc; \
+    errno = saved; \
+    return by_fd
+
+MIOC_EXPORT ssize_t fgetxattr(int fd, const char *name, void *value, size_t size)
+{
+    OF_ORIGINAL(fd, getxattr(path, name, value, size), mioc_real(fgetxattr)(fd, name, value, size));
+}
+MIOC_EXPORT ssize_t flistxattr(int fd, char *list, size_t size)
+{
+    OF_ORIGINAL(fd, listxattr(path, list, size), mioc_real(flistxattr)(fd, list, size));
+}
+MIOC_EXPORT int fstatfs(int fd, struct statfs *buf) { OF_ORIGINAL(fd, statfs(path, buf), mioc_real(fstatfs)(fd, buf)); }
+MIOC_EXPORT int fstatfs64(int fd, struct statfs64 *buf) { OF_ORIGINAL(fd, statfs64(path, buf), mioc_real(fstatfs64)(fd, buf)); }
+MIOC_EXPORT int fstatvfs(int fd, struct statvfs *buf) { OF_ORIGINAL(fd, statvfs(path, buf), mioc_real(fstatvfs)(fd, buf)); }
+MIOC_EXPORT int fstatvfs64(int fd, struct statvfs64 *buf) { OF_ORIGINAL(fd, statvfs64(path, buf), mioc_real(fstatvfs64)(fd, buf)); }
+
 /* --- What changes the inode: not without the original, or all that are served the copy would see it. ---------------- */
 
 MIOC_EXPORT int fchmod(int fd, mode_t mode)

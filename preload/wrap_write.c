@@ -5,8 +5,13 @@
  * a directory, a link to one or a file (ENOENT becomes ENOTDIR); the mode of a directory decides over all in it. */
 #include "serve.h"
 #include <stdio.h>
+#include <spawn.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
@@ -110,6 +115,32 @@ MIOC_EXPORT int mkfifo(const char *path, mode_t mode)
 MIOC_EXPORT int mkfifoat(int dirfd, const char *path, mode_t mode)
 {
     return wrote(mioc_real(mkfifoat)(dirfd, path, mode), dirfd, path, MIOC_FLAG_SUBTREE);
+}
+
+/* A local socket is a name like others. Its path need not end with a NUL. */
+MIOC_EXPORT int bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = "";
+    int rc = mioc_real(bind)(fd, address, size);
+
+    if (rc == 0 && address->sa_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
+        size_t len = size - offsetof(struct sockaddr_un, sun_path);
+
+        memcpy(path, ((const struct sockaddr_un *)(const void *)address)->sun_path, len < sizeof(path) ? len : sizeof(path) - 1);
+        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+    }
+    return rc;
+}
+
+/* The child's open is libc's own affair, so the name is given up before: it is not cached from now on. */
+MIOC_EXPORT int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *restrict actions, int fd, const char *restrict path,
+                                                 int flags, mode_t mode)
+{
+    int rc = mioc_real(posix_spawn_file_actions_addopen)(actions, fd, path, flags, mode);
+
+    if (rc == 0 && ((flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY))
+        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
+    return rc;
 }
 
 /* --- What is there changes ------------------------------------------------------------------------------------------

@@ -4,12 +4,18 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stddef.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -266,6 +272,59 @@ static int copied(int fd)
     return rc;
 }
 
+/* What a copy has of the filesystem and the attributes of its original. */
+static int same_filesystem(int fd)
+{
+    struct statvfs by_fd, by_path;
+    struct statfs raw_fd, raw_path;
+    char list[256];
+
+    tell_more(" xattr=%zd,%zd", fgetxattr(fd, "user.mioc", list, sizeof(list)), flistxattr(fd, list, sizeof(list)));
+    return fstatvfs(fd, &by_fd) == 0 && statvfs(target, &by_path) == 0 && by_fd.f_files == by_path.f_files &&
+           by_fd.f_fsid == by_path.f_fsid && fstatfs(fd, &raw_fd) == 0 && statfs(target, &raw_path) == 0 &&
+           raw_fd.f_type == raw_path.f_type;
+}
+
+/* Names that libc makes inside. */
+static int bind_to(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), rc;
+
+    strcpy(address.sun_path, path);
+    rc = bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
+    close(fd);
+    return rc;
+}
+
+static int spawn_into(const char *path)
+{
+    static char name[] = "true", *argv[] = { name, NULL }, *envp[] = { NULL };
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int rc;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, path, O_CREAT | O_WRONLY, 0600);
+    rc = posix_spawn(&child, "/bin/true", &actions, NULL, argv, envp);
+    posix_spawn_file_actions_destroy(&actions);
+    return rc != 0 ? rc : waitpid(child, NULL, 0) != child;
+}
+
+static void write_inside_libc(void)
+{
+    look("socket");
+    printf("bind %d\n", bind_to("socket"));
+    look("socket");
+    look("spawned");
+    printf("posix_spawn %d\n", spawn_into("spawned"));
+    look("spawned");
+    printf("symlink %d\n", symlink("nothing", "dangling"));
+    look("dangling");
+    printf("mkdir %d\n", mkdir("nothing", 0755));
+    look("dangling");
+}
+
 static int read_lock(int fd, int command)
 {
     struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
@@ -303,6 +362,8 @@ static void write_by_descriptor(void)
     target = "program";
     CHANGE(0, fchownat(fd, "", 9, 10, AT_EMPTY_PATH));
     CHANGE(0, utimensat(fd, "", precise, AT_EMPTY_PATH));
+    printf("setxattr %d\n", setxattr(target, "user.mioc", "v", 1, 0));
+    CHANGE(0, same_filesystem(fd));
     CHANGE(0, copied(fd));
     CHANGE(0, execute(fd, 0));
     CHANGE(0, execute(fd, 1));
@@ -337,6 +398,7 @@ void run_writes(void)
     write_metadata();
     write_by_descriptor();
     write_temporary();
+    write_inside_libc();
 }
 
 /* --- The importlib rule --------------------------------------------------------------------------------------------- */
