@@ -8,5 +8,6 @@ setup() {
 teardown() { helper_teardown; }
 
 @test "170,000 calls served from the store give the results of the real calls" {
+  chmod 755 "$SCRATCH" # the test runs as nobody too
   "$PROGRAMS/run-differential" "$MIOC_BUILD/programs/differential" "$MIOC_BUILD/programs/local_agent.so" "$SCRATCH"
 }
