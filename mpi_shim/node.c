@@ -3,6 +3,7 @@
 #include "../preload/bystander.h"
 #include "node_internal.h"
 #include "limits.h"
+#include "../preload/loader.h"
 #include "../preload/log.h"
 #include "../preload/real.h"
 
@@ -178,8 +179,9 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
         return -1;
     }
     *store = node->store;
-    snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s", node->world.size, node->world.nodes,
-             node->world.nodes == 1 ? "" : "s", node->world.library);
+    mioc_loader_start(config, node->store);
+    snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s, loader %s", node->world.size, node->world.nodes,
+             node->world.nodes == 1 ? "" : "s", node->world.library, mioc_loader_text());
     snprintf(line, size, "%s", node->line);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "plugin.h"
 #include "guard.h"
 #include "../preload/pmi.h"
+#include "../preload/real.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -187,7 +188,7 @@ static void depart(struct mioc_transport *t)
 
 static int load(const char *path, const struct mioc_transport_ops **ops, char *reason, size_t size)
 {
-    void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *plugin = mioc_real(dlopen)(path, RTLD_NOW | RTLD_LOCAL);
     const struct mioc_transport_ops *found;
 
     if (plugin == NULL) {

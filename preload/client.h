@@ -32,6 +32,8 @@ int mioc_client_rank(void);
 /* The calling thread's calls are never ours from here on (1) or are again (0): for the agent's thread, which cannot ask itself,
  * and whatever runs in it; for resolvers; around calls into MPI on the way to the end. */
 void mioc_client_exempt_thread(int is_exempt);
+/* Whether this thread's calls are served at all. */
+int mioc_client_is_serving(void);
 /* After a successful chdir or fchdir. (Calls that change it behind our back cost speed at most.) */
 void mioc_client_cwd_changed(void);
 

@@ -25,8 +25,6 @@ extern struct mioc_client mioc_client;
 /* --- client.c --- */
 void mioc_client_watch_forks(void);
 int mioc_client_is_exempt(void);
-/* Whether this thread's calls can be ours. */
-int mioc_client_is_serving(void);
 
 /* --- client_wrote.c --- */
 /* When a wait that begins now has to end, CLOCK_MONOTONIC. */

@@ -15,7 +15,7 @@
 #define NS 1000000000ull
 #define SECONDS_NS(s) ((uint64_t)((s) * 1e9 + 0.5))
 
-enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, STATS };
+enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, STATS };
 
 /* name, kind, field, least, most, type, default, help. least and most: nanoseconds or bytes. */
 #define ROWS(X) \
@@ -37,6 +37,8 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, STATS };
       "larger files keep their metadata cached and are read from the filesystem") \
     X("MAX_BYTES", BYTES, max_bytes, 0, INT64_MAX, "bytes, with K, M, G or T for powers of 1024", "0", \
       "bound of a node's store; 0 takes it from the cgroup's limit and the size of DIR") \
+    X("LOADER", LOADER, loader_plain, 0, 0, "dispatch or plain", "dispatch", \
+      "how dlopen reads: through the cache, or as the loader itself does") \
     X("STATS", STATS, stats, 0, 0, "0, 1 or a file name (./yes for a file of such a name)", "0", \
       "1 prints a table at exit, a file name writes it there as JSON")
 
@@ -157,6 +159,14 @@ static int parse_flag(const char *text, int *flag)
     return 0;
 }
 
+static int parse_loader(const char *text, int *is_plain)
+{
+    if (strcmp(text, "dispatch") != 0 && strcmp(text, "plain") != 0)
+        return -1;
+    *is_plain = text[0] == 'p';
+    return 0;
+}
+
 static int parse_level(const char *text, enum mioc_log_level *level)
 {
     static const struct { const char *name; enum mioc_log_level level; } levels[] = {
@@ -251,6 +261,7 @@ static int parse_row(struct mioc_config *config, size_t row, const char *text)
     case PREFIXES: parse_prefixes(config, public_rows[row].name, text, field); return 0;
     case SECONDS: return parse_seconds(text, least, most, field);
     case BYTES: return parse_bytes(text, least, most, field);
+    case LOADER: return parse_loader(text, field);
     case STATS: return parse_stats(text, config);
     }
     return -1;

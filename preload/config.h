@@ -22,6 +22,7 @@ struct mioc_config {
     uint64_t linger_ms;       /* MPIIO_CACHE_LINGER      seconds; default 30: longest that an ending leader serves the others */
     uint64_t max_file;        /* MPIIO_CACHE_MAX_FILE    bytes with K, M, G, T suffix; default 256M */
     uint64_t max_bytes;       /* MPIIO_CACHE_MAX_BYTES   the same; 0 = from the cgroup's limit and the tmpfs */
+    int loader_plain;         /* MPIIO_CACHE_LOADER      dispatch|plain, default dispatch */
     int stats;                /* MPIIO_CACHE_STATS       0|1|FILE: 1 and FILE set this */
     char stats_file[1024];    /*                         FILE, or empty */
     unsigned complaints;      /* how many values were bad */

@@ -7,7 +7,9 @@
 #define MIOC_REAL_NAMES_H
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +71,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(copy_file_range) X(fgetxattr) X(flistxattr) X(fstatfs) X(fstatfs64) X(fstatvfs) X(fstatvfs64) X(bind) \
     X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(chdir) X(fchdir) X(dup) X(dup2) X(dup3) \
     X(exit) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
+    X(sigaction) X(signal) X(sysv_signal) X(pthread_sigmask) \
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
 
 /* In some: real.c puts a stand-in where stat, lstat, fstat, fstatat, mknod and their twins are missing (glibc < 2.33); the
@@ -77,7 +80,8 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(__xstat) X(__lxstat) X(__fxstat) X(__fxstatat) X(__xstat64) X(__lxstat64) X(__fxstat64) X(__fxstatat64) \
     X(__xmknod) X(__xmknodat) \
     X(stat) X(stat64) X(lstat) X(lstat64) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(mknod) X(mknodat) \
-    X(statx) X(fcntl64) X(renameat2) X(close_range) X(closefrom) X(execveat)
+    X(statx) X(fcntl64) X(renameat2) X(close_range) X(closefrom) X(execveat) \
+    X(dlopen) X(dlmopen)
 
 #define MIOC_REAL_NAMES(X) MIOC_REAL_NAMES_REQUIRED(X) MIOC_REAL_NAMES_OPTIONAL(X)
 

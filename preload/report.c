@@ -154,11 +154,27 @@ static void put_table(struct text *t, const struct mioc_report *report)
     put(t, "%9s%9s\n", "", seconds_figure(mean(all.ns_sum, report->ranks), 3).text);
 }
 
+static uint64_t plain_loads(const struct mioc_report *report)
+{
+    uint64_t n = 0;
+    for (int way = MIOC_LOADER_DISPATCH + 1; way < MIOC_LOADER_WAYS; way++)
+        n += report->loader[way];
+    return n;
+}
+
 static void put_footer(struct text *t, const struct mioc_report *report)
 {
     struct figure percent;
     int64_t saved = saved_operations(report, &percent);
     put(t, "processes:  %" PRIu32 " ranks, %" PRIu32 " guests\n", report->ranks, report->guests);
+    put(t, "loader:     %s loads by dispatch, %s plain\n", count_figure(report->loader[MIOC_LOADER_DISPATCH]).text,
+        count_figure(plain_loads(report)).text);
+    if (plain_loads(report) != 0) {
+        put(t, "      plain:");
+        for (int way = MIOC_LOADER_DISPATCH + 1; way < MIOC_LOADER_WAYS; way++)
+            put(t, " %s %s", mioc_loader_way_names[way], count_figure(report->loader[way]).text);
+        put(t, "\n");
+    }
     put(t, "store:      %sB a node, %" PRIu64 " file contents\n", bytes_figure(report->store_bytes).text, report->contents);
     put(t, "root:       %" PRIu64 " requests, %" PRIu64 " real calls\n", report->root_requests, report->root_calls);
     put(t, "saved:      %" PRId64 " operations, %s %% of the hits and misses\n", saved, percent.text);
@@ -230,6 +246,15 @@ static void put_json_calls(struct text *t, const struct mioc_report *report)
     put(t, "\"mean\": %s}}\n  },\n", seconds_figure(mean(all.ns_sum, report->ranks), 9).text);
 }
 
+static void put_json_loader(struct text *t, const struct mioc_report *report)
+{
+    put(t, "  \"loader\": {\"dispatch\": %" PRIu64 ", \"plain\": %" PRIu64 ", \"why\": {", report->loader[MIOC_LOADER_DISPATCH],
+        plain_loads(report));
+    for (int way = MIOC_LOADER_DISPATCH + 1; way < MIOC_LOADER_WAYS; way++)
+        put(t, "%s\"%s\": %" PRIu64, way > MIOC_LOADER_DISPATCH + 1 ? ", " : "", mioc_loader_way_names[way], report->loader[way]);
+    put(t, "}},\n");
+}
+
 int mioc_report_json(const struct mioc_report *report, const char *line, int fd)
 {
     struct text t;
@@ -242,6 +267,7 @@ int mioc_report_json(const struct mioc_report *report, const char *line, int fd)
     put(&t, ",\n  \"ranks\": %" PRIu32 ",\n  \"guests\": %" PRIu32 ",\n  \"nodes\": %" PRIu32 ",\n  \"reported_nodes\": %" PRIu32 ",\n",
         report->ranks, report->guests, report->nodes, report->reported_nodes);
     put_json_calls(&t, report);
+    put_json_loader(&t, report);
     put(&t, "  \"store\": {\"bytes\": %" PRIu64 ", \"contents\": %" PRIu64 "},\n", report->store_bytes, report->contents);
     put(&t, "  \"root\": {\"requests\": %" PRIu64 ", \"calls\": %" PRIu64 "},\n", report->root_requests, report->root_calls);
     put(&t, "  \"saved\": {\"operations\": %" PRId64 ", \"percent\": %s}\n}\n", saved, percent.text);

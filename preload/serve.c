@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* serve.c - what several wrap_*.c share: the answer to "is it there", the way from a copy back to the original. */
 #include "serve.h"
+#include "loader.h"
 #include <string.h>
 
 int mioc_serve_find(struct mioc_query *q, int nofollow, const struct mioc_stat **st)
@@ -41,6 +42,8 @@ int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes)
         return MIOC_NOT_SERVED;
     if (content->open_errno != 0)
         return mioc_serve_fail(content->open_errno);
+    if (q->call == MIOC_CALL_LOADER && !mioc_loader_may_map())
+        return MIOC_NOT_SERVED;
     /* O_NOFOLLOW is handed on because F_GETFL shows it. */
     fd = mioc_store_open_content(mioc_client_store(), content, flags & (O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
     if (fd >= 0)

@@ -11,6 +11,7 @@
 #include "client.h"
 #include "config.h"
 #include "handover.h"
+#include "loader.h"
 #include "log.h"
 #include "process.h"
 #include "ring.h"
@@ -128,8 +129,10 @@ static void start_guest(const struct mioc_config *config)
     /* Its rank spoke of everything that there is to say. */
     if (config->log < MIOC_LOG_DEBUG)
         mioc_log_set_level(MIOC_LOG_WARN);
-    if (store != NULL)
-        serve(store, config, -1);
+    if (store == NULL)
+        return;
+    mioc_loader_start(config, store);
+    serve(store, config, -1);
 }
 
 static void start_rank(const struct mioc_config *config)

@@ -8,6 +8,11 @@
 const char *const mioc_call_names[MIOC_CALLS] = {
     [MIOC_CALL_STAT] = "stat", [MIOC_CALL_FSTAT] = "fstat",     [MIOC_CALL_ACCESS] = "access", [MIOC_CALL_READLINK] = "readlink",
     [MIOC_CALL_OPEN] = "open", [MIOC_CALL_OPENDIR] = "opendir", [MIOC_CALL_WRITE] = "write",
+    [MIOC_CALL_LOADER] = "loader",
+};
+const char *const mioc_loader_way_names[MIOC_LOADER_WAYS] = {
+    [MIOC_LOADER_DISPATCH] = "dispatch", [MIOC_LOADER_SETTING] = "setting", [MIOC_LOADER_SYSTEM] = "system",
+    [MIOC_LOADER_TRACED] = "traced",     [MIOC_LOADER_CALLER] = "caller",
 };
 
 static struct mioc_stats private_block;
@@ -33,7 +38,6 @@ void mioc_stats_use(struct mioc_stats *block, int timers)
     __atomic_store_n(&has_timers, timers, __ATOMIC_RELAXED);
     if (old != &private_block || block == old)
         return;
-    /* The block consists of nothing but counters. */
     uint64_t *from = (uint64_t *)old, *to = (uint64_t *)block;
     for (size_t i = 0; i < sizeof *old / sizeof *from; i++)
         add(&to[i], __atomic_exchange_n(&from[i], 0, __ATOMIC_RELAXED));
@@ -50,6 +54,12 @@ void mioc_stats_count(enum mioc_call call, enum mioc_outcome outcome, uint64_t b
     add(&row->outcome[outcome], 1);
     add(&row->bytes, bytes);
     add(&row->ns, ns);
+}
+
+void mioc_stats_count_load(enum mioc_loader_way way)
+{
+    if (way != MIOC_LOADER_NONE)
+        add(&__atomic_load_n(&in_force, __ATOMIC_ACQUIRE)->loader[way], 1);
 }
 
 static uint64_t clock_ns(void)
@@ -91,6 +101,8 @@ void mioc_report_add(struct mioc_report *to, const struct mioc_stats *process, i
         if (ns > row->ns_max)
             row->ns_max = ns;
     }
+    for (int way = 0; way < MIOC_LOADER_WAYS; way++)
+        to->loader[way] += load(&process->loader[way]);
     if (is_rank)
         to->ranks++;
     else
@@ -116,6 +128,8 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from)
         if (from->ranks != 0 && (to->ranks == 0 || from->row[call].ns_min < to->row[call].ns_min))
             to->row[call].ns_min = from->row[call].ns_min;
     }
+    for (int way = 0; way < MIOC_LOADER_WAYS; way++)
+        to->loader[way] += from->loader[way];
     to->ranks += from->ranks;
     to->guests += from->guests;
     to->reported_nodes += from->reported_nodes;

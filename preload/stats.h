@@ -16,6 +16,7 @@ enum mioc_call { /* classes of calls, rows of the table */
     MIOC_CALL_OPEN,     /* open, openat, fopen, … for reading */
     MIOC_CALL_OPENDIR,  /* opendir, fdopendir, scandir */
     MIOC_CALL_WRITE,    /* open for writing, unlink, rename, … */
+    MIOC_CALL_LOADER,   /* what the loader asks itself during dlopen: open, stat */
     MIOC_CALLS
 };
 
@@ -23,14 +24,31 @@ enum mioc_outcome { MIOC_HIT, MIOC_MISS, MIOC_PASS, MIOC_TIMEOUT, MIOC_OUTCOMES 
 /* HIT: from the store at once. MISS: asked the agent and answered. PASS: real call. TIMEOUT: asked, no answer, real call. */
 
 struct mioc_stats_row { uint64_t outcome[MIOC_OUTCOMES], bytes, ns; };
-struct mioc_stats { struct mioc_stats_row row[MIOC_CALLS]; };
+/* How a dlopen() of a served process went: by dispatch, or plain, and why. NONE: not counted. */
+enum mioc_loader_way {
+    MIOC_LOADER_DISPATCH,
+    MIOC_LOADER_SETTING, /* MPIIO_CACHE_LOADER=plain */
+    MIOC_LOADER_SYSTEM,  /* this kernel or processor has no dispatch, or forbids it */
+    MIOC_LOADER_TRACED,  /* under a debugger */
+    MIOC_LOADER_CALLER,  /* a name that is searched by its caller's rules, and the caller cannot be kept */
+    MIOC_LOADER_WAYS,
+    MIOC_LOADER_NONE = MIOC_LOADER_WAYS
+};
+
+/* Nothing but counters. */
+struct mioc_stats {
+    struct mioc_stats_row row[MIOC_CALLS];
+    uint64_t loader[MIOC_LOADER_WAYS];
+};
 
 extern const char *const mioc_call_names[MIOC_CALLS];
+extern const char *const mioc_loader_way_names[MIOC_LOADER_WAYS];
 
 /* Puts the block in force; there always is one: NULL means this process's private one. What the private one has counted so
  * far moves into the block, so nothing that happened before the start is lost. */
 void mioc_stats_use(struct mioc_stats *block, int timers);
 void mioc_stats_count(enum mioc_call call, enum mioc_outcome outcome, uint64_t bytes, uint64_t ns);
+void mioc_stats_count_load(enum mioc_loader_way way);
 /* Start of a timed call: CLOCK_MONOTONIC ns, or 0 if timers are off; mioc_stats_since() gives 0 for 0. */
 uint64_t mioc_stats_now(void);
 uint64_t mioc_stats_since(uint64_t start);
@@ -45,6 +63,7 @@ struct mioc_report {
     uint32_t ranks, guests, nodes, reported_nodes; /* how many are in the figures, and how many nodes there are */
     uint64_t store_bytes, contents, root_requests, root_calls; /* root_calls: real calls of the resolver */
     struct mioc_report_row row[MIOC_CALLS];
+    uint64_t loader[MIOC_LOADER_WAYS];
 };
 void mioc_report_add(struct mioc_report *to, const struct mioc_stats *process, int is_rank);
 /* Sums; of nodes, store_bytes and contents, which are the same everywhere, the larger one. */
@@ -57,9 +76,10 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from);
  *   schema          1
  *   line            the active/inactive line
  *   ranks, guests, nodes, reported_nodes
- *   calls           {stat, fstat, access, readlink, open, opendir, write, all}, each
+ *   calls           {stat, fstat, access, readlink, open, opendir, write, loader, all}, each
  *                   {calls, hit, miss, passed, timeout, bytes, seconds: {min, mean, max}}; calls is the sum of the four.
  *                   The seconds of `all` are {mean} only: the classes' minima need not be of one rank.
+ *   loader          {dispatch, plain, why: {setting, system, traced, caller}}: dlopens, and the plain ones by reason
  *   store           {bytes, contents}       as on the root's node
  *   root            {requests, calls}       questions that reached it, real calls that it made
  *   saved           {operations, percent}   hits + misses - root calls; in percent of hits + misses. Negative: a loss */

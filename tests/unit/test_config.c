@@ -283,12 +283,24 @@ static void config_is_parsed_once(void **state)
     assert_int_equal(first->ttl_ms, 9000);
 }
 
+static void loader_is_dispatch_or_plain(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_one("MPIIO_CACHE_LOADER=plain"), 0);
+    assert_true(config.loader_plain);
+    assert_int_equal(parse_one("MPIIO_CACHE_LOADER=dispatch"), 0);
+    assert_false(config.loader_plain);
+    assert_int_equal(parse_one("MPIIO_CACHE_LOADER=audit"), 1);
+    assert_false(config.loader_plain);
+    assert_non_null(strstr(config.complaint, "dispatch or plain"));
+}
+
 static void rows_are_complete_and_their_defaults_are_good_values(void **state)
 {
     size_t n;
     const struct mioc_config_row *rows = mioc_config_rows(&n);
     (void)state;
-    assert_int_equal(n, 11);
+    assert_int_equal(n, 12);
     for (size_t i = 0; i < n; i++) {
         char variable[128];
         assert_true(strncmp(rows[i].name, "MPIIO_CACHE_", 12) == 0);
@@ -316,6 +328,7 @@ int main(void)
         cmocka_unit_test(parse_stats_tells_switch_from_file),
         cmocka_unit_test(parse_null_reads_the_environment_and_keeps_it),
         cmocka_unit_test(config_is_parsed_once),
+        cmocka_unit_test(loader_is_dispatch_or_plain),
         cmocka_unit_test(rows_are_complete_and_their_defaults_are_good_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,10 @@ static struct mioc_report example(void)
     slow.row[MIOC_CALL_STAT] = (struct mioc_stats_row){{100, 0, 0, 0}, 0, 1500000000};
     slow.row[MIOC_CALL_OPEN] = (struct mioc_stats_row){{4, 0, 0, 0}, 3u << 20, 1000};
     guest.row[MIOC_CALL_STAT] = (struct mioc_stats_row){{10, 0, 0, 0}, 0, 7000000000};
+    fast.loader[MIOC_LOADER_DISPATCH] = 30;
+    guest.loader[MIOC_LOADER_DISPATCH] = 10;
+    slow.loader[MIOC_LOADER_SYSTEM] = 1;
+    slow.loader[MIOC_LOADER_TRACED] = 2;
     mioc_report_add(&report, &fast, 1);
     mioc_report_add(&report, &slow, 1);
     mioc_report_add(&report, &guest, 0);
@@ -199,6 +203,7 @@ static void print_gives_the_table(void **state)
         "\nopen               4          4          0          0          0     3.0M    0.000    0.000   0.000\n",
         "\nall              214        204          6          3          1     3.0M             1.000\n",
         "\nprocesses:  2 ranks, 1 guests\n",
+        "\nloader:     40 loads by dispatch, 3 plain\n      plain: setting 0 system 1 traced 2 caller 0\n",
         "\nstore:      5.0MB a node, 17 file contents\n",
         "\nroot:       8 requests, 10 real calls\n",
         "\nsaved:      200 operations, 95.2 % of the hits and misses\n",
@@ -265,7 +270,9 @@ static void json_has_the_numbers_of_the_table(void **state)
         {".calls.stat.seconds | [.min, .mean, .max] | @csv", "0.5,1,1.5"},
         {".calls.open.bytes", "3145728"},
         {".calls.all | [.calls, .hit, .miss] | @csv", "214,204,6"},
-        {".calls | keys | length", "8"},
+        {".calls | keys | length", "9"},
+        {".loader | [.dispatch, .plain, .why.traced] | @csv", "40,3,2"},
+        {".loader.why | [.[]] | add", "3"},
         {".store | [.bytes, .contents] | @csv", "5242880,17"},
         {".root | [.requests, .calls] | @csv", "8,10"},
         {".saved | [.operations, .percent] | @csv", "200,95.2"},
