@@ -146,12 +146,55 @@ static int is_movable(long number)
     }
 }
 
+/* Where ld.so makes the calls that matter, as far as loads have shown it: the address behind the instruction. */
+static struct { unsigned long low, high; unsigned kinds; } sites = { ~0ul, 0, 0 };
+
+/* A bit for opening and one for looking at what was opened; without both, no library has been loaded yet. */
+static unsigned kind_of(long number)
+{
+    switch (number) {
+    case SYS_open: case SYS_openat: return 1;
+    case SYS_fstat: case SYS_newfstatat: return 2;
+    case SYS_stat: case SYS_lstat: return 4;
+    default: return 0;
+    }
+}
+
+static void learn(long number, unsigned long address)
+{
+    unsigned long low = __atomic_load_n(&sites.low, __ATOMIC_RELAXED), high = __atomic_load_n(&sites.high, __ATOMIC_RELAXED);
+    unsigned kind = kind_of(number);
+
+    if (kind == 0)
+        return;
+    while (address < low && !__atomic_compare_exchange_n(&sites.low, &low, address, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+    while (address > high && !__atomic_compare_exchange_n(&sites.high, &high, address, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+    (void)__atomic_fetch_or(&sites.kinds, kind, __ATOMIC_RELEASE);
+}
+
+/* A trap costs as much as ten system calls, and most of a load's are reads and mappings, which are not ours to answer. So once a
+ * load has shown where the others are made, only that stretch of ld.so traps. What it does elsewhere, should it, is carried
+ * out as ever. */
+static struct dispatch_range narrow_range(void)
+{
+    struct dispatch_range r = range;
+
+    if (r.mode != PR_SYS_DISPATCH_INCLUSIVE_ON || (__atomic_load_n(&sites.kinds, __ATOMIC_ACQUIRE) & 3u) != 3u)
+        return r;
+    r.start = __atomic_load_n(&sites.low, __ATOMIC_RELAXED);
+    r.length = __atomic_load_n(&sites.high, __ATOMIC_RELAXED) - r.start + 1;
+    return r;
+}
+
 static void answer_trap(const siginfo_t *info, ucontext_t *context)
 {
     greg_t *g = context->uc_mcontext.gregs;
     const long arguments[6] = { g[REG_RDI], g[REG_RSI], g[REG_RDX], g[REG_R10], g[REG_R8], g[REG_R9] };
     int cancel;
 
+    learn(info->si_syscall, (unsigned long)g[REG_RIP]);
     if (!is_movable(info->si_syscall)) {
         /* Again, for real: the instruction is two bytes long. The rest of this dlopen goes on without us. */
         turn_off();
@@ -166,6 +209,11 @@ static void answer_trap(const siginfo_t *info, ucontext_t *context)
     (void)pthread_setcancelstate(cancel, NULL);
 }
 #else
+static struct dispatch_range narrow_range(void)
+{
+    return range;
+}
+
 int mioc_dispatch_prepare(const char **why)
 {
     *why = "it is written for x86-64 only";
@@ -323,12 +371,13 @@ static void leave(void)
 
 int mioc_dispatch_begin(mioc_dispatch_answer answer)
 {
+    struct dispatch_range r = narrow_range();
     int saved = errno;
 
     if (thread.depth++ == 0)
         enter(answer);
     if (!thread.is_armed)
-        thread.is_armed = turn_on(&range) == 0;
+        thread.is_armed = turn_on(&r) == 0;
     if (!thread.is_armed && --thread.depth == 0)
         leave();
     errno = saved;

@@ -20,7 +20,7 @@
 static struct {
     int is_started;
     enum mioc_loader_way way;
-    int is_unmappable;  /* atomic */
+    int is_unmappable;
     int is_traced;      /* atomic, as of looked_ms */
     uint64_t looked_ms; /* atomic */
     char text[192];
@@ -62,7 +62,7 @@ void mioc_loader_start(const struct mioc_config *config, const struct mioc_store
     } else if (is_mappable(store)) {
         snprintf(loader.text, sizeof loader.text, "dispatch");
     } else {
-        mioc_loader_forbid_map();
+        loader.is_unmappable = 1;
         snprintf(loader.text, sizeof loader.text, "dispatch for searches only: nothing in MPIIO_CACHE_DIR may be executed");
     }
     __atomic_store_n(&loader.is_started, 1, __ATOMIC_RELEASE);
@@ -107,10 +107,5 @@ enum mioc_loader_way mioc_loader_way(void)
 
 int mioc_loader_may_map(void)
 {
-    return !__atomic_load_n(&loader.is_unmappable, __ATOMIC_RELAXED);
-}
-
-void mioc_loader_forbid_map(void)
-{
-    __atomic_store_n(&loader.is_unmappable, 1, __ATOMIC_RELAXED);
+    return !loader.is_unmappable;
 }

@@ -19,6 +19,5 @@ enum mioc_loader_way mioc_loader_way(void);
 /* Whether the loader may be given the node's copies. Not where their filesystem is mounted noexec, or another guard refuses
  * to map them for execution: then it gets the original, and only its searches are served. */
 int mioc_loader_may_map(void);
-void mioc_loader_forbid_map(void);
 
 #endif

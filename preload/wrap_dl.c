@@ -9,7 +9,6 @@
 #include "serve.h"
 #include <dlfcn.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -72,16 +71,6 @@ static long answer_fstat(long number, const long a[6], struct stat *st)
     return rc;
 }
 
-static long answer_mmap(long number, const long a[6])
-{
-    long rc = raw(number, a);
-
-    if ((rc != -EPERM && rc != -EACCES) || !(a[2] & PROT_EXEC) || (a[3] & MAP_ANONYMOUS) || mioc_serve_detach((int)a[4]) != 0)
-        return rc;
-    mioc_loader_forbid_map();
-    return raw(number, a);
-}
-
 static long answer(long number, const long a[6])
 {
     const char *first = (const char *)a[0], *second = (const char *)a[1];
@@ -105,8 +94,6 @@ static long answer(long number, const long a[6])
         return or_error(access(first, (int)a[1]));
     case SYS_readlink:
         return or_error(readlink(first, (char *)a[1], (size_t)a[2]));
-    case SYS_mmap:
-        return answer_mmap(number, a);
     default:
         return raw(number, a);
     }
