@@ -3,7 +3,8 @@
  *
  *     store_read.c     everyone: lookup, open, fstat's way back
  *     store_attach.c   everyone: finding and mapping a store that is there, whether its agent lives
- *     store_files.c    agent: making and removing one
+ *     store_files.c    agent: making one
+ *     store_remove.c   agent: removing one, its own or a dead one
  *     store_write.c    agent: the publish stream
  *     store_reach.c    agent: what of it can be found
  *     store_hold.c     agent: what may not become reachable before the log brings a token back
@@ -141,6 +142,13 @@ int mioc_store_reserve(int fd, uint64_t offset, uint64_t length);
 int mioc_store_is_own(const char *name);
 /* Takes a store out of is_own. */
 void mioc_store_disown(struct mioc_store *s);
+
+/* --- store_remove.c --- */
+/* Takes the lock of an open `owner`. 0 or -1. */
+int mioc_store_lock_owner(int fd);
+/* Unlinks the known names in an open store directory and the directory itself, `owner` last: as long as it is there and
+ * locked nobody else removes. 0 or -1. */
+int mioc_store_unlink(int parent, const char *name, int dirfd);
 
 /* --- store_write.c --- */
 /* Reserves the arena up to `end`. 0 or -1. */
