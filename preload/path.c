@@ -215,3 +215,36 @@ uint32_t mioc_path_parent(const char *path, uint32_t len)
         return 0;
     return at > 0 ? at : 1;
 }
+
+static int is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Not isalnum(): the program's locale is none of ours. */
+static int is_version(const char *text, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++) {
+        char lower = (char)(text[i] | 0x20);
+
+        if (!is_digit(text[i]) && text[i] != '.' && !(lower >= 'a' && lower <= 'z'))
+            return 0;
+    }
+    return len > 0 && is_digit(text[0]);
+}
+
+int mioc_path_is_object_name(const char *name, uint32_t len)
+{
+    const char *end = name + len, *at = name + 1;
+
+    if (len <= 3)
+        return 0;
+    if (memcmp(end - 3, ".so", 3) == 0)
+        return 1;
+    while ((at = memmem(at, (size_t)(end - at), ".so.", 4)) != NULL) {
+        at += 4;
+        if (is_version(at, (uint32_t)(end - at)))
+            return 1;
+    }
+    return 0;
+}

@@ -29,5 +29,7 @@ int mioc_path_normalize(const char *path, char *out, size_t size);
 int mioc_path_is_below(const char *path, uint32_t len, const char *prefix, uint32_t prefix_len);
 /* Length of the parent of path ("/a/b" → 2, "/a" → 1), 0 for "/" or where the last component is empty, "." or "..". */
 uint32_t mioc_path_parent(const char *path, uint32_t len);
+/* Whether a name (no "/") is that of a shared object: X.so, or X.so. and a digit with digits, letters and dots behind it. */
+int mioc_path_is_object_name(const char *name, uint32_t len);
 
 #endif

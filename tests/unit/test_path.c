@@ -236,6 +236,23 @@ static void parent_of_path_is_a_length(void **state)
         assert_int_equal(mioc_path_parent(table[i].path, (uint32_t)strlen(table[i].path)), table[i].expected);
 }
 
+static void object_name_has_no_more_than_a_version_behind_so(void **state)
+{
+    static const struct { const char *name; int expected; } table[] = {
+        { "a.so", 1 }, { "x.cpython-311-x86_64-linux-gnu.so", 1 }, { "a.so.1", 1 }, { "libm.so.6", 1 }, { "libfoo.so.1.2.3", 1 },
+        { "libcrypto.so.1.0.0k", 1 }, { "libz.so.1.so.2", 1 }, { "a.so.x.so.1", 1 }, { "lib-2.31.so", 1 }, { "a.so.0RC1", 1 },
+        { "libm.so.", 0 }, { ".so", 0 }, { ".so.1", 0 }, { "so", 0 }, { "", 0 }, { "aso", 0 }, { "a.sox", 0 }, { "a.so.x", 0 }, { "a.so.x1", 0 }, { "a.so.1~", 0 },
+        { "libstdc++.so.6.0.30-gdb.py", 0 }, { "a.so.1_", 0 }, { "a.so.1 ", 0 }, { "a.so.1@", 0 }, { "a.so.1\300", 0 }, { "a.SO.1", 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (mioc_path_is_object_name(table[i].name, (uint32_t)strlen(table[i].name)) != table[i].expected)
+            fail_msg("%s", table[i].name);
+    assert_true(mioc_path_is_object_name("a.so.1~", 6)); /* what stands behind the length is not looked at */
+    assert_false(mioc_path_is_object_name("a.so", 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +267,7 @@ int main(void)
         cmocka_unit_test(normalize_gives_lexical_normal_form),
         cmocka_unit_test(below_needs_whole_components),
         cmocka_unit_test(parent_of_path_is_a_length),
+        cmocka_unit_test(object_name_has_no_more_than_a_version_behind_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
