@@ -8,6 +8,8 @@
  *     ring    requests and statistics (ring.h): mapped read-write by everyone
  *     c/N     content N: mode 0400 once complete, mtime = {arena offset of its CONTENT record / 8, tag}, so that
  *             fstat of a descriptor finds the record again without any table
+ *     m/PATH  hard links of the contents that are shared objects, by the original absolute path: what /proc/PID/maps, and so
+ *             profilers and debuggers, show of one ends in its own name. No promise: who opens by it checks what it got
  *
  * Writer: one agent thread. Readers: any thread of any process, lock-free, at any time, also in signal handlers. A
  * record is written, then made reachable by a release store in the table; readers load with acquire and verify key and
@@ -115,6 +117,10 @@ uint64_t mioc_store_end(const struct mioc_store *s);
 /* Opens the copy of a content read-only: open_flags is 0, O_CLOEXEC or O_NONBLOCK. A descriptor, or -1 with errno
  * (then the caller makes the real call). */
 int mioc_store_open_content(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags);
+/* The same for an object that is to be mapped: opened by its name in m/ if that leads to exactly this record's copy, otherwise
+ * as above. Raw system calls only, no lock, no allocation: for the handler of the loader's system calls too. errno is kept on success.
+ * open_flags may have O_NOFOLLOW, too. */
+int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags);
 /* If st (from a real fstat) is that of one of our copies: its record, otherwise NULL. No system call. */
 const struct mioc_content_record *mioc_store_record_of(const struct mioc_store *s, const struct stat *st);
 

@@ -169,10 +169,12 @@ static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
     s->pid = getpid();
     if (mioc_store_lock_owner(fd) != 0)
         goto raced;
-    fd = make_dir(dirfd, "c");
-    if (fd < 0)
-        return -1;
-    mioc_real(close)(fd);
+    for (unsigned i = 0; i < 2; i++) {
+        fd = make_dir(dirfd, i == 0 ? "c" : "m");
+        if (fd < 0)
+            return -1;
+        mioc_real(close)(fd);
+    }
     if (make_ring(dirfd) != 0 || make_index(dirfd, &s->writer->limits) != 0 || mioc_store_map(s, dirfd, 1) != 0)
         return -1;
     mioc_ring_init(s->ring, s->pid);

@@ -8,7 +8,8 @@
  *     store_write.c    agent: the publish stream
  *     store_reach.c    agent: what of it can be found
  *     store_hold.c     agent: what may not become reachable before the log brings a token back
- *     store_content.c  agent: content files */
+ *     store_content.c  agent: content files
+ *     store_mirror.c   agent and everyone: shared objects under their original names */
 #ifndef MIOC_STORE_INTERNAL_H
 #define MIOC_STORE_INTERNAL_H
 
@@ -173,5 +174,9 @@ void mioc_hold_free(struct mioc_store_writer *w);
 /* --- store_content.c --- */
 /* Makes the file of an appended CONTENT record immutable and tags it. 0, or -1: it is not to be made reachable. */
 int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset);
+
+/* --- store_mirror.c --- */
+/* Gives the sealed copy of a shared object its name in m/, in the place of an older copy's. That it has none is no failure. */
+void mioc_store_mirror(struct mioc_store *s, const struct mioc_content_record *record);
 
 #endif

@@ -4,31 +4,82 @@
 #include "store_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 /* A directory without `owner` that is younger is one that somebody is just making. */
 #define YOUNG_S 60
 
-static int visit_content(void *ctx, int dirfd, const char *name)
+/* A tree is removed from its top: what lies deeper is first renamed into the top. So no depth, not even of a tree that somebody
+ * else made, costs stack or descriptors. */
+struct tree {
+    int top;
+    unsigned renamed;  /* names given to what was moved up, by number */
+    unsigned progress; /* of this pass */
+};
+#define RENAMES_MAX (1u << 20)
+
+/* 0, or -1: it is a directory that is not empty, or cannot be removed. */
+static int remove_name(struct tree *tree, int dirfd, const char *name)
 {
-    (void)ctx;
-    mioc_real(unlinkat)(dirfd, name, 0);
+    if (mioc_real(unlinkat)(dirfd, name, 0) != 0 && mioc_real(unlinkat)(dirfd, name, AT_REMOVEDIR) != 0)
+        return -1;
+    tree->progress++;
     return 0;
+}
+
+static int visit_nested(void *ctx, int dirfd, const char *name)
+{
+    struct tree *tree = ctx;
+    char to[16];
+
+    if (remove_name(tree, dirfd, name) == 0 || errno != ENOTEMPTY)
+        return 0;
+    /* The name may be taken: the original root directory may have had it. */
+    while (tree->renamed < RENAMES_MAX) {
+        snprintf(to, sizeof(to), ".%u", tree->renamed++);
+        if (mioc_real(renameat)(dirfd, name, tree->top, to) == 0) {
+            tree->progress++;
+            return 0;
+        }
+        if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+            return 0;
+    }
+    return 0;
+}
+
+static int visit_top(void *ctx, int dirfd, const char *name)
+{
+    struct tree *tree = ctx;
+    int fd;
+
+    if (remove_name(tree, dirfd, name) == 0 || errno != ENOTEMPTY || (fd = mioc_store_open_dir(dirfd, name)) < 0)
+        return 0;
+    mioc_store_walk(fd, visit_nested, tree);
+    mioc_real(close)(fd);
+    (void)remove_name(tree, dirfd, name);
+    return 0;
+}
+
+static void remove_tree(int dirfd, const char *name)
+{
+    struct tree tree = {.top = mioc_store_open_dir(dirfd, name)};
+
+    if (tree.top < 0)
+        return;
+    do { /* more than once: something may arrive meanwhile, and a directory's listing may miss what is moved into it */
+        tree.progress = 0;
+        mioc_store_walk(tree.top, visit_top, &tree);
+    } while (mioc_real(unlinkat)(dirfd, name, AT_REMOVEDIR) != 0 && errno == ENOTEMPTY && tree.progress > 0 &&
+             mioc_real(lseek)(tree.top, 0, SEEK_SET) == 0);
+    mioc_real(close)(tree.top);
 }
 
 int mioc_store_unlink(int parent, const char *name, int dirfd)
 {
-    int fd = mioc_real(openat)(dirfd, "c", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd >= 0) {
-        mioc_store_walk(fd, visit_content, NULL);
-        if (mioc_real(unlinkat)(dirfd, "c", AT_REMOVEDIR) != 0 && errno == ENOTEMPTY && mioc_real(lseek)(fd, 0, SEEK_SET) == 0) {
-            mioc_store_walk(fd, visit_content, NULL); /* a content arrived meanwhile */
-            mioc_real(unlinkat)(dirfd, "c", AT_REMOVEDIR);
-        }
-        mioc_real(close)(fd);
-    }
+    remove_tree(dirfd, "c"); /* first: without contents an agent that is still at it makes nothing new in m */
+    remove_tree(dirfd, "m");
     mioc_real(unlinkat)(dirfd, "index", 0);
     mioc_real(unlinkat)(dirfd, "ring", 0);
     mioc_real(unlinkat)(dirfd, "policy", 0); /* bystander.c's */

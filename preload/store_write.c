@@ -95,8 +95,11 @@ static void apply(struct mioc_store *s, struct mioc_item *item, uint64_t offset)
         invalidate(s, (const void *)item);
         return;
     case MIOC_ITEM_CONTENT:
-        if (content->open_errno == 0 && !(item->flags & MIOC_FLAG_UNCACHED) && mioc_store_seal(s, content, offset) != 0)
+        if (content->open_errno != 0 || (item->flags & MIOC_FLAG_UNCACHED))
+            break;
+        if (mioc_store_seal(s, content, offset) != 0)
             return;
+        mioc_store_mirror(s, content); /* before anybody can find the record, so that all open it by the same name */
         break;
     default:
         break;

@@ -73,16 +73,17 @@ static void create_makes_private_files(void **state)
 {
     struct mioc_store *s = *state;
     static const struct { const char *name; mode_t mode; } files[] = {
-        {".", S_IFDIR | 0700}, {"owner", S_IFREG | 0600}, {"index", S_IFREG | 0600}, {"ring", S_IFREG | 0600}, {"c", S_IFDIR | 0700}};
+        {".", S_IFDIR | 0700}, {"owner", S_IFREG | 0600}, {"index", S_IFREG | 0600}, {"ring", S_IFREG | 0600}, {"c", S_IFDIR | 0700},
+        {"m", S_IFDIR | 0700}};
     struct stat st;
     char shape[256];
 
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         assert_int_equal(lstat(in_store(s, files[i].name), &st), 0);
         assert_int_equal(st.st_mode, files[i].mode);
         assert_int_equal(st.st_uid, geteuid());
     }
-    assert_int_equal(count_names(mioc_store_path(s)), 4);
+    assert_int_equal(count_names(mioc_store_path(s)), 5);
     snprintf(shape, sizeof(shape), "%s/mpiio_cache-%u-0123456789abcdef-", store_dir, (unsigned)geteuid());
     assert_memory_equal(mioc_store_path(s), shape, strlen(shape));
     assert_int_equal(strlen(mioc_store_path(s)), strlen(shape) + 16);
@@ -162,7 +163,7 @@ static int removes(void *s)
 static void remove_by_forked_child_does_nothing(void **state)
 {
     assert_int_equal(in_child(removes, *state), 0);
-    assert_int_equal(count_names(mioc_store_path(*state)), 4);
+    assert_int_equal(count_names(mioc_store_path(*state)), 5);
 }
 
 /* --- Finding ------------------------------------------------------------------------------------------------------ */
@@ -304,7 +305,7 @@ static void reclaim_removes_dead_stores_only(void **state)
 
     assert_int_equal(mioc_store_reclaim(store_dir), geteuid() == 0 ? 1 : 2);
     assert_int_equal(access(dead.path, F_OK), -1);
-    assert_int_equal(count_names(live.path), 4);
+    assert_int_equal(count_names(live.path), 5);
     for (unsigned i = 0; i < 6; i++) {
         struct stat st;
 
