@@ -31,7 +31,7 @@ int mioc_policy_is_import_name(const char *name, uint32_t len)
         stem--;
     if (stem > 0 && stem < len && name[stem - 1] == '.' && has_suffix(name, stem - 1, ".pyc", 4))
         return 1;
-    return has_suffix(name, len, ".py", 3) || has_suffix(name, len, ".pyc", 4) || has_suffix(name, len, ".so", 3) ||
+    return has_suffix(name, len, ".py", 3) || has_suffix(name, len, ".pyc", 4) || mioc_path_is_object_name(name, len) ||
            is_name(name, len, "__pycache__");
 }
 

@@ -70,8 +70,8 @@ uint32_t mioc_policy_alias(const struct mioc_policy *policy, unsigned i, const c
 /* Whether a relative path could be ours at all: the strongest class that the working directory `cwd` can give a name in or
  * below it. */
 enum mioc_policy_class mioc_policy_covers_cwd(const struct mioc_policy *policy, const char *cwd);
-/* Whether a name looks like one that an import looks for: *.py, *.pyc, *.so, __pycache__, and the *.pyc.NUMBER that becomes a
- * *.pyc; *.pth is not. */
+/* Whether a name looks like one that an import, or the loader for it, looks for: *.py, *.pyc, *.so, *.so.VERSION (path.h),
+ * __pycache__, and the *.pyc.NUMBER that becomes a *.pyc; *.pth is not. */
 int mioc_policy_is_import_name(const char *name, uint32_t len);
 /* Whether a filesystem type's name (mountinfo) is that of a shared one. */
 int mioc_policy_is_shared_type(const char *type);

@@ -79,6 +79,7 @@ static void classify_path_gives_class(void **state)
         { "/shared/home/u/env/app.py", IMPORT }, { "/shared/home/u/env/pkg/__init__.py", IMPORT },
         /* a script's directory: import-shaped names at any depth */
         { "/shared/home/u/app.py", IMPORT }, { "/shared/home/u/a/b/c.pyc", IMPORT }, { "/shared/home/u/x.cpython-311.so", IMPORT },
+        { "/shared/home/u/lib/liba.so.1.2", IMPORT }, { "/shared/home/u/liba.so.1/x.npy", NONE },
         { "/shared/home/u/__pycache__", IMPORT }, { "/shared/home/u/__pycache__/m.cpython-311.pyc.140212345", IMPORT },
         { "/shared/home/u", NONE }, { "/shared/home/u/", NONE }, { "/shared/home/u/pkg", NONE }, { "/shared/home/u/app.py/", NONE },
         { "/shared/home/u/done.flag", NONE }, { "/shared/home/u/x.npy", NONE }, { "/shared/home/u/x.pth", NONE },
@@ -192,8 +193,8 @@ static void import_name_is_told_by_its_end(void **state)
 {
     static const struct { const char *name; int expected; } table[] = {
         { "a.py", 1 }, { "a.pyc", 1 }, { "a.so", 1 }, { "__pycache__", 1 }, { "a.cpython-311-x86_64-linux-gnu.so", 1 },
-        { "a.cpython-311.pyc.1402", 1 }, { ".py", 0 }, { ".pyc.1", 0 }, { "a.pyc.", 0 }, { "a.pyc.1x", 0 }, { "a.py.1", 0 }, { "1", 0 },
-        { "a.pth", 0 }, { "a.pyx", 0 }, { "a.so.1", 0 }, { "", 0 }, { "py", 0 }, { "xpy", 0 }, { "a.PY", 0 }, { "__pycache__2", 0 },
+        { "liba.so.1", 1 }, { "liba.so.1.2.3", 1 }, { "a.cpython-311.pyc.1402", 1 }, { ".py", 0 }, { ".pyc.1", 0 }, { "a.pyc.", 0 }, { "a.pyc.1x", 0 }, { "a.py.1", 0 }, { "1", 0 },
+        { "a.pth", 0 }, { "a.pyx", 0 }, { "a.so.", 0 }, { "a.so.x", 0 }, { "a.so.1-old", 0 }, { ".so", 0 }, { "", 0 }, { "py", 0 }, { "xpy", 0 }, { "a.PY", 0 }, { "__pycache__2", 0 },
     };
 
     (void)state;
