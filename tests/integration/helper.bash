@@ -189,7 +189,7 @@ fixture() {
   ((rc == 0)) || { echo "$out"; return 1; }
 }
 
-# Sets PYTHON_ENV to a relocatable Python with numpy, scipy and pandas; made once a machine.
+# Sets PYTHON_ENV to a relocatable Python with numpy, scipy, pandas and matplotlib; made once a machine.
 need_python_env() {
   PYTHON_ENV=${XDG_CACHE_HOME:-/var/tmp}/mpiio_cache-tests/env
   mkdir -p "$(dirname "$PYTHON_ENV")"

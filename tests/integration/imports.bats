@@ -8,42 +8,75 @@ setup() {
   need_python_env
   need_command jq
   SHARED=$SCRATCH/shared
+  # matplotlib's list of fonts, which its first import makes.
+  export MPLCONFIGDIR=$BATS_FILE_TMPDIR/matplotlib
   # The program itself starts MPI, so that both runs pay for that.
-  IMPORT=("$SHARED/bin/python3" "$PROGRAMS/imports.py" "$MIOC_BUILD/lib" numpy scipy.linalg pandas)
+  IMPORT=("$SHARED/bin/python3" "$PROGRAMS/imports.py" "$MIOC_BUILD/lib" numpy scipy.linalg pandas matplotlib.pyplot)
 }
 
 teardown() { helper_teardown; }
 
-# NAME N P [VARIABLE=VALUE]... -- runs the import on N hosts with P ranks; leaves NAME.json, the server's counts.
-import_on() {
+# NAME N P COMMAND... -- on N hosts with P ranks; leaves NAME.json, the server's counts.
+count_on() {
   local name=$1 n=$2 p=$3
-  HOSTS_MOUNT="$PYTHON_ENV:$SHARED:--counters $SCRATCH/$name.counters" on_hosts "$n" "$p" "${IMPORT[@]}"
+  shift 3
+  HOSTS_MOUNT="$PYTHON_ENV:$SHARED:--counters $SCRATCH/$name.counters" on_hosts "$n" "$p" "$@"
   "$MIOC_METADATA_SERVER" --report "$SCRATCH/$name.counters" >"$SCRATCH/$name.json"
 }
 
-python_operations() { stat_of "$SCRATCH/$1.json" .other.metadata; }
+import_on() { count_on "$@" "${IMPORT[@]}"; }
 
-# N P: the issue's bar.
-check_operations() {
-  local bare cached
+# NAME N P -- what happens before main(), which no preload can serve: the kernel's exec, and ld.so's search for what the interpreter
+# is linked with. `--version` ends before anything is read or imported.
+before_main_on() {
+  run_plain count_on "$@" "$SHARED/bin/python3" --version
+  [[ $PLAIN_RC == 0 && $(stat_of "$SCRATCH/$1.json" '.other.open + .other.opendir') == 0 ]]
+}
+
+# Sets BARE and BEFORE, the counts of one rank; counted once for all tests of this file.
+count_one_rank() {
+  BARE=$BATS_FILE_TMPDIR/bare.json BEFORE=$BATS_FILE_TMPDIR/before.json
+  [[ ! -e $BARE ]] || return 0
+  run_plain import_on fonts 1 1
   run_plain import_on bare 1 1
   [[ $PLAIN_RC == 0 ]]
+  before_main_on before 1 1
+  cp "$SCRATCH"/{before,bare}.json "$BATS_FILE_TMPDIR"
+}
+
+# WHAT JQ: the issue's bar for the last cached run, in operations that JQ takes from a report: what comes behind the start of main()
+# is at most 1.1 times one bare rank's.
+check_bar() {
+  local bare before cached before_cached
+  bare=$(stat_of "$BARE" "$2") before=$(stat_of "$BEFORE" "$2")
+  cached=$(stat_of "$SCRATCH/cached.json" "$2") before_cached=$(stat_of "$SCRATCH/before-all.json" "$2")
+  echo "$1: one bare rank $bare, $before of them before main; cached $cached, $before_cached of them before main"
+  (((cached - before_cached) * 10 <= (bare - before) * 11))
+}
+
+# N P: all operations, shared objects included.
+check_operations() {
+  count_one_rank
+  before_main_on before-all "$1" "$2"
   run_plain import_on plain "$1" "$2"
   MPIIO_CACHE_LOG=info run_cached import_on cached "$1" "$2"
   assert_same
   said
   [[ $(said) == *"active: $(($1 * $2)) ranks on $1 node"* ]]
-  bare=$(python_operations bare) cached=$(python_operations cached)
-  echo "metadata operations for all but shared objects: one bare rank $bare, $1 x $2 plain $(python_operations plain)," \
-    "cached $cached"
-  ((cached * 10 <= bare * 11))
+  [[ $(said) != *'loader plain: the kernel'* ]] || skip "this kernel has no Syscall User Dispatch"
+  echo "metadata operations of the plain run: $(stat_of "$SCRATCH/plain.json" .metadata)"
+  check_bar "metadata operations" .metadata
+  # The interpreter's own pages are the kernel's to read, once a node, as they are needed.
+  check_bar "reads of all but the interpreter" '.other.read + .shared_object.read'
+  echo "reads of the interpreter: one bare rank $(stat_of "$BARE" .interpreter.read)," \
+    "$1 x $2 cached $(stat_of "$SCRATCH/cached.json" .interpreter.read)"
 }
 
-@test "1 x 8 ranks cost the filesystem at most 1.1 times one bare rank" { check_operations 1 8; }
+@test "1 x 4 ranks cost the filesystem at most 1.1 times one bare rank and what precedes main" { check_operations 1 4; }
 
-@test "4 x 4 ranks cost the filesystem at most 1.1 times one bare rank" { check_operations 4 4; }
+@test "4 x 4 ranks cost the filesystem at most 1.1 times one bare rank and what precedes main" { check_operations 4 4; }
 
-@test "8 x 4 ranks cost the filesystem at most 1.1 times one bare rank" { check_operations 8 4; }
+@test "8 x 4 ranks cost the filesystem at most 1.1 times one bare rank and what precedes main" { check_operations 8 4; }
 
 @test "a missing module is one question for all ranks" {
   IMPORT=("$SHARED/bin/python3" -c '
@@ -94,6 +127,7 @@ PY
   (($(stat_of "$SCRATCH/stats.json" .ranks) == 6))
   (($(stat_of "$SCRATCH/stats.json" .calls.stat.hit) > 1000))
   (($(stat_of "$SCRATCH/stats.json" .calls.open.hit) > 1000))
+  (($(stat_of "$SCRATCH/stats.json" '.loader.dispatch + .loader.plain') > 6 * 100))
 }
 
 @test "statistics are a table on standard error with MPIIO_CACHE_STATS=1" {

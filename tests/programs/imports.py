@@ -17,6 +17,8 @@ if "scipy.linalg" in names:
     line += f", eigenvalues {[round(float(x), 9) for x in sys.modules['scipy.linalg'].eigvalsh(matrix)]}"
 if "pandas" in names:
     line += f", mean {sys.modules['pandas'].DataFrame({'a': [1, 2, 6]})['a'].mean():g}"
+if "matplotlib.pyplot" in names:
+    line += f", colours {sys.modules['matplotlib'].rcParams['axes.prop_cycle'].by_key()['color'][:2]}"
 if folder != "-":
     sys.path.append(folder)
     import mioc_mpi
