@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Finished items wait for the agent up to this many bytes; then threads that read long contents wait. */
 #define QUEUE_BYTES_MAX (8u * 1024u * 1024u)
@@ -236,10 +238,20 @@ static void run_job(struct mioc_resolver *r, struct mioc_job *job)
     r->config.ready(r->config.ctx);
 }
 
+/* The program would see our descriptors come and go at numbers that it expects for its own, and may close them all while a file
+ * is being read: ours are in a table that this thread alone has. Not before Linux 5.9. */
+static void part_from_descriptors(void)
+{
+#if defined SYS_close_range && defined CLOSE_RANGE_UNSHARE
+    (void)syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE);
+#endif
+}
+
 static void *thread_main(void *arg)
 {
     struct mioc_resolver *r = arg;
 
+    part_from_descriptors();
     pthread_mutex_lock(&r->lock);
     while (!r->stop) {
         struct mioc_job *job = r->first;
