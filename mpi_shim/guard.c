@@ -47,9 +47,10 @@ static void save_signals(void)
 
     for (int i = 1; i <= SIGNALS; i++)
         guard.has_action[i] = !is_glibcs(i) && syscall(SYS_rt_sigaction, i, NULL, &guard.action[i], 8) == 0;
-    /* Those that a thread raises by a fault of its own stay open: a crash handler of the program's is to see them. */
+    /* Those that a thread raises by a fault of its own stay open: a crash handler of the program's is to see them. Not those that
+     * somebody else may send to the process, which then is for the program's threads; abort() opens its own. */
     sigfillset(&all);
-    for (const int *fault = (const int[]){ SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, 0 }; *fault != 0; fault++)
+    for (const int *fault = (const int[]){ SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, 0 }; *fault != 0; fault++)
         sigdelset(&all, *fault);
     pthread_sigmask(SIG_SETMASK, &all, &guard.mask);
 }

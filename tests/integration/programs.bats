@@ -84,6 +84,19 @@ print(len(names), hashlib.sha256(repr([(k, os.environ[k]) for k in names]).encod
 PY
 }
 
+# Seen: a thread of MPI's took them.
+@test "signals that a program blocks in all its threads wait for it" {
+  check <<'PY'
+import os, signal, package
+numbers = signal.SIGABRT, signal.SIGSYS, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM, signal.SIGCHLD, signal.SIGRTMIN + 1
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+for number in numbers:
+    os.kill(os.getpid(), number)
+    is_pending = number in signal.sigpending()
+    print(number, is_pending, signal.sigtimedwait([number], 0).si_signo)
+PY
+}
+
 @test "a program that starts MPI late, ends it, and imports more afterwards" {
   check <<'PY'
 import package, mioc_mpi
