@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* loader.c - whether and how dlopen() is served. */
 #include "loader.h"
+#include "bind.h"
 #include "dispatch.h"
 #include "proc.h"
 #include "real.h"
@@ -57,6 +58,8 @@ void mioc_loader_start(const struct mioc_config *config, const struct mioc_store
     } else if (mioc_dispatch_prepare(&why) != 0) {
         loader.way = MIOC_LOADER_SYSTEM;
     }
+    if (loader.way == MIOC_LOADER_DISPATCH)
+        mioc_bind_now();
     if (loader.way != MIOC_LOADER_DISPATCH) {
         snprintf(loader.text, sizeof loader.text, "plain: %s", why);
     } else if (is_mappable(store)) {
