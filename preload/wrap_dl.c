@@ -4,6 +4,7 @@
  * The loader keeps the original names, so its search rules, $ORIGIN, link_map, dladdr and its messages are right by construction. But
  * it takes its caller by the return address, and searches a name without a slash, or with a $, by that object's RUNPATH:
  * hence the entry in assembly. For such names the call returns through a `ret` in the caller's own code. */
+#include "bridge.h"
 #include "dispatch.h"
 #include "loader.h"
 #include "serve.h"
@@ -110,31 +111,6 @@ _Static_assert(sizeof(struct entry) == 16 && __builtin_offsetof(struct entry, br
 
 enum { WAY_JUMP = 0, WAY_CALL = 1 };
 
-static int has_shadow_stack(void)
-{
-    unsigned long pointer = 0;
-
-    __asm__ volatile("rdsspq %0" : "+r"(pointer)); /* does nothing where there is none */
-    return pointer != 0;
-}
-
-/* A `ret` on the page that the call returns to, which is mapped, of the caller's object, and executable, whatever made it. One
- * that ends a leaf's code is best: there the return address lies where unwinders of this odd frame look for it. */
-static unsigned long find_bridge(unsigned long caller)
-{
-    const unsigned char *page = (const unsigned char *)(caller & ~4095ul); /* NOLINT: an address of code */
-    unsigned long any = 0;
-
-    for (unsigned i = 2; i < 4096; i++) {
-        if (page[i] != 0xc3)
-            continue;
-        if (page[i - 2] == 0x31 && page[i - 1] == 0xc0) /* xor %eax, %eax; ret */
-            return (unsigned long)&page[i];
-        any = (unsigned long)&page[i];
-    }
-    return any;
-}
-
 /* Called by the entries; `caller` is where dlopen returns to. WAY_JUMP: go there as if we were not here. */
 __attribute__((visibility("hidden"))) int mioc_dl_enter(struct entry *entry, const char *name, unsigned long caller,
                                                         int is_dlmopen);
@@ -152,7 +128,7 @@ __attribute__((used)) int mioc_dl_enter(struct entry *entry, const char *name, u
         return WAY_JUMP;
     way = mioc_loader_way();
     if (way == MIOC_LOADER_DISPATCH && (strchr(name, '/') == NULL || strchr(name, '$') != NULL)) {
-        entry->bridge = has_shadow_stack() ? 0 : find_bridge(caller);
+        entry->bridge = mioc_bridge_find(caller);
         if (entry->bridge == 0)
             way = MIOC_LOADER_CALLER;
     }
@@ -201,6 +177,7 @@ __attribute__((used)) void mioc_dl_leave(void) { mioc_dispatch_end(); }
             "push %r10\n.cfi_adjust_cfa_offset 8\n" \
             "jmp *%r11\n" \
             ".cfi_adjust_cfa_offset -16\n" \
+            "nop\n" /* unwinders look at the byte before the return address */ \
             "3: add $8, %rsp\n.cfi_adjust_cfa_offset -8\n" \
             "4: mov %rax, (%rsp)\n" \
             "call mioc_dl_leave\n" \
