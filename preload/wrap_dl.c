@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #ifdef __x86_64__
 
@@ -141,11 +142,27 @@ __attribute__((used)) int mioc_dl_enter(struct entry *entry, const char *name, u
 
 __attribute__((used)) void mioc_dl_leave(void) { mioc_dispatch_end(); }
 
+/* The entries' frame is left without a return: a thread is cancelled in a constructor. */
+__attribute__((visibility("hidden"))) _Unwind_Reason_Code mioc_dl_unwind(int version, _Unwind_Action actions,
+                                                                        _Unwind_Exception_Class class,
+                                                                        struct _Unwind_Exception *exception,
+                                                                        struct _Unwind_Context *context);
+
+__attribute__((used)) _Unwind_Reason_Code mioc_dl_unwind(int version, _Unwind_Action actions, _Unwind_Exception_Class class,
+                                                         struct _Unwind_Exception *exception, struct _Unwind_Context *context)
+{
+    (void)version, (void)class, (void)exception, (void)context;
+    if (actions & _UA_CLEANUP_PHASE)
+        mioc_dispatch_end();
+    return _URC_CONTINUE_UNWIND;
+}
+
 /* Both: rdi, rsi, rdx hold the arguments, 40(%rsp) after the pushes the return address. The stack is a multiple of 16 at calls.
  * Through the bridge: the real function finds the bridge as its return address, and the bridge's ret finds 3f. */
 #define ENTRY(name, which_argument, is_dlmopen) \
     __asm__(".text\n.p2align 4\n.globl " name "\n.type " name ",@function\n" name ":\n" \
             ".cfi_startproc\n" \
+            ".cfi_personality 0x1b, mioc_dl_unwind\n" /* pcrel | sdata4 */ \
             "endbr64\n" \
             "push %rdi\n.cfi_adjust_cfa_offset 8\n" \
             "push %rsi\n.cfi_adjust_cfa_offset 8\n" \
