@@ -335,13 +335,26 @@ static void watch_forks(void)
 
 /* --- A thread between begin and end --------------------------------------------------------------------------------- */
 
-static void enter(mioc_dispatch_answer answer)
+static int is_pending(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGSYS);
+}
+
+/* 0, or -1 where one is pending that the program blocks: it would have to be taken and sent again, and by whom and to whom it was
+ * sent cannot be seen. */
+static int enter(mioc_dispatch_answer answer)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     sigset_t before;
 
     (void)pthread_once(&once, watch_forks);
     block_all(&before);
+    if (sigismember(&before, SIGSYS) && is_pending()) {
+        (void)set_mask(SIG_SETMASK, &before, NULL);
+        return -1;
+    }
     take_lock();
     if (users++ == 0)
         install();
@@ -351,6 +364,16 @@ static void enter(mioc_dispatch_answer answer)
     thread.is_pending = 0;
     sigdelset(&before, SIGSYS);
     (void)set_mask(SIG_SETMASK, &before, NULL);
+    return 0;
+}
+
+/* To the thread or the process, as it came, as far as it says. */
+static void send_again(siginfo_t *info)
+{
+    if (info->si_code == SI_TKILL)
+        (void)syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), SIGSYS, info);
+    else
+        (void)syscall(SYS_rt_sigqueueinfo, getpid(), SIGSYS, info);
 }
 
 static void leave(void)
@@ -364,8 +387,8 @@ static void leave(void)
     drop_lock();
     if (thread.is_blocked)
         sigaddset(&before, SIGSYS);
-    if (thread.is_pending) /* to the whole process, as most are */
-        (void)syscall(SYS_rt_sigqueueinfo, getpid(), SIGSYS, &thread.pending);
+    if (thread.is_pending)
+        send_again(&thread.pending);
     (void)set_mask(SIG_SETMASK, &before, NULL);
 }
 
@@ -374,12 +397,14 @@ int mioc_dispatch_begin(mioc_dispatch_answer answer)
     struct dispatch_range r = narrow_range();
     int saved = errno;
 
-    if (thread.depth++ == 0)
-        enter(answer);
+    if (thread.depth == 0 && enter(answer) != 0)
+        goto done;
+    thread.depth++;
     if (!thread.is_armed)
         thread.is_armed = turn_on(&r) == 0;
     if (!thread.is_armed && --thread.depth == 0)
         leave();
+done:
     errno = saved;
     return thread.is_armed ? 0 : -1;
 }

@@ -204,6 +204,25 @@ static void signal_blocked_before_is_blocked_after(void **state)
     assert_false(is_blocked());
 }
 
+static void signal_that_is_pending_is_left_alone(void **state)
+{
+    sigset_t one, pending;
+
+    (void)state;
+    sigemptyset(&one);
+    sigaddset(&one, SIGSYS);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &one, NULL), 0);
+    assert_int_equal(raise(SIGSYS), 0);
+    assert_int_equal(mioc_dispatch_begin(count), -1);
+    assert_true(is_blocked());
+    assert_int_equal(sigpending(&pending), 0);
+    assert_true(sigismember(&pending, SIGSYS));
+    assert_int_equal(sigtimedwait(&one, NULL, &(struct timespec){ 0, 0 }), SIGSYS);
+    assert_int_equal(mioc_dispatch_begin(count), 0);
+    mioc_dispatch_end();
+    assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &one, NULL), 0);
+}
+
 static int status_of(pid_t child)
 {
     int status;
@@ -310,6 +329,7 @@ int main(void)
         cmocka_unit_test_setup(action_of_the_program_is_shown_kept_and_changed, reset),
         cmocka_unit_test_setup(blocked_signal_stays_blocked_in_the_programs_eyes, reset),
         cmocka_unit_test_setup(signal_blocked_before_is_blocked_after, reset),
+        cmocka_unit_test_setup(signal_that_is_pending_is_left_alone, reset),
         cmocka_unit_test_setup(default_action_kills_as_ever, reset),
         cmocka_unit_test_setup(child_of_a_fork_goes_on_without_and_can_begin_again, reset),
         cmocka_unit_test_setup(threads_share_the_handler, reset),
