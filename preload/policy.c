@@ -196,6 +196,15 @@ int mioc_policy_is_whole(const struct mioc_policy *policy, const char *path, uin
     return 0;
 }
 
+/* By the spelling, ".." or not: it runs where the stack may be small. */
+int mioc_policy_is_noexec(const struct mioc_policy *policy, const char *path, uint32_t len)
+{
+    for (unsigned i = 0; i < policy->count; i++) /* the longest is the first */
+        if (is_below(path, len, &policy->prefix[i]))
+            return policy->prefix[i].is_noexec != 0;
+    return 0;
+}
+
 /* --- Writers and working directories ------------------------------------------------------------------------------ */
 
 /* Programs rename their data all the time (`x.tmp` to `x.h5`), and whoever renames cannot know whether it was a directory. A

@@ -25,6 +25,7 @@ struct mioc_policy_prefix {
     enum mioc_policy_class kind;
     uint32_t interpreter_names_only; /* 1: only the names that getpath asks for: pyvenv.cfg, pybuilddir.txt, python*, *._pth, … */
     uint32_t real_len;
+    uint32_t is_noexec; /* 1: mounted so on this node */
     uint64_t local_dev; /* st_dev of the prefix on this node; 0 if it could not be found */
     char path[1024];    /* normalised, no trailing slash, never "/" */
     char real[1024];    /* without symbolic links; real_len is 0 if that is unknown or the same */
@@ -63,6 +64,8 @@ enum mioc_policy_class mioc_policy_classify(const struct mioc_policy *policy, co
 int mioc_policy_is_candidate(const struct mioc_policy *policy, const char *path, uint32_t len);
 /* Whether the path's listing may be served: a directory that is library as a whole, not one with interpreter's names only. */
 int mioc_policy_is_whole(const struct mioc_policy *policy, const char *path, uint32_t len);
+/* Whether the path's mount on this node forbids to execute, and so to map for execution, what is there. */
+int mioc_policy_is_noexec(const struct mioc_policy *policy, const char *path, uint32_t len);
 /* Whether a change of the path concerns the cache: it is ours, or (`subtree`) something below it could be. */
 int mioc_policy_is_concerned(const struct mioc_policy *policy, const char *path, uint32_t len, int subtree);
 /* The prefix's own spelling of a path that is below what prefix i is a symbolic link to: its length, or 0 if there is none. */

@@ -78,6 +78,7 @@ static void add_prefix(struct builder *b, const char *path, const char *real, co
     prefix->kind = kind;
     prefix->interpreter_names_only = (uint32_t)names_only;
     prefix->local_dev = place->dev;
+    prefix->is_noexec = (uint32_t)place->is_noexec;
     len = strlen(real);
     if (len > 1 && len < PLACE_SIZE && strcmp(real, path) != 0) {
         memcpy(prefix->real, real, len + 1);

@@ -15,6 +15,7 @@
 struct mioc_place {
     int is_shared;   /* by its filesystem's type */
     int is_directory;
+    int is_noexec;   /* by its mount's options */
     uint64_t dev;    /* st_dev */
     char real[4096]; /* path without symbolic links; "" if unknown */
 };
@@ -22,8 +23,9 @@ struct mioc_place {
 char *mioc_policy_read_mounts(const char *file);
 /* Looks where `path` is, without asking the filesystem for more than the walk. 0, or -1 (it is not there). */
 int mioc_policy_find_place(struct mioc_place *place, const char *path, const char *mounts);
-/* The type of the mount with that id and device (either may be unknown to mounts) into type[64]; 0 or -1. */
-int mioc_policy_mount_type(const char *mounts, long id, dev_t dev, char type[64]);
+struct mioc_mount { char type[64]; int is_noexec; };
+/* The mount with that id and device (either may be unknown to mounts); 0 or -1. */
+int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_mount *mount);
 
 /* --- policy_python.c --- */
 struct mioc_python_args {

@@ -111,8 +111,24 @@ static int copy_field(char *out, size_t size, const char *at)
     return n > 0 ? 0 : -1;
 }
 
-/* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw": id, device, and where the type starts. */
-static int parse_line(const char *line, const char *end, long *id, dev_t *dev, const char **type)
+/* Whether the mount's own options, the field after the root and the mount point, forbid to execute. */
+static int forbids_exec(const char *after_device)
+{
+    const char *at = after_device;
+
+    for (int i = 0; i < 3 && at != NULL; i++)
+        at = (at = strchr(at, ' ')) != NULL ? at + 1 : NULL;
+    for (size_t n; at != NULL && (n = strcspn(at, ", \n")) > 0; at += n + 1) {
+        if (n == 6 && memcmp(at, "noexec", 6) == 0)
+            return 1;
+        if (at[n] != ',')
+            break;
+    }
+    return 0;
+}
+
+/* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw": id, device, whether noexec, and where the type starts. */
+static int parse_line(const char *line, const char *end, long *id, dev_t *dev, int *is_noexec, const char **type)
 {
     char *at;
     unsigned long dev_major, dev_minor;
@@ -126,6 +142,7 @@ static int parse_line(const char *line, const char *end, long *id, dev_t *dev, c
         return -1;
     dev_minor = strtoul(at + 1, &at, 10);
     *dev = makedev((unsigned)dev_major, (unsigned)dev_minor);
+    *is_noexec = forbids_exec(at);
     *type = at < end ? memmem(at, (size_t)(end - at), " - ", 3) : NULL;
     if (*type == NULL)
         return -1;
@@ -133,7 +150,7 @@ static int parse_line(const char *line, const char *end, long *id, dev_t *dev, c
     return 0;
 }
 
-int mioc_policy_mount_type(const char *mounts, long id, dev_t dev, char type[64])
+int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_mount *mount)
 {
     int best = 0;
 
@@ -141,16 +158,18 @@ int mioc_policy_mount_type(const char *mounts, long id, dev_t dev, char type[64]
         const char *at;
         long line_id;
         dev_t line_dev;
-        int rank;
+        int rank, is_noexec;
 
         end = line + strcspn(line, "\n");
-        if (parse_line(line, end, &line_id, &line_dev, &at) != 0)
+        if (parse_line(line, end, &line_id, &line_dev, &is_noexec, &at) != 0)
             continue;
         /* Both say it is. Else the device: it is what a stat shows. Else the id: overlays and btrfs show other devices in
          * files than in mountinfo. */
         rank = line_dev == dev ? (line_id == id ? 3 : 2) : line_id == id ? 1 : 0;
-        if (rank > best && copy_field(type, 64, at) == 0)
+        if (rank > best && copy_field(mount->type, sizeof mount->type, at) == 0) {
+            mount->is_noexec = is_noexec;
             best = rank;
+        }
     }
     return best > 0 ? 0 : -1;
 }
@@ -194,7 +213,8 @@ static int stat_place(struct mioc_place *place, int fd)
 
 int mioc_policy_find_place(struct mioc_place *place, const char *path, const char *mounts)
 {
-    char name[64], type[64];
+    struct mioc_mount mount;
+    char name[64];
     ssize_t n;
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_CLOEXEC), result;
 
@@ -202,8 +222,10 @@ int mioc_policy_find_place(struct mioc_place *place, const char *path, const cha
     if (fd < 0)
         return -1;
     result = stat_place(place, fd);
-    if (result == 0 && mounts && mioc_policy_mount_type(mounts, mount_id(fd), (dev_t)place->dev, type) == 0)
-        place->is_shared = mioc_policy_is_shared_type(type);
+    if (result == 0 && mounts && mioc_policy_find_mount(mounts, mount_id(fd), (dev_t)place->dev, &mount) == 0) {
+        place->is_shared = mioc_policy_is_shared_type(mount.type);
+        place->is_noexec = mount.is_noexec;
+    }
     (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     n = mioc_real(readlink)(name, place->real, sizeof place->real - 1);
     place->real[n > 0 && n < (ssize_t)sizeof place->real - 1 && place->real[0] == '/' ? n : 0] = '\0';

@@ -42,7 +42,9 @@ int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes)
         return MIOC_NOT_SERVED;
     if (content->open_errno != 0)
         return mioc_serve_fail(content->open_errno);
-    if (q->call == MIOC_CALL_LOADER && !mioc_loader_may_map())
+    /* The loader gets the original where it could not map the copy, and where it could not map the original. */
+    if (q->call == MIOC_CALL_LOADER &&
+        (!mioc_loader_may_map() || mioc_policy_is_noexec(mioc_client_policy(), q->key.text, q->key.len)))
         return MIOC_NOT_SERVED;
     /* O_NOFOLLOW is handed on because F_GETFL shows it. */
     flags &= O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW;

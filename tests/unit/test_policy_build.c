@@ -307,7 +307,7 @@ static void build_self_looks_at_this_process(void **state)
     assert_int_equal(mioc_policy_classify(&policy, "/usr/lib/python3/x", 18), MIOC_POLICY_LIBRARY);
 }
 
-static void mount_type_prefers_device_over_id(void **state)
+static void mount_prefers_device_over_id(void **state)
 {
     static const char text[] = "20 1 0:5 / /a rw - ext4 x rw\n21 1 0:6 / /b rw shared:1 - fuse.my\\040fs x rw\n"
                                "22 1 0:6 / /c rw - nfs4 x rw\ngarbage\n23 1 0:x\n24 1 0:9 / /d rw\n\n25 1 0:7 / /e rw - tmpfs x rw";
@@ -318,13 +318,30 @@ static void mount_type_prefers_device_over_id(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        char type[64] = "";
+        struct mioc_mount mount = { "", 0 };
 
-        assert_int_equal(mioc_policy_mount_type(text, table[i].id, makedev(0, table[i].dev_minor), type), table[i].found);
-        assert_string_equal(type, table[i].type);
+        assert_int_equal(mioc_policy_find_mount(text, table[i].id, makedev(0, table[i].dev_minor), &mount), table[i].found);
+        assert_string_equal(mount.type, table[i].type);
     }
-    char type[64];
-    assert_int_equal(mioc_policy_mount_type("", 1, 1, type), -1);
+    struct mioc_mount mount;
+    assert_int_equal(mioc_policy_find_mount("", 1, 1, &mount), -1);
+}
+
+static void mount_options_say_what_may_not_be_executed(void **state)
+{
+    static const struct { const char *line; int is_noexec; } table[] = {
+        { "20 1 0:5 / /a rw - nfs x rw", 0 }, { "20 1 0:5 / /a rw,noexec,nosuid - nfs x rw", 1 },
+        { "20 1 0:5 / /a noexec - nfs x rw", 1 }, { "20 1 0:5 / /a rw,noexec shared:1 master:2 - nfs x rw", 1 },
+        { "20 1 0:5 /noexec /noexec rw shared:1 - nfs noexec rw,noexec", 0 }, { "20 1 0:5 / /a rw,noexecs - nfs x rw", 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct mioc_mount mount = { "", -1 };
+
+        assert_int_equal(mioc_policy_find_mount(table[i].line, 20, makedev(0, 5), &mount), 0);
+        assert_int_equal(mount.is_noexec, table[i].is_noexec);
+    }
 }
 
 int main(void)
@@ -338,7 +355,8 @@ int main(void)
         cmocka_unit_test(build_with_too_many_prefixes_keeps_library_ones),
         cmocka_unit_test(build_through_symbolic_link_knows_the_real_place),
         cmocka_unit_test(build_self_looks_at_this_process),
-        cmocka_unit_test(mount_type_prefers_device_over_id),
+        cmocka_unit_test(mount_prefers_device_over_id),
+        cmocka_unit_test(mount_options_say_what_may_not_be_executed),
     };
 
     return cmocka_run_group_tests(tests, make_tree, remove_tree);
