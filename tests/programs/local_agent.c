@@ -7,6 +7,7 @@
  * children are not served: they find LOCAL_AGENT_PID set to another process. */
 #include "../../mpi_shim/resolver.h"
 #include "../../preload/client.h"
+#include "../../preload/loader.h"
 #include "../../preload/real.h"
 #include "../../preload/ring.h"
 
@@ -166,6 +167,7 @@ __attribute__((constructor)) static void local_agent_start(void)
     mioc_store_set_node(store, 0);
     mioc_store_set_state(store, MIOC_STORE_ACTIVE);
     start_threads();
+    mioc_loader_start(mioc_config(), store);
     mioc_client_start(store, &policy, rank == NULL ? 0 : atoi(rank));
 }
 

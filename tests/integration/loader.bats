@@ -1,0 +1,324 @@
+# Libraries that the dynamic loader opens: served from the store they are what they are without us, in every respect that a program
+# can see. The cases are tests/programs/dl_*.c; each runs plain, and cached with the loader's calls dispatched and not.
+
+setup_file() {
+  load helper
+  export LOADER_FOLDER MIOC_METADATA_SERVER=${MIOC_METADATA_SERVER:-$MIOC_BUILD/bin/mioc_metadata_server}
+  LOADER_FOLDER=$(mktemp -d /tmp/mioc-loader.XXXXXX)
+  chmod 755 "$LOADER_FOLDER" # a test runs as nobody
+  "$PROGRAMS/dl_libs/build" "$LOADER_FOLDER/source" "$LOADER_FOLDER/libs"
+  # Better on a shared filesystem; a prefix that is named is cached whatever it is on.
+  "$FIXTURES/shared-fs" mount "$LOADER_FOLDER/source" "$LOADER_FOLDER/libs" 2>/dev/null ||
+    { rm -rf "$LOADER_FOLDER/libs" && mv "$LOADER_FOLDER/source" "$LOADER_FOLDER/libs"; }
+}
+
+teardown_file() {
+  load helper
+  if mountpoint -q "$LOADER_FOLDER/libs"; then "$FIXTURES/shared-fs" umount "$LOADER_FOLDER/libs"; fi
+  rm -rf --one-file-system "$LOADER_FOLDER"
+}
+
+setup() {
+  load helper
+  helper_setup
+  need_command mpiexec.mpich
+  export DL_LIBS=$LOADER_FOLDER/libs
+  export MPIIO_CACHE_PATHS=$DL_LIBS
+}
+
+teardown() { helper_teardown; }
+
+# CASE [VARIABLE=VALUE]...: sets CASE_COMMAND. The libraries' path is set for the program alone, not for the launcher.
+case_command() {
+  CASE_COMMAND=(env LD_LIBRARY_PATH="$DL_LIBS/env" "${@:2}" "$PYTHON" -S -E "$PROGRAMS/dl_cases.py"
+    "$MIOC_BUILD/programs/dl_cases.so" "$1")
+}
+
+# CASE [VARIABLE=VALUE]...: as two ranks. (Explicit returns: callers that use || have no errexit in here.)
+check() {
+  local mode
+  case_command "$@"
+  run_plain on_mpiexec 2 "${CASE_COMMAND[@]}"
+  (($(grep -c "^\[[01]\] $1 " "$PLAIN/stdout") > 10)) || return 1 # it ran
+  for mode in dispatch plain; do
+    export MPIIO_CACHE_LOADER=$mode MPIIO_CACHE_STATS=$SCRATCH/$mode.json
+    MPIIO_CACHE_LOG=info run_cached on_mpiexec 2 "${CASE_COMMAND[@]}"
+    unset MPIIO_CACHE_LOADER MPIIO_CACHE_STATS
+    echo "loader $mode"
+    [[ $(said) == *'active: 2 ranks'* ]] || { cat "$CACHED/stderr"; return 1; }
+    assert_same || return 1
+  done
+}
+
+stats_hold() { [[ $(stat_of "$SCRATCH/$1.json" "$2 $3") == true ]] || { echo "$1: not $2 $3"; jq -c .loader "$SCRATCH/$1.json"; return 1; }; }
+
+# And the loader was answered from the store, or left alone.
+check_served() {
+  check "$@" || return 1
+  stats_hold dispatch .loader.dispatch '> 0' && stats_hold dispatch .calls.loader.hit '> 0' &&
+    stats_hold plain .loader.dispatch '== 0' && stats_hold plain .loader.plain '> 0'
+}
+
+# CASE [VARIABLE=VALUE]...: in one process with a store of its own, whose exit code is not hydra's to choose.
+check_alone() {
+  local mode
+  case_command "$@"
+  run_plain alone "${CASE_COMMAND[@]}"
+  mkdir -p "$SCRATCH/store"
+  for mode in dispatch plain; do
+    MPIIO_CACHE_LOADER=$mode MPIIO_CACHE_DIR=$SCRATCH/store MIOC_LIBRARY=$MIOC_BUILD/programs/local_agent.so \
+      run_cached alone "${CASE_COMMAND[@]}"
+    assert_same || return 1
+  done
+  rm -rf "$SCRATCH/store"
+}
+
+# --- What cannot be loaded -----------------------------------------------------------------------------------------------
+
+@test "missing libraries and dependencies: dlerror says what it says without us" { check_served missing; }
+
+@test "files that are no libraries: dlerror says what it says without us" { check_served broken; }
+
+@test "undefined symbols, versions and bad arguments: dlerror says what it says without us" { check_served undefined; }
+
+@test "a library that is cut short kills with the same signal" {
+  check_alone truncated
+  ((PLAIN_RC == 135)) # SIGBUS
+}
+
+@test "paths of all lengths" { check_served long_names; }
+
+@test "a library that may not be read, as root" { check_served unreadable; }
+
+@test "a library that may not be read, as nobody" {
+  need_root
+  need_command setpriv
+  chmod 755 "$SCRATCH" "$LOADER_FOLDER"
+  PYTHON="$SCRATCH/as-nobody"
+  printf '#!/bin/sh\nexec setpriv --reuid 65534 --regid 65534 --clear-groups %s "$@"\n' /usr/bin/python3 >"$PYTHON"
+  chmod 755 "$PYTHON"
+  mkdir -m 1777 "$SCRATCH/stores"
+  local dir=$SCRATCH
+  export MPIIO_CACHE_DIR=$SCRATCH/stores
+  check unreadable
+  grep -q 'Permission denied' "$PLAIN/stdout"
+  [[ -z $(ls "$dir/stores") ]]
+}
+
+@test "a root that becomes nobody gets what nobody gets" {
+  need_root
+  check other_user
+  grep -q 'unreadable.so: cannot open shared object file: Permission denied' "$PLAIN/stdout"
+}
+
+@test "with one descriptor free a library is loaded, with none it is not" { check descriptors; }
+
+@test "errno after loads that succeed and fail" { check_served errno_after; }
+
+# --- How they are called ---------------------------------------------------------------------------------------------------
+
+@test "names by dladdr, dlinfo and dl_iterate_phdr, and which libraries are the same" { check_served names; }
+
+@test "sonames of loaded libraries are found without a search" { check_served sonames; }
+
+@test "LD_LIBRARY_PATH and its folders for better processors" { check_served library_path; }
+
+@test "an empty entry in LD_LIBRARY_PATH is the working directory" {
+  cd "$DL_LIBS"
+  check_served library_path LD_LIBRARY_PATH="$DL_LIBS/env:"
+  grep -q 'load simple.so: done' "$PLAIN/stdout"
+}
+
+@test "bare names and \$ORIGIN are those of the caller" {
+  check_served callers
+  grep -q 'caller_dlopen(libbare.so.1): done' "$PLAIN/stdout"
+  # Some callers have code to return through, others not.
+  stats_hold dispatch .loader.why.caller '> 0'
+  stats_hold dispatch .loader.dispatch '> .loader.why.caller'
+}
+
+@test "a caller that is in no library" { check_served caller_of_no_library; }
+
+@test "relative paths after chdir, fchdir and in a removed directory" { check_served relative; }
+
+@test "NULL and the empty name are the program" { check_served none_and_main; }
+
+@test "libraries that the program replaces, truncates, removes" { check_served replaced; }
+
+@test "libraries that a child of the program replaces and removes" { check_served replaced_by_child; }
+
+# --- What is bound to what -------------------------------------------------------------------------------------------------
+
+@test "under-linked libraries find what was made global" { check_served under_linked; }
+
+@test "RTLD_NOLOAD, RTLD_NODELETE, RTLD_DEEPBIND" { check_served flags; }
+
+@test "lazy, immediate, without a linkage table, IFUNC, executable stack" { check_served bound_in_all_ways; }
+
+@test "with LD_BIND_NOW" {
+  check_served bound_in_all_ways LD_BIND_NOW=1
+  check_served under_linked LD_BIND_NOW=1
+}
+
+@test "libraries that are closed and loaded again" { check_served reloaded; }
+
+@test "namespaces of dlmopen" {
+  check_served namespaces
+  check_served namespaces_of_callers
+}
+
+@test "thread-local storage: twenty libraries, and static blocks until there is no room" {
+  check_served thread_local_storage
+  grep -q 'cannot allocate memory in static TLS block' "$PLAIN/stdout"
+}
+
+@test "exceptions from one library are caught in another" { check_served exceptions; }
+
+# --- Constructors ----------------------------------------------------------------------------------------------------------
+
+@test "constructors and destructors run in the same order" { check_served order; }
+
+@test "a constructor that starts threads" { check_served threads; }
+
+@test "a constructor that starts processes" { check_served processes; }
+
+@test "a constructor that replaces the program or ends it" {
+  check replaced_by_exec
+  check_alone replaced_by_exec
+  check_alone ended_by_exit
+  ((PLAIN_RC == 5))
+  check_alone ended_by__exit
+  ((PLAIN_RC == 6))
+}
+
+@test "a constructor that loads others" { check_served loads_others; }
+
+@test "a constructor that is left by longjmp, by an exception, and by a switch of stacks" {
+  check_served left_by_longjmp
+  check_served left_and_entered_again
+  check_alone left_by_exception
+  ((PLAIN_RC == 134)) # SIGABRT
+}
+
+@test "a thread that is cancelled while it loads" {
+  check_served cancelled_before
+  check_served cancelled_afterwards
+  check cancelled_inside
+  check cancelled_inside_by_soname
+}
+
+@test "a backtrace in a constructor reaches the program" { check_served backtraces; }
+
+# --- Signals ---------------------------------------------------------------------------------------------------------------
+
+@test "a handler for SIGSYS that was there before" { check_served sigsys_before; }
+
+@test "a handler for SIGSYS that a constructor installs" {
+  check_served sigsys_inside
+  check_served sigsys_set_inside
+}
+
+@test "a handler for SIGSYS by every function of libc" { check_served sigsys_interfaces; }
+
+@test "a handler for SIGSYS by a raw system call" { check_served sigsys_raw; }
+
+@test "a handler for SIGSYS on an alternate stack" { check_served sigsys_altstack; }
+
+@test "SIGSYS that is pending stays pending" {
+  check_served sigsys_pending
+  check_served sigsys_descriptor
+}
+
+@test "SIGSYS that is ignored, and what children inherit" { check_served sigsys_ignored; }
+
+@test "SIGSYS to a thread that loads" { check_served sigsys_to_thread; }
+
+@test "SIGSYS without a handler kills" {
+  check_alone sigsys_default
+  ((PLAIN_RC == 159))
+}
+
+@test "a program that answers system calls in a handler for SIGSYS" { check_served sigsys_filter; }
+
+@test "signals that the program or a constructor blocks stay blocked" { check_served blocked; }
+
+@test "the loader writes while signals are blocked" {
+  check_served blocked LD_DEBUG=files
+  check_served bound_in_handler LD_DEBUG=all
+}
+
+# --- Threads and processes -------------------------------------------------------------------------------------------------
+
+@test "eight threads load at once" { check_served many_threads; }
+
+@test "threads with small stacks" { check_served small_stacks; }
+
+@test "close_range, closefrom and close of all descriptors between loads" { check_served closed_range; }
+
+@test "forked children load" { check_served children; }
+
+@test "an interpreter that a rank starts loads" { check_served guest; }
+
+@test "a process under a debugger" { check_served traced; }
+
+@test "loads after main" { check_served at_exit; }
+
+@test "a constructor of another preloaded library loads before main" {
+  cat >"$SCRATCH/early.c" <<'C'
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+__attribute__((constructor)) static void early(void)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/needs_origin.so", getenv("DL_LIBS"));
+    void *handle = getenv("PMI_RANK") != NULL ? dlopen(path, RTLD_NOW) : NULL;
+    if (handle != NULL)
+        printf("%s early: %d\n", getenv("PMI_RANK"), ((int (*)(void))dlsym(handle, "needs_origin_value"))());
+    fflush(stdout);
+}
+C
+  gcc -shared -fPIC -o "$SCRATCH/early.so" "$SCRATCH/early.c"
+  case_command simple
+  run_plain on_mpiexec 2 env LD_PRELOAD="$SCRATCH/early.so" "${CASE_COMMAND[@]:1}"
+  grep -q '1 early: 11' "$PLAIN/stdout"
+  for order in "$SCRATCH/early.so:$MIOC_LIBRARY" "$MIOC_LIBRARY:$SCRATCH/early.so"; do
+    run_cached on_mpiexec 2 env LD_PRELOAD="$order" "${CASE_COMMAND[@]:1}"
+    assert_same
+  done
+}
+
+# --- Stores and filesystems ------------------------------------------------------------------------------------------------
+
+@test "libraries that are too large for the store" {
+  MPIIO_CACHE_MAX_FILE=1K check simple
+  MPIIO_CACHE_MAX_FILE=1K check names
+}
+
+@test "libraries in a prefix that is excluded" { MPIIO_CACHE_EXCLUDE=$DL_LIBS/dep check names; }
+
+@test "a store from which nothing may be executed" {
+  need_root
+  mkdir "$SCRATCH/store"
+  mount -t tmpfs -o noexec mioc "$SCRATCH/store"
+  MPIIO_CACHE_DIR=$SCRATCH/store check simple || { umount "$SCRATCH/store"; return 1; }
+  umount "$SCRATCH/store"
+}
+
+@test "a filesystem from which nothing may be executed" {
+  need_root
+  mkdir "$SCRATCH/libs"
+  mount --bind "$DL_LIBS" "$SCRATCH/libs"
+  mount -o remount,bind,noexec "$SCRATCH/libs"
+  local rc=0
+  DL_LIBS=$SCRATCH/libs MPIIO_CACHE_PATHS=$SCRATCH/libs check simple || rc=1
+  umount "$SCRATCH/libs"
+  ((rc == 0)) && grep -q 'failed to map segment' "$PLAIN/stdout"
+}
+
+# --- Stress ----------------------------------------------------------------------------------------------------------------
+
+@test "a thousand loads in eight threads under a profiler's signals and queued ones" {
+  check_served stress
+  grep -q '1000 of 1000 loads, 1000 signals, sum 500500, ticked' "$PLAIN/stdout"
+}
