@@ -36,6 +36,7 @@ static __thread struct {
     int is_pending; /* one came meanwhile */
     siginfo_t pending;
     mioc_dispatch_answer answer;
+    const char *frame; /* of the first begin */
 } thread __attribute__((tls_model("initial-exec")));
 
 static int set_mask(int how, const sigset_t *set, sigset_t *old)
@@ -392,13 +393,29 @@ static void leave(void)
     (void)set_mask(SIG_SETMASK, &before, NULL);
 }
 
+static void finish(void)
+{
+    thread.depth = 0;
+    thread.is_armed = 0;
+    turn_off();
+    leave();
+}
+
 int mioc_dispatch_begin(mioc_dispatch_answer answer)
 {
+    const char *frame = __builtin_frame_address(0);
     struct dispatch_range r = narrow_range();
     int saved = errno;
 
-    if (thread.depth == 0 && enter(answer) != 0)
-        goto done;
+    /* A call that is not over has its frame above ours; one that has not was left by longjmp. (Or it is on another stack: then
+     * it goes on without us.) */
+    if (thread.depth != 0 && frame >= thread.frame)
+        finish();
+    if (thread.depth == 0) {
+        if (enter(answer) != 0)
+            goto done;
+        thread.frame = frame;
+    }
     thread.depth++;
     if (!thread.is_armed)
         thread.is_armed = turn_on(&r) == 0;
@@ -413,11 +430,10 @@ void mioc_dispatch_end(void)
 {
     int saved = errno;
 
-    if (--thread.depth == 0) {
-        turn_off();
-        thread.is_armed = 0;
-        leave();
-    }
+    if (thread.depth == 1)
+        finish();
+    else if (thread.depth != 0)
+        thread.depth--;
     errno = saved;
 }
 
