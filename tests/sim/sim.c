@@ -103,8 +103,6 @@ static void ask(struct sim_node *n, int key)
 {
     struct sim *s = n->sim;
     const struct mioc_item *item = sim_live(n, key);
-    char path[64];
-    uint32_t len = sim_path_name(key / SIM_KINDS, path);
 
     s->asks++;
     if (item) {
@@ -112,12 +110,22 @@ static void ask(struct sim_node *n, int key)
         sim_check_served(n, key, item);
         return;
     }
+    sim_at(s, s->now + sim_random(s, n->lag), SIM_TAKE, n->number, key, NULL, ++s->waiter_ids);
+    sim_at(s, s->now + s->deadline, SIM_DEADLINE, n->number, (int)s->waiter_ids, NULL, 0);
+}
+
+/* The agent finds the question in the ring; its answer may have come meanwhile. */
+static void take_question(struct sim_node *n, int key, uint32_t id)
+{
+    struct sim *s = n->sim;
+    char path[64];
+    uint32_t len = sim_path_name(key / SIM_KINDS, path);
+
     if (n->waiters == n->waiters_cap) {
         n->waiters_cap = n->waiters_cap ? n->waiters_cap * 2 : 8;
         n->waiter = realloc(n->waiter, n->waiters_cap * sizeof(*n->waiter));
     }
-    n->waiter[n->waiters++] = (struct sim_waiter){key, s->now, ++s->waiter_ids};
-    sim_at(s, s->now + s->deadline, SIM_DEADLINE, n->number, (int)s->waiter_ids, NULL, 0);
+    n->waiter[n->waiters++] = (struct sim_waiter){key, s->now, id};
     mioc_agent_ask(n->agent, (unsigned)(key % SIM_KINDS) + 1, path, len, s->now);
 }
 
@@ -140,6 +148,7 @@ static void raise_version(void *ctx, int key)
     struct sim_node *n = ctx;
 
     n->wrote[key] = ++n->sim->version[key];
+    n->sim->write[n->sim->writes].made[key] = n->wrote[key];
     n->sim->cut_writes[key] += n->is_cut != 0;
 }
 
@@ -177,18 +186,24 @@ void sim_make_nodes(struct sim *s)
     s->node = calloc((size_t)s->config.nodes, sizeof(*s->node));
     for (int i = 0; i < s->config.nodes; i++) {
         struct sim_node *n = &s->node[i];
-        const struct mioc_agent_host host = {.ctx = n, .is_known = sim_is_known, .append = sim_append,
-            .write_chunk = sim_write_chunk, .read_chunk = sim_read_chunk, .item_at = sim_item_at, .end = sim_end_of,
-            .resolve = sim_resolve, .invalidated = sim_invalidated, .get_buffer = sim_get_buffer,
-            .put_buffer = sim_put_buffer, .send = sim_send, .answer = sim_answer, .report = take_report};
 
         n->sim = s;
         n->number = i;
         n->phase_ms = (unsigned)sim_random(s, SIM_COARSE_MS);
         n->limit = UINT32_MAX / 4;
-        s->config.node = i;
-        n->agent = mioc_agent_new(&s->config, &host, 0);
     }
+}
+
+/* The agent's own time begins here. */
+static void join(struct sim_node *n)
+{
+    const struct mioc_agent_host host = {.ctx = n, .is_known = sim_is_known, .append = sim_append,
+        .write_chunk = sim_write_chunk, .read_chunk = sim_read_chunk, .item_at = sim_item_at, .end = sim_end_of,
+        .resolve = sim_resolve, .invalidated = sim_invalidated, .get_buffer = sim_get_buffer,
+        .put_buffer = sim_put_buffer, .send = sim_send, .answer = sim_answer, .report = take_report};
+
+    n->sim->config.node = n->number;
+    n->agent = mioc_agent_new(&n->sim->config, &host, n->sim->now);
 }
 
 static void leave(struct sim_node *n)
@@ -289,6 +304,8 @@ static void happen(struct sim *s, struct sim_event *e)
         push(s, *e);
         return;
     }
+    if (n->agent == NULL)
+        join(n);
     switch (e->what) {
     case SIM_TICK: tick(n); break;
     case SIM_MESSAGE: take_message(n, e); break;
@@ -304,6 +321,7 @@ static void happen(struct sim *s, struct sim_event *e)
         if (!n->is_leaving)
             ask(n, e->peer);
         break;
+    case SIM_TAKE: take_question(n, e->peer, e->size); break;
     case SIM_WRITE:
         if (!n->is_leaving)
             write_path(n, e->peer, e->size);
@@ -343,7 +361,6 @@ static void clean_up(struct sim *s)
     free(s->heap);
     s->node = NULL;
     s->heap = NULL;
-    sim_net_end();
 }
 
 int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options)

@@ -2,14 +2,15 @@
 /* sim.h - the protocol at scale: many agents in one process, on virtual time, all chance from one seed.
  *
  *     sim.c        events, nodes and their threads' questions, the run
- *     sim_net.c    the network: delays, order per pair, shortage of buffers, refusals, loss
+ *     sim_net.c    the network: delays, each node's link card, order per pair, shortage of buffers, refusals, loss
  *     sim_store.c  a node's store, modelled: keys, holds, expiry
  *     sim_root.c   the root's resolver, modelled
  *     sim_plan.c   what happens when: questions, writes, faults
  *     sim_check.c  what must hold, always and at the end
  *     sim_main.c   the program
  *
- * Ground truth is a version number for each key, raised by each write; a record carries the version that was read. */
+ * Ground truth is a version number for each key, raised by each write; a record carries the version that was read. tests/sim/mutants
+ * plants bugs in the agent and sees that the checks find them. */
 #ifndef MIOC_SIM_H
 #define MIOC_SIM_H
 
@@ -30,13 +31,14 @@
 #define SIM_KEYS (SIM_PATHS * SIM_KINDS)
 #define SIM_CONTENTS 512
 #define SIM_WRITES 64
+#define SIM_SERVERS 8
 #define SIM_TTL_MS 200u
 #define SIM_COARSE_MS 4u                        /* the tick of CLOCK_MONOTONIC_COARSE */
 #define SIM_WORK_NS SECOND                      /* questions and writes come in this time */
 #define SIM_EAGER 8192u /* smaller messages count as sent though nobody takes them */
 
-enum sim_what { SIM_TICK, SIM_MESSAGE, SIM_SENT, SIM_LOST, SIM_ASK, SIM_WRITE, SIM_DEADLINE, SIM_RESOLVED, SIM_FAULT, SIM_END };
-enum sim_fault { SIM_NO_FAULT, SIM_DIE, SIM_LEAVE, SIM_STALL, SIM_FULL };
+enum sim_what { SIM_TICK, SIM_MESSAGE, SIM_SENT, SIM_LOST, SIM_ASK, SIM_TAKE, SIM_WRITE, SIM_DEADLINE, SIM_RESOLVED, SIM_FAULT, SIM_END };
+enum sim_fault { SIM_NO_FAULT, SIM_DIE, SIM_LEAVE, SIM_STALL, SIM_FULL, SIM_LATE, SIM_FAULTS };
 
 struct sim_event {
     uint64_t time, order;
@@ -53,13 +55,13 @@ struct sim_hold { uint64_t token; int path; uint32_t flags; };
 struct sim_node {
     struct sim *sim;
     int number;
-    struct mioc_agent *agent;
+    struct mioc_agent *agent; /* NULL before it joins */
     /* process */
     int is_gone;              /* died, or ended after its LEAVE */
     int is_leaving, has_asked_to_end;
     int is_faulty;            /* anything happened to it that may cut off its subtree */
     int is_cut;               /* it or an ancestor is faulty */
-    uint64_t stalled_until;
+    uint64_t stalled_until;   /* before it joins, too */
     unsigned phase_ms;        /* of its coarse clock */
     unsigned reports;         /* nodes in the reports of its children */
     /* store */
@@ -67,7 +69,7 @@ struct sim_node {
     uint64_t end, room, limit;
     uint32_t live[SIM_KEYS];  /* offset + 1 of the record that is found; 0: none */
     uint16_t held[SIM_KEYS];  /* holds in force */
-    uint16_t wrote[SIM_KEYS]; /* the version that this node's own last write made */
+    uint16_t wrote[SIM_KEYS]; /* the version that this node's own last write made, or a write that it has heard of */
     uint32_t got[SIM_CONTENTS]; /* bytes of each content */
     struct sim_hold hold[SIM_WRITES];
     unsigned holds;
@@ -78,6 +80,10 @@ struct sim_node {
     /* network */
     unsigned buffers;         /* not given back */
     uint64_t up_last, down_last; /* last arrival on the link to the parent, each way */
+    uint64_t card_out, card_in;  /* until when its link card sends and receives what is under way */
+    uint64_t ns_per_kib;      /* of its card */
+    uint64_t latency;         /* of its cable, in front of the switches' */
+    uint64_t lag;             /* how late it may take what has come: it sleeps between looks, or its cores are busy */
 };
 
 struct sim_job { struct sim_job *next; int key; uint16_t version; int is_dirty; uint32_t content, size, at; };
@@ -92,18 +98,19 @@ struct sim {
     struct sim_event *heap;
     size_t events, events_cap;
     /* by seed */
-    uint64_t latency, jitter, ns_per_kib, service, slow_service, deadline, stop_at;
-    unsigned buffers, refuse_percent, ask_count, write_count, content_max;
+    uint64_t latency, jitter, service, slow_service, deadline, stop_at;
+    uint64_t server[SIM_SERVERS]; /* until when each of the resolver's threads is busy */
+    unsigned servers, buffers, refuse_percent, ask_count, write_count, content_max;
     int detects_death, has_faults, is_slow;
     /* ground truth and counts */
     uint16_t version[SIM_KEYS];
     unsigned invalidations[SIM_KEYS], resolves[SIM_KEYS], requests[SIM_KEYS];
     unsigned cut_writes[SIM_KEYS]; /* writes that the others need not have heard of */
-    struct { int node, path; uint32_t flags; uint64_t token; } write[SIM_WRITES];
+    struct sim_write { int node, path; uint32_t flags; uint64_t token; uint16_t made[SIM_KEYS]; } write[SIM_WRITES];
     unsigned writes;
     uint32_t contents, waiter_ids;
     struct sim_job *jobs;
-    uint64_t messages, asks, hits, answered, real, timeouts;
+    uint64_t messages, bytes, asks, hits, answered, real, timeouts;
     /* result */
     int has_failed;
     char failure[512];
@@ -122,7 +129,6 @@ int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options);
 void *sim_get_buffer(void *ctx);
 void sim_put_buffer(void *ctx, void *buffer);
 int sim_send(void *ctx, int peer, void *message, size_t size);
-void sim_net_end(void);
 
 /* --- sim_store.c --- */
 #define sim_key(path, kind) ((path) * SIM_KINDS + (int)(kind) - 1)
@@ -154,6 +160,8 @@ void sim_plan(struct sim *s);
 
 /* --- sim_check.c --- */
 void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item);
+/* An INVALIDATE has come: what was read before that write is wrong from now on. */
+void sim_check_heard(struct sim_node *n, const struct mioc_invalidate_record *record);
 void sim_check_state(struct sim_node *n); /* after each event */
 void sim_check_quiet(struct sim *s); /* after the work, before the end */
 void sim_check_over(struct sim *s);  /* after all have left */

@@ -7,7 +7,22 @@
 void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item)
 {
     if (!(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) < n->wrote[key])
-        sim_fail(n->sim, "node %d serves key %d as it was before its own write", n->number, key);
+        sim_fail(n->sim, "node %d serves key %d as it was before its own write, or one that it heard of", n->number, key);
+}
+
+void sim_check_heard(struct sim_node *n, const struct mioc_invalidate_record *record)
+{
+    for (unsigned i = 0; i < n->sim->writes; i++) {
+        const struct sim_write *write = &n->sim->write[i];
+
+        if (write->node != (int)record->node || write->token != record->token)
+            continue;
+        for (int key = 0; key < SIM_KEYS; key++)
+            if (write->made[key] > n->wrote[key])
+                n->wrote[key] = write->made[key];
+        return;
+    }
+    sim_fail(n->sim, "node %d hears of a write that nobody made", n->number);
 }
 
 void sim_check_state(struct sim_node *n)

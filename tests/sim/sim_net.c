@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sim_net.c - the network: delays, order per pair only, few buffers, refusals, peers that are gone. */
+/* sim_net.c - the network: delays, link cards, order per pair only, few buffers, refusals, peers that are gone. */
 #include "sim.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ void *sim_get_buffer(void *ctx)
         return NULL;
     n->buffers++;
     buffer = pooled > 0 ? pool[--pooled] : malloc(MIOC_MESSAGE_MAX);
-    memset(buffer, 0xa5, 4096); /* whoever forgets to fill something sends this */
+    memset(buffer, 0xa5, 256); /* whoever forgets to fill something sends this */
     return buffer;
 }
 
@@ -32,28 +32,30 @@ static void give_back(void *buffer)
         free(buffer);
 }
 
-void sim_net_end(void)
-{
-    while (pooled > 0)
-        free(pool[--pooled]);
-}
-
 void sim_put_buffer(void *ctx, void *buffer)
 {
     ((struct sim_node *)ctx)->buffers--;
     give_back(buffer);
 }
 
-static uint64_t arrival(struct sim_node *from, int peer, size_t size)
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* When the receiver's agent takes it. All that a node sends goes through its card one after the other, and so does all that it
+ * receives; the slower of the two cards is the bandwidth of the link. */
+static uint64_t arrival(struct sim_node *from, struct sim_node *to, size_t size)
 {
     struct sim *s = from->sim;
-    uint64_t transfer = size * s->ns_per_kib / 1024, at = s->now + s->latency + sim_random(s, s->jitter) + transfer;
-    uint64_t *last = peer < from->number ? &from->up_last : &s->node[peer].down_last;
+    uint64_t out = size * from->ns_per_kib / 1024, in = size * to->ns_per_kib / 1024, at;
+    uint64_t *last = to->number < from->number ? &from->up_last : &to->down_last;
 
-    if (at <= *last + transfer)
-        at = *last + transfer + 1;
-    *last = at;
-    return at;
+    from->card_out = later(s->now, from->card_out) + out;
+    at = from->card_out + s->latency + from->latency + to->latency + sim_random(s, s->jitter);
+    to->card_in = later(at, to->card_in + in); /* it began to come in while it still went out */
+    *last = later(to->card_in + sim_random(s, to->lag), *last + 1);
+    return *last;
 }
 
 static int is_neighbour(const struct sim *s, int a, int b)
@@ -91,13 +93,14 @@ int sim_send(void *ctx, int peer, void *message, size_t size)
         errno = EPIPE;
         return -1;
     }
-    at = arrival(from, peer, size);
+    at = arrival(from, &s->node[peer], size);
     copy = malloc(size);
     memcpy(copy, message, size);
     give_back(message);
     s->messages++;
+    s->bytes += size;
     if (size < SIM_EAGER)
-        sim_at(s, s->now + sim_random(s, s->latency + 1), SIM_SENT, from->number, peer, NULL, 0);
+        sim_at(s, from->card_out + sim_random(s, s->latency + 1), SIM_SENT, from->number, peer, NULL, 0);
     sim_at(s, at, SIM_MESSAGE, peer, from->number, copy, (uint32_t)size);
     return 0;
 }

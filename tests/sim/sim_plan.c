@@ -4,21 +4,23 @@
 
 #define SHORT_STALL_MS 150u /* nobody may take it for death */
 #define LONG_STALL_MS 900u
+#define SHORT_LATENESS (250 * MS)
+#define LONG_LATENESS (450 * MS)
 
 static void choose_world(struct sim *s)
 {
-    static const uint64_t latencies[] = {2 * US, 20 * US, 200 * US, 1 * MS}, speeds[] = {100, 1000, 10000};
+    static const uint64_t latencies[] = {2 * US, 20 * US, 200 * US, 1 * MS};
     struct mioc_agent_config *c = &s->config;
 
     c->nodes = s->options.nodes > 0 ? s->options.nodes : 1 + (int)sim_random(s, sim_random(s, 2) ? 64 : 12);
-    c->arity = s->options.arity > 0 ? s->options.arity : 1 + (int)sim_random(s, 8);
+    c->arity = s->options.arity > 0 ? s->options.arity : (c->nodes > 200) + 1 + (int)sim_random(s, 8);
     c->heartbeat_ns = 50 * MS;
     c->silence_ns = 400 * MS;
     c->window = 1 + (unsigned)sim_random(s, 4);
     s->latency = latencies[sim_random(s, 4)];
     s->jitter = 1 + sim_random(s, 3 * s->latency);
-    s->ns_per_kib = speeds[sim_random(s, 3)];
     s->service = sim_random(s, 3) == 0 ? 20 * MS : 500 * US;
+    s->servers = s->service > MS ? SIM_SERVERS : 1 + (unsigned)sim_random(s, SIM_SERVERS);
     s->refuse_percent = sim_random(s, 2) ? 0 : (unsigned)sim_random(s, 20);
     s->detects_death = sim_random(s, 2) == 0;
     s->content_max = c->nodes > 100 ? 8000 : 300000;
@@ -34,6 +36,33 @@ static void choose_world(struct sim *s)
     s->stop_at = SIM_WORK_NS + 3200 * MS;
 }
 
+/* Cards and cables of one kind, mostly; agents that are late to look, here and there. */
+static void plan_nodes(struct sim *s)
+{
+    static const uint64_t speeds[] = {100, 1000, 10000};
+    uint64_t speed = speeds[sim_random(s, 3)], is_mixed = sim_random(s, 3) == 0, is_lagging = sim_random(s, 2);
+    uint64_t is_late = s->config.nodes > 1 && sim_random(s, 4) == 0;
+
+    for (int i = 0; i < s->config.nodes; i++) {
+        struct sim_node *n = &s->node[i];
+
+        n->ns_per_kib = is_mixed ? speeds[sim_random(s, 3)] : speed;
+        n->latency = is_mixed ? sim_random(s, 200 * US) : 0;
+        n->lag = is_lagging ? sim_random(s, sim_random(s, 16) == 0 ? 20 * MS : 300 * US) + 1 : 0;
+        if (is_late && sim_random(s, 4) == 0)
+            n->stalled_until = sim_random(s, SHORT_LATENESS);
+    }
+}
+
+/* The same by several threads of a node, while the answer is under way. */
+static void plan_question(struct sim *s, uint64_t at, int node, int key)
+{
+    unsigned times = sim_random(s, 4) == 0 ? 2 + (unsigned)sim_random(s, 2) : 1;
+
+    for (unsigned i = 0; i < times; i++)
+        sim_at(s, at + (i == 0 ? 0 : sim_random(s, MS)), SIM_ASK, node, key, NULL, 0);
+}
+
 /* Ranks import the same things at about the same time; some are late, some want something else. */
 static void plan_questions(struct sim *s)
 {
@@ -46,7 +75,7 @@ static void plan_questions(struct sim *s)
 
             if (sim_random(s, 8) == 0)
                 key = (int)sim_random(s, SIM_KEYS);
-            sim_at(s, at, SIM_ASK, i, key, NULL, 0);
+            plan_question(s, at, i, key);
         }
     }
 }
@@ -70,7 +99,8 @@ static void plan_fault(struct sim *s)
 {
     int number = (int)sim_random(s, (uint64_t)s->config.nodes);
     struct sim_node *n = &s->node[number];
-    enum sim_fault fault = (enum sim_fault)(1 + sim_random(s, 4));
+    enum sim_fault fault = (enum sim_fault)(1 + sim_random(s, SIM_FAULTS - 1));
+    uint64_t at = sim_random(s, 8) == 0 ? 0 : sim_random(s, SIM_WORK_NS);
     uint32_t ms = 0;
 
     if (number == 0 && sim_random(s, 4) != 0)
@@ -79,8 +109,10 @@ static void plan_fault(struct sim *s)
         ms = sim_random(s, 2) ? 1 + (uint32_t)sim_random(s, SHORT_STALL_MS) : LONG_STALL_MS;
     if (fault == SIM_FULL)
         n->limit = sim_random(s, 20000);
+    if (fault == SIM_LATE) /* its neighbours have given it up when it comes */
+        n->stalled_until = LONG_LATENESS + sim_random(s, SECOND / 2);
     n->is_faulty |= fault != SIM_STALL || ms > SHORT_STALL_MS;
-    sim_at(s, sim_random(s, SIM_WORK_NS), SIM_FAULT, number, (int)fault, NULL, ms);
+    sim_at(s, at, SIM_FAULT, number, (int)fault, NULL, ms);
 }
 
 /* SIGSTOP of the whole job: everybody stands still for long, nobody is dead. */
@@ -99,6 +131,7 @@ void sim_plan(struct sim *s)
 {
     choose_world(s);
     sim_make_nodes(s);
+    plan_nodes(s);
     plan_questions(s);
     plan_writes(s);
     for (uint64_t faults = s->has_faults ? 1 + sim_random(s, 4) : 0; faults > 0; faults--)

@@ -3,7 +3,6 @@
 #include "sim.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,20 +12,23 @@
 
 uint32_t sim_path_name(int path, char out[64])
 {
-    if (path % GROUP == 0)
-        return (uint32_t)snprintf(out, 64, "/lib/d%d", path / GROUP);
-    return (uint32_t)snprintf(out, 64, "/lib/d%d/f%d.py", path / GROUP, path % GROUP);
+    static const char pattern[] = "/lib/dX/fX.py"; /* one digit each: most of a run's time would go into printf */
+    uint32_t len = path % GROUP == 0 ? 7 : 13;
+
+    memcpy(out, pattern, len);
+    out[len] = '\0';
+    out[6] = (char)('0' + path / GROUP);
+    if (len > 7)
+        out[9] = (char)('0' + path % GROUP);
+    return len;
 }
 
 int sim_path_number(const char *path, uint32_t len)
 {
-    int dir = -1, file = 0;
+    int number = len == 7 || len == 13 ? (path[6] - '0') * GROUP + (len > 7 ? path[9] - '0' : 0) : -1;
     char name[64];
 
-    if (len < sizeof name && sscanf(path, "/lib/d%d/f%d.py", &dir, &file) >= 1 && dir >= 0 && dir < SIM_DIRS &&
-        file >= 0 && file <= SIM_FILES && sim_path_name(dir * GROUP + file, name) == len && strcmp(path, name) == 0)
-        return dir * GROUP + file;
-    return -1;
+    return number >= 0 && number < SIM_PATHS && sim_path_name(number, name) == len && strcmp(path, name) == 0 ? number : -1;
 }
 
 static void concern_path(int path, void (*visit)(void *ctx, int key), void *ctx)
@@ -195,6 +197,7 @@ static void take_effect(struct sim_node *n, struct mioc_item *item, uint64_t off
         const struct mioc_invalidate_record *record = (const void *)item;
 
         sim_concerned(number, item->flags, kill_key, n);
+        sim_check_heard(n, record);
         if ((int)record->node == n->number)
             lift_hold(n, record->token);
         return;
