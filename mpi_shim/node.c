@@ -3,6 +3,7 @@
 #include "../preload/bystander.h"
 #include "node_internal.h"
 #include "limits.h"
+#include "../preload/job.h"
 #include "../preload/loader.h"
 #include "../preload/log.h"
 #include "../preload/real.h"
@@ -228,22 +229,12 @@ void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *rep
 }
 
 /* Rank 0, at its end. */
-static void print_report(const struct mioc_node *node)
+static void print_report(const struct mioc_node *node, int status)
 {
-    const char *file = node->config->stats_file;
     struct mioc_report report;
-    int fd;
 
     mioc_node_fill_report(node, &report);
-    if (file[0] == '\0') {
-        (void)mioc_report_print(&report, node->line, STDERR_FILENO);
-        return;
-    }
-    fd = mioc_real(open)(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0 || mioc_report_json(&report, node->line, fd) != 0)
-        mioc_log(MIOC_LOG_WARN, "cannot write statistics to MPIIO_CACHE_STATS=%s: %s; they are lost", file, strerror(errno));
-    if (fd >= 0)
-        mioc_real(close)(fd);
+    mioc_job_report(&report, node->line, node->config, status);
 }
 
 /* Sleeps until the agent's thread is through or the time is up. Returns whether it is through. */
@@ -338,8 +329,8 @@ static void end_leader(struct mioc_node *node, int status)
         wish(node, MIOC_WISH_LEAVE);
         (void)wait_for_agent(node, GOODBYE_NS);
     }
-    if (node->world.rank == 0 && node->config->stats && status >= 0)
-        print_report(node);
+    if (node->world.rank == 0 && status >= 0 && mioc_job_is_wanted(node->config))
+        print_report(node, status);
     mioc_store_remove(node->store);
 }
 

@@ -246,6 +246,7 @@ static void parse_prefixes(struct mioc_config *config, const char *name, const c
     list[used] = '\0';
 }
 
+_Static_assert(ROW_COUNT <= MIOC_CONFIG_ROWS_MAX, "a row has an origin and a bit");
 _Static_assert(sizeof(((struct mioc_config *)0)->paths) == sizeof(((struct mioc_config *)0)->exclude), "one bound");
 
 /* --- The parser --------------------------------------------------------------------------------------------------- */
@@ -279,45 +280,93 @@ static int find_row(const char *name, size_t len)
     return -1;
 }
 
-/* One variable "NAME=value" that begins with our prefix. `seen` has a bit for each row. */
-static void parse_variable(struct mioc_config *config, const char *variable, uint32_t *seen)
+struct reading { struct mioc_config *config; enum mioc_config_source source; const char *file; unsigned line; uint32_t seen; };
+
+/* Where in the site's file, or nothing. */
+static struct quoted place_of(const struct reading *r)
+{
+    struct quoted q = {""};
+    if (r->source == MIOC_CONFIG_SITE)
+        (void)snprintf(q.text, sizeof q.text, "%.60s:%u: ", r->file, r->line);
+    return q;
+}
+
+/* A value for a row. An empty one is as good as an unset variable, the only way for some to unset one. */
+static void take_value(struct reading *r, size_t row, const char *value)
+{
+    struct mioc_config_origin *origin = &r->config->origin[row];
+    if (value[0] == '\0')
+        return;
+    if (parse_row(r->config, row, value) == 0) {
+        *origin = (struct mioc_config_origin){r->source, value};
+        return;
+    }
+    complain(r->config, "%s%s=\"%s\": expected %s; using the %s, %s", place_of(r).text, public_rows[row].name,
+             quote(value, strlen(value)).text, public_rows[row].type,
+             origin->source == MIOC_CONFIG_DEFAULT ? "default" : "site's value", quote(origin->text, strlen(origin->text)).text);
+}
+
+/* One "NAME=value" that begins with our prefix; the first of two counts, as with getenv(). */
+static void parse_variable(struct reading *r, const char *variable)
 {
     size_t name_len = strcspn(variable, "=");
     const char *value = variable + name_len + (variable[name_len] == '=');
     int row = find_row(variable, name_len);
     if (row < 0) {
-        complain(config, "unknown variable %s, ignored", quote(variable, name_len).text);
+        complain(r->config, "%sunknown variable %s, ignored", place_of(r).text, quote(variable, name_len).text);
         return;
     }
-    if (row == (int)ROW_COUNT || (*seen & 1u << row) != 0)
-        return; /* the first of two counts, as with getenv() */
-    *seen |= 1u << row;
-    /* An empty value is as good as an unset variable, the only way for some to unset one. */
-    if (value[0] == '\0' || parse_row(config, (size_t)row, value) == 0)
+    if (row == (int)ROW_COUNT || (r->seen & 1u << row) != 0)
         return;
-    complain(config, "%s=\"%s\": expected %s; using the default, %s", public_rows[row].name,
-             quote(value, strlen(value)).text, public_rows[row].type, public_rows[row].default_text);
+    r->seen |= 1u << row;
+    take_value(r, (size_t)row, value);
 }
 
-int mioc_config_parse(struct mioc_config *config, char *const *env)
+/* One line of the site's file, without blanks around it. */
+static void parse_site_line(void *ctx, const char *assignment, unsigned line)
 {
-    uint32_t seen = 0;
+    struct reading *r = ctx;
+    const char *problem;
+    r->line = line;
+    if (strncmp(assignment, PREFIX, sizeof PREFIX - 1) == 0)
+        parse_variable(r, assignment);
+    else if ((problem = mioc_site_assign(&r->config->site, assignment)) != NULL)
+        complain(r->config, "%s%s: %s; the line is ignored", place_of(r).text, quote(assignment, strlen(assignment)).text, problem);
+}
+
+int mioc_config_parse_all(struct mioc_config *config, const char *file, char *text, char *const *env)
+{
+    struct reading site = {config, MIOC_CONFIG_SITE, file, 0, 0}, variables = {config, MIOC_CONFIG_ENVIRONMENT, NULL, 0, 0};
     memset(config, 0, sizeof *config);
-    for (size_t i = 0; i < ROW_COUNT; i++)
+    for (size_t i = 0; i < ROW_COUNT; i++) {
         (void)parse_row(config, i, public_rows[i].default_text);
+        config->origin[i].text = public_rows[i].default_text;
+    }
+    if (text != NULL)
+        mioc_site_lines(text, parse_site_line, &site);
     if (env == NULL)
         env = environ;
     for (; env != NULL && *env != NULL; env++)
         if (strncmp(*env, PREFIX, sizeof PREFIX - 1) == 0)
-            parse_variable(config, *env, &seen);
+            parse_variable(&variables, *env);
     return (int)config->complaints;
+}
+
+int mioc_config_parse(struct mioc_config *config, char *const *env)
+{
+    return mioc_config_parse_all(config, NULL, NULL, env);
 }
 
 static struct mioc_config process_config;
 
 static void parse_process(void)
 {
-    (void)mioc_config_parse(&process_config, NULL);
+    static char text[MIOC_SITE_FILE_MAX];
+    char problem[160];
+    int rc = mioc_site_read(MIOC_SITE_FILE, text, sizeof text, problem, sizeof problem);
+    (void)mioc_config_parse_all(&process_config, MIOC_SITE_FILE, rc > 0 ? text : NULL, NULL);
+    if (rc < 0)
+        complain(&process_config, "%s: %s; the site's settings are not in force", MIOC_SITE_FILE, problem);
 }
 
 const struct mioc_config *mioc_config(void)

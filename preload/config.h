@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* config.h - every environment variable: one table in config.c with name, type, default and help.
  *
- * Read once, before anything else; the result is immutable, so any thread may read it. A bad value keeps the default and
- * leaves one complaint, which the job says once (rank 0 or a dormant process with a log level that shows warnings). */
+ * Read once, before anything else: the defaults, over them the site's file (site.h), over that the environment; the result is
+ * immutable, so any thread may read it. A bad value keeps what was in force before it and leaves one complaint, which the job says once (rank 0 or a dormant process with a log level that shows warnings). */
 #ifndef MIOC_CONFIG_H
 #define MIOC_CONFIG_H
 
+#include "site.h"
 #include <stddef.h>
 #include <stdint.h>
 
 enum mioc_log_level { MIOC_LOG_NONE, MIOC_LOG_ERROR, MIOC_LOG_WARN, MIOC_LOG_INFO, MIOC_LOG_DEBUG };
+
+/* Where a value came from, and its text: of the table, of the buffer that the site's file was read into, or of the environment. */
+enum mioc_config_source { MIOC_CONFIG_DEFAULT, MIOC_CONFIG_SITE, MIOC_CONFIG_ENVIRONMENT };
+struct mioc_config_origin { enum mioc_config_source source; const char *text; };
+#define MIOC_CONFIG_ROWS_MAX 32u
 
 struct mioc_config {
     int disable;              /* MPIIO_CACHE_DISABLE     0|1 */
@@ -25,6 +31,8 @@ struct mioc_config {
     int loader_plain;         /* MPIIO_CACHE_LOADER      dispatch|plain, default dispatch */
     int stats;                /* MPIIO_CACHE_STATS       0|1|FILE: 1 and FILE set this */
     char stats_file[1024];    /*                         FILE, or empty */
+    struct mioc_site site;    /* what only the site's file says */
+    struct mioc_config_origin origin[MIOC_CONFIG_ROWS_MAX]; /* in the table's order */
     unsigned complaints;      /* how many values were bad */
     char complaint[512];      /* the first complaint, one line without newline */
 };
@@ -36,8 +44,11 @@ const struct mioc_config_row *mioc_config_rows(size_t *n);
 /* Parses `env` (NULL: environ) into *config; always leaves a usable configuration. Returns the number of complaints.
  * Unknown MPIIO_CACHE_* names are complained of too (a misspelt variable is a bad value). */
 int mioc_config_parse(struct mioc_config *config, char *const *env);
+/* The same with a site's file before it: its text, which is changed and must live as long as *config, or NULL; `file` names it
+ * in complaints. */
+int mioc_config_parse_all(struct mioc_config *config, const char *file, char *text, char *const *env);
 
-/* The process's configuration, parsed on first use. */
+/* The process's configuration, with the site's file, parsed on first use. */
 const struct mioc_config *mioc_config(void);
 
 #endif

@@ -53,6 +53,8 @@ struct mioc_policy_source {
 /* 0; a policy without prefixes means that there is nothing to cache here. Prefixes beyond MIOC_MAX_PREFIXES are left out,
  * sys.path's first. Not for signal handlers (it allocates). */
 int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_source *source, const struct mioc_config *config);
+/* The script that an interpreter's command line names, as it stands there, or NULL. */
+const char *mioc_policy_script(char *const *argv, char *const *env);
 /* From this process. */
 int mioc_policy_build_self(struct mioc_policy *policy, int argc, char **argv, const struct mioc_config *config);
 

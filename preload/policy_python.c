@@ -85,3 +85,11 @@ void mioc_policy_parse_python(struct mioc_python_args *args, char *const *argv, 
         args->uses_cwd = 0;
     }
 }
+
+const char *mioc_policy_script(char *const *argv, char *const *env)
+{
+    struct mioc_python_args args;
+
+    mioc_policy_parse_python(&args, argv, env);
+    return args.script;
+}

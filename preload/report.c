@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* report.c - the statistics as a table for people and as JSON; the same numbers, without the locale's decimal point. */
+#include "job.h"
 #include "log.h"
 #include "stats.h"
 
@@ -8,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define LINE_PREFIX "mpiio_cache: "
 
@@ -15,7 +17,7 @@ static const char *const outcome_names[MIOC_OUTCOMES] = {
     [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"};
 
 /* The text under construction; what does not fit makes `is_full`, and nothing is written. */
-struct text { char bytes[8192]; size_t used; int is_full; };
+struct text { char bytes[12288]; size_t used; int is_full; };
 
 __attribute__((format(printf, 2, 3))) static void put(struct text *t, const char *format, ...)
 {
@@ -255,7 +257,23 @@ static void put_json_loader(struct text *t, const struct mioc_report *report)
     put(t, "}},\n");
 }
 
-int mioc_report_json(const struct mioc_report *report, const char *line, int fd)
+static void put_json_job(struct text *t, const struct mioc_job *job, int status)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - job->started_ns;
+    put(t, "  \"job\": {\"id\": ");
+    put_string(t, job->id);
+    put(t, ", \"user\": %u, \"host\": ", (unsigned)job->user);
+    put_string(t, job->host);
+    put(t, ", \"pid\": %d, \"interpreter\": ", (int)job->pid);
+    put_string(t, job->interpreter);
+    put(t, ", \"script\": ");
+    put_string(t, job->script);
+    put(t, ", \"started\": %" PRId64 ", \"seconds\": %s, \"status\": %d}\n", job->started, seconds_figure(ns, 3).text, status);
+}
+
+int mioc_report_json(const struct mioc_report *report, const char *line, const struct mioc_job *job, int status, int fd)
 {
     struct text t;
     struct figure percent;
@@ -270,6 +288,8 @@ int mioc_report_json(const struct mioc_report *report, const char *line, int fd)
     put_json_loader(&t, report);
     put(&t, "  \"store\": {\"bytes\": %" PRIu64 ", \"contents\": %" PRIu64 "},\n", report->store_bytes, report->contents);
     put(&t, "  \"root\": {\"requests\": %" PRIu64 ", \"calls\": %" PRIu64 "},\n", report->root_requests, report->root_calls);
-    put(&t, "  \"saved\": {\"operations\": %" PRId64 ", \"percent\": %s}\n}\n", saved, percent.text);
+    put(&t, "  \"saved\": {\"operations\": %" PRId64 ", \"percent\": %s},\n", saved, percent.text);
+    put_json_job(&t, job, status);
+    put(&t, "}\n");
     return write_text(&t, fd);
 }

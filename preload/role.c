@@ -199,6 +199,15 @@ static void decide_other(struct mioc_identity *me, const struct mioc_config *con
         me->role = MIOC_GUEST;
 }
 
+static int is_forbidden(struct mioc_identity *me, const struct mioc_config *config, char **argv, char **envp)
+{
+    char exe[1024];
+
+    if (mioc_proc_exe(getpid(), exe, sizeof exe) != 0)
+        exe[0] = '\0';
+    return mioc_site_forbids(&config->site, exe, mioc_policy_script(argv, envp), me->reason, sizeof me->reason);
+}
+
 void mioc_role_decide(struct mioc_identity *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
                       char **argv, char **envp)
 {
@@ -213,6 +222,8 @@ void mioc_role_decide(struct mioc_identity *me, const struct mioc_config *config
     is_task = mioc_role_find_launcher(me, envp);
     if (config->disable)
         be_dormant(me, "MPIIO_CACHE_DISABLE is set");
+    else if (is_forbidden(me, config, argv, envp))
+        return;
     else if (is_task)
         decide_task(me, config, policy, argc, argv, envp);
     else if (me->reason[0] == '\0')

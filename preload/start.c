@@ -11,6 +11,7 @@
 #include "client.h"
 #include "config.h"
 #include "handover.h"
+#include "job.h"
 #include "loader.h"
 #include "log.h"
 #include "process.h"
@@ -71,22 +72,14 @@ static void report_alone(int status, void *unused)
 {
     const struct mioc_config *config = mioc_config();
     struct mioc_report report;
-    int fd = STDERR_FILENO, is_table = config->stats_file[0] == '\0';
 
-    (void)status;
     (void)unused;
     if (reporter != getpid())
         return;
     memset(&report, 0, sizeof report);
     report.nodes = report.reported_nodes = 1;
     mioc_report_add(&report, mioc_stats_current(), 1);
-    if (!is_table)
-        fd = mioc_real(open)(config->stats_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0 || (is_table ? mioc_report_print(&report, line, fd) : mioc_report_json(&report, line, fd)) != 0)
-        mioc_log(MIOC_LOG_WARN, "cannot write statistics to MPIIO_CACHE_STATS=%s: %s; they are lost",
-                 is_table ? "1" : config->stats_file, strerror(errno));
-    if (!is_table && fd >= 0)
-        mioc_real(close)(fd);
+    mioc_job_report(&report, line, config, status & 0377);
 }
 
 /* --- Starts --- */
@@ -99,7 +92,7 @@ static void complain(const struct mioc_config *config)
         mioc_log(MIOC_LOG_WARN, "%s (and %u more)", config->complaint, config->complaints - 1);
 }
 
-static void start_dormant(const struct mioc_config *config)
+static void start_dormant(const struct mioc_config *config, char **argv)
 {
     if (me.rank > 0)
         return; /* rank 0 says it for all */
@@ -109,6 +102,7 @@ static void start_dormant(const struct mioc_config *config)
     mioc_log(MIOC_LOG_INFO, "%s", line);
     if (!config->stats || (me.rank != 0 && !config->disable))
         return;
+    mioc_job_note(argv, environ);
     reporter = getpid();
     mioc_stats_use(NULL, 1);
     (void)on_exit(report_alone, NULL);
@@ -135,15 +129,17 @@ static void start_guest(const struct mioc_config *config)
     serve(store, config, -1);
 }
 
-static void start_rank(const struct mioc_config *config)
+static void start_rank(const struct mioc_config *config, char **argv)
 {
     struct mioc_store *store = NULL;
     int rc;
 
-    if (me.rank == 0)
+    if (me.rank == 0) {
         complain(config);
-    else if (config->log == MIOC_LOG_INFO)
+        mioc_job_note(argv, environ);
+    } else if (config->log == MIOC_LOG_INFO) {
         mioc_log_set_level(MIOC_LOG_WARN);
+    }
     rc = mioc_node_start(&me, config, &policy, &store, line, sizeof line);
     if (rc == 0)
         serve(store, config, me.rank);
@@ -177,13 +173,13 @@ static void start(int argc, char **argv, char **envp)
     mioc_role_decide(&me, config, &policy, argc, argv, envp);
     switch (me.role) {
     case MIOC_RANK:
-        start_rank(config);
+        start_rank(config, argv);
         break;
     case MIOC_GUEST:
         start_guest(config);
         break;
     case MIOC_DORMANT:
-        start_dormant(config);
+        start_dormant(config, argv);
         mioc_bystander_allow();
         break;
     }

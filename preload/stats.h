@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+struct mioc_job; /* job.h */
+
 enum mioc_call { /* classes of calls, rows of the table */
     MIOC_CALL_STAT,     /* stat, lstat, fstatat, statx */
     MIOC_CALL_FSTAT,    /* fstat and AT_EMPTY_PATH */
@@ -82,8 +84,10 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from);
  *   loader          {dispatch, plain, why: {setting, system, traced, caller}}: dlopens, and the plain ones by reason
  *   store           {bytes, contents}       as on the root's node
  *   root            {requests, calls}       questions that reached it, real calls that it made
- *   saved           {operations, percent}   hits + misses - root calls; in percent of hits + misses. Negative: a loss */
+ *   saved           {operations, percent}   hits + misses - root calls; in percent of hits + misses. Negative: a loss
+ *   job             {id, user, host, pid, interpreter, script, started, seconds, status}: of rank 0; user is a number, started
+ *                   the seconds of the epoch, status what it ended with, script "" if there is none */
 int mioc_report_print(const struct mioc_report *report, const char *line, int fd);
-int mioc_report_json(const struct mioc_report *report, const char *line, int fd);
+int mioc_report_json(const struct mioc_report *report, const char *line, const struct mioc_job *job, int status, int fd);
 
 #endif

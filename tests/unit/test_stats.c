@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "../../preload/job.h"
 #include "../../preload/stats.h"
 
 #include <errno.h>
@@ -34,14 +35,22 @@ static const char *printed(print_function print, const struct mioc_report *repor
     return output;
 }
 
+static const struct mioc_job job = {.id = "slurm 12.0", .host = "n0", .interpreter = "/bin/python3", .script = "a\"b.py", .user = 7,
+                                    .pid = 9, .started = 1234};
+
+static int print_json(const struct mioc_report *report, const char *line, int fd)
+{
+    return mioc_report_json(report, line, &job, 3, fd);
+}
+
 /* What jq makes of the JSON report; needs jq. */
 static const char *queried(const struct mioc_report *report, const char *line, const char *query)
 {
-    static char answer[4096];
+    static char answer[8192];
     char command[512], path[] = "/tmp/mioc_test_stats.XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(mioc_report_json(report, line, fd), 0);
+    assert_int_equal(print_json(report, line, fd), 0);
     close(fd);
     snprintf(command, sizeof command, "jq -r '%s' %s 2>&1", query, path);
     FILE *pipe = popen(command, "r");
@@ -243,8 +252,18 @@ static void print_of_nothing_divides_by_nothing(void **state)
     (void)state;
     printed(mioc_report_print, &report, "inactive: no launcher");
     assert_non_null(strstr(output, "saved:      0 operations, 0.0 %"));
-    printed(mioc_report_json, &report, "inactive: no launcher");
+    printed(print_json, &report, "inactive: no launcher");
     assert_non_null(strstr(output, "\"percent\": 0.0"));
+}
+
+static void json_says_which_job_it_was(void **state)
+{
+    struct mioc_report report = {0};
+    (void)state;
+    if (!has_jq())
+        skip();
+    assert_string_equal(queried(&report, "x", ".job | [.id, .host, .interpreter, .script, .user, .pid, .started, .status] | join(\",\")"),
+                        "slurm 12.0,n0,/bin/python3,a\"b.py,7,9,1234,3");
 }
 
 static void print_to_bad_descriptor_fails_with_errno(void **state)
@@ -254,7 +273,7 @@ static void print_to_bad_descriptor_fails_with_errno(void **state)
     assert_int_equal(mioc_report_print(&report, "x", -1), -1);
     assert_int_equal(errno, EBADF);
     int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
-    assert_int_equal(mioc_report_json(&report, "x", fd), -1);
+    assert_int_equal(print_json(&report, "x", fd), -1);
     assert_int_equal(errno, ENOSPC);
     close(fd);
 }
@@ -324,6 +343,7 @@ int main(void)
         cmocka_unit_test(print_gives_the_table),
         cmocka_unit_test(print_largest_numbers_fit_a_hundred_columns),
         cmocka_unit_test(print_of_nothing_divides_by_nothing),
+        cmocka_unit_test(json_says_which_job_it_was),
         cmocka_unit_test(print_to_bad_descriptor_fails_with_errno),
         cmocka_unit_test(json_has_the_numbers_of_the_table),
         cmocka_unit_test(json_with_hostile_line_stays_valid),
