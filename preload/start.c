@@ -18,6 +18,7 @@
 #include "ring.h"
 #include "role.h"
 #include "serve.h"
+#include "start.h"
 #include "stats.h"
 #include "../mpi_shim/node.h"
 #include "../mpi_shim/plugin.h"
@@ -32,10 +33,12 @@ typedef int (*main_function)(int argc, char **argv, char **envp);
 typedef int (*start_function)(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void),
                               void (*rtld_fini)(void), void *stack_end);
 
+#define INACTIVE "inactive: "
+
 static main_function program_main;
 static struct mioc_identity me;
 static struct mioc_policy policy;
-static char line[384]; /* "active: …", for the log and the statistics */
+static char line[384]; /* "active: …", for the log, the statistics and mpiio_cache_status() */
 static pid_t reporter;  /* a dormant process that reports at its end; its forked children do not */
 
 /* --- Ends --- */
@@ -94,11 +97,12 @@ static void complain(const struct mioc_config *config)
 
 static void start_dormant(const struct mioc_config *config, char **argv)
 {
+    if (me.reason[0] != '\0')
+        snprintf(line, sizeof line, INACTIVE "%s", me.reason);
     if (me.rank > 0)
         return; /* rank 0 says it for all */
     if (me.rank == 0 || me.launcher == MIOC_LAUNCHER_NONE)
         complain(config);
-    snprintf(line, sizeof line, "inactive: %s", me.reason);
     mioc_log(MIOC_LOG_INFO, "%s", line);
     if (!config->stats || (me.rank != 0 && !config->disable))
         return;
@@ -126,6 +130,7 @@ static void start_guest(const struct mioc_config *config)
     if (store == NULL)
         return;
     mioc_loader_start(config, store);
+    snprintf(line, sizeof line, "active: served beside the ranks of its node, loader %s", mioc_loader_text());
     serve(store, config, -1);
 }
 
@@ -149,10 +154,13 @@ static void start_rank(const struct mioc_config *config, char **argv)
     /* Twice: an exit() in another thread or in a signal's handler while the first waits goes on with the second. */
     (void)on_exit(end_rank, NULL);
     (void)on_exit(end_rank, NULL);
-    if (me.rank == 0 && rc == 0)
-        mioc_log(MIOC_LOG_INFO, "%s", line);
-    else if (me.rank == 0)
-        mioc_log(MIOC_LOG_WARN, "inactive: %s", line);
+    if (rc != 0) {
+        memmove(line + strlen(INACTIVE), line, sizeof line - strlen(INACTIVE));
+        memcpy(line, INACTIVE, strlen(INACTIVE));
+        line[sizeof line - 1] = '\0';
+    }
+    if (me.rank == 0)
+        mioc_log(rc == 0 ? MIOC_LOG_INFO : MIOC_LOG_WARN, "%s", line);
 }
 
 static void start(int argc, char **argv, char **envp)
@@ -184,6 +192,11 @@ static void start(int argc, char **argv, char **envp)
         break;
     }
     errno = saved;
+}
+
+const char *mioc_start_line(void)
+{
+    return line;
 }
 
 static int our_main(int argc, char **argv, char **envp)

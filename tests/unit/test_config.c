@@ -10,6 +10,7 @@
 #include "../../preload/config.h"
 #include "../../preload/store.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -310,6 +311,32 @@ static void rows_are_complete_and_their_defaults_are_good_values(void **state)
     }
 }
 
+/* The man page has each variable with the table's type, default and help, and no other. */
+static void rows_are_those_of_the_man_page(void **state)
+{
+    static char page[65536], expected[1024];
+    size_t n, used = 0, found = 0;
+    const struct mioc_config_row *rows = mioc_config_rows(&n);
+    FILE *file = fopen(MIOC_MAN_PAGE, "r");
+    (void)state;
+    assert_non_null(file);
+    for (int c; (c = fgetc(file)) != EOF;)
+        if (c != '\\') { /* \- is - */
+            assert_true(used + 1 < sizeof page);
+            page[used++] = (char)c;
+        }
+    fclose(file);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(expected, sizeof expected, ".BR %s \" (%s; default %s)\"\n%c%s.\n", rows[i].name, rows[i].type,
+                 rows[i].default_text[0] != '\0' ? rows[i].default_text : "none", toupper((unsigned char)rows[i].help[0]), rows[i].help + 1);
+        if (strstr(page, expected) == NULL)
+            fail_msg("the man page lacks:\n%s", expected);
+    }
+    for (const char *at = page; (at = strstr(at, ".BR MPIIO_CACHE_")) != NULL; at++)
+        found += strncmp(at - 4, ".TP\n", 4) == 0;
+    assert_int_equal(found, n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +357,7 @@ int main(void)
         cmocka_unit_test(config_is_parsed_once),
         cmocka_unit_test(loader_is_dispatch_or_plain),
         cmocka_unit_test(rows_are_complete_and_their_defaults_are_good_values),
+        cmocka_unit_test(rows_are_those_of_the_man_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* check.c - mpiio-cache check: what must hold for the cache to work here, looked at in the order in which it would fail. */
+#include "command.h"
+#include "../../mpi_shim/limits.h"
+#include "../../preload/config.h"
+#include "../../preload/dispatch.h"
+#include "../../preload/policy.h"
+#include "../../preload/role.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LIBRARY "libmpiio_cache.so"
+#define PLUGIN "libmpiio_cache_mpich.so"
+#define TMPFS 0x01021994
+#define RAMFS 0x858458f6
+#define LITTLE (64ull << 20)
+#define LOAD_SECONDS 30
+
+/* How it stands. What is bad ends the checks; a note is what a user should know all the same. */
+struct check {
+    int is_verbose;
+    char verdict[8192], note[1024];
+    char library[PATH_MAX], plugin[PATH_MAX], mpi[256];
+    char python[PATH_MAX], executable[PATH_MAX], real[PATH_MAX], version[16];
+};
+
+__attribute__((format(printf, 3, 4))) static int say(struct check *c, const char *what, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!c->is_verbose)
+        return 0;
+    printf("  %-12s ", what);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+    return 0;
+}
+
+/* -1: cannot be used here, because of this, and that would help. */
+__attribute__((format(printf, 3, 4))) static int fail(struct check *c, const char *remedy, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(c->verdict, sizeof c->verdict, format, arguments);
+    va_end(arguments);
+    snprintf(c->note, sizeof c->note, "remedy: %s", remedy);
+    return -1;
+}
+
+/* The first note stands. */
+__attribute__((format(printf, 2, 3))) static void note(struct check *c, const char *format, ...)
+{
+    va_list arguments;
+
+    if (c->note[0] != '\0')
+        return;
+    va_start(arguments, format);
+    vsnprintf(c->note, sizeof c->note, format, arguments);
+    va_end(arguments);
+}
+
+/* --- The site and the machine ------------------------------------------------------------------------------------------ */
+
+static int check_configuration(struct check *c)
+{
+    const struct mioc_config *config = mioc_config();
+    char reason[256];
+
+    if (config->complaints > 0)
+        note(c, "note: %s", config->complaint);
+    if (mioc_site_forbids(&config->site, c->real, NULL, reason, sizeof reason))
+        return fail(c, "ask those who run this machine", "%s (%s)", reason, MIOC_SITE_FILE);
+    if (config->disable)
+        return fail(c, "unset MPIIO_CACHE_DISABLE", "MPIIO_CACHE_DISABLE is set");
+    return say(c, "site", "%s", access(MIOC_SITE_FILE, F_OK) == 0 ? MIOC_SITE_FILE : "no " MIOC_SITE_FILE);
+}
+
+static int check_kernel(struct check *c)
+{
+    struct utsname system;
+    const char *why = NULL;
+
+    uname(&system);
+    if (mioc_dispatch_prepare(&why) == 0)
+        return say(c, "kernel", "Linux %s %s, loader dispatch", system.release, system.machine);
+    note(c, "note: shared objects that dlopen loads are not cached: %s (Linux %s %s)", why, system.release, system.machine);
+    return say(c, "kernel", "Linux %s %s, loader plain: %s", system.release, system.machine, why);
+}
+
+static int check_store(struct check *c)
+{
+    const char *dir = mioc_config()->dir;
+    uint64_t room = mioc_config()->max_bytes > 0 ? mioc_config()->max_bytes : mioc_limits_default("", dir);
+    struct statvfs options;
+    struct statfs type;
+    int is_noexec;
+
+    if (access(dir, R_OK | W_OK | X_OK) != 0 || statvfs(dir, &options) != 0 || statfs(dir, &type) != 0)
+        return fail(c, "set MPIIO_CACHE_DIR to a folder in memory that users may write", "%s cannot be used for a node's store: %s",
+                    dir, strerror(errno));
+    is_noexec = (options.f_flag & ST_NOEXEC) != 0;
+    if (room < LITTLE)
+        note(c, "note: only %llu MiB are left for a node's store (memory cgroup, size of %s): what does not fit is not cached",
+             (unsigned long long)(room >> 20), dir);
+    if (type.f_type != TMPFS && type.f_type != RAMFS)
+        note(c, "note: %s is not in memory: a node's copies are as slow as what it is on", dir);
+    if (is_noexec)
+        note(c, "note: %s is mounted noexec: contents of shared objects come from the filesystem, for every rank", dir);
+    return say(c, "store", "%s, %s, up to %llu MiB%s", dir, type.f_type == TMPFS || type.f_type == RAMFS ? "in memory" : "on disk",
+               (unsigned long long)(room >> 20), is_noexec ? ", noexec" : "");
+}
+
+/* --- MPI ---------------------------------------------------------------------------------------------------------------- */
+
+/* In a process of its own, as MPI libraries change theirs: "+" and the version, or "-" and what is missing. */
+static void load_plugin(const char *path, int out)
+{
+    char version[8192] = "+an MPI without a version";
+    int (*get)(char *, int *), length = 0;
+    void *plugin;
+
+    alarm(LOAD_SECONDS);
+    plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (plugin == NULL) {
+        dprintf(out, "-%s", dlerror());
+    } else {
+        *(void **)&get = dlsym(plugin, "MPI_Get_library_version");
+        if (get != NULL)
+            (void)get(version + 1, &length);
+        dprintf(out, "%s", version);
+    }
+    _exit(0);
+}
+
+/* Everything that a child writes to its pipe, NUL-terminated. 0, or -1: it failed. */
+static int read_child(pid_t child, int from, char *text, size_t size)
+{
+    size_t used = 0;
+    ssize_t n;
+    int status;
+
+    while (used + 1 < size && (n = read(from, text + used, size - 1 - used)) > 0)
+        used += (size_t)n;
+    text[used] = '\0';
+    close(from);
+    return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+/* "MPICH Version:      4.0.3\nMPICH Release…" in one line: its first two words of sense. */
+static void shorten_version(struct check *c, const char *text)
+{
+    char name[32] = "", number[64] = "";
+
+    if (sscanf(text, "%31s Version:%63s", name, number) == 2 || sscanf(text, "%31s %*s %63[^,]", name, number) == 2)
+        snprintf(c->mpi, sizeof c->mpi, "%s %s", name, number);
+    else
+        snprintf(c->mpi, sizeof c->mpi, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static int check_mpi(struct check *c)
+{
+    char text[8192];
+    int ends[2];
+    pid_t child;
+
+    if (mioc_command_find_library(PLUGIN, c->plugin, sizeof c->plugin) != 0)
+        return fail(c, "build and install it (it needs MPICH 4)", "the MPI plug-in %s is not beside %s", PLUGIN, LIBRARY);
+    if (pipe(ends) != 0 || (child = fork()) < 0)
+        return fail(c, "free some memory", "%s", strerror(errno));
+    if (child == 0)
+        load_plugin(c->plugin, ends[1]);
+    close(ends[1]);
+    if (read_child(child, ends[0], text, sizeof text) != 0)
+        return fail(c, "look at the installation of MPICH", "the MPI plug-in %s dies, or hangs, when it is loaded", c->plugin);
+    if (text[0] != '+')
+        return fail(c, "install MPICH 4 (Debian: libmpich12), or load its module", "the MPI plug-in cannot be loaded: %s", text + 1);
+    shorten_version(c, text + 1);
+    return say(c, "MPI", "%s, by %s", c->mpi, c->plugin);
+}
+
+/* --- Python ------------------------------------------------------------------------------------------------------------- */
+
+static int ask_python(struct check *c)
+{
+    static const char script[] = "import os, sys; print(sys.executable, os.path.realpath(sys.executable), '%d.%d' % sys.version_info[:2], "
+                                 "sep='\\n')";
+    char text[3 * PATH_MAX], *line[3], *save = NULL;
+    int ends[2];
+    pid_t child;
+
+    if (pipe(ends) != 0 || (child = fork()) < 0)
+        return fail(c, "free some memory", "%s", strerror(errno));
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execlp(c->python, c->python, "-I", "-S", "-c", script, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    if (read_child(child, ends[0], text, sizeof text) != 0)
+        return fail(c, "load a module or activate an environment with Python, or name one by --python", "%s does not run", c->python);
+    for (int i = 0; i < 3; i++)
+        if ((line[i] = strtok_r(i == 0 ? text : NULL, "\n", &save)) == NULL)
+            return fail(c, "name another by --python", "%s is no Python 3", c->python);
+    snprintf(c->executable, sizeof c->executable, "%s", line[0]);
+    snprintf(c->real, sizeof c->real, "%s", line[1]);
+    snprintf(c->version, sizeof c->version, "%s", line[2]);
+    return say(c, "Python", "%s %s", c->executable, c->version);
+}
+
+static int check_mpi4py(struct check *c)
+{
+    const struct mioc_role_python python = {
+        .version = c->version, .exec_fn = c->executable, .exe = c->real, .env = environ};
+    char reason[512];
+
+    if (mioc_role_check_mpi4py(&python, c->plugin, reason, sizeof reason) != 0)
+        return fail(c, "use an mpi4py that is built for MPICH, or none", "in the environment of %s %s", c->executable, reason);
+    return say(c, "mpi4py", "none, or of the same MPI");
+}
+
+static int check_paths(struct check *c)
+{
+    static struct mioc_policy policy;
+    char *argv[] = {c->executable, NULL}, cwd[PATH_MAX];
+    const struct mioc_policy_source source = {
+        .exec_fn = c->executable, .exe = c->real, .cwd = getcwd(cwd, sizeof cwd) != NULL ? cwd : "/", .argv = argv,
+        .env = environ, .mountinfo = "/proc/self/mountinfo"};
+
+    if (mioc_policy_build(&policy, &source, mioc_config()) != 0 || policy.count == 0) {
+        note(c, "note: nothing that %s imports from is on a shared filesystem: its jobs stay inactive (MPIIO_CACHE_PATHS adds more)",
+             c->executable);
+        return say(c, "cached", "nothing: not on a shared filesystem");
+    }
+    for (unsigned i = 0; i < policy.count; i++)
+        say(c, i == 0 ? "cached" : "", "%s%s", policy.prefix[i].path, policy.prefix[i].kind == MIOC_POLICY_LIBRARY ? "" : " (imports only)");
+    return 0;
+}
+
+/* --- All ---------------------------------------------------------------------------------------------------------------- */
+
+static int check_all(struct check *c)
+{
+    if (mioc_command_find_library(LIBRARY, c->library, sizeof c->library) != 0)
+        return fail(c, "install it", "%s is not installed beside this program", LIBRARY);
+    say(c, "library", "%s", c->library);
+    if (ask_python(c) != 0 || check_configuration(c) != 0 || check_kernel(c) != 0 || check_store(c) != 0 || check_mpi(c) != 0 ||
+        check_mpi4py(c) != 0 || check_paths(c) != 0)
+        return -1;
+    snprintf(c->verdict, sizeof c->verdict, "%s, a store in %s, %s %s", c->mpi, mioc_config()->dir, c->executable, c->version);
+    note(c, "note: start jobs with srun --mpi=pmi2 or MPICH's mpiexec, and LD_PRELOAD=%s", c->library);
+    return 0;
+}
+
+int mioc_command_check(int argc, char **argv)
+{
+    static struct check c;
+    int rc;
+
+    snprintf(c.python, sizeof c.python, "python3");
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--verbose") == 0 || strcmp(argv[i], "-v") == 0)
+            c.is_verbose = 1;
+        else if (strcmp(argv[i], "--python") == 0 && i + 1 < argc)
+            snprintf(c.python, sizeof c.python, "%s", argv[++i]);
+        else
+            return mioc_command_usage("check: expected --verbose or --python PROGRAM, not %s", argv[i]);
+    }
+    unsetenv("LD_PRELOAD"); /* of what runs below */
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    rc = check_all(&c);
+    printf("%s: %s\n%s\n", rc == 0 ? "yes" : "no", c.verdict, c.note);
+    return rc == 0 ? 0 : 1;
+}

@@ -1,0 +1,191 @@
+# mpiio-cache, as people call it.
+
+setup() {
+  load helper
+  helper_setup
+  PATH=$MIOC_BUILD/bin:$PATH
+  SITE=$(strings -a "$MIOC_LIBRARY" | grep -m 1 '/mpiio_cache\.conf$')
+  mkdir "$SCRATCH/lib"
+  echo 'value = 42' >"$SCRATCH/lib/module.py"
+  echo 'import sys; sys.path.insert(0, sys.argv[1]); import module; print("ran", module.value); sys.exit(3)' >"$SCRATCH/app.py"
+}
+
+teardown() { helper_teardown; }
+
+# EXPECTED-STATUS COMMAND...: one line on standard error, into $output.
+refused() {
+  local expected=$1
+  shift
+  status=0
+  "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+  output=$(<"$SCRATCH/err")
+  echo "status $status: $output"
+  ((status == expected && $(wc -l <"$SCRATCH/err") == 1)) && [[ ! -s $SCRATCH/out && $output == 'mpiio-cache: '* ]]
+}
+
+@test "a wrong call is one line and exit status 2" {
+  refused 2 mpiio-cache
+  refused 2 mpiio-cache walk
+  refused 2 mpiio-cache run
+  refused 2 mpiio-cache run --
+  refused 2 mpiio-cache run --no-such-thing 1 true
+  refused 2 mpiio-cache run -x true
+  refused 2 mpiio-cache run --log
+  [[ $output == *'--log needs a value: error, warn, info or debug'* ]]
+  refused 2 mpiio-cache run --max-file 12Q true
+  [[ $output == *'MPIIO_CACHE_MAX_FILE="12Q": expected bytes, with K, M, G or T'* ]]
+  refused 2 mpiio-cache config now
+  refused 2 mpiio-cache check --fast
+  refused 2 mpiio-cache stats
+  refused 127 mpiio-cache run no-such-program
+  refused 126 mpiio-cache run /
+}
+
+@test "run makes each task a rank, sets what options say, and keeps other preloads and the exit status" {
+  need_command mpiexec.mpich
+  run_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  run_into "$CACHED" on_mpiexec 2 mpiio-cache run --log=info --paths "$SCRATCH/lib" --stats "$SCRATCH/stats.json" -- \
+    "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  CACHED_RC=$RC CACHED_SECONDS=$TOOK
+  assert_same
+  said
+  [[ $(said) == *'active: 2 ranks on 1 node'* && $(stat_of "$SCRATCH/stats.json" .job.status) == 3 ]]
+  # In a wrapper script, and where it is preloaded already.
+  printf '#!/bin/sh\nexec mpiio-cache run --log info --paths %s "$@"\n' "$SCRATCH/lib" >"$SCRATCH/wrap"
+  chmod +x "$SCRATCH/wrap"
+  run_cached on_mpiexec 2 "$SCRATCH/wrap" "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  assert_same
+  (($(said | grep -c 'active: 2 ranks on 1 node') == 1))
+  [[ $(LD_PRELOAD=libm.so.6 mpiio-cache run sh -c 'echo $LD_PRELOAD') == "$MIOC_LIBRARY:libm.so.6" ]]
+  [[ $(LD_PRELOAD=$MIOC_LIBRARY mpiio-cache run sh -c 'echo $LD_PRELOAD') == "$MIOC_LIBRARY" ]]
+}
+
+@test "config shows every variable, its value and where that came from" {
+  need_root
+  mkdir "$SCRATCH/etc"
+  mkdir -p "${SITE%/*}"
+  printf 'MPIIO_CACHE_TTL=5\nMPIIO_CACHE_LINGER=9\nDENY_USERS=77\n' >"$SCRATCH/etc/mpiio_cache.conf"
+  MPIIO_CACHE_LINGER=4 unshare --mount --propagation private bash -c 'mount --bind "$1" "$2" && mpiio-cache config' bash \
+    "$SCRATCH/etc" "${SITE%/*}" >"$SCRATCH/out"
+  cat "$SCRATCH/out"
+  grep -qE "^MPIIO_CACHE_TTL +5 +$SITE\$" "$SCRATCH/out"
+  grep -qE '^MPIIO_CACHE_LINGER +4 +environment$' "$SCRATCH/out"
+  grep -qE '^MPIIO_CACHE_MAX_FILE +256M +default$' "$SCRATCH/out"
+  grep -qE "^DENY_USERS +77 +$SITE\$" "$SCRATCH/out"
+  MPIIO_CACHE_TTL=x run mpiio-cache config
+  [[ $status == 1 && $output == *'MPIIO_CACHE_TTL="x": expected seconds'* && $output == *'MPIIO_CACHE_TTL            2 '*default* ]]
+}
+
+@test "check says yes here, in two lines" {
+  need_command mpiexec.mpich
+  run mpiio-cache check --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && ${#lines[@]} == 2 && ${lines[0]} == "yes: MPICH 4."*"$PYTHON 3."* && ${lines[1]} == 'note: '* ]]
+  run mpiio-cache check --verbose --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && $output == *'  kernel '*'  store '*'  MPI '*'  mpi4py '*'yes: '* ]]
+}
+
+@test "check says no, what is missing, and what to do" {
+  need_root
+  # The MPI library away, as where MPICH is not installed.
+  local mpich
+  mpich=$(ldd "$MIOC_BUILD/lib/libmpiio_cache_mpich.so" | sed -n 's/.* => \(.*libmpich[^ ]*\) .*/\1/p')
+  [[ -e $mpich ]]
+  run unshare --mount --propagation private bash -c 'mount --bind /dev/null "$1"; mpiio-cache check --python "$2"' bash "$(realpath "$mpich")" "$PYTHON"
+  echo "$output"
+  [[ $status == 1 && ${#lines[@]} == 2 && ${lines[0]} == 'no: the MPI plug-in cannot be loaded: '*libmpich* && ${lines[1]} == 'remedy: install MPICH 4'* ]]
+  cp -r "$MIOC_BUILD/bin" "$MIOC_BUILD/lib" "$SCRATCH/"
+  rm "$SCRATCH/lib/libmpiio_cache_mpich.so"
+  run "$SCRATCH/bin/mpiio-cache" check --python "$PYTHON"
+  echo "$output"
+  [[ $status == 1 && ${lines[0]} == 'no: the MPI plug-in libmpiio_cache_mpich.so is not beside libmpiio_cache.so' ]]
+  MPIIO_CACHE_DIR=/nowhere run mpiio-cache check --python "$PYTHON"
+  [[ $status == 1 && ${lines[0]} == 'no: /nowhere cannot be used for a node'*': No such file or directory' && ${lines[1]} == 'remedy: set MPIIO_CACHE_DIR'* ]]
+  run mpiio-cache check --python no-python
+  [[ $status == 1 && ${lines[0]} == 'no: no-python does not run' ]]
+  run mpiio-cache check --python /bin/true
+  [[ $status == 1 && ${lines[0]} == 'no: /bin/true is no Python 3' ]]
+  # A store that is little, and a mount that forbids execution.
+  run unshare --mount --propagation private bash -c 'mount -t tmpfs -o size=2M,noexec tmpfs /mnt; MPIIO_CACHE_DIR=/mnt mpiio-cache check --python "$1"' bash "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && ${lines[1]} == 'note: only '*' MiB are left for a node'* ]]
+}
+
+@test "check says no where mpi4py is of another MPI" {
+  mkdir -p "$SCRATCH/site/mpi4py"
+  : >"$SCRATCH/site/mpi4py/__init__.py"
+  echo 'void f(void) {}' >"$SCRATCH/x.c"
+  cc -shared -fPIC -Wl,-soname,libmpi.so.40 "$SCRATCH/x.c" -o "$SCRATCH/libmpi.so.40"
+  cc -shared -fPIC "$SCRATCH/x.c" -Wl,--no-as-needed "$SCRATCH/libmpi.so.40" -o "$SCRATCH/site/mpi4py/MPI.cpython-311-x86_64-linux-gnu.so"
+  PYTHONPATH=$SCRATCH/site run mpiio-cache check --python "$PYTHON"
+  echo "$output"
+  [[ $status == 1 && ${lines[0]} == 'no: in the environment of '*' mpi4py is linked with libmpi.so.40'* && ${lines[1]} == 'remedy: use an mpi4py'* ]]
+}
+
+@test "stats prints jobs and their sum, and refuses what is none" {
+  need_command mpiexec.mpich
+  local i
+  for i in 1 2; do
+    RUN_TIMEOUT=60 MPIIO_CACHE_PATHS=$SCRATCH/lib MPIIO_CACHE_STATS=$SCRATCH/$i.json run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+    [[ $CACHED_RC == 3 ]]
+  done
+  run mpiio-cache stats "$SCRATCH/1.json" "$SCRATCH/2.json"
+  echo "$output"
+  [[ $status == 0 && $output == *"hydra, user $EUID, $SCRATCH/app.py"*'exit status 3'*'all 2 jobs:'*'  4 ranks and 0 guests'* ]]
+  local sum
+  sum=$(jq -s 'map(.calls.stat.hit) | add' "$SCRATCH/1.json" "$SCRATCH/2.json")
+  [[ $(sed -n '/^all 2 jobs/,$p' <<<"$output" | awk '$1 == "stat" { print $3 }') == "$sum" ]]
+  head -c 300 "$SCRATCH/1.json" >"$SCRATCH/cut.json"
+  refused 1 mpiio-cache stats "$SCRATCH/cut.json"
+  [[ $output == *'no statistics of mpiio_cache, or cut short' ]]
+  refused 1 mpiio-cache stats "$SCRATCH/missing.json"
+}
+
+@test "a program asks by ctypes for version, status and statistics, and invalidates what others changed" {
+  need_command mpiexec.mpich
+  cat >"$SCRATCH/ask.py" <<'PY'
+import ctypes, json, os, sys, subprocess
+here = ctypes.CDLL(None)
+try:
+    here.mpiio_cache_version.restype = ctypes.c_char_p
+except AttributeError:
+    sys.exit("not preloaded")
+version = here.mpiio_cache_version().decode()
+text = ctypes.c_char_p()
+active = here.mpiio_cache_status(ctypes.byref(text))
+path = sys.argv[1] + "/shared.py"
+sizes = [os.stat(path).st_size for again in range(2)]
+if os.environ["PMI_RANK"] == "1": # who is no rank and has no preload, and so is not seen
+    open(sys.argv[2], "w").close()
+    env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+    subprocess.run(["sh", "-c", "echo 'value = 4242' > %s" % path], env=env, check=True)
+    sizes.append(os.stat(path).st_size)
+    rc = here.mpiio_cache_invalidate(path.encode())
+    sizes.append(os.stat(path).st_size)
+    print("changed", sizes, rc)
+else:
+    rc = here.mpiio_cache_invalidate(b"")
+    print("empty", rc)
+need = here.mpiio_cache_statistics(None, 0)
+buffer = ctypes.create_string_buffer(need + 100)
+here.mpiio_cache_statistics(buffer, len(buffer))
+hits = json.loads(buffer.value)["calls"]["stat"]["hit"]
+print("asked", version, active, text.value.decode().split(",")[0], hits > 0)
+PY
+  echo 'value = 42' >"$SCRATCH/lib/shared.py"
+  MPIIO_CACHE_PATHS=$SCRATCH/lib run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/ask.py" "$SCRATCH/lib" "$SCRATCH/now"
+  cat "$CACHED/stdout" "$CACHED/stderr"
+  [[ $CACHED_RC == 0 ]]
+  grep -qx 'changed \[11, 11, 11, 13\] 0' "$CACHED/stdout"
+  grep -qx 'empty -1' "$CACHED/stdout"
+  (($(grep -cx 'asked 0.1.0 1 active: 2 ranks on 1 node True' "$CACHED/stdout") == 2))
+  # Dormant: the same functions, and the reason.
+  run env LD_PRELOAD="$MIOC_LIBRARY" "$PYTHON" -c '
+import ctypes
+text = ctypes.c_char_p(b"?")
+here = ctypes.CDLL(None)
+print(here.mpiio_cache_status(ctypes.byref(text)), text.value.decode(), here.mpiio_cache_invalidate(b"/usr"))'
+  echo "$output"
+  [[ $output == '0 inactive: started neither by mpiexec nor by srun -1' ]]
+}
