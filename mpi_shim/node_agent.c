@@ -278,6 +278,7 @@ static void *agent_main(void *arg)
             tick = now + SECOND;
         }
         note_end(node);
+        mioc_ring_beat(ring);
         if (now - swept > SWEEP_NS) {
             mioc_ring_sweep(ring);
             swept = now;

@@ -133,10 +133,13 @@ static int may_be_ours(const struct mioc_client *c, int dirfd, const char *path)
     return mioc_policy_is_import_name(name, (uint32_t)strlen(name));
 }
 
-/* Once the agent has left, or is full, nobody hears of other nodes' writes: what the store has may be old. */
+/* Once the agent has left, is full or stands still, nobody hears of other nodes' writes: what the store has may be old. */
 static int is_trustworthy(const struct mioc_store *store)
 {
-    return mioc_store_get_state(store) == MIOC_STORE_ACTIVE && !mioc_ring_is_tainted(mioc_store_ring(store));
+    const struct mioc_ring *ring = mioc_store_ring(store);
+
+    return mioc_store_get_state(store) == MIOC_STORE_ACTIVE && !mioc_ring_is_tainted(ring) &&
+           !mioc_ring_is_silent(ring, mioc_client.timeout_ns);
 }
 
 int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)

@@ -25,7 +25,10 @@ uint64_t mioc_client_deadline(void)
 
 int mioc_client_is_agent_alive(void *store)
 {
-    return mioc_store_is_owner_alive(store);
+    if (mioc_store_is_owner_alive(store))
+        return 1;
+    mioc_ring_taint(mioc_store_ring(store)); /* it never comes back: nobody else on this node has to find out by waiting */
+    return 0;
 }
 
 void mioc_client_note_status(enum mioc_ask_status status)

@@ -128,6 +128,32 @@ int mioc_ring_is_tainted(const struct mioc_ring *ring)
     return __atomic_load_n(&ring->is_tainted, __ATOMIC_ACQUIRE) != 0;
 }
 
+/* How rarely the agent writes into a line that every call reads. */
+#define BEAT_MS 50u
+
+static uint64_t coarse_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+void mioc_ring_beat(struct mioc_ring *ring)
+{
+    uint64_t now = coarse_ms(), last = __atomic_load_n(&ring->beat_ms, __ATOMIC_RELAXED);
+
+    if (now - last >= BEAT_MS)
+        __atomic_store_n(&ring->beat_ms, now != 0 ? now : 1, __ATOMIC_RELAXED);
+}
+
+int mioc_ring_is_silent(const struct mioc_ring *ring, uint64_t ns)
+{
+    uint64_t last = __atomic_load_n(&ring->beat_ms, __ATOMIC_RELAXED), now = last == 0 ? 0 : coarse_ms();
+
+    return now > last && now - last > ns / 1000000u;
+}
+
 void mioc_ring_wake(struct mioc_ring *ring)
 {
     int saved = errno;

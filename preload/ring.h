@@ -54,6 +54,9 @@ enum mioc_ask_status mioc_ring_ask(struct mioc_ring *ring, enum mioc_ask what, u
 void mioc_ring_taint(struct mioc_ring *ring);
 int mioc_ring_is_tainted(const struct mioc_ring *ring);
 
+/* Whether the agent has shown no sign of life for that long: then it hears of no writes either. Before its first beat it is not silent. */
+int mioc_ring_is_silent(const struct mioc_ring *ring, uint64_t ns);
+
 /* This process's statistics block: claims one (by pid) or returns NULL if all are taken. is_rank marks launcher's tasks. */
 struct mioc_stats *mioc_ring_stats_claim(struct mioc_ring *ring, pid_t pid, int rank);
 /* Marks this process's end, for an agent that waits for its node. */
@@ -69,6 +72,8 @@ struct mioc_ask_request {
     char path[MIOC_PATH_MAX]; /* NUL-terminated */
 };
 
+/* A sign of life; cheap, for each turn of the agent's loop. */
+void mioc_ring_beat(struct mioc_ring *ring);
 /* Takes the next ASKED slot not taken before; 1, or 0 if there is none. A malformed one is answered REAL and skipped. */
 int mioc_ring_take(struct mioc_ring *ring, struct mioc_ask_request *request);
 /* Answers a taken slot and wakes its client; harmless if the client dropped it. */

@@ -20,6 +20,7 @@ struct mioc_ring {
     uint64_t magic; /* stored last */
     uint64_t pid_namespace;
     int32_t agent;
+    uint64_t beat_ms;    /* CLOCK_MONOTONIC_COARSE of the agent's last sign of life, 0: none yet */
     uint32_t is_tainted; /* a write could not be told: what the store has may be old; set once, by anyone */
     _Alignas(64) uint32_t doorbell;
     uint32_t sleeping;

@@ -77,15 +77,15 @@ int mioc_store_open_dir(int dirfd, const char *name)
 
 /* --- Who is alive ------------------------------------------------------------------------------------------------- */
 
-/* Whether somebody else holds the lock of the file `path`, which is never one of this process's own. */
+/* Whether somebody else holds, or for all we can tell may hold, the lock of the file `path`, which is never one of this process's own. */
 static int is_locked(int dirfd, const char *path)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int fd = mioc_real(openat)(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int locked;
 
-    if (fd < 0)
-        return 0;
+    if (fd < 0) /* nobody knows, if only there is no descriptor left */
+        return errno == EMFILE || errno == ENFILE || errno == ENOMEM;
     locked = mioc_real(fcntl)(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     mioc_real(close)(fd);
     return locked;

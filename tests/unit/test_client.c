@@ -2,6 +2,8 @@
 /* test_client.c - what a reading call gets: from the store, from an agent that answers, is silent, or gone. */
 #include "client_fixture.h"
 
+#include <sys/resource.h>
+
 /* --- Reading ------------------------------------------------------------------------------------------------------- */
 
 static void begin_knows_whose_call_it_is(void **state)
@@ -216,6 +218,61 @@ static void silence_opens_the_breaker_once(void **state)
     assert_int_equal(stat_of("/lib_prefix/known"), 0);
 }
 
+/* Seen: after a SIGSTOP of the leader each process waited for three deadlines, and what other nodes wrote was never seen. */
+static void store_of_agent_that_stands_still_is_not_served(void **state)
+{
+    const struct mioc_ring *ring = mioc_store_ring(agent.store);
+
+    (void)state;
+    assert_int_equal(stat_of("/lib_prefix/a"), 0);
+    assert_false(mioc_ring_is_silent(ring, 0)); /* it never beat */
+    mioc_client.timeout_ns = SECOND / 10;
+    mioc_ring_beat(mioc_store_ring(agent.store));
+    assert_int_equal(stat_of("/lib_prefix/a"), 0);
+    while (!mioc_ring_is_silent(ring, mioc_client.timeout_ns))
+        nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+    assert_int_equal(stat_of("/lib_prefix/a"), -1);
+    assert_int_equal(stat_of("/lib_prefix/b"), -1);
+    assert_int_equal(asked(), 1);
+    mioc_client.timeout_ns = 5 * SECOND;
+    mioc_ring_beat(mioc_store_ring(agent.store));
+    assert_int_equal(stat_of("/lib_prefix/a"), 0); /* it goes on */
+    assert_int_equal(stat_of("/lib_prefix/b"), 0);
+}
+
+static int look_when_agent_is_dead(void)
+{
+    const struct mioc_ring *ring = mioc_store_ring(agent.store);
+    const struct rlimit none = { 0, 0 };
+
+    mioc_client.timeout_ns = 5 * SECOND;
+    if (stat_of("/lib_prefix/a") != 0 || stat_of("/lib_prefix/new") != -1 || !mioc_ring_is_tainted(ring))
+        return 1;
+    if (stat_of("/lib_prefix/a") != -1 || stat_of("/lib_prefix/other") != -1)
+        return 2;
+    if (mioc_store_is_owner_alive(agent.store))
+        return 3;
+    /* Without descriptors nobody can tell; then it is not dead yet. */
+    return setrlimit(RLIMIT_NOFILE, &none) == 0 && mioc_store_is_owner_alive(agent.store) ? 0 : 4;
+}
+
+/* Seen: each question waited 100 ms before it found that the leader had been killed, 2000 of them in one import. */
+static void death_of_agent_is_found_once(void **state)
+{
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(stat_of("/lib_prefix/a"), 0);
+    assert_int_equal(close(mioc_store_lock_fd(agent.store)), 0); /* as the kernel does for the dead */
+    set(&agent.is_silent, 1);
+    pid = fork();
+    if (pid == 0)
+        _exit(look_when_agent_is_dead());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void exempt_thread_is_not_served(void **state)
 {
     (void)state;
@@ -343,6 +400,8 @@ int main(void)
         WITH_CLIENT(enoent_in_import_directory_lives_for_the_ttl),
         WITH_CLIENT(store_without_agent_is_not_served),
         WITH_CLIENT(silence_opens_the_breaker_once),
+        WITH_CLIENT(store_of_agent_that_stands_still_is_not_served),
+        WITH_CLIENT(death_of_agent_is_found_once),
         WITH_CLIENT(exempt_thread_is_not_served),
         WITH_CLIENT(relative_path_is_ours_where_the_cwd_is),
         WITH_CLIENT(vfork_child_does_not_change_the_cwd),
