@@ -20,6 +20,10 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
 void mioc_node_end(int status);
 /* Whether the calling process is the one that mioc_node_start ran in (not a forked child of it). */
 int mioc_node_is_owner(void);
+/* Somebody calls abort(). If that is MPI in the agent's thread (UCX does when a node that it exchanges something with is gone) it does
+ * not return: the node goes on without cache, the thread stands still for good, and the program lives. Unless the program runs
+ * MPI itself: then it may wait for what that thread holds, and MPI's end is its own. */
+void mioc_node_abort(void);
 /* Descriptors that the application must not close in the owner: bit test, no system call. */
 int mioc_node_is_protected_fd(int fd);
 

@@ -258,6 +258,30 @@ static void leave(struct mioc_node *node)
     mioc_resolver_free(resolver, RESOLVER_END_NS);
 }
 
+static void say_done(struct mioc_node *node)
+{
+    __atomic_store_n(&node->done, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &node->done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static __thread int is_agent __attribute__((tls_model("initial-exec")));
+
+void mioc_node_abort(void)
+{
+    struct mioc_node *node = &mioc_node;
+
+    if (!is_agent || !mioc_node_is_owner() || node->ops->is_shared(node->transport))
+        return;
+    node->has_left = 1;
+    node->ops->abandon(node->transport);
+    mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    mioc_node_answer(node, 0, "", 0, 0);
+    mioc_log(MIOC_LOG_WARN, "node %d: MPI gave up, perhaps because another node died: this node goes on without the cache", node->world.node);
+    say_done(node);
+    for (;;)
+        pause();
+}
+
 static void *agent_main(void *arg)
 {
     struct mioc_node *node = arg;
@@ -265,6 +289,7 @@ static void *agent_main(void *arg)
     struct mioc_ask_request *request = malloc(sizeof *request);
     uint64_t heard = mioc_node_now(), swept = heard;
 
+    is_agent = 1;
     mioc_client_exempt_thread(1); /* what MPI opens in here must not be asked of ourselves */
 
     while (request != NULL && !may_end(node)) {
@@ -290,8 +315,7 @@ static void *agent_main(void *arg)
     }
     leave(node);
     free(request);
-    __atomic_store_n(&node->done, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &node->done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    say_done(node);
     return NULL;
 }
 

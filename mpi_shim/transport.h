@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MIOC_TRANSPORT_ABI 1u
+#define MIOC_TRANSPORT_ABI 2u
 /* The largest message: one item or one batch of items with chunk bytes, and the header (wire.h). */
 #define MIOC_MESSAGE_MAX (256u * 1024u)
 
@@ -65,6 +65,8 @@ struct mioc_transport_ops {
     /* Before the process ends or execs: tells the launcher that this process needs its process manager no more, unless the
      * application itself has MPI started and not finalized. Callable from any thread, makes no MPI communication. */
     void (*depart)(struct mioc_transport *t);
+    /* Whether the application itself has the library started and not finalized. From any thread, takes no lock. */
+    int (*is_shared)(struct mioc_transport *t);
 };
 
 #endif

@@ -379,20 +379,27 @@ static void transport_abandon(struct mioc_transport *t)
     atomic_store(&t->is_abandoned, 1);
 }
 
+static int transport_is_shared(struct mioc_transport *t)
+{
+    int is_initialized = 0, is_finalized = 0;
+
+    (void)t;
+    (void)PMPI_Initialized(&is_initialized);
+    (void)PMPI_Finalized(&is_finalized);
+    return is_initialized && !is_finalized;
+}
+
 /* hydra kills a job in which a process ends that had started PMI and not finalized it. PMI's own finalize, without MPI's, is
  * enough to end, exec or crash later in peace, and needs nobody else. An application that has MPI running is meant to be
  * killed if it ends like that, so then nothing is said. */
 static void transport_depart(struct mioc_transport *t)
 {
     char answer[256];
-    int is_initialized = 0, is_finalized = 0;
 
     atomic_store(&t->is_abandoned, 1);
     if (t->pmi_fd < 0 || atomic_exchange(&t->has_departed, 1))
         return;
-    (void)PMPI_Initialized(&is_initialized);
-    (void)PMPI_Finalized(&is_finalized);
-    if (!is_initialized || is_finalized)
+    if (!transport_is_shared(t))
         (void)mioc_pmi_ask(t->pmi_fd, "finalize", answer, sizeof answer, PMI_TIMEOUT_MS);
 }
 
@@ -408,4 +415,5 @@ const struct mioc_transport_ops mioc_transport = {
     .poll = transport_poll,
     .abandon = transport_abandon,
     .depart = transport_depart,
+    .is_shared = transport_is_shared,
 };

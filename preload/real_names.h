@@ -70,7 +70,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(setxattr) X(lsetxattr) X(fsetxattr) X(removexattr) X(lremovexattr) X(fremovexattr) \
     X(copy_file_range) X(fgetxattr) X(flistxattr) X(fstatfs) X(fstatfs64) X(fstatvfs) X(fstatvfs64) X(bind) \
     X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(chdir) X(fchdir) X(dup) X(dup2) X(dup3) \
-    X(exit) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
+    X(exit) X(abort) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
     X(sigaction) X(signal) X(sysv_signal) X(siginterrupt) X(pthread_sigmask) \
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
 

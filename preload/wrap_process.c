@@ -43,6 +43,13 @@ MIOC_EXPORT void _exit(int status)
 
 MIOC_EXPORT void _Exit(int status) __attribute__((alias("_exit")));
 
+MIOC_EXPORT void abort(void)
+{
+    mioc_node_abort();
+    mioc_real(abort)();
+    __builtin_unreachable();
+}
+
 MIOC_EXPORT void quick_exit(int status)
 {
     if (mioc_node_is_owner())
