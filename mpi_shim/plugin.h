@@ -3,7 +3,8 @@
  *
  * From mioc_plugin_start() to mioc_plugin_settle() the low descriptor numbers are occupied, so that MPI's descriptors (and the
  * store's) land above MIOC_PLUGIN_FIRST_FD and the program still gets its lowest free one first; and all signals are
- * blocked, so that threads made in between inherit that. UCX_ERROR_SIGNALS is empty while MPI starts. Afterwards signal
+ * blocked, so that threads made in between inherit that. UCX_ERROR_SIGNALS is empty while MPI starts. Where /dev/shm has no room for it
+ * MPI is kept out of there: it would end the process (Bus error, Abort), and a program without MPI needs none. Afterwards signal
  * actions, signal mask and environment are as before, and the descriptors that appeared are known. */
 #ifndef MIOC_PLUGIN_H
 #define MIOC_PLUGIN_H
@@ -16,6 +17,8 @@
  * got as far as needing depart(). The plug-in stays loaded for ever. */
 int mioc_plugin_start(const char *path, const struct mioc_transport_ops **ops, struct mioc_transport **instance,
                       struct mioc_world *world, char *reason, size_t reason_size);
+/* Whether MPI is starting here and must not make this file: it is told that there is no room, and takes /tmp. */
+int mioc_plugin_is_without_room(const char *path);
 /* Frees the low descriptors and the signal mask. Once all is started, whatever came of it; does nothing without a start. */
 void mioc_plugin_settle(void);
 /* Takes another look at which descriptors MPI holds (after connections were made). Main thread, before settle: later ones

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_open.c - opening: for reading a descriptor of the node's copy, for writing the real call and word of it. */
 #include "serve.h"
+#include "../mpi_shim/plugin.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -92,7 +94,15 @@ static int made(int fd, const char *name)
     return fd;
 }
 
-MIOC_EXPORT int mkstemp(char *name) { return made(mioc_real(mkstemp)(name), name); }
+MIOC_EXPORT int mkstemp(char *name)
+{
+    if (mioc_plugin_is_without_room(name)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return made(mioc_real(mkstemp)(name), name);
+}
+
 MIOC_EXPORT int mkostemp(char *name, int flags) { return made(mioc_real(mkostemp)(name, flags), name); }
 MIOC_EXPORT int mkstemps(char *name, int suffix) { return made(mioc_real(mkstemps)(name, suffix), name); }
 MIOC_EXPORT int mkostemps(char *name, int suffix, int flags) { return made(mioc_real(mkostemps)(name, suffix, flags), name); }
