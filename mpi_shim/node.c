@@ -25,6 +25,8 @@
 #define MEET_NS (2 * SECOND)
 /* How long an ending process waits for its agent to say goodbye when it does not linger. */
 #define GOODBYE_NS (SECOND / 2)
+/* How long the manifest's filesystem may take at the end, beside all else. */
+#define MANIFEST_NS (SECOND / 2)
 /* How long another thread's goodbye to the launcher may take. */
 #define DEPART_NS SECOND
 /* How soon a lingering process sees that a signal wants it to end. */
@@ -149,6 +151,8 @@ static int join(struct mioc_node *node, uint64_t key, char *line, size_t size)
 
 static int start_leader(struct mioc_node *node, char *line, size_t size)
 {
+    if (node->world.rank == 0)
+        mioc_manifest_find(&node->manifest, node->config, node->policy, environ);
     if (mioc_node_agent_start(node, mioc_node_now() + MEET_NS) == 0) {
         mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
         if (mioc_node_agent_run(node) == 0)
@@ -322,6 +326,7 @@ static void end_leader(struct mioc_node *node, int status)
     int is_done = 0;
 
     if (status == 0) {
+        mioc_node_manifest_save(node); /* while the others come to their ends */
         wish(node, MIOC_WISH_LINGER);
         is_done = linger(node);
     }
@@ -329,6 +334,8 @@ static void end_leader(struct mioc_node *node, int status)
         wish(node, MIOC_WISH_LEAVE);
         (void)wait_for_agent(node, GOODBYE_NS);
     }
+    mioc_node_manifest_wait(node, mioc_node_now() + MANIFEST_NS);
+    mioc_node_manifest_complain(node);
     if (node->world.rank == 0 && status >= 0 && mioc_job_is_wanted(node->config))
         print_report(node, status);
     mioc_store_remove(node->store);

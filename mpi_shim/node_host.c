@@ -158,6 +158,15 @@ static int resolver_may_speculate(void *ctx, const char *path, uint32_t len)
     return mioc_policy_classify(((struct mioc_node *)ctx)->policy, path, len) == MIOC_POLICY_LIBRARY;
 }
 
+/* The manifest may have been written by anybody: what the policy would not serve is not read. */
+static int resolver_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    const struct mioc_policy *policy = ((struct mioc_node *)ctx)->policy;
+
+    return mioc_policy_classify(policy, path, len) != MIOC_POLICY_NONE &&
+           (kind != MIOC_ITEM_LIST || mioc_policy_is_whole(policy, path, len));
+}
+
 /* --- Start --- */
 
 int mioc_node_host_start(struct mioc_node *node)
@@ -176,7 +185,8 @@ int mioc_node_host_start(struct mioc_node *node)
     };
     const struct mioc_resolver_config resolver = {
         .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
-        .is_known = host_is_known, .reserve = resolver_reserve, .may_speculate = resolver_may_speculate, .ctx = node,
+        .is_known = host_is_known, .reserve = resolver_reserve, .may_speculate = resolver_may_speculate,
+        .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = resolver_may_serve, .ctx = node,
     };
 
     node->agent = mioc_agent_new(&config, &host, mioc_node_now());

@@ -38,6 +38,10 @@ struct mioc_node {
     struct mioc_agent *agent;
     struct mioc_resolver *resolver; /* root; atomic, NULL when the agent is through with it */
     uint64_t resolver_calls;   /* its last word then */
+    struct mioc_manifest manifest; /* root */
+    int is_saving;             /* its thread was started */
+    int has_saved;             /* futex, 1 when it is through, atomic */
+    char save_problem[512];    /* what went wrong then */
     pthread_t thread;
     int has_thread;
     int wish;                  /* enum mioc_node_wish, atomic */
@@ -68,6 +72,12 @@ void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, 
 /* Creates agent and, on the root, resolver; meets the neighbours (deadline `until`), so that connections exist. 0 or -1. */
 int mioc_node_agent_start(struct mioc_node *node, uint64_t until);
 int mioc_node_agent_run(struct mioc_node *node); /* starts the thread: 0 or -1 */
+/* node_manifest.c. Root, ending thread: what was asked is noted for the next run, in a thread of its own; and waits for it until the
+ * deadline. A process that ends before costs the note, no more. */
+void mioc_node_manifest_save(struct mioc_node *node);
+void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until);
+/* Says what went wrong with reading and writing it, if anything did: as a warning only where the user chose the file. */
+void mioc_node_manifest_complain(struct mioc_node *node);
 /* Everything that the node's processes counted so far, and the root's own figures. */
 void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *report);
 

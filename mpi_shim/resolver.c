@@ -21,7 +21,7 @@ static void queue_init(struct mioc_result_queue *q)
     q->tail = &q->head;
 }
 
-static void queue_push(struct mioc_result_queue *q, struct mioc_result *result)
+static void push(struct mioc_result_queue *q, struct mioc_result *result)
 {
     result->next = NULL;
     *q->tail = result;
@@ -31,6 +31,27 @@ static void queue_push(struct mioc_result_queue *q, struct mioc_result *result)
 size_t mioc_result_bytes(const struct mioc_result *result)
 {
     return ((const struct mioc_item *)(const void *)result->item)->size + result->bytes_len;
+}
+
+static uint64_t result_hash(const struct mioc_result *result)
+{
+    return ((const struct mioc_item *)(const void *)result->item)->hash; /* 0: a chunk */
+}
+
+/* With the lock held. */
+static void file_result(struct mioc_resolver *r, struct mioc_result_queue *q, struct mioc_result *result)
+{
+    r->queued_bytes += mioc_result_bytes(result);
+    if (result_hash(result) != 0)
+        mioc_keys_add(&r->keys, result_hash(result));
+    push(q, result);
+}
+
+void mioc_resolver_forget(struct mioc_resolver *r, const struct mioc_result *result)
+{
+    r->queued_bytes -= mioc_result_bytes(result);
+    if (result_hash(result) != 0)
+        mioc_keys_remove(&r->keys, result_hash(result));
 }
 
 static struct mioc_result *result_new(const void *item, const void *bytes, uint32_t bytes_len)
@@ -53,7 +74,7 @@ int mioc_answer_add(struct mioc_answer *answer, const void *item, const void *by
 
     if (result == NULL)
         return -1;
-    queue_push(&answer->results, result);
+    push(&answer->results, result);
     return 0;
 }
 
@@ -74,8 +95,7 @@ int mioc_resolver_stream(struct mioc_resolver *r, const void *item, const void *
         pthread_cond_wait(&r->room, &r->lock);
     stopped = r->stop;
     if (!stopped) {
-        r->queued_bytes += mioc_result_bytes(result);
-        queue_push(&r->bulk, result);
+        file_result(r, &r->bulk, result);
     }
     pthread_mutex_unlock(&r->lock);
     if (stopped) {
@@ -87,35 +107,6 @@ int mioc_resolver_stream(struct mioc_resolver *r, const void *item, const void *
 }
 
 /* --- Jobs --- */
-
-static int is_same_job(const struct mioc_job *job, unsigned kind, const char *path, uint32_t len)
-{
-    return job->kind == kind && job->len == len && memcmp(job->path, path, len) == 0;
-}
-
-static int is_waiting(const struct mioc_result_queue *q, unsigned kind, const char *path, uint32_t len)
-{
-    for (const struct mioc_result *result = q->head; result != NULL; result = result->next) {
-        const struct mioc_item *item = (const void *)result->item;
-        const char *item_path = mioc_item_path(item);
-
-        if (item->kind == kind && item->path_len == len && item_path != NULL && memcmp(item_path, path, len) == 0)
-            return 1;
-    }
-    return 0;
-}
-
-/* Asked already, and not handed to the agent yet. */
-static int is_under_way(const struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
-{
-    for (const struct mioc_job *job = r->first; job != NULL; job = job->next)
-        if (is_same_job(job, kind, path, len))
-            return 1;
-    for (const struct mioc_job *job = r->active; job != NULL; job = job->next)
-        if (is_same_job(job, kind, path, len))
-            return 1;
-    return is_waiting(&r->small, kind, path, len) || is_waiting(&r->bulk, kind, path, len);
-}
 
 /* ".cpython-311.pyc" of ".../__pycache__/name.cpython-311.pyc". */
 static void learn_tag(struct mioc_resolver *r, const char *path)
@@ -134,22 +125,59 @@ static void learn_tag(struct mioc_resolver *r, const char *path)
     strcpy(r->tag, dot);
 }
 
-int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+static struct mioc_job *new_job(unsigned kind, const char *path, uint32_t len)
 {
     struct mioc_job *job = malloc(sizeof *job + len + 1);
 
     if (job == NULL)
-        return -1;
-    job->next = NULL;
-    job->kind = kind;
-    job->len = len;
-    job->running = job->dirty = 0;
+        return NULL;
+    *job = (struct mioc_job){ .kind = kind, .len = len, .hash = mioc_item_hash(kind, path, len) };
     memcpy(job->path, path, len);
     job->path[len] = '\0';
-    *r->last = job;
-    r->last = &job->next;
+    return job;
+}
+static int add_job(struct mioc_resolver *r, struct mioc_job_queue *q, unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_job *job = new_job(kind, path, len);
+
+    if (job == NULL)
+        return -1;
+    job->is_early = q == &r->early;
+    *q->last = job;
+    q->last = &job->next;
+    mioc_keys_add(&r->keys, job->hash);
     pthread_cond_signal(&r->work);
     return 0;
+}
+
+int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    return add_job(r, &r->asked, kind, path, len);
+}
+
+int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    return mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)) ? 0 : add_job(r, &r->early, kind, path, len);
+}
+
+/* With the lock held: what waits among the manifest's questions is asked now. */
+static void hurry(struct mioc_resolver *r, uint64_t hash)
+{
+    for (struct mioc_job **at = &r->early.first; *at != NULL; at = &(*at)->next) {
+        struct mioc_job *job = *at;
+
+        if (job->hash != hash)
+            continue;
+        *at = job->next;
+        if (job->next == NULL)
+            r->early.last = at;
+        job->next = NULL;
+        job->is_early = 0;
+        *r->asked.last = job;
+        r->asked.last = &job->next;
+        pthread_cond_signal(&r->work);
+        return;
+    }
 }
 
 void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
@@ -157,25 +185,24 @@ void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char 
     if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
         return;
     pthread_mutex_lock(&r->lock);
-    if (!r->stop && !is_under_way(r, kind, path, len))
+    if (!r->stop && !mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)))
         (void)mioc_resolver_enqueue(r, kind, path, len);
     pthread_mutex_unlock(&r->lock);
 }
 
 int mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
 {
-    uint32_t parent = mioc_path_parent(path, len);
-    int rc = 0, is_bytecode = parent > 12 && memcmp(path + parent - 12, "/__pycache__", 12) == 0;
+    uint64_t hash = mioc_item_hash(kind, path, len);
+    int rc = 0;
 
     pthread_mutex_lock(&r->lock);
     if (kind == MIOC_ITEM_CONTENT)
         learn_tag(r, path);
-    if (!is_under_way(r, kind, path, len))
+    if (!mioc_keys_has(&r->keys, hash))
         rc = mioc_resolver_enqueue(r, kind, path, len);
+    else
+        hurry(r, hash);
     pthread_mutex_unlock(&r->lock);
-    /* Nobody lists a __pycache__, and what is looked for there mostly exists. */
-    if (rc == 0 && parent > 1 && !is_bytecode && (kind == MIOC_ITEM_STAT || kind == MIOC_ITEM_CONTENT))
-        mioc_resolver_speculate(r, MIOC_ITEM_LIST, path, parent);
     return rc;
 }
 
@@ -184,6 +211,16 @@ static void unlink_job(struct mioc_job **list, struct mioc_job *job)
     while (*list != job)
         list = &(*list)->next;
     *list = job->next;
+}
+
+/* Library directories are taken as they are at the first touch, and this is it. */
+static void mark_early(const struct mioc_resolver *r, struct mioc_result *result)
+{
+    struct mioc_item *item = (void *)result->item;
+    const char *path = mioc_item_path(item);
+
+    if (path != NULL && !r->config.may_speculate(r->config.ctx, path, item->path_len))
+        item->flags |= MIOC_FLAG_EARLY;
 }
 
 /* With the lock held: files the job's items, or says that they are stale. */
@@ -197,8 +234,9 @@ static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_an
         if (is_stale || r->stop) {
             free(result);
         } else {
-            r->queued_bytes += mioc_result_bytes(result);
-            queue_push(is_bulk ? &r->bulk : &r->small, result);
+            if (job->is_early)
+                mark_early(r, result);
+            file_result(r, is_bulk ? &r->bulk : &r->small, result);
         }
     }
     job->dirty = 0;
@@ -219,6 +257,14 @@ static int has_streamed(const struct mioc_answer *answer)
     return has_content && !has_chunk;
 }
 
+/* With the lock held. */
+static void start_job(struct mioc_resolver *r, struct mioc_job *job)
+{
+    job->next = r->active;
+    r->active = job;
+    r->early_active += (unsigned)job->is_early;
+}
+
 static void run_job(struct mioc_resolver *r, struct mioc_job *job)
 {
     int is_stale;
@@ -230,45 +276,89 @@ static void run_job(struct mioc_resolver *r, struct mioc_job *job)
         mioc_resolve(r, job, &answer);
         pthread_mutex_lock(&r->lock);
         is_stale = deliver(r, job, &answer, has_streamed(&answer));
-        if (!is_stale)
+        if (!is_stale) {
             unlink_job(&r->active, job);
+            mioc_keys_remove(&r->keys, job->hash);
+            r->early_active -= (unsigned)job->is_early;
+        }
         pthread_mutex_unlock(&r->lock);
     } while (is_stale);
     free(job);
     r->config.ready(r->config.ctx);
 }
 
-/* The program would see our descriptors come and go at numbers that it expects for its own, and may close them all while a file
- * is being read: ours are in a table that this thread alone has. Not before Linux 5.9. */
-static void part_from_descriptors(void)
+void mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_job *job;
+
+    if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len) ||
+        (job = new_job(kind, path, len)) == NULL)
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (r->stop || mioc_keys_has(&r->keys, job->hash)) {
+        pthread_mutex_unlock(&r->lock);
+        free(job);
+        return;
+    }
+    mioc_keys_add(&r->keys, job->hash);
+    start_job(r, job);
+    pthread_mutex_unlock(&r->lock);
+    run_job(r, job);
+}
+
+void mioc_resolver_part_from_descriptors(void)
 {
 #if defined SYS_close_range && defined CLOSE_RANGE_UNSHARE
     (void)syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE);
 #endif
 }
 
+static struct mioc_job *take_first(struct mioc_job_queue *q)
+{
+    struct mioc_job *job = q->first;
+
+    q->first = job->next;
+    if (q->first == NULL)
+        q->last = &q->first;
+    return job;
+}
+
+/* With the lock held: what a thread is to do next, or NULL. One thread is kept for what is asked; and what nobody asked for
+ * waits while the agent is behind. */
+static struct mioc_job *next_job(struct mioc_resolver *r)
+{
+    if (r->asked.first != NULL)
+        return take_first(&r->asked);
+    if (r->early.first == NULL || r->queued_bytes > QUEUE_BYTES_MAX || (r->threads > 1 && r->early_active + 1 >= r->threads))
+        return NULL;
+    return take_first(&r->early);
+}
+
 static void *thread_main(void *arg)
 {
     struct mioc_resolver *r = arg;
 
-    part_from_descriptors();
+    mioc_resolver_part_from_descriptors();
     pthread_mutex_lock(&r->lock);
+    if (r->config.manifest != NULL && !r->has_read_manifest) {
+        r->has_read_manifest = 1;
+        pthread_mutex_unlock(&r->lock);
+        mioc_resolver_read_manifest(r);
+        pthread_mutex_lock(&r->lock);
+    }
     while (!r->stop) {
-        struct mioc_job *job = r->first;
+        struct mioc_job *job = next_job(r);
 
         if (job == NULL) {
             pthread_cond_wait(&r->work, &r->lock);
             continue;
         }
-        r->first = job->next;
-        if (r->first == NULL)
-            r->last = &r->first;
-        job->next = r->active;
-        r->active = job;
-        job->running = 1;
+        start_job(r, job);
         pthread_mutex_unlock(&r->lock);
         run_job(r, job);
         pthread_mutex_lock(&r->lock);
+        if (r->early.first != NULL)
+            pthread_cond_signal(&r->work); /* this one's place among the manifest's is free */
     }
     r->threads--;
     pthread_cond_broadcast(&r->room);
@@ -289,8 +379,10 @@ int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out)
         q->head = result->next;
         if (q->head == NULL)
             q->tail = &q->head;
-        r->queued_bytes -= mioc_result_bytes(result);
+        mioc_resolver_forget(r, result);
         pthread_cond_broadcast(&r->room);
+        if (r->early.first != NULL)
+            pthread_cond_signal(&r->work);
     }
     pthread_mutex_unlock(&r->lock);
     if (result == NULL)
@@ -307,7 +399,7 @@ int mioc_resolver_is_busy(const struct mioc_resolver *r)
     int busy;
 
     pthread_mutex_lock(&mutable->lock);
-    busy = r->first != NULL || r->active != NULL || r->small.head != NULL || r->bulk.head != NULL;
+    busy = r->asked.first != NULL || r->early.first != NULL || r->active != NULL || r->small.head != NULL || r->bulk.head != NULL;
     pthread_mutex_unlock(&mutable->lock);
     return busy;
 }
@@ -353,7 +445,8 @@ struct mioc_resolver *mioc_resolver_new(const struct mioc_resolver_config *confi
     pthread_cond_init(&r->work, NULL);
     pthread_cond_init(&r->room, &attr);
     pthread_condattr_destroy(&attr);
-    r->last = &r->first;
+    r->asked.last = &r->asked.first;
+    r->early.last = &r->early.first;
     queue_init(&r->small);
     queue_init(&r->bulk);
     r->next_content = 1;
@@ -376,10 +469,17 @@ static void free_results(struct mioc_result_queue *q)
     }
 }
 
+static void free_jobs(struct mioc_job *job)
+{
+    for (struct mioc_job *next; job != NULL; job = next) {
+        next = job->next;
+        free(job);
+    }
+}
+
 void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
 {
     struct timespec until;
-    struct mioc_job *next;
     unsigned left;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -399,10 +499,9 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
     pthread_mutex_unlock(&r->lock);
     if (left > 0)
         return; /* they still use it */
-    for (struct mioc_job *job = r->first; job != NULL; job = next) {
-        next = job->next;
-        free(job);
-    }
+    free_jobs(r->asked.first);
+    free_jobs(r->early.first);
+    mioc_keys_free(&r->keys);
     free_results(&r->small);
     free_results(&r->bulk);
     pthread_cond_destroy(&r->work);

@@ -5,11 +5,14 @@
  * items, contents as CHUNKs followed by their CONTENT record, to the agent's thread through a bounded queue.
  * Speculation: the first question about a name in a directory brings that directory's listing; a `.py` that exists brings
  * its `.pyc` (stat and content) once a question has shown how this interpreter names them. What was published is not read
- * again unless asked for again. */
+ * again unless asked for again.
+ * Manifest: what the last run asked (manifest.h) is read before anybody asks, by all threads but one, which is there for
+ * what is asked. */
 #ifndef MIOC_RESOLVER_H
 #define MIOC_RESOLVER_H
 
 #include "../preload/item.h"
+#include "manifest.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +29,10 @@ struct mioc_resolver_config {
     int (*reserve)(void *ctx, uint64_t bytes);
     /* Whether speculation may touch this path (policy: library class). */
     int (*may_speculate)(void *ctx, const char *path, uint32_t len);
+    /* What the last run asked, NULL for none: read by the resolver's threads, behind what is asked now. Its questions count only
+     * where may_serve says that the policy serves such answers. It must live as long as the process. */
+    struct mioc_manifest *manifest;
+    int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);
     void *ctx;
 };
 
@@ -47,5 +54,10 @@ int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out);
 int mioc_resolver_is_busy(const struct mioc_resolver *r);
 /* Real filesystem calls made so far. */
 uint64_t mioc_resolver_calls(const struct mioc_resolver *r);
+
+/* In a thread of ours that opens files. The program would see our descriptors come and go at numbers that it expects for its own, and
+ * may close them all while a file is being read: from here on ours are in a table that this thread alone has. Not before
+ * Linux 5.9. */
+void mioc_resolver_part_from_descriptors(void);
 
 #endif

@@ -10,10 +10,13 @@ struct mioc_job {
     struct mioc_job *next;
     unsigned kind;
     uint32_t len;
-    int running;
+    uint64_t hash; /* of kind and path */
+    int is_early;  /* the manifest's: nobody waits for it */
     int dirty; /* the path was written since the job began: its answer is thrown away and made anew */
     char path[];
 };
+
+struct mioc_job_queue { struct mioc_job *first, **last; };
 
 struct mioc_result {
     struct mioc_result *next;
@@ -23,12 +26,18 @@ struct mioc_result {
 
 struct mioc_result_queue { struct mioc_result *head, **tail; };
 
+/* A multiset of key hashes. */
+struct mioc_keys { struct mioc_key **bucket; size_t buckets, count; };
+
 struct mioc_resolver {
     struct mioc_resolver_config config;
     pthread_mutex_t lock; /* guards all below; never held across a real call or a callback */
     pthread_cond_t work, room;
-    struct mioc_job *first, **last; /* queued, in order; running ones stay in `active` */
+    struct mioc_job_queue asked, early; /* in order; running ones stay in `active` */
     struct mioc_job *active;
+    unsigned early_active;
+    int has_read_manifest; /* a thread does, or did */
+    struct mioc_keys keys; /* of all jobs and of all results that wait: what is under way */
     struct mioc_result_queue small, bulk;
     size_t queued_bytes; /* in both result queues */
     unsigned threads;    /* alive */
@@ -50,11 +59,28 @@ int mioc_answer_add(struct mioc_answer *answer, const void *item, const void *by
 /* Hands one chunk of a long content out at once, waiting while the agent is behind. 0 or -1: stopping. */
 int mioc_resolver_stream(struct mioc_resolver *r, const void *item, const void *bytes, uint32_t bytes_len);
 /* With the lock held: queues a job; 0 or -1 (ENOMEM). */
+int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 size_t mioc_result_bytes(const struct mioc_result *result);
 /* Queues a speculative job unless its answer is known or under way. */
 void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
+/* Answers it now, in this thread, before the answer under way, unless it is known or under way. The library's paths only. */
+void mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 void mioc_resolver_count(struct mioc_resolver *r, unsigned calls);
+
+/* With the lock held: a result that waited is taken out. */
+void mioc_resolver_forget(struct mioc_resolver *r, const struct mioc_result *result);
+
+/* --- resolver_manifest.c --- */
+/* Without the lock: reads the manifest and queues its questions. */
+void mioc_resolver_read_manifest(struct mioc_resolver *r);
+
+/* --- resolver_keys.c --- */
+/* Without memory a key is forgotten: it will be read twice at most. */
+void mioc_keys_add(struct mioc_keys *keys, uint64_t hash);
+void mioc_keys_remove(struct mioc_keys *keys, uint64_t hash);
+int mioc_keys_has(const struct mioc_keys *keys, uint64_t hash);
+void mioc_keys_free(struct mioc_keys *keys);
 
 /* --- Steps that the kinds of question share (resolve.c) --- */
 
@@ -68,6 +94,9 @@ void mioc_resolve_add_uncached(struct mioc_answer *answer, void *buf, unsigned k
 int mioc_resolve_is_lasting(int error);
 /* Makes and queues the STAT record; -1: it is not shared. */
 int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
+/* A path was looked at: what the looker asks next comes before the answer or is under way with it. `error` is what the look
+ * gave, `size` that of a regular file, else 0. */
+void mioc_resolve_next(struct mioc_resolver *r, const struct mioc_job *job, int error, uint64_t size);
 void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
 void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
 

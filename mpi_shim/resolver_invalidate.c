@@ -34,7 +34,7 @@ static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *
         }
         (void)mioc_resolver_enqueue(r, item->kind, item_path, item->path_len);
         *at = result->next;
-        r->queued_bytes -= mioc_result_bytes(result);
+        mioc_resolver_forget(r, result);
         free(result);
     }
     q->tail = at;

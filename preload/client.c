@@ -190,12 +190,14 @@ static int says_absent(const struct mioc_item *item)
     }
 }
 
-/* In a directory that others write to, a name that is not there may be there soon. */
+/* In a directory that others write to, a name that is not there may be there soon, and what is there may have changed before
+ * anybody touched it. */
 static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
 {
     struct timespec now;
 
-    if (q->kind != MIOC_POLICY_IMPORT || (item->flags & MIOC_FLAG_UNCACHED) || !says_absent(item))
+    if (q->kind != MIOC_POLICY_IMPORT || (item->flags & MIOC_FLAG_UNCACHED) ||
+        !((item->flags & MIOC_FLAG_EARLY) || says_absent(item)))
         return 0;
     if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
         return 1;
@@ -311,4 +313,11 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
         (*absent = absent_by_listing(q)) != 0)
         note_outcome(q, MIOC_MISS);
     return (const void *)item;
+}
+
+void mioc_client_expect_content(struct mioc_query *q)
+{
+    if (q->kind != MIOC_POLICY_NONE && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
+        look_up(MIOC_ITEM_CONTENT, q->key.text, q->key.len) == NULL && absent_by_listing(q) == 0 && ask(q, MIOC_ITEM_CONTENT))
+        note_outcome(q, MIOC_MISS);
 }

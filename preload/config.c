@@ -3,6 +3,7 @@
 #include "config.h"
 #include "store.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #define NS 1000000000ull
 #define SECONDS_NS(s) ((uint64_t)((s) * 1e9 + 0.5))
 
-enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, STATS };
+enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, STATS };
 
 /* name, kind, field, least, most, type, default, help. least and most: nanoseconds or bytes. */
 #define ROWS(X) \
@@ -39,6 +40,8 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, STATS };
       "bound of a node's store; 0 takes it from the cgroup's limit and the size of DIR") \
     X("LOADER", LOADER, loader_plain, 0, 0, "dispatch or plain", "dispatch", \
       "how dlopen reads: through the cache, or as the loader itself does") \
+    X("MANIFEST", MANIFEST, manifest, 0, 0, "auto, off or an absolute path", "auto", \
+      "where a run notes what it asked, for the next one to read ahead: auto is below $XDG_CACHE_HOME or ~/.cache") \
     X("STATS", STATS, stats, 0, 0, "0, 1 or a file name (./yes for a file of such a name)", "0", \
       "1 prints a table at exit, a file name writes it there as JSON")
 
@@ -167,6 +170,19 @@ static int parse_loader(const char *text, int *is_plain)
     return 0;
 }
 
+static int parse_manifest(const char *text, char *manifest)
+{
+    size_t len = strlen(text);
+    if (text[0] == '/') {
+        if (len >= sizeof ((struct mioc_config *)0)->manifest || text[len - 1] == '/' || strlen(strrchr(text, '/') + 1) > NAME_MAX)
+            return -1;
+    } else if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0) {
+        return -1;
+    }
+    memcpy(manifest, text, len + 1);
+    return 0;
+}
+
 static int parse_level(const char *text, enum mioc_log_level *level)
 {
     static const struct { const char *name; enum mioc_log_level level; } levels[] = {
@@ -263,6 +279,7 @@ static int parse_row(struct mioc_config *config, size_t row, const char *text)
     case SECONDS: return parse_seconds(text, least, most, field);
     case BYTES: return parse_bytes(text, least, most, field);
     case LOADER: return parse_loader(text, field);
+    case MANIFEST: return parse_manifest(text, field);
     case STATS: return parse_stats(text, config);
     }
     return -1;

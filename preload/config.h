@@ -29,6 +29,7 @@ struct mioc_config {
     uint64_t max_file;        /* MPIIO_CACHE_MAX_FILE    bytes with K, M, G, T suffix; default 256M */
     uint64_t max_bytes;       /* MPIIO_CACHE_MAX_BYTES   the same; 0 = from the cgroup's limit and the tmpfs */
     int loader_plain;         /* MPIIO_CACHE_LOADER      dispatch|plain, default dispatch */
+    char manifest[1024];      /* MPIIO_CACHE_MANIFEST    auto|off|absolute path, default auto */
     int stats;                /* MPIIO_CACHE_STATS       0|1|FILE: 1 and FILE set this */
     char stats_file[1024];    /*                         FILE, or empty */
     struct mioc_site site;    /* what only the site's file says */

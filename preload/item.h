@@ -42,6 +42,8 @@ enum mioc_item_kind {
 #define MIOC_FLAG_STICKY 0x4u   /* INVALIDATE: the path was opened for writing, so its end is unknown: it is uncached for the rest
                                    of the job. The root publishes UNCACHED|STICKY records of kinds STAT, CONTENT, ACCESS and
                                    REALPATH behind the INVALIDATE, and a live STICKY record is never superseded. */
+#define MIOC_FLAG_EARLY 0x8u /* a record that nobody had asked for when it was made: the manifest's. Outside the library directories
+                                it counts for MPIIO_CACHE_TTL only, because the path is not touched yet */
 
 struct mioc_item {
     uint32_t size;     /* bytes of the whole item, this header included, a multiple of MIOC_ITEM_ALIGN */

@@ -33,6 +33,7 @@ struct mioc_policy_prefix {
 
 struct mioc_policy {
     unsigned count, excludes;
+    uint64_t program; /* names interpreter, options and script, module or code; not the program's own arguments */
     unsigned heads; /* distinct (head, mask) pairs; 0: no quick way out */
     uint64_t head[MIOC_MAX_PREFIXES], mask[MIOC_MAX_PREFIXES]; /* a prefix's first eight bytes */
     struct mioc_policy_prefix prefix[MIOC_MAX_PREFIXES];       /* longest first */

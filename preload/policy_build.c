@@ -311,6 +311,24 @@ static void make_heads(struct mioc_policy *policy)
     }
 }
 
+static uint64_t add_name(uint64_t hash, const char *name)
+{
+    return hash * 0x9e3779b97f4a7c15ull ^ mioc_item_hash(0, name, (uint32_t)strlen(name));
+}
+
+/* What is run, as far as it decides what will be imported. */
+static uint64_t name_program(const struct builder *b)
+{
+    const struct mioc_policy_source *source = b->source;
+    uint64_t hash = add_name(add_name(1, source->exe ? source->exe : ""), source->exec_fn ? source->exec_fn : "");
+
+    for (unsigned i = 1; i < b->args.used; i++)
+        hash = add_name(hash, source->argv[i]);
+    if (source->cwd && (b->args.uses_cwd || !b->args.script || b->args.script[0] != '/'))
+        hash = add_name(hash, source->cwd);
+    return hash;
+}
+
 int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_source *source, const struct mioc_config *config)
 {
     struct builder *b = calloc(1, sizeof *b);
@@ -322,6 +340,7 @@ int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_sourc
     b->policy = policy;
     b->source = source;
     mioc_policy_parse_python(&b->args, source->argv, source->env);
+    policy->program = name_program(b);
     b->mounts = mioc_policy_read_mounts(source->mountinfo);
     if (config->exclude[0])
         for_each(b, config->exclude, add_exclude);

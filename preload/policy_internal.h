@@ -31,6 +31,7 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
 struct mioc_python_args {
     int ignores_env, has_no_user_site, is_safe_path; /* -E, -s, -P; -I is all of them; -P: no script's directory, no cwd */
     int uses_cwd;        /* -c, -m, standard input, interactive */
+    unsigned used;       /* arguments up to and including the script, the module or the code */
     const char *script;  /* the script, or the one that a module such as mpi4py runs; NULL */
 };
 void mioc_policy_parse_python(struct mioc_python_args *args, char *const *argv, char *const *env);

@@ -84,6 +84,8 @@ void mioc_policy_parse_python(struct mioc_python_args *args, char *const *argv, 
         args->script = *at;
         args->uses_cwd = 0;
     }
+    if (at != NULL)
+        args->used = (unsigned)(at - argv) + (*at != NULL && end != 'M');
 }
 
 const char *mioc_policy_script(char *const *argv, char *const *env)

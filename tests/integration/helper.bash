@@ -20,6 +20,7 @@ MIOC_BUILD=${MIOC_BUILD:-$MIOC_ROOT/build/release}
 MIOC_LIBRARY=$MIOC_BUILD/lib/libmpiio_cache.so
 FIXTURES=$MIOC_ROOT/tests/fixtures
 PROGRAMS=$MIOC_ROOT/tests/programs
+PYTHON_ENVS=${XDG_CACHE_HOME:-/var/tmp}/mpiio_cache-tests # for all tests of this machine
 PYTHON=/usr/bin/python3 # what else is called python3 may be a shell script
 RUN_TIMEOUT=120         # seconds for one run; a test may set its own
 SLACK=2                 # seconds that a cached run may take longer than the plain one
@@ -32,6 +33,9 @@ helper_setup() {
   MOUNTS=()
   # By this, in their environment, processes are known as ours.
   export MIOC_TEST_ID="mioc-$BASHPID-$RANDOM$RANDOM"
+  # Every test's runs are first ones, unless it runs a program twice.
+  export XDG_CACHE_HOME=$SCRATCH/user-cache
+  mkdir "$XDG_CACHE_HOME"
   export MIOC_METADATA_SERVER=${MIOC_METADATA_SERVER:-$MIOC_BUILD/bin/mioc_metadata_server}
   STORES_BEFORE=$(own_stores)
 }
@@ -191,7 +195,7 @@ fixture() {
 
 # Sets PYTHON_ENV to a relocatable Python with numpy, scipy, pandas and matplotlib; made once a machine.
 need_python_env() {
-  PYTHON_ENV=${XDG_CACHE_HOME:-/var/tmp}/mpiio_cache-tests/env
+  PYTHON_ENV=$PYTHON_ENVS/env
   mkdir -p "$(dirname "$PYTHON_ENV")"
   fixture python-env "$PYTHON_ENV"
 }

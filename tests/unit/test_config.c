@@ -296,12 +296,39 @@ static void loader_is_dispatch_or_plain(void **state)
     assert_non_null(strstr(config.complaint, "dispatch or plain"));
 }
 
+static void manifest_is_auto_off_or_an_absolute_path(void **state)
+{
+    static const char *const bad[] = { "MPIIO_CACHE_MANIFEST=on", "MPIIO_CACHE_MANIFEST=1", "MPIIO_CACHE_MANIFEST=file",
+                                       "MPIIO_CACHE_MANIFEST=/tmp/", "MPIIO_CACHE_MANIFEST=/" };
+    static char long_name[400], long_path[1100];
+    (void)state;
+    assert_int_equal(parse_one("MPIIO_CACHE_MANIFEST=off"), 0);
+    assert_string_equal(config.manifest, "off");
+    assert_int_equal(parse_one("MPIIO_CACHE_MANIFEST=/a/file"), 0);
+    assert_string_equal(config.manifest, "/a/file");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(parse_one(bad[i]), 1);
+        assert_string_equal(config.manifest, "auto");
+    }
+    strcpy(long_name, "MPIIO_CACHE_MANIFEST=/");
+    memset(long_name + 22, 'a', 256);
+    assert_int_equal(parse_one(long_name), 1);
+    long_name[22 + 255] = '\0';
+    assert_int_equal(parse_one(long_name), 0);
+    strcpy(long_path, "MPIIO_CACHE_MANIFEST=");
+    memset(long_path + 21, '/', 1023);
+    strcpy(long_path + 21 + 1022, "a");
+    assert_int_equal(parse_one(long_path), 0);
+    strcpy(long_path + 21 + 1022, "aa");
+    assert_int_equal(parse_one(long_path), 1);
+}
+
 static void rows_are_complete_and_their_defaults_are_good_values(void **state)
 {
     size_t n;
     const struct mioc_config_row *rows = mioc_config_rows(&n);
     (void)state;
-    assert_int_equal(n, 12);
+    assert_int_equal(n, 13);
     for (size_t i = 0; i < n; i++) {
         char variable[128];
         assert_true(strncmp(rows[i].name, "MPIIO_CACHE_", 12) == 0);
@@ -356,6 +383,7 @@ int main(void)
         cmocka_unit_test(parse_null_reads_the_environment_and_keeps_it),
         cmocka_unit_test(config_is_parsed_once),
         cmocka_unit_test(loader_is_dispatch_or_plain),
+        cmocka_unit_test(manifest_is_auto_off_or_an_absolute_path),
         cmocka_unit_test(rows_are_complete_and_their_defaults_are_good_values),
         cmocka_unit_test(rows_are_those_of_the_man_page),
     };

@@ -344,9 +344,47 @@ static void mount_options_say_what_may_not_be_executed(void **state)
     }
 }
 
+static uint64_t program_of(const char *cwd, const char *const *words)
+{
+    char *argv[8] = { NULL };
+    struct mioc_policy_source source = { .exec_fn = "/usr/bin/python3", .exe = "/usr/bin/python3.11", .cwd = cwd, .argv = argv,
+                                         .mountinfo = mounts };
+
+    for (size_t i = 0; words[i]; i++)
+        argv[i] = (char *)(uintptr_t)words[i];
+    assert_int_equal(mioc_policy_build(&policy, &source, &config), 0);
+    return policy.program;
+}
+
+#define WORDS(...) ((const char *const[]){ "python3", __VA_ARGS__, NULL })
+
+static void program_is_named_by_what_decides_what_it_imports(void **state)
+{
+    (void)state;
+    /* its own arguments do not count */
+    assert_int_equal(program_of("/a", WORDS("/app.py", "1")), program_of("/b", WORDS("/app.py", "2", "-x")));
+    assert_int_equal(program_of("/a", WORDS("-c", "pass", "1")), program_of("/a", WORDS("-c", "pass")));
+    assert_int_equal(program_of("/a", WORDS("-m", "pkg", "1")), program_of("/a", WORDS("-m", "pkg")));
+    /* script, code, module and options do, and the directory where it gives names */
+    assert_int_not_equal(program_of("/a", WORDS("/app.py")), program_of("/a", WORDS("/other.py")));
+    assert_int_not_equal(program_of("/a", WORDS("app.py")), program_of("/b", WORDS("app.py")));
+    assert_int_not_equal(program_of("/a", WORDS("-c", "pass")), program_of("/a", WORDS("-c", "import os")));
+    assert_int_not_equal(program_of("/a", WORDS("-c", "pass")), program_of("/b", WORDS("-c", "pass")));
+    assert_int_not_equal(program_of("/a", WORDS("-cpass")), program_of("/a", WORDS("-cimport os")));
+    assert_int_not_equal(program_of("/a", WORDS("-m", "pkg")), program_of("/a", WORDS("-m", "other")));
+    assert_int_not_equal(program_of("/a", WORDS("-mpkg")), program_of("/a", WORDS("-mother")));
+    assert_int_not_equal(program_of("/a", WORDS("-O", "/app.py")), program_of("/a", WORDS("/app.py")));
+    (void)program_of("/a", WORDS("-W"));
+    (void)program_of("/a", WORDS("-c"));
+    (void)program_of("/a", WORDS("--"));
+    assert_int_not_equal(program_of("/a", (const char *const[]){ "python3", NULL }), 0);
+    assert_int_not_equal(program_of("/a", (const char *const[]){ NULL }), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(program_is_named_by_what_decides_what_it_imports),
         cmocka_unit_test(build_from_command_line_gives_prefixes),
         cmocka_unit_test(build_from_environment_gives_prefixes),
         cmocka_unit_test(build_from_configuration_gives_prefixes),

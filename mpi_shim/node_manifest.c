@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node_manifest.c - at the root's end: what was asked is noted for the next run. */
+#include "node_internal.h"
+#include "../preload/client.h"
+#include "../preload/log.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+#define STACK (512u * 1024u)
+
+static void *save(void *arg)
+{
+    struct mioc_node *node = arg;
+
+    mioc_client_exempt_thread(1);
+    mioc_resolver_part_from_descriptors();
+    /* Nothing can be said from here: this thread has no standard error. */
+    (void)mioc_manifest_write(&node->manifest, node->store, node->save_problem, sizeof node->save_problem);
+    __atomic_store_n(&node->has_saved, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &node->has_saved, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    return NULL;
+}
+
+void mioc_node_manifest_save(struct mioc_node *node)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all, old;
+
+    /* Where not even the reading came to its end, a writing thread would be one more that hangs. */
+    if (node->world.rank != 0 || node->manifest.dir[0] == '\0' || node->is_saving ||
+        !__atomic_load_n(&node->manifest.is_through, __ATOMIC_ACQUIRE))
+        return;
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    node->is_saving = pthread_create(&thread, &attr, save, node) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+}
+
+void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until)
+{
+    uint64_t now;
+
+    while (node->is_saving && !__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE) && (now = mioc_node_now()) < until) {
+        struct timespec left = { (time_t)((until - now) / SECOND), (long)((until - now) % SECOND) };
+
+        syscall(SYS_futex, &node->has_saved, FUTEX_WAIT, 0, &left, NULL, 0);
+    }
+}
+
+void mioc_node_manifest_complain(struct mioc_node *node)
+{
+    enum mioc_log_level level = node->manifest.is_own_dir ? MIOC_LOG_INFO : MIOC_LOG_WARN;
+
+    if (__atomic_load_n(&node->manifest.is_bad, __ATOMIC_ACQUIRE))
+        mioc_log(level, "no manifest: %s", node->manifest.problem);
+    if (!node->is_saving)
+        return;
+    if (!__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE))
+        mioc_log(level, "the manifest is not written: %s takes too long", node->manifest.dir);
+    else if (node->save_problem[0] != '\0')
+        mioc_log(level, "cannot write the manifest: %s", node->save_problem);
+}

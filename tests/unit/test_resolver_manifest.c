@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_resolver_manifest.c - the last run's questions are read ahead, behind what is asked now and within the policy. */
+#include "../../mpi_shim/resolver_internal.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char top[] = "/tmp/mioc_resolver_XXXXXX";
+static struct mioc_manifest manifest;
+
+static void ready(void *ctx)
+{
+    (void)ctx;
+}
+
+static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    (void)ctx, (void)kind;
+    return len > 6 && memcmp(path + len - 6, "/known", 6) == 0;
+}
+
+static int reserve(void *ctx, uint64_t bytes)
+{
+    (void)ctx, (void)bytes;
+    return 0;
+}
+
+/* All but what is below import/ is library; nothing below private/ is served. */
+static int is_library(void *ctx, const char *path, uint32_t len)
+{
+    (void)ctx;
+    return memmem(path, len, "/import/", 8) == NULL;
+}
+
+static int may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    (void)ctx, (void)kind;
+    return memmem(path, len, "/private/", 9) == NULL;
+}
+
+static struct mioc_resolver *new_resolver(unsigned threads, const char *lines, unsigned count)
+{
+    struct mioc_resolver_config config = { .threads = threads, .max_file = 4u << 20, .ready = ready, .is_known = is_known, .reserve = reserve,
+                                           .may_speculate = is_library, .manifest = &manifest, .may_serve = may_serve };
+    struct mioc_resolver *r;
+    char path[512];
+    FILE *f;
+
+    memset(&manifest, 0, sizeof manifest);
+    strcpy(manifest.dir, top);
+    strcpy(manifest.name, "manifest");
+    snprintf(path, sizeof path, "%s/manifest", top);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "mpiio_cache manifest 1\n%send %u\n", lines, count);
+    fclose(f);
+    r = mioc_resolver_new(&config);
+    assert_non_null(r);
+    return r;
+}
+
+static int is_through(struct mioc_resolver *r)
+{
+    return __atomic_load_n(&manifest.read, __ATOMIC_ACQUIRE) != 0 && !mioc_resolver_is_busy(r);
+}
+
+/* All items until nothing is under way, as "kind[e] name" lines, sorted. */
+static int compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void check_items(struct mioc_resolver *r, const char *expected)
+{
+    static char line[64][256], all[64 * 256];
+    struct mioc_resolved out;
+    unsigned n = 0;
+
+    for (int i = 0; i < 20000 && !is_through(r); i++) {
+        while (mioc_resolver_take(r, &out)) {
+            if (mioc_item_path(out.item) != NULL)
+                snprintf(line[n++], sizeof line[0], "%u%s %s\n", (unsigned)out.item->kind, out.item->flags & MIOC_FLAG_EARLY ? "e" : "",
+                         mioc_item_path(out.item) + strlen(top));
+            assert_int_equal(mioc_item_check(out.item, out.item->size), 0);
+            free(out.memory);
+            assert_true(n < 64);
+        }
+        nanosleep(&(struct timespec){ 0, 500000 }, NULL);
+    }
+    qsort(line, n, sizeof line[0], compare);
+    all[0] = '\0';
+    for (unsigned i = 0; i < n; i++)
+        strcat(all, line[i]);
+    assert_string_equal(all, expected);
+}
+
+static const char *lines(const char *format)
+{
+    static char text[4096];
+    size_t n = 0;
+
+    for (; *format; format++)
+        n += (size_t)snprintf(text + n, sizeof text - n, *format == '$' ? "%s" : "%.1s", *format == '$' ? top : format);
+    return text;
+}
+
+static void questions_are_read_ahead_from_the_filesystem(void **state)
+{
+    struct mioc_resolver *r = new_resolver(3, lines("C $/a.py\nL $/dir\nS $/gone\nC $/gone2\n"), 4);
+
+    (void)state;
+    check_items(r, "1 /a.py\n1 /gone\n1 /gone2\n2 /dir\n3 /a.py\n3 /gone2\n");
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void what_the_policy_would_not_serve_is_not_read(void **state)
+{
+    struct mioc_resolver *r = new_resolver(3, lines("C $/private/secret.py\nC $/a.py\nS $/private/x\nS $/known\n"), 4);
+
+    (void)state;
+    check_items(r, "1 /a.py\n3 /a.py\n");
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void outside_the_library_it_counts_for_a_moment_only(void **state)
+{
+    struct mioc_resolver *r = new_resolver(2, lines("C $/import/m.py\nS $/a.py\n"), 2);
+
+    (void)state;
+    check_items(r, "1 /a.py\n1e /import/m.py\n3e /import/m.py\n");
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void a_question_that_is_named_often_is_read_once(void **state)
+{
+    struct mioc_resolver *r = new_resolver(2, lines("S $/a.py\nS $/a.py\nS $/a.py\nS $/a.py\n"), 4);
+    uint64_t calls;
+
+    (void)state;
+    for (int i = 0; i < 20000 && __atomic_load_n(&manifest.read, __ATOMIC_ACQUIRE) == 0; i++)
+        nanosleep(&(struct timespec){ 0, 500000 }, NULL);
+    calls = mioc_resolver_calls(r);
+    assert_true(calls <= 1);
+    check_items(r, "1 /a.py\n");
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* One thread stands in a FIFO's place: a reader of a large content that the agent does not take. What is asked still comes. */
+static void what_is_asked_goes_before_what_is_read_ahead(void **state)
+{
+    static char text[200 * 64];
+    struct mioc_resolver *r;
+    struct mioc_resolved out;
+    size_t n = 0;
+    int is_found = 0;
+
+    (void)state;
+    for (int i = 0; i < 5; i++) { /* more than the queue holds, for two of three threads */
+        char path[512];
+        int fd;
+
+        snprintf(path, sizeof path, "%s/big%d", top, i);
+        fd = open(path, O_WRONLY | O_CREAT, 0644);
+        assert_int_equal(ftruncate(fd, 4 << 20), 0);
+        close(fd);
+        n += (size_t)snprintf(text + n, sizeof text - n, "C %s\n", path);
+    }
+    r = new_resolver(3, text, 5);
+    for (int i = 0; i < 20000 && mioc_resolver_is_busy(r) == 0; i++)
+        nanosleep(&(struct timespec){ 0, 500000 }, NULL);
+    nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* for the queue to fill; too short only makes the test easier */
+    snprintf(text, sizeof text, "%s/a.py", top);
+    assert_int_equal(mioc_resolver_ask(r, MIOC_ITEM_STAT, text, (uint32_t)strlen(text)), 0);
+    for (int i = 0; i < 4000 && !is_found; i++) {
+        pthread_mutex_lock(&r->lock);
+        is_found = r->small.head != NULL;
+        pthread_mutex_unlock(&r->lock);
+        nanosleep(&(struct timespec){ 0, 500000 }, NULL);
+    }
+    assert_true(is_found); /* though nothing was taken */
+    assert_true(mioc_resolver_take(r, &out));
+    assert_int_equal(out.item->kind, MIOC_ITEM_STAT);
+    free(out.memory);
+    while (!is_through(r))
+        if (mioc_resolver_take(r, &out))
+            free(out.memory);
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* No thread is there for the manifest alone: what is asked by name comes at once, as if it had not been in it. */
+static void a_question_that_waits_is_hurried_when_it_is_asked(void **state)
+{
+    struct mioc_resolver *r = new_resolver(1, "", 0);
+    struct mioc_job *job;
+    char path[512];
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/a.py", top);
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < 3; i++) {
+        char other[520];
+
+        snprintf(other, sizeof other, "%s%d", path, i);
+        assert_int_equal(mioc_resolver_enqueue_early(r, MIOC_ITEM_STAT, i == 1 ? path : other, (uint32_t)strlen(i == 1 ? path : other)), 0);
+    }
+    pthread_mutex_unlock(&r->lock);
+    (void)mioc_resolver_ask(r, MIOC_ITEM_STAT, path, (uint32_t)strlen(path));
+    pthread_mutex_lock(&r->lock);
+    for (job = r->early.first; job != NULL; job = job->next)
+        assert_string_not_equal(job->path, path);
+    pthread_mutex_unlock(&r->lock);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void put(const char *name)
+{
+    char path[512];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", top, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("pass\n", f);
+    fclose(f);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(top));
+    for (const char *const *dir = (const char *const[]){ "dir", "import", "private", NULL }; *dir != NULL; dir++) {
+        char path[512];
+
+        snprintf(path, sizeof path, "%s/%s", top, *dir);
+        assert_int_equal(mkdir(path, 0755), 0);
+    }
+    put("a.py");
+    put("import/m.py");
+    put("private/secret.py");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[600];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", top);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(questions_are_read_ahead_from_the_filesystem),
+        cmocka_unit_test(what_the_policy_would_not_serve_is_not_read),
+        cmocka_unit_test(outside_the_library_it_counts_for_a_moment_only),
+        cmocka_unit_test(a_question_that_is_named_often_is_read_once),
+        cmocka_unit_test(what_is_asked_goes_before_what_is_read_ahead),
+        cmocka_unit_test(a_question_that_waits_is_hurried_when_it_is_asked),
+    };
+
+    return cmocka_run_group_tests_name("resolver's manifest", tests, set_up, tear_down);
+}
