@@ -84,29 +84,6 @@ int mioc_resolve_is_lasting(int error)
     }
 }
 
-/* The bytecode file of /dir/name.py: /dir/__pycache__/name<tag>. Its length, or 0. */
-static uint32_t bytecode_path(struct mioc_resolver *r, const struct mioc_job *job, char *out)
-{
-    uint32_t parent = mioc_path_parent(job->path, job->len), tag_len, stem;
-    static const char cache[] = "/__pycache__/";
-    char tag[sizeof r->tag];
-
-    pthread_mutex_lock(&r->lock);
-    memcpy(tag, r->tag, sizeof tag);
-    pthread_mutex_unlock(&r->lock);
-    tag_len = (uint32_t)strlen(tag);
-    if (tag_len == 0 || parent == 0 || job->len < parent + 5 || strcmp(job->path + job->len - 3, ".py") != 0)
-        return 0;
-    stem = job->len - 3 - (parent + 1);
-    if (parent + sizeof cache + stem + tag_len >= PATH_MAX)
-        return 0;
-    memcpy(out, job->path, parent);
-    memcpy(out + parent, cache, sizeof cache - 1);
-    memcpy(out + parent + sizeof cache - 1, job->path + parent + 1, stem);
-    memcpy(out + parent + sizeof cache - 1 + stem, tag, tag_len + 1);
-    return parent + (uint32_t)sizeof cache - 1 + stem + tag_len;
-}
-
 int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
     struct mioc_stat_record *record = buf;
@@ -140,14 +117,9 @@ int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, s
 static void resolve_stat(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
     const struct mioc_stat_record *record = buf;
-    char bytecode[PATH_MAX];
-    uint32_t len;
 
-    if (mioc_resolve_add_stat(r, job, answer, buf) != 0 || record->stat_errno != 0 || !S_ISREG(record->stat.mode))
-        return;
-    len = bytecode_path(r, job, bytecode);
-    if (len > 0)
-        mioc_resolver_speculate(r, MIOC_ITEM_CONTENT, bytecode, len);
+    if (mioc_resolve_add_stat(r, job, answer, buf) == 0)
+        mioc_resolve_next(r, job, record->stat_errno, S_ISREG(record->stat.mode) ? record->stat.size : 0);
 }
 
 /* --- The rest --- */

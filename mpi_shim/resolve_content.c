@@ -115,6 +115,7 @@ void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, s
         error = fd < 0 ? errno : 0;
         mioc_resolver_count(r, 1);
     }
+    mioc_resolve_next(r, job, error, 0);
     if (fd >= 0) {
         error = mioc_resolve_statx(r, fd, "", AT_EMPTY_PATH, &st);
         if (is_link)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolve_list.c - the root's reading of directories: entries in readdir's order and a table of their names. */
+#include "../preload/path.h"
 #include "../preload/real.h"
 #include "resolver_internal.h"
 
@@ -83,6 +84,9 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
     mioc_resolver_count(r, 1);
     if (dir == NULL) {
         list->list_errno = errno;
+        /* Others may be looked for that are not there either: ld.so's candidates. */
+        if (errno == ENOENT && !job->is_early && mioc_path_parent(job->path, job->len) > 1)
+            mioc_resolver_speculate(r, MIOC_ITEM_LIST, job->path, mioc_path_parent(job->path, job->len));
         if (!mioc_resolve_is_lasting(list->list_errno))
             end = NULL;
         else

@@ -25,6 +25,8 @@ int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes)
     int rc, fd, saved = errno;
 
     mioc_serve_bytecode_read(q);
+    if (!(flags & O_DIRECTORY))
+        mioc_client_expect_content(q);
     rc = mioc_serve_find(q, (flags & O_NOFOLLOW) != 0, &st);
     if (rc != 0)
         return rc;
