@@ -6,6 +6,9 @@
 #include "resolver.h"
 #include <pthread.h>
 
+/* Finished items wait for the agent up to this many bytes; then threads that read long contents, or what nobody asked for, wait. */
+#define MIOC_RESOLVER_QUEUE_MAX (8u * 1024u * 1024u)
+
 struct mioc_job {
     struct mioc_job *next;
     unsigned kind;
@@ -53,6 +56,19 @@ struct mioc_answer { struct mioc_result_queue results; };
 /* Makes the real calls for a job and collects its items; long contents go straight to the bulk queue by
  * mioc_resolver_stream(). Runs without the lock. */
 void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer);
+
+/* --- resolver.c --- */
+void mioc_results_init(struct mioc_result_queue *q);
+/* With the lock held: a result waits for the agent. */
+void mioc_resolver_file(struct mioc_resolver *r, struct mioc_result_queue *q, struct mioc_result *result);
+
+/* --- resolver_jobs.c --- */
+/* With the lock held: what a thread is to do next, or NULL. */
+struct mioc_job *mioc_resolver_next_job(struct mioc_resolver *r);
+/* With the lock held: it is active from here on, so that a write makes its answer stale. */
+void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job);
+/* Without the lock: answers it, as often as writes overtake it, and frees it. */
+void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job);
 
 /* Queues a copy of item and bytes behind the answer; 0 or -1 (ENOMEM). */
 int mioc_answer_add(struct mioc_answer *answer, const void *item, const void *bytes, uint32_t bytes_len);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolver_jobs.c - the resolver's questions: queued, hurried, brought, run, their answers delivered. */
+#include "resolver_internal.h"
+#include "../preload/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ".cpython-311.pyc" of ".../__pycache__/name.cpython-311.pyc". */
+static void learn_tag(struct mioc_resolver *r, const char *path)
+{
+    const char *dir = strstr(path, "/__pycache__/"), *name, *dot;
+    size_t len;
+
+    if (r->tag[0] != '\0' || dir == NULL)
+        return;
+    name = dir + strlen("/__pycache__/");
+    dot = strchr(name, '.');
+    len = strlen(name);
+    if (dot == NULL || strchr(name, '/') != NULL || len < 5 || strcmp(name + len - 4, ".pyc") != 0 ||
+        dot == name + len - 4 || strlen(dot) >= sizeof r->tag)
+        return;
+    strcpy(r->tag, dot);
+}
+
+static struct mioc_job *new_job(unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_job *job = malloc(sizeof *job + len + 1);
+
+    if (job == NULL)
+        return NULL;
+    *job = (struct mioc_job){ .kind = kind, .len = len, .hash = mioc_item_hash(kind, path, len) };
+    memcpy(job->path, path, len);
+    job->path[len] = '\0';
+    return job;
+}
+static int add_job(struct mioc_resolver *r, struct mioc_job_queue *q, unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_job *job = new_job(kind, path, len);
+
+    if (job == NULL)
+        return -1;
+    job->is_early = q == &r->early;
+    *q->last = job;
+    q->last = &job->next;
+    mioc_keys_add(&r->keys, job->hash);
+    pthread_cond_signal(&r->work);
+    return 0;
+}
+
+int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    return add_job(r, &r->asked, kind, path, len);
+}
+
+int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    return mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)) ? 0 : add_job(r, &r->early, kind, path, len);
+}
+
+/* With the lock held: what waits among the manifest's questions is asked now. */
+static void hurry(struct mioc_resolver *r, uint64_t hash)
+{
+    for (struct mioc_job **at = &r->early.first; *at != NULL; at = &(*at)->next) {
+        struct mioc_job *job = *at;
+
+        if (job->hash != hash)
+            continue;
+        *at = job->next;
+        if (job->next == NULL)
+            r->early.last = at;
+        job->next = NULL;
+        job->is_early = 0;
+        *r->asked.last = job;
+        r->asked.last = &job->next;
+        pthread_cond_signal(&r->work);
+        return;
+    }
+}
+
+void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (!r->stop && !mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)))
+        (void)mioc_resolver_enqueue(r, kind, path, len);
+    pthread_mutex_unlock(&r->lock);
+}
+
+int mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    uint64_t hash = mioc_item_hash(kind, path, len);
+    int rc = 0;
+
+    pthread_mutex_lock(&r->lock);
+    if (kind == MIOC_ITEM_CONTENT)
+        learn_tag(r, path);
+    if (!mioc_keys_has(&r->keys, hash))
+        rc = mioc_resolver_enqueue(r, kind, path, len);
+    else
+        hurry(r, hash);
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+static void unlink_job(struct mioc_job **list, struct mioc_job *job)
+{
+    while (*list != job)
+        list = &(*list)->next;
+    *list = job->next;
+}
+
+/* Library directories are taken as they are at the first touch, and this is it. */
+static void mark_early(const struct mioc_resolver *r, struct mioc_result *result)
+{
+    struct mioc_item *item = (void *)result->item;
+    const char *path = mioc_item_path(item);
+
+    if (path != NULL && !r->config.may_speculate(r->config.ctx, path, item->path_len))
+        item->flags |= MIOC_FLAG_EARLY;
+}
+
+/* With the lock held: files the job's items, or says that they are stale. */
+static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, int is_bulk)
+{
+    struct mioc_result *result = answer->results.head, *next;
+    int is_stale = job->dirty && !r->stop;
+
+    for (; result != NULL; result = next) {
+        next = result->next;
+        if (is_stale || r->stop) {
+            free(result);
+        } else {
+            if (job->is_early)
+                mark_early(r, result);
+            mioc_resolver_file(r, is_bulk ? &r->bulk : &r->small, result);
+        }
+    }
+    job->dirty = 0;
+    return is_stale;
+}
+
+/* The CONTENT record of a streamed content must stay behind its chunks, in the bulk queue. */
+static int has_streamed(const struct mioc_answer *answer)
+{
+    int has_chunk = 0, has_content = 0;
+
+    for (const struct mioc_result *result = answer->results.head; result != NULL; result = result->next) {
+        const struct mioc_item *item = (const void *)result->item;
+        has_chunk |= item->kind == MIOC_ITEM_CHUNK;
+        if (item->kind == MIOC_ITEM_CONTENT)
+            has_content = ((const struct mioc_content_record *)(const void *)item)->size > MIOC_CHUNK_MAX;
+    }
+    return has_content && !has_chunk;
+}
+
+/* With the lock held. */
+void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
+{
+    job->next = r->active;
+    r->active = job;
+    r->early_active += (unsigned)job->is_early;
+}
+
+void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
+{
+    int is_stale;
+
+    do {
+        struct mioc_answer answer;
+
+        mioc_results_init(&answer.results);
+        mioc_resolve(r, job, &answer);
+        pthread_mutex_lock(&r->lock);
+        is_stale = deliver(r, job, &answer, has_streamed(&answer));
+        if (!is_stale) {
+            unlink_job(&r->active, job);
+            mioc_keys_remove(&r->keys, job->hash);
+            r->early_active -= (unsigned)job->is_early;
+        }
+        pthread_mutex_unlock(&r->lock);
+    } while (is_stale);
+    free(job);
+    r->config.ready(r->config.ctx);
+}
+
+void mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_job *job;
+
+    if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len) ||
+        (job = new_job(kind, path, len)) == NULL)
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (r->stop || mioc_keys_has(&r->keys, job->hash)) {
+        pthread_mutex_unlock(&r->lock);
+        free(job);
+        return;
+    }
+    mioc_keys_add(&r->keys, job->hash);
+    mioc_resolver_start_job(r, job);
+    pthread_mutex_unlock(&r->lock);
+    mioc_resolver_run_job(r, job);
+}
+
+static struct mioc_job *take_first(struct mioc_job_queue *q)
+{
+    struct mioc_job *job = q->first;
+
+    q->first = job->next;
+    if (q->first == NULL)
+        q->last = &q->first;
+    return job;
+}
+
+/* With the lock held: what a thread is to do next, or NULL. One thread is kept for what is asked; and what nobody asked for
+ * waits while the agent is behind. */
+struct mioc_job *mioc_resolver_next_job(struct mioc_resolver *r)
+{
+    if (r->asked.first != NULL)
+        return take_first(&r->asked);
+    if (r->early.first == NULL || r->queued_bytes > MIOC_RESOLVER_QUEUE_MAX || (r->threads > 1 && r->early_active + 1 >= r->threads))
+        return NULL;
+    return take_first(&r->early);
+}
