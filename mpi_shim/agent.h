@@ -86,7 +86,7 @@ int mioc_agent_is_busy(const struct mioc_agent *a);
 /* Children (and through them subtrees) that have neither left nor died: a root that ends waits for 0. */
 unsigned mioc_agent_children(const struct mioc_agent *a);
 
-struct mioc_agent_counters { uint64_t requests_local, requests_children, requests_merged, requests_sent, items, bytes_sent, messages_sent, invalidations; };
+struct mioc_agent_counters { uint64_t requests_local, requests_children, requests_merged, requests_sent, requests_resolved /* root */, items, bytes_sent, messages_sent, invalidations; };
 const struct mioc_agent_counters *mioc_agent_counters(const struct mioc_agent *a);
 
 #endif

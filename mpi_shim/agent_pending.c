@@ -108,6 +108,7 @@ static void pose(struct mioc_agent *a, struct mioc_agent_pending *p, const char 
 {
     p->posed = a->now;
     if (mioc_agent_is_root(a)) {
+        a->counters.requests_resolved++;
         a->host.resolve(a->host.ctx, p->kind, path, p->len);
         return;
     }

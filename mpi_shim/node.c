@@ -229,6 +229,8 @@ void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *rep
     report->store_bytes = arena + content;
     report->contents = contents;
     report->root_requests = counters->requests_local + counters->requests_children;
+    report->root_questions = counters->requests_resolved;
+    report->root_ahead = __atomic_load_n(&node->manifest.ahead, __ATOMIC_RELAXED);
     report->root_calls = resolver != NULL ? mioc_resolver_calls(resolver) : node->resolver_calls;
 }
 

@@ -178,7 +178,8 @@ static void put_footer(struct text *t, const struct mioc_report *report)
         put(t, "\n");
     }
     put(t, "store:      %sB a node, %" PRIu64 " file contents\n", bytes_figure(report->store_bytes).text, report->contents);
-    put(t, "root:       %" PRIu64 " requests, %" PRIu64 " real calls\n", report->root_requests, report->root_calls);
+    put(t, "root:       %s requests, %s questions, %s real calls, %s read ahead\n", count_figure(report->root_requests).text,
+        count_figure(report->root_questions).text, count_figure(report->root_calls).text, count_figure(report->root_ahead).text);
     put(t, "saved:      %" PRId64 " operations, %s %% of the hits and misses\n", saved, percent.text);
     if (report->reported_nodes < report->nodes)
         put(t, "incomplete: %" PRIu32 " of %" PRIu32 " nodes reported\n", report->reported_nodes, report->nodes);
@@ -287,7 +288,8 @@ int mioc_report_json(const struct mioc_report *report, const char *line, const s
     put_json_calls(&t, report);
     put_json_loader(&t, report);
     put(&t, "  \"store\": {\"bytes\": %" PRIu64 ", \"contents\": %" PRIu64 "},\n", report->store_bytes, report->contents);
-    put(&t, "  \"root\": {\"requests\": %" PRIu64 ", \"calls\": %" PRIu64 "},\n", report->root_requests, report->root_calls);
+    put(&t, "  \"root\": {\"requests\": %" PRIu64 ", \"questions\": %" PRIu64 ", \"calls\": %" PRIu64 ", \"ahead\": %" PRIu64 "},\n",
+        report->root_requests, report->root_questions, report->root_calls, report->root_ahead);
     put(&t, "  \"saved\": {\"operations\": %" PRId64 ", \"percent\": %s},\n", saved, percent.text);
     put_json_job(&t, job, status);
     put(&t, "}\n");

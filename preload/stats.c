@@ -134,7 +134,9 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from)
     to->guests += from->guests;
     to->reported_nodes += from->reported_nodes;
     to->root_requests += from->root_requests;
+    to->root_questions += from->root_questions;
     to->root_calls += from->root_calls;
+    to->root_ahead += from->root_ahead;
     if (from->nodes > to->nodes)
         to->nodes = from->nodes;
     if (from->store_bytes > to->store_bytes)

@@ -63,7 +63,8 @@ const struct mioc_stats *mioc_stats_current(void);
 struct mioc_report_row { uint64_t calls, outcome[MIOC_OUTCOMES], bytes, ns_min, ns_max, ns_sum; };
 struct mioc_report {
     uint32_t ranks, guests, nodes, reported_nodes; /* how many are in the figures, and how many nodes there are */
-    uint64_t store_bytes, contents, root_requests, root_calls; /* root_calls: real calls of the resolver */
+    uint64_t store_bytes, contents, root_requests, root_questions, root_calls, /* requests, merged: questions; real calls of the resolver */
+        root_ahead; /* questions of the manifest that it read ahead */
     struct mioc_report_row row[MIOC_CALLS];
     uint64_t loader[MIOC_LOADER_WAYS];
 };
@@ -83,7 +84,8 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from);
  *                   The seconds of `all` are {mean} only: the classes' minima need not be of one rank.
  *   loader          {dispatch, plain, why: {setting, system, traced, caller}}: dlopens, and the plain ones by reason
  *   store           {bytes, contents}       as on the root's node
- *   root            {requests, calls}       questions that reached it, real calls that it made
+ *   root            {requests, questions, calls, ahead}    requests that reached it; without those that asked the same at
+ *                   the same time, or what was known; real calls that it made; questions taken from the manifest
  *   saved           {operations, percent}   hits + misses - root calls; in percent of hits + misses. Negative: a loss
  *   job             {id, user, host, pid, interpreter, script, started, seconds, status}: of rank 0; user is a number, started
  *                   the seconds of the epoch, status what it ended with, script "" if there is none */

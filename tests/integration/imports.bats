@@ -120,6 +120,28 @@ PY
   [[ $PLAIN_RC == 0 ]]
 }
 
+# Waits of a rank, and different questions at the root: ranks in step wait for each one.
+@test "ranks wait about once for a module, and hardly ever in a second run" {
+  IMPORT=("${IMPORT[@]::3}" numpy scipy.linalg)
+  export MPIIO_CACHE_STATS=$SCRATCH/stats.json
+  run_plain import_on plain 2 2
+  local run modules misses=() questions=() operations=()
+  for run in first second; do
+    run_cached import_on "$run" 2 2
+    assert_same
+    modules=$(awk '{ print $1; exit }' "$CACHED/stdout")
+    misses+=("$(stat_of "$SCRATCH/stats.json" .calls.all.miss)")
+    questions+=("$(stat_of "$SCRATCH/stats.json" .root.questions)")
+    operations+=("$(stat_of "$SCRATCH/$run.json" .metadata)")
+    echo "$run run: $modules modules, ${misses[-1]} misses of four ranks, ${questions[-1]} questions at the root," \
+      "${operations[-1]} metadata operations"
+  done
+  ((misses[0] <= modules * 4 && questions[0] <= modules))
+  # What it still waits for are large shared objects on their way.
+  ((misses[1] * 5 <= modules && questions[1] * 10 <= modules))
+  ((operations[1] * 100 <= operations[0] * 105))
+}
+
 @test "statistics count every rank once and agree with the store" {
   MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached import_on cached 2 3
   [[ $CACHED_RC == 0 ]]

@@ -89,7 +89,9 @@ static struct mioc_report example(void)
     report.store_bytes = 5u << 20;
     report.contents = 17;
     report.root_requests = 8;
+    report.root_questions = 6;
     report.root_calls = 10;
+    report.root_ahead = 500;
     return report;
 }
 
@@ -192,7 +194,7 @@ static void merge_sums_nodes_and_keeps_the_store(void **state)
     struct mioc_report to = example(), from = example();
     (void)state;
     from.reported_nodes = 1;
-    from.root_calls = from.root_requests = 0;
+    from.root_calls = from.root_requests = from.root_questions = from.root_ahead = 0;
     from.store_bytes = 1;
     mioc_report_merge(&to, &from);
     assert_int_equal(to.nodes, 4);
@@ -214,7 +216,7 @@ static void print_gives_the_table(void **state)
         "\nprocesses:  2 ranks, 1 guests\n",
         "\nloader:     40 loads by dispatch, 3 plain\n      plain: setting 0 system 1 traced 2 caller 0\n",
         "\nstore:      5.0MB a node, 17 file contents\n",
-        "\nroot:       8 requests, 10 real calls\n",
+        "\nroot:       8 requests, 6 questions, 10 real calls, 500 read ahead\n",
         "\nsaved:      200 operations, 95.2 % of the hits and misses\n",
         "\nincomplete: 3 of 4 nodes reported\n",
     };
