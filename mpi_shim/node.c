@@ -7,6 +7,7 @@
 #include "../preload/loader.h"
 #include "../preload/log.h"
 #include "../preload/real.h"
+#include "../preload/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -387,6 +388,7 @@ void mioc_node_end(int status)
         else
             hurry_leader(node);
     }
+    mioc_trace_end();
     depart(node);
     errno = saved;
 }

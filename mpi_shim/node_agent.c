@@ -4,6 +4,7 @@
 #include "node_internal.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
+#include "../preload/trace.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -130,8 +131,15 @@ int mioc_node_agent_start(struct mioc_node *node, uint64_t until)
 
 /* --- The thread --- */
 
+static void trace_question(const struct mioc_ask_request *request, uint64_t started)
+{
+    mioc_trace_flow('t', request->kind, request->path, request->len);
+    mioc_trace_work("agent", "question", request->kind, request->path, request->len, started);
+}
+
 static void take_request(struct mioc_node *node, const struct mioc_ask_request *request)
 {
+    uint64_t started = mioc_trace_now();
     struct mioc_ring *ring = mioc_store_ring(node->store);
 
     if (request->what == MIOC_ASK_INVALIDATE) {
@@ -149,6 +157,8 @@ static void take_request(struct mioc_node *node, const struct mioc_ask_request *
     node->waiter[node->waiters++] = (struct mioc_waiter){
         request->slot, mioc_item_hash(request->kind, request->path, request->len) };
     mioc_agent_ask(node->agent, request->kind, request->path, request->len, mioc_node_now());
+    if (started != 0)
+        trace_question(request, started);
 }
 
 static unsigned take_requests(struct mioc_node *node, struct mioc_ask_request *request)
@@ -168,7 +178,12 @@ static unsigned take_resolved(struct mioc_node *node)
     unsigned taken = 0;
 
     while (node->resolver != NULL && taken < TAKE_MOST && mioc_resolver_take(node->resolver, &resolved)) {
-        (void)mioc_agent_publish(node->agent, resolved.item, resolved.bytes, mioc_node_now());
+        uint64_t started = mioc_node_now();
+
+        (void)mioc_agent_publish(node->agent, resolved.item, resolved.bytes, started);
+        if (mioc_trace_is_on())
+            mioc_trace_work("agent", "publish", resolved.item->kind, mioc_item_path(resolved.item) != NULL ? mioc_item_path(resolved.item) : "",
+                            resolved.item->path_len, started);
         free(resolved.memory);
         taken++;
     }
@@ -291,6 +306,7 @@ static void *agent_main(void *arg)
 
     is_agent = 1;
     mioc_client_exempt_thread(1); /* what MPI opens in here must not be asked of ourselves */
+    mioc_trace_name_thread(node->world.node == 0 ? "agent (root)" : "agent");
 
     while (request != NULL && !may_end(node)) {
         uint64_t now = mioc_node_now(), tick;

@@ -2,6 +2,7 @@
 /* resolver.c - the root's threads and the two queues of finished items. */
 #include "resolver_internal.h"
 #include "../preload/path.h"
+#include "../preload/trace.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -116,6 +117,8 @@ static void *thread_main(void *arg)
     struct mioc_resolver *r = arg;
 
     mioc_resolver_part_from_descriptors();
+    mioc_trace_reopen();
+    mioc_trace_name_thread("resolver");
     pthread_mutex_lock(&r->lock);
     if (r->config.manifest != NULL && !r->has_read_manifest) {
         r->has_read_manifest = 1;

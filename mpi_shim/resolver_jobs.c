@@ -2,6 +2,7 @@
 /* resolver_jobs.c - the resolver's questions: queued, hurried, brought, run, their answers delivered. */
 #include "resolver_internal.h"
 #include "../preload/path.h"
+#include "../preload/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -163,15 +164,24 @@ void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
     r->early_active += (unsigned)job->is_early;
 }
 
+static void trace_job(const struct mioc_job *job, uint64_t started)
+{
+    mioc_trace_flow('t', job->kind, job->path, job->len);
+    mioc_trace_work("root", "resolve", job->kind, job->path, job->len, started);
+}
+
 void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
 {
     int is_stale;
 
     do {
         struct mioc_answer answer;
+        uint64_t started = mioc_trace_now();
 
         mioc_results_init(&answer.results);
         mioc_resolve(r, job, &answer);
+        if (started != 0)
+            trace_job(job, started);
         pthread_mutex_lock(&r->lock);
         is_stale = deliver(r, job, &answer, has_streamed(&answer));
         if (!is_stale) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
 #include "client_internal.h"
+#include "trace.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -142,12 +143,13 @@ static int is_trustworthy(const struct mioc_store *store)
            !mioc_ring_is_silent(ring, mioc_client.timeout_ns);
 }
 
-int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
+int mioc_client_peek(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
 {
     const struct mioc_client *c = &mioc_client;
 
     q->call = call;
     q->outcome = MIOC_PASS;
+    q->path = path;
     q->started = mioc_stats_now();
     /* The loader's names are taken as they are, with 300 slashes in the middle: they are few, and a trap costs more. */
     if (mioc_client_is_serving() && (may_be_ours(c, dirfd, path) || (call == MIOC_CALL_LOADER && path[0] == '/')) && mioc_path_key(&q->key, dirfd, path) == 0) {
@@ -161,12 +163,31 @@ int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, cons
     return q->started != 0 && !thread_is_exempt;
 }
 
+int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
+{
+    int is_begun = mioc_client_peek(q, call, dirfd, path);
+
+    /* So that the trace can tell whether the call failed. */
+    q->error_before = errno;
+    if (is_begun && mioc_trace_is_on())
+        errno = 0;
+    return is_begun;
+}
+
+static void trace_end(struct mioc_query *q, uint64_t bytes, int error)
+{
+    if (q->started != 0)
+        mioc_trace_call(q->call, q->outcome, q->kind == MIOC_POLICY_NONE ? q->path : q->key.text, error, bytes, q->started);
+}
+
 void mioc_client_end(struct mioc_query *q, uint64_t bytes)
 {
-    int saved = errno;
+    int error = errno;
 
     mioc_stats_count(q->call, q->outcome, bytes, mioc_stats_since(q->started));
-    errno = saved;
+    if (mioc_trace_is_on())
+        trace_end(q, bytes, error);
+    errno = error != 0 ? error : q->error_before;
 }
 
 /* --- Looking up --------------------------------------------------------------------------------------------------- */
@@ -221,9 +242,13 @@ static int ask(struct mioc_query *q, unsigned kind)
 
     if (mioc_store_get_state(store) != MIOC_STORE_ACTIVE || __atomic_load_n(&mioc_client.is_broken, __ATOMIC_RELAXED))
         return 0;
+    if (mioc_trace_is_on())
+        mioc_trace_flow('s', kind, q->key.text, q->key.len);
     status = mioc_ring_ask(mioc_store_ring(store), MIOC_ASK_RECORD, kind, q->key.text, q->key.len, mioc_client_deadline(),
                            mioc_client_is_agent_alive, store);
     mioc_client_note_status(status);
+    if (mioc_trace_is_on())
+        mioc_trace_flow('f', kind, q->key.text, q->key.len);
     if (status == MIOC_ASK_TIMEOUT)
         note_outcome(q, MIOC_TIMEOUT);
     return status == MIOC_ASK_ANSWERED;

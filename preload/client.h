@@ -43,6 +43,8 @@ struct mioc_query {
     enum mioc_policy_class kind; /* NONE: only timed */
     enum mioc_outcome outcome;   /* PASS until a record answered */
     uint64_t started;
+    const char *path;            /* as the program gave it */
+    int error_before;            /* while a trace is made: the program's errno */
     struct mioc_path key;        /* empty where kind is NONE */
 };
 
@@ -51,6 +53,8 @@ struct mioc_query {
  * real calls and are counted by mioc_client_end. This is the fast path of every call that is not ours. Paths relative to a
  * descriptor are not ours. */
 int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path);
+/* The same for a question of our own, which is not counted and ends without mioc_client_end. */
+int mioc_client_peek(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path);
 /* The record of that kind for the query's path, by lookup or by asking; NULL: make the real call (uncached, timed out, a
  * listing that is not to be served, …). Never one with MIOC_FLAG_UNCACHED. */
 const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind);

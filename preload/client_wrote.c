@@ -3,6 +3,7 @@
 #include "bystander.h"
 #include "client_internal.h"
 #include "log.h"
+#include "trace.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -173,6 +174,13 @@ static __attribute__((noinline)) void tell_all(struct tidings *t, int dirfd, con
         tell_aliases(t, key.text, key.len);
 }
 
+static void count_write(enum mioc_outcome outcome, const char *path, uint64_t started)
+{
+    mioc_stats_count(MIOC_CALL_WRITE, outcome, 0, mioc_stats_since(started));
+    if (mioc_trace_is_on() && started != 0)
+        mioc_trace_call(MIOC_CALL_WRITE, outcome, path, 0, 0, started);
+}
+
 void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
 {
     struct tidings t = { .flags = flags, .outcome = MIOC_PASS };
@@ -184,6 +192,6 @@ void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
     if (mioc_client_is_serving() || __atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE))
         tell_all(&t, dirfd, path);
     if (t.told > 0 || (started != 0 && !mioc_client_is_exempt()))
-        mioc_stats_count(MIOC_CALL_WRITE, t.outcome, 0, mioc_stats_since(started));
+        count_write(t.outcome, path, started);
     errno = saved;
 }

@@ -16,7 +16,7 @@
 #define NS 1000000000ull
 #define SECONDS_NS(s) ((uint64_t)((s) * 1e9 + 0.5))
 
-enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, STATS };
+enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, STATS, FOLDER, RANKS };
 
 /* name, kind, field, least, most, type, default, help. least and most: nanoseconds or bytes. */
 #define ROWS(X) \
@@ -43,7 +43,12 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, 
     X("MANIFEST", MANIFEST, manifest, 0, 0, "auto, off or an absolute path", "auto", \
       "where a run notes what it asked, for the next one to read ahead: auto is below $XDG_CACHE_HOME or ~/.cache") \
     X("STATS", STATS, stats, 0, 0, "0, 1 or a file name (./yes for a file of such a name)", "0", \
-      "1 prints a table at exit, a file name writes it there as JSON")
+      "1 prints a table at exit, a file name writes it there as JSON") \
+    X("TRACE", FOLDER, trace, 0, 0, "an absolute path, %r for the rank, %j the job, %h the host", "", \
+      "folder where ranks write what they did, for Perfetto and mpiio-cache report") \
+    X("TRACE_RANKS", RANKS, trace_ranks, 0, 0, "numbers and ranges such as 0,4-7, or all", "0-15", "which ranks do") \
+    X("TRACE_MAX", BYTES, trace_max, 4096, INT64_MAX, "bytes from 4096, with K, M, G or T for powers of 1024", "256M", \
+      "bound of one rank's trace; further events are counted and dropped")
 
 static const struct mioc_config_row public_rows[] = {
 #define X(name, kind, field, least, most, type, def, help) {PREFIX name, type, def, help},
@@ -204,6 +209,38 @@ static int parse_directory(const char *text, char *dir)
     return 0;
 }
 
+static int parse_folder(const char *text, char *folder, size_t size)
+{
+    size_t len = strlen(text);
+    if (text[0] != '/' || len >= size)
+        return -1;
+    for (const char *at = text; (at = strchr(at, '%')) != NULL; at += 2)
+        if (at[1] == '\0' || strchr("rjh%", at[1]) == NULL)
+            return -1;
+    memcpy(folder, text, len + 1);
+    return 0;
+}
+
+static int parse_ranks(const char *text, char *ranks, size_t size)
+{
+    size_t len = strlen(text);
+    uint64_t first, last;
+    if (len >= size)
+        return -1;
+    for (const char *at = text; strcmp(text, "all") != 0;) {
+        if (parse_digits(&at, &first) <= 0 || first > INT32_MAX)
+            return -1;
+        if (*at == '-' && (at++, parse_digits(&at, &last) <= 0 || last > INT32_MAX || last < first))
+            return -1;
+        if (*at == '\0')
+            break;
+        if (*at++ != ',')
+            return -1;
+    }
+    memcpy(ranks, text, len + 1);
+    return 0;
+}
+
 /* A word that somebody might take for a switch is not taken for a file name; nor is a number, which might be a level. */
 static int is_file_name(const char *text)
 {
@@ -281,6 +318,8 @@ static int parse_row(struct mioc_config *config, size_t row, const char *text)
     case LOADER: return parse_loader(text, field);
     case MANIFEST: return parse_manifest(text, field);
     case STATS: return parse_stats(text, config);
+    case FOLDER: return parse_folder(text, field, sizeof config->trace);
+    case RANKS: return parse_ranks(text, field, sizeof config->trace_ranks);
     }
     return -1;
 }

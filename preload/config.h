@@ -32,6 +32,9 @@ struct mioc_config {
     char manifest[1024];      /* MPIIO_CACHE_MANIFEST    auto|off|absolute path, default auto */
     int stats;                /* MPIIO_CACHE_STATS       0|1|FILE: 1 and FILE set this */
     char stats_file[1024];    /*                         FILE, or empty */
+    char trace[1024];         /* MPIIO_CACHE_TRACE       absolute folder, or empty: no traces */
+    char trace_ranks[256];    /* MPIIO_CACHE_TRACE_RANKS numbers and ranges, or all */
+    uint64_t trace_max;       /* MPIIO_CACHE_TRACE_MAX   bytes of one rank's file */
     struct mioc_site site;    /* what only the site's file says */
     struct mioc_config_origin origin[MIOC_CONFIG_ROWS_MAX]; /* in the table's order */
     unsigned complaints;      /* how many values were bad */

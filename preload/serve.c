@@ -115,7 +115,7 @@ uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out
     uint32_t len = record->item.path_len;
     struct mioc_query q;
 
-    if (mioc_client_begin(&q, MIOC_CALL_READLINK, AT_FDCWD, record->path))
+    if (mioc_client_peek(&q, MIOC_CALL_READLINK, AT_FDCWD, record->path))
         real = (const void *)mioc_client_record(&q, MIOC_ITEM_REALPATH);
     if (real != NULL && !(real->item.flags & MIOC_FLAG_UNCACHED) && real->realpath_errno == 0) {
         text = real->path + real->item.path_len + 1;
@@ -176,7 +176,7 @@ int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
     uint32_t len;
 
     if (last_bytecode == 0 || (flags & (creation | O_ACCMODE)) != creation || mioc_client_rank() <= 0 ||
-        !mioc_client_begin(&q, MIOC_CALL_WRITE, dirfd, path))
+        !mioc_client_peek(&q, MIOC_CALL_WRITE, dirfd, path))
         return 0;
     len = q.key.len;
     while (len > 0 && q.key.text[len - 1] >= '0' && q.key.text[len - 1] <= '9')
@@ -184,6 +184,8 @@ int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
     if (len == q.key.len || len == 0 || q.key.text[--len] != '.' || !is_bytecode_name(q.key.text, len) ||
         last_bytecode != mioc_item_hash(MIOC_ITEM_CONTENT, q.key.text, len))
         return 0;
+    q.error_before = errno;
+    errno = EACCES; /* what the caller is to get */
     mioc_client_end(&q, 0);
     return 1;
 }

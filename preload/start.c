@@ -19,7 +19,9 @@
 #include "role.h"
 #include "serve.h"
 #include "start.h"
+#include "proc.h"
 #include "stats.h"
+#include "trace.h"
 #include "../mpi_shim/node.h"
 #include "../mpi_shim/plugin.h"
 
@@ -116,7 +118,7 @@ static void serve(struct mioc_store *store, const struct mioc_config *config, in
 {
     struct mioc_stats *block = mioc_ring_stats_claim(mioc_store_ring(store), getpid(), rank);
 
-    mioc_stats_use(block, config->stats);
+    mioc_stats_use(block, config->stats || mioc_trace_is_on());
     mioc_client_start(store, &policy, rank);
 }
 
@@ -134,10 +136,17 @@ static void start_guest(const struct mioc_config *config)
     serve(store, config, -1);
 }
 
+static int start_trace(const struct mioc_config *config)
+{
+    const char *job = mioc_proc_getenv(environ, "SLURM_JOB_ID");
+
+    return mioc_trace_start(config, me.rank, job != NULL ? job : "hydra");
+}
+
 static void start_rank(const struct mioc_config *config, char **argv)
 {
     struct mioc_store *store = NULL;
-    int rc;
+    int rc, trace_fd = start_trace(config); /* before there are threads */
 
     if (me.rank == 0) {
         complain(config);
@@ -146,8 +155,12 @@ static void start_rank(const struct mioc_config *config, char **argv)
         mioc_log_set_level(MIOC_LOG_WARN);
     }
     rc = mioc_node_start(&me, config, &policy, &store, line, sizeof line);
+    if (trace_fd >= 0)
+        mioc_plugin_protect_fd(trace_fd);
     if (rc == 0)
         serve(store, config, me.rank);
+    else
+        mioc_trace_end();
     mioc_plugin_settle();
     mioc_role_settle();
     mioc_process_guard();

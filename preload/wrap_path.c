@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_path.c - metadata by path or descriptor: the stat family, access, readlink, realpath. */
 #include "serve.h"
+#include "trace.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -51,10 +52,13 @@ static int do_fstat(int fd, struct stat *st)
     uint64_t started = mioc_stats_now();
     int rc = mioc_real(fstat)(fd, st);
 
-    if (rc == 0 && mioc_serve_map_stat(st))
-        mioc_stats_count(MIOC_CALL_FSTAT, MIOC_HIT, 0, mioc_stats_since(started));
-    else if (started != 0)
-        mioc_stats_count(MIOC_CALL_FSTAT, MIOC_PASS, 0, mioc_stats_since(started));
+    enum mioc_outcome outcome = rc == 0 && mioc_serve_map_stat(st) ? MIOC_HIT : MIOC_PASS;
+
+    if (started == 0 && outcome == MIOC_PASS)
+        return rc;
+    mioc_stats_count(MIOC_CALL_FSTAT, outcome, 0, mioc_stats_since(started));
+    if (mioc_trace_is_on() && started != 0)
+        mioc_trace_call(MIOC_CALL_FSTAT, outcome, "", rc == 0 ? 0 : errno, 0, started);
     return rc;
 }
 

@@ -1,0 +1,170 @@
+# MPIIO_CACHE_TRACE and mpiio-cache report: what ranks did, event by event.
+
+setup() {
+  load helper
+  helper_setup
+  need_command mpiexec.mpich
+  PATH=$MIOC_BUILD/bin:$PATH
+  mkdir "$SCRATCH/lib"
+  local i
+  for i in 1 2 3 4 5 6; do echo "value = $i" >"$SCRATCH/lib/module$i.py"; done
+  cat >"$SCRATCH/app.py" <<'PY'
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import module1, module2, module3
+if os.environ["PMI_RANK"] == "1":
+    import module4
+try:
+    import missing
+except ImportError:
+    pass
+import module5
+print("ran", module5.value)
+PY
+  export MPIIO_CACHE_PATHS=$SCRATCH/lib
+  TRACE=$SCRATCH/trace
+}
+
+teardown() { helper_teardown; }
+
+# FILE...: reads each with a JSON parser, and prints one number for each python expression over `events` given by QUERY.
+query() {
+  "$PYTHON" - "$@" <<'PY'
+import json, os, sys
+for path in sys.argv[1:]:
+    with open(path) as file:
+        events = json.load(file)
+    print(eval(os.environ["QUERY"]))
+PY
+}
+
+@test "16 ranks leave 16 files of JSON whose counts are the statistics'" {
+  need_hosts
+  export MPIIO_CACHE_PATHS=/usr/lib/python3.11:/usr/lib/python3:$SCRATCH/lib
+  run_plain on_hosts 4 4 "$PYTHON" -c 'import numpy, scipy.linalg; print(numpy.ones(3).sum())'
+  MPIIO_CACHE_TRACE=$TRACE MPIIO_CACHE_TRACE_RANKS=all MPIIO_CACHE_STATS=$SCRATCH/stats.json \
+    run_cached on_hosts 4 4 "$PYTHON" -c 'import numpy, scipy.linalg; print(numpy.ones(3).sum())'
+  SLACK=20 assert_same
+  (($(ls "$TRACE"/rank-000[01][0-9].json | wc -l) == 16))
+  export QUERY='" ".join(str(sum(1 for e in events if e["ph"] == "X" and e["cat"] == "call" and (a == "all" or e["args"]["answer"] == a))) for a in ("all", "hit", "miss", "passed", "timeout"))'
+  query "$TRACE"/*.json | awk '{ for (i = 1; i <= 5; i++) sum[i] += $i } END { print sum[1], sum[2], sum[3], sum[4], sum[5] }' >"$SCRATCH/traced"
+  jq -r '.calls.all | [.calls, .hit, .miss, .passed, .timeout] | join(" ")' "$SCRATCH/stats.json" >"$SCRATCH/counted"
+  cat "$SCRATCH/traced"
+  diff "$SCRATCH/traced" "$SCRATCH/counted"
+  QUERY='sum(e["args"]["bytes"] for e in events if e["ph"] == "X" and e["cat"] == "call")' query "$TRACE"/*.json |
+    awk '{ sum += $1 } END { printf "%.0f\n", sum }' >"$SCRATCH/traced"
+  [[ $(<"$SCRATCH/traced") == $(stat_of "$SCRATCH/stats.json" .calls.all.bytes) ]]
+  # Leaders have their agent, the root its resolvers; every flow that begins ends.
+  [[ $(QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query "$TRACE/rank-00000.json") == 'agent (root),main,resolver' ]]
+  [[ $(QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query "$TRACE/rank-00004.json") == agent,main ]]
+  [[ $(QUERY='sum(1 for e in events if e["ph"] == "s") == sum(1 for e in events if e["ph"] == "f") > 0' query "$TRACE/rank-00005.json") == True ]]
+  [[ $(QUERY='{e["id"] for e in events if e["ph"] == "t" and e["cat"] == "question"} >= {e["id"] for e in events if e["ph"] == "s"}' query "$TRACE/rank-00000.json") == True ]]
+  # The page, as a user makes and looks at it.
+  run mpiio-cache report -o "$SCRATCH/page.html" --merge "$SCRATCH/merged.json" "$TRACE"
+  echo "$output"
+  [[ $status == 0 && $output == *"$(cut -d' ' -f1 "$SCRATCH/counted") calls of 16 ranks" ]]
+  [[ $(QUERY='len({e["pid"] for e in events})' query "$SCRATCH/merged.json") == 16 ]]
+  run grep -oE 'https?://|src=|@import' "$SCRATCH/page.html" # it needs nothing from anywhere
+  [[ -z $output ]]
+  if command -v chromium >/dev/null; then
+    HOME=$SCRATCH timeout 120 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$SCRATCH/chromium" --dump-dom \
+      "file://$SCRATCH/page.html" >"$SCRATCH/dom.html" 2>/dev/null
+    (($(grep -oE '>rank [0-9]+</text>' "$SCRATCH/dom.html" | sort -u | wc -l) == 16))
+    (($(grep -c '<rect ' "$SCRATCH/dom.html") > 200))
+    grep -q 'numpy.core._multiarray_umath' "$SCRATCH/dom.html"
+  fi
+}
+
+@test "errors, passed calls and where ranks diverged are in it" {
+  MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  [[ $CACHED_RC == 0 ]]
+  export QUERY='sorted({(e["name"], e["args"]["errno"]) for e in events if e["ph"] == "X" and e["args"]["path"].endswith("missing") and e["cat"] == "call"})'
+  query "$TRACE/rank-00000.json"
+  [[ $(QUERY='any(e["cat"] == "call" and e["args"]["errno"] == 2 and e["args"]["answer"] in ("hit", "miss") for e in events if e["ph"] == "X")' query "$TRACE/rank-00000.json") == True ]]
+  [[ $(QUERY='any(e["cat"] == "call" and e["args"]["answer"] == "passed" and e["args"]["path"].endswith("/app.py") for e in events if e["ph"] == "X")' query "$TRACE/rank-00000.json") == True ]]
+  mpiio-cache report -o "$SCRATCH/page.html" "$TRACE"
+  grep -oE 'rank 1</td>.*' "$SCRATCH/page.html"
+  grep -qE 'rank 1</td>.*lib\.module5</td>.*lib\.module4</td>.*lib\.module4' "$SCRATCH/page.html"
+}
+
+@test "only the ranks that are named are traced, in a folder by rank, job and host" {
+  MPIIO_CACHE_TRACE=$TRACE/%j/%h-%r MPIIO_CACHE_TRACE_RANKS=1,3-7 run_cached on_mpiexec 4 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  [[ $CACHED_RC == 0 ]]
+  (cd "$TRACE" && find . -type f | sort) >"$SCRATCH/found"
+  diff "$SCRATCH/found" <(printf './hydra/%s-%d/rank-%05d.json\n' "$(hostname)" 1 1 "$(hostname)" 3 3)
+}
+
+@test "what a killed rank did is readable" {
+  cat >"$SCRATCH/kill.py" <<'PY'
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import module1, module2
+if os.environ["PMI_RANK"] == "1":
+    os.kill(os.getpid(), signal.SIGKILL)
+import time; time.sleep(60)
+PY
+  STORES_MAY_STAY=1
+  MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/kill.py" "$SCRATCH/lib"
+  [[ $CACHED_RC != 0 ]]
+  tail -c 200 "$TRACE/rank-00001.json"
+  # As Perfetto reads it: an array whose bracket is not closed.
+  { cat "$TRACE/rank-00001.json"; echo ']'; } >"$SCRATCH/closed.json"
+  [[ $(QUERY='any(e["ph"] == "X" and "module2" in e["args"]["path"] for e in events)' query "$SCRATCH/closed.json") == True ]]
+  run mpiio-cache report -o "$SCRATCH/page.html" "$TRACE"
+  [[ $status == 0 ]] && grep -q 'rank 1 .*the trace has no end' "$SCRATCH/page.html"
+}
+
+@test "a bound holds, what does not fit is counted, and the file is whole" {
+  MPIIO_CACHE_TRACE=$TRACE MPIIO_CACHE_TRACE_MAX=8K run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  [[ $CACHED_RC == 0 ]]
+  (($(stat -c %s "$TRACE/rank-00000.json") < 8192 + 400))
+  QUERY='events[-1]["args"]' query "$TRACE/rank-00000.json"
+  [[ $(QUERY='events[-1]["args"]["dropped"] > 50 and events[-1]["args"]["events"] == len(events) - 1' query "$TRACE/rank-00000.json") == True ]]
+}
+
+@test "a trace changes nothing that a program can see" {
+  cat >"$SCRATCH/see.py" <<'PY'
+import ctypes, errno, os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import module1
+libc = ctypes.CDLL(None, use_errno=True)
+ctypes.set_errno(errno.EXFULL)
+libc.access(sys.argv[1].encode(), 0)
+print(ctypes.get_errno() == errno.EXFULL) # success leaves errno alone
+libc.access((sys.argv[1] + "/none").encode(), 0)
+print(ctypes.get_errno())
+ctypes.set_errno(0)
+print(libc.open(ctypes.c_void_p(1), 0), ctypes.get_errno()) # EFAULT, not a crash
+print(os.open("/dev/null", os.O_RDONLY) < 10)
+os.closerange(3, 1024)
+if os.fork() == 0:
+    import module2
+    os._exit(0)
+print(os.wait()[1], subprocess.run(["true"]).returncode)
+import module6
+print(module6.value)
+PY
+  MPIIO_CACHE_TRACE=$TRACE same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/see.py" "$SCRATCH/lib"
+  cat "$CACHED/stdout"
+  [[ $(QUERY='any("module6" in e["args"]["path"] for e in events if e["ph"] == "X")' query "$TRACE/rank-00001.json") == True ]]
+}
+
+@test "a folder that cannot be made is one warning" {
+  need_root
+  MPIIO_CACHE_TRACE=/proc/nowhere same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  said
+  (($(said | wc -l) == 1)) && [[ $(said) == *'cannot write a trace below MPIIO_CACHE_TRACE=/proc/nowhere: '*'; running without. Name a folder'* ]]
+}
+
+@test "report refuses what is no trace" {
+  echo '{"a": 1}' >"$SCRATCH/other.json"
+  run mpiio-cache report "$SCRATCH/other.json"
+  [[ $status == 1 && $output == "mpiio-cache: $SCRATCH/other.json: no trace of mpiio_cache" ]]
+  echo '[{"ph": "X", "cat": "call"}]' >"$SCRATCH/other.json"
+  run mpiio-cache report "$SCRATCH/other.json"
+  [[ $status == 1 && $output == "mpiio-cache: $SCRATCH/other.json: "* && ${#lines[@]} == 1 ]]
+  run mpiio-cache report
+  [[ $status == 2 && ${#lines[@]} == 1 ]]
+  run mpiio-cache report "$SCRATCH/missing.json"
+  [[ $status == 1 && ${#lines[@]} == 1 ]]
+}
