@@ -45,6 +45,7 @@ struct mioc_policy_source {
     const char *exec_fn;  /* getauxval(AT_EXECFN) */
     const char *exe;      /* target of /proc/self/exe */
     const char *cwd;
+    const char *version;  /* "3.11"; NULL: unknown */
     char *const *argv;    /* the interpreter's arguments */
     char *const *env;
     const char *mountinfo; /* path, "/proc/self/mountinfo" */

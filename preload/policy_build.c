@@ -4,6 +4,7 @@
 #include "log.h"
 #include "path.h"
 #include "real.h"
+#include "role.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -168,6 +169,27 @@ static void add_executables(struct builder *b)
         exec_fn = b->source->argv[0];
     if (place_of(b, exec_fn, place))
         add_interpreter_place(b, place, 0);
+}
+
+/* A virtual environment whose interpreter is a copy, not a link, has the library of its base. What is no such environment is told
+ * by a directory, which clients of a shared filesystem keep: a look for a pyvenv.cfg that is missing would cost each rank one. */
+static void add_base(struct builder *b)
+{
+    char place[PLACE_SIZE], path[PLACE_SIZE], home[PLACE_SIZE];
+    struct mioc_place library;
+
+    if (b->source->version == NULL || !place_of(b, b->source->exe, place))
+        return;
+    for (int i = 0; i < 2; i++) {
+        snprintf(home, sizeof home, "lib%s/python%.16s/encodings", i == 0 ? "" : "64", b->source->version);
+        join(path, place, home);
+        if (path[0] != '\0' && look(b, &library, path, 0) == 0)
+            return;
+    }
+    if (mioc_policy_read_home(place, home, sizeof home) == 0 && home[0] == '/' && mioc_path_normalize(home, path, PLACE_SIZE) > 0) {
+        cut_name(path);
+        add_interpreter_place(b, path, 0);
+    }
 }
 
 static void add_import_place(struct builder *b, const char *path);
@@ -351,6 +373,8 @@ int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_sourc
         homes = b->args.ignores_env ? NULL : mioc_policy_getenv(source->env, "PYTHONHOME");
         if (homes && homes[0])
             for_each(b, homes, add_home);
+        else
+            add_base(b);
         add_user_site(b);
         add_import_places(b);
     }
@@ -365,7 +389,7 @@ int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_sourc
 
 int mioc_policy_build_self(struct mioc_policy *policy, int argc, char **argv, const struct mioc_config *config)
 {
-    char exe[4096], cwd[4096];
+    char exe[4096], cwd[4096], version[16];
     ssize_t n = mioc_real(readlink)("/proc/self/exe", exe, sizeof exe - 1);
     struct mioc_policy_source source = { .argv = argc > 0 ? argv : NULL, .env = environ, .mountinfo = "/proc/self/mountinfo" };
 
@@ -373,6 +397,7 @@ int mioc_policy_build_self(struct mioc_policy *policy, int argc, char **argv, co
     source.exe = exe;
     source.exec_fn = (const char *)getauxval(AT_EXECFN); /* NOLINT: the kernel's way to hand over a pointer */
     source.cwd = mioc_real(getcwd)(cwd, sizeof cwd) ? cwd : NULL;
+    source.version = mioc_role_python_version(version, sizeof version) == 0 ? version : NULL;
     source.is_self = 1;
     return mioc_policy_build(policy, &source, config);
 }

@@ -3,7 +3,7 @@
  *
  *     policy.c         asking: any thread, no system call
  *     policy_build.c   making: prefixes from the interpreter's place, the environment, the configuration
- *     policy_python.c  making: what the interpreter's command line says
+ *     policy_python.c  making: what the interpreter's command line says, and its pyvenv.cfg
  *     policy_mount.c   making: on which mount a path is, and of what type */
 #ifndef MIOC_POLICY_INTERNAL_H
 #define MIOC_POLICY_INTERNAL_H
@@ -36,5 +36,7 @@ struct mioc_python_args {
 };
 void mioc_policy_parse_python(struct mioc_python_args *args, char *const *argv, char *const *env);
 const char *mioc_policy_getenv(char *const *env, const char *name);
+/* The value of "home" in PLACE/pyvenv.cfg, the directory of the interpreter that the virtual environment was made with: 0 or -1. */
+int mioc_policy_read_home(const char *place, char *home, size_t size);
 
 #endif

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* policy_python.c - reads a CPython command line as far as it decides where modules come from. */
+/* policy_python.c - reads a CPython command line, and a pyvenv.cfg, as far as they decide where modules come from. */
 #include "policy_internal.h"
+#include "proc.h"
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 const char *mioc_policy_getenv(char *const *env, const char *name)
 {
@@ -94,4 +97,34 @@ const char *mioc_policy_script(char *const *argv, char *const *env)
 
     mioc_policy_parse_python(&args, argv, env);
     return args.script;
+}
+
+/* As getpath.py does: the first line whose key, in any case and between blanks, is "home". */
+int mioc_policy_read_home(const char *place, char *home, size_t size)
+{
+    char path[4096], text[4096];
+    size_t len;
+
+    if (snprintf(path, sizeof path, "%s/pyvenv.cfg", place) >= (int)sizeof path || mioc_proc_read(path, text, sizeof text) < 0)
+        return -1;
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n"), line += *line == '\n') {
+        line += strspn(line, " \t");
+        if (strncasecmp(line, "home", 4) != 0)
+            continue;
+        line += 4;
+        line += strspn(line, " \t");
+        if (*line != '=')
+            continue;
+        line++;
+        line += strspn(line, " \t");
+        len = strcspn(line, "\r\n");
+        while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t'))
+            len--;
+        if (len == 0 || len >= size)
+            return -1;
+        memcpy(home, line, len);
+        home[len] = '\0';
+        return 0;
+    }
+    return -1;
 }

@@ -47,6 +47,26 @@ static void make(const char *path, int is_directory)
     fclose(f);
 }
 
+/* $/copies/bin/python is no link, and its base is $/mods; $/env has the library itself. */
+static void make_venv_of_copies(void)
+{
+    static const char *const directories[] = { "$/copies", "$/copies/bin", "$/copies/lib", "$/env/lib", "$/env/lib/python3.11",
+                                               "$/env/lib/python3.11/encodings" };
+    char name[1024];
+    FILE *f;
+
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++)
+        make(directories[i], 1);
+    f = fopen(expand("$/copies/pyvenv.cfg", name), "w");
+    assert_non_null(f);
+    fprintf(f, "homes = /nowhere/bin\n \tHome\t=  %s/mods/./bin  \r\nhome = /other/bin\n", root);
+    fclose(f);
+    f = fopen(expand("$/env/pyvenv.cfg", name), "w"); /* not read */
+    assert_non_null(f);
+    fprintf(f, "home = %s/mods/bin\n", root);
+    fclose(f);
+}
+
 static void write_mounts(const char *type)
 {
     struct stat st;
@@ -72,6 +92,7 @@ static int make_tree(void **state)
         make(directories[i], 1);
     make("$/env/bin/python3", 0);
     make("$/src/app.py", 0);
+    make_venv_of_copies();
     assert_int_equal(symlink(expand("$/env/bin/python3", target), expand("$/venv/bin/python", link)), 0);
     assert_int_equal(symlink(expand("$/src/app.py", target), expand("$/run/link.py", link)), 0);
     assert_int_equal(symlink(expand("$/env", target), expand("$/envlink", link)), 0);
@@ -132,7 +153,7 @@ static void check(const struct example *e)
     char text[12][1024], described[4096];
     char *argv[6] = { NULL }, *env[5] = { NULL };
     struct mioc_policy_source source = { .exec_fn = expand(e->exec_fn, text[0]), .exe = expand(e->exe, text[1]),
-                                         .cwd = expand(e->cwd, text[2]), .argv = argv, .env = env, .mountinfo = mounts };
+                                         .cwd = expand(e->cwd, text[2]), .version = "3.11", .argv = argv, .env = env, .mountinfo = mounts };
 
     for (int i = 0; i < 5 && e->argv[i]; i++)
         argv[i] = (char *)(uintptr_t)expand(e->argv[i], text[3 + i]);
@@ -166,6 +187,10 @@ static void build_from_command_line_gives_prefixes(void **state)
         /* a virtual environment and its base */
         { "$/venv/bin/python", "$/env/bin/python3", "$/run", { "python", "-c", "x" }, { 0 }, 0, 0,
           "L:/venv/lib64 L:/env/lib64 L:/venv/lib L:/env/lib N:/venv N:/env I:/run" },
+        { "$/copies/bin/python", "$/copies/bin/python", "$/run", { "python", "-P", "-c", "x" }, { 0 }, 0, 0,
+          "L:/copies/lib64 L:/copies/lib N:/copies L:/mods/lib64 L:/mods/lib N:/mods" },
+        { "$/copies/bin/python", "$/copies/bin/python", "$/run", { "python", "-P", "-c", "x" }, { "PYTHONHOME=$/env" }, 0, 0,
+          "L:/copies/lib64 L:/copies/lib N:/copies L:/env/lib64 L:/env/lib N:/env" },
         /* a symbolic link's directory and its target's */
         { "$/env/bin/python3", "$/env/bin/python3", "$/src", { "p", "$/run/link.py" }, { 0 }, 0, 0, ENV " I:/src I:/run" },
         /* a directory with a __main__.py */
