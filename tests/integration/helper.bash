@@ -42,6 +42,7 @@ helper_setup() {
 
 helper_teardown() {
   local rc=0 mountpoint
+  cd "$MIOC_ROOT" || return # a test may stand in its mount
   no_leftovers || rc=1
   for mountpoint in "${MOUNTS[@]}"; do
     "$FIXTURES/shared-fs" umount "$mountpoint" || rc=1
@@ -203,6 +204,6 @@ need_python_env() {
 # SOURCE MOUNTPOINT [server options]: a shared filesystem for this test, on this machine.
 mount_shared() {
   need_fuse
-  fixture shared-fs mount "$@"
+  fixture shared-fs mount "$@" 3>&- # bats waits for whoever has it
   MOUNTS+=("$2")
 }
