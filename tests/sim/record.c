@@ -6,7 +6,8 @@
  * Lines, in order of their end; times are nanoseconds of the thread's CPU, which other ranks' load does not change:
  *     L THINK KIND PATH [ABSENT]        a look-up, THINK after the last; ABSENT: errno that a listing gave
  *     Q KIND PATH                       the agent asks the resolver
- *     S KIND PATH OF-KIND OF-PATH       a job speculates
+ *     S KIND PATH OF-KIND OF-PATH       a job speculates: that is under way with it
+ *     B KIND PATH OF-KIND OF-PATH       a job brings another, which is answered before it
  *     J KIND PATH CALLS                 a job, with its real calls, and
  *     I KIND SIZE CONTENT-BYTES         its items, each with its path's record only */
 #include "../../mpi_shim/resolver_internal.h"
@@ -32,6 +33,8 @@ int __real_mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char 
 int __wrap_mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 void __real_mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 void __wrap_mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
+void __real_mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
+void __wrap_mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 void __real_mioc_resolver_count(struct mioc_resolver *r, unsigned calls);
 void __wrap_mioc_resolver_count(struct mioc_resolver *r, unsigned calls);
 void __real_mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer);
@@ -136,6 +139,13 @@ void __wrap_mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, cons
     __real_mioc_resolver_speculate(r, kind, path, len);
 }
 
+void __wrap_mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    if (current != NULL)
+        note("B %u %.*s %u %s\n", kind, (int)len, path, current->kind, current->path);
+    __real_mioc_resolver_bring(r, kind, path, len);
+}
+
 void __wrap_mioc_resolver_count(struct mioc_resolver *r, unsigned calls)
 {
     calls_made += calls;
@@ -165,9 +175,13 @@ static void note_job(const struct mioc_job *job, const struct mioc_answer *answe
 
 void __wrap_mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer)
 {
+    const struct mioc_job *outer = current; /* which brings this one */
+    unsigned outer_calls = calls_made;
+
     current = job;
     calls_made = 0;
     __real_mioc_resolve(r, job, answer);
-    current = NULL;
     note_job(job, answer);
+    current = outer;
+    calls_made = outer_calls;
 }

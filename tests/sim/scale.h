@@ -59,7 +59,7 @@ struct scale_lookup { uint64_t think; uint32_t job; int other; }; /* other: the 
 struct scale_trace {
     struct scale_job *job;
     struct scale_lookup *lookup;
-    struct { uint32_t job, brings; int is_at_once; } *cause;
+    struct { uint32_t job, brings; int is_before; } *cause;
     unsigned jobs, lookups, causes;
 };
 

@@ -5,21 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum state { UNASKED, QUEUED, READY };
+#define DEPTH 16 /* jobs that bring jobs that bring jobs */
+
+enum state { UNASKED, EARLY, ASKED, READY };
+
+struct thread { uint64_t time; unsigned depth; int is_early; uint32_t job[DEPTH]; }; /* the last first; NEVER: idle */
+
+struct jobs { uint32_t *job; unsigned first, n; };
 
 struct scale_root {
     enum state *state;         /* of each job */
-    uint32_t *queue, *ready;   /* jobs: to be done, done */
-    unsigned queue_first, queue_n, ready_first, ready_n, room;
-    unsigned working;          /* threads */
-    struct { uint64_t time; uint32_t job; } thread[SCALE_RESOLVERS];
+    struct jobs asked, early, ready;
+    struct thread thread[SCALE_RESOLVERS];
+    unsigned early_active;
     uint64_t *server;          /* until when each of the service's servers is busy */
     /* What is being handed out: its next item, its content's next byte. */
     unsigned item;
     uint64_t byte;
     uint32_t contents;
     uint32_t *start, *brings;  /* of each job: what it brings, brings[start[j]] .. brings[start[j + 1]] */
-    char *at_once;
+    char *is_before;
 };
 
 static _Alignas(8) char item[MIOC_ITEM_MAX];
@@ -51,39 +56,67 @@ static uint64_t serve(struct scale *s, const struct scale_job *job)
     return time + job->bytes * SCALE_READ_PS_PER_BYTE / 1000;
 }
 
+static int is_new(const struct scale *s, uint32_t job)
+{
+    return s->root->state[job] <= EARLY && s->at[job] == NEVER;
+}
+
+static void ask(struct scale *s, uint32_t job)
+{
+    if (!is_new(s, job))
+        return;
+    s->root->state[job] = ASKED;
+    s->root->asked.job[s->root->asked.n++] = job;
+}
+
+/* With what it brings before its own answer, if somebody asked for it. */
+static void push(struct scale *s, struct thread *t, uint32_t job)
+{
+    struct scale_root *r = s->root;
+
+    t->job[t->depth++] = job;
+    for (uint32_t i = r->start[job]; i < r->start[job + 1] && !t->is_early && t->depth < DEPTH; i++)
+        if (r->is_before[i] && r->state[r->brings[i]] == UNASKED && is_new(s, r->brings[i])) {
+            r->state[r->brings[i]] = ASKED;
+            push(s, t, r->brings[i]);
+        }
+}
+
+static void go_on(struct scale *s, struct thread *t)
+{
+    t->time = serve(s, &s->trace.job[t->job[t->depth - 1]]);
+    scale_at(s, t->time, SCALE_SERVED, 0);
+}
+
+/* What somebody waits for first; one thread is always kept for that. (resolver_jobs.c) */
+static int take_job(struct scale *s, struct thread *t)
+{
+    struct scale_root *r = s->root;
+
+    t->is_early = 0;
+    if (r->asked.first < r->asked.n) {
+        push(s, t, r->asked.job[r->asked.first++]);
+        return 1;
+    }
+    while (r->early.first < r->early.n && r->state[r->early.job[r->early.first]] != EARLY)
+        r->early.first++; /* asked meanwhile */
+    if (r->early.first == r->early.n || r->early_active + 1 >= SCALE_RESOLVERS)
+        return 0;
+    t->is_early = 1;
+    r->early_active++;
+    r->state[r->early.job[r->early.first]] = ASKED;
+    push(s, t, r->early.job[r->early.first++]);
+    return 1;
+}
+
 static void start_threads(struct scale *s)
 {
-    struct scale_root *r = s->root;
+    for (unsigned i = 0; i < SCALE_RESOLVERS; i++) {
+        struct thread *t = &s->root->thread[i];
 
-    for (unsigned i = 0; i < SCALE_RESOLVERS && r->queue_n > r->queue_first; i++) {
-        if (r->thread[i].time != NEVER)
-            continue;
-        r->thread[i].job = r->queue[r->queue_first++];
-        r->thread[i].time = serve(s, &s->trace.job[r->thread[i].job]);
-        scale_at(s, r->thread[i].time, SCALE_SERVED, i);
+        if (t->time == NEVER && take_job(s, t))
+            go_on(s, t);
     }
-}
-
-static void bring(struct scale *s, uint32_t job, int is_at_once);
-
-static void add_job(struct scale *s, uint32_t job)
-{
-    struct scale_root *r = s->root;
-
-    if (r->state[job] != UNASKED || s->at[job] != NEVER)
-        return;
-    r->state[job] = QUEUED;
-    r->queue[r->queue_n++] = job;
-    bring(s, job, 1);
-}
-
-static void bring(struct scale *s, uint32_t job, int is_at_once)
-{
-    struct scale_root *r = s->root;
-
-    for (uint32_t i = r->start[job]; i < r->start[job + 1]; i++)
-        if (r->at_once[i] == is_at_once)
-            add_job(s, r->brings[i]);
 }
 
 void scale_resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
@@ -95,22 +128,31 @@ void scale_resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
         scale_fail(s, "the root is asked for what nobody asked");
         return;
     }
-    add_job(s, (uint32_t)job);
+    ask(s, (uint32_t)job);
     start_threads(s);
+}
+
+static void finish_job(struct scale *s, struct thread *t)
+{
+    struct scale_root *r = s->root;
+    uint32_t job = t->job[--t->depth];
+
+    r->ready.job[r->ready.n++] = job;
+    r->state[job] = READY;
+    for (uint32_t i = r->start[job]; i < r->start[job + 1] && !t->is_early; i++)
+        if (!r->is_before[i] && r->state[r->brings[i]] == UNASKED)
+            ask(s, r->brings[i]);
+    r->early_active -= (unsigned)t->is_early;
+    t->time = NEVER;
+    if (t->depth > 0)
+        go_on(s, t);
 }
 
 void scale_served(struct scale *s)
 {
-    struct scale_root *r = s->root;
-
-    for (unsigned i = 0; i < SCALE_RESOLVERS; i++) {
-        if (r->thread[i].time > s->now)
-            continue;
-        r->thread[i].time = NEVER;
-        r->ready[r->ready_n++] = r->thread[i].job;
-        r->state[r->thread[i].job] = READY;
-        bring(s, r->thread[i].job, 0);
-    }
+    for (unsigned i = 0; i < SCALE_RESOLVERS; i++)
+        if (s->root->thread[i].time <= s->now)
+            finish_job(s, &s->root->thread[i]);
     start_threads(s);
     scale_node_ring(&s->node[0]);
 }
@@ -160,9 +202,9 @@ int scale_take_resolved(struct scale *s)
     struct scale_root *r = s->root;
     const struct scale_job *job;
 
-    if (r->ready_first == r->ready_n)
+    if (r->ready.first == r->ready.n)
         return 0;
-    job = &s->trace.job[r->ready[r->ready_first]];
+    job = &s->trace.job[r->ready.job[r->ready.first]];
     if (r->byte < job->bytes) {
         publish_chunk(s, job);
         return 1;
@@ -175,7 +217,7 @@ int scale_take_resolved(struct scale *s)
         r->contents += job->bytes > 0;
         r->item = 0;
         r->byte = 0;
-        r->ready_first++;
+        r->ready.first++;
     }
     return 1;
 }
@@ -193,7 +235,7 @@ static void sort_causes(struct scale *s)
         for (unsigned i = 0; i < t->causes; i++)
             if (t->cause[i].job == job) {
                 r->brings[at] = t->cause[i].brings;
-                r->at_once[at++] = (char)t->cause[i].is_at_once;
+                r->is_before[at++] = (char)t->cause[i].is_before;
             }
     }
     r->start[t->jobs] = at;
@@ -208,21 +250,24 @@ int scale_root_start(struct scale *s)
         return -1;
     r->contents = 1;
     r->state = calloc(t->jobs, sizeof(*r->state));
-    r->queue = calloc(t->jobs, sizeof(*r->queue));
-    r->ready = calloc(t->jobs, sizeof(*r->ready));
+    r->asked.job = calloc(t->jobs, sizeof(uint32_t));
+    r->early.job = calloc(t->jobs, sizeof(uint32_t));
+    r->ready.job = calloc(t->jobs, sizeof(uint32_t));
     r->server = calloc((size_t)s->options.servers + 1, sizeof(*r->server));
     r->start = calloc(t->jobs + 1, sizeof(*r->start));
     r->brings = calloc(t->causes + 1, sizeof(*r->brings));
-    r->at_once = calloc(t->causes + 1, 1);
-    if (!r->state || !r->queue || !r->ready || !r->server || !r->start || !r->brings || !r->at_once)
+    r->is_before = calloc(t->causes + 1, 1);
+    if (!r->state || !r->asked.job || !r->early.job || !r->ready.job || !r->server || !r->start || !r->brings || !r->is_before)
         return -1;
     sort_causes(s);
     for (unsigned i = 0; i < SCALE_RESOLVERS; i++)
         r->thread[i].time = NEVER;
     /* The last run's questions, in their order, from the current filesystem. */
     for (uint32_t job = 0; s->options.is_manifest && job < t->jobs; job++)
-        if (t->job[job].is_recorded)
-            add_job(s, job);
+        if (t->job[job].is_recorded) {
+            r->state[job] = EARLY;
+            r->early.job[r->early.n++] = job;
+        }
     start_threads(s);
     return 0;
 }
@@ -232,11 +277,12 @@ void scale_root_end(struct scale *s)
     struct scale_root *r = s->root;
 
     free(r->state);
-    free(r->queue);
-    free(r->ready);
+    free(r->asked.job);
+    free(r->early.job);
+    free(r->ready.job);
     free(r->server);
     free(r->start);
     free(r->brings);
-    free(r->at_once);
+    free(r->is_before);
     free(r);
 }

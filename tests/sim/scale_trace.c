@@ -2,7 +2,7 @@
 /* scale_trace.c - reads the trace of a real import. Lines, as record-trace writes them:
  *
  *     J RECORDED KIND PATH CALLS BYTES N KIND:SIZE...   job 0, 1, ...: real calls, bytes of its content, its N items
- *     C JOB JOB AT-ONCE                                 the first job brings the second: when it is asked, or when it is done
+ *     C JOB JOB BEFORE                                  the first job brings the second: 1: before its answer, 0: under way with it
  *     L THINK-NS JOB OTHER                              a rank's look-up: that job's record, or OTHER's (a listing; -1: none) */
 #include "scale.h"
 
@@ -51,7 +51,7 @@ static int read_job(struct scale_trace *t, const char *line)
 static int read_cause(struct scale_trace *t, const char *line)
 {
     t->cause = grow(t->cause, t->causes, sizeof(*t->cause));
-    if (sscanf(line, "C %u %u %d", &t->cause[t->causes].job, &t->cause[t->causes].brings, &t->cause[t->causes].is_at_once) != 3 ||
+    if (sscanf(line, "C %u %u %d", &t->cause[t->causes].job, &t->cause[t->causes].brings, &t->cause[t->causes].is_before) != 3 ||
         t->cause[t->causes].job >= t->jobs || t->cause[t->causes].brings >= t->jobs)
         return -1;
     t->causes++;
