@@ -2,6 +2,7 @@
 /* node_agent.c - the agent's thread of a leader: moves questions, answers and messages between ring, resolver, transport and
  * the protocol's state machine. */
 #include "node_internal.h"
+#include "limits.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
 #include "../preload/trace.h"
@@ -29,6 +30,8 @@
 /* Nobody to listen to but the ring, which rings. */
 #define PAUSE_ALONE_NS (SECOND / 5)
 #define SWEEP_NS (SECOND / 2)
+/* How often a memory cgroup's limit is looked at, where there is one. */
+#define LIMITS_NS (SECOND / 10)
 #define FLUSH_NS (SECOND / 5)
 #define RESOLVER_END_NS (SECOND / 10)
 #define AGENT_STACK (1024u * 1024u)
@@ -233,6 +236,27 @@ static void note_end(struct mioc_node *node)
         node->ops->abandon(node->transport);
 }
 
+/* The program's memory grows towards the cgroup's limit, and the store's cannot be reclaimed: better no cache than the kernel's killing. A
+ * quarter of what was left at the start, which is the store's bound, may be too much by now. */
+static void respect_limits(struct mioc_node *node, uint64_t now)
+{
+    struct mioc_report report;
+    int are_near;
+
+    if (node->has_left || now < node->limits_due)
+        return;
+    are_near = mioc_limits_are_near("");
+    node->limits_due = are_near < 0 ? UINT64_MAX : now + LIMITS_NS;
+    if (are_near != 1)
+        return;
+    mioc_log(MIOC_LOG_INFO, "node %d: the memory cgroup's limit is near: the store is given back, this node goes on without the cache",
+             node->world.node);
+    mioc_node_fill_report(node, &report);
+    mioc_agent_leave(node->agent, &report, sizeof report, now);
+    note_end(node);
+    mioc_store_give_back(node->store);
+}
+
 /* `silence`: how long ago the last news was. */
 static uint64_t next_pause(const struct mioc_node *node, uint64_t silence, uint64_t tick, uint64_t now)
 {
@@ -319,6 +343,7 @@ static void *agent_main(void *arg)
             tick = now + SECOND;
         }
         note_end(node);
+        respect_limits(node, now);
         mioc_ring_beat(ring);
         if (now - swept > SWEEP_NS) {
             mioc_ring_sweep(ring);

@@ -50,6 +50,7 @@ struct mioc_node {
     int is_departing, has_departed; /* the launcher is being told, was told, atomic */
     uint64_t room;             /* bytes of contents the job's stores may still take, atomic (root) */
     uint64_t token;            /* invalidations of this node */
+    uint64_t limits_due;       /* when the memory cgroup is looked at again */
     int has_left;              /* the agent ended before the process */
     unsigned waiters;
     struct mioc_waiter waiter[MIOC_RING_SLOTS];

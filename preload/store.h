@@ -94,6 +94,8 @@ void mioc_store_set_devices(struct mioc_store *s, const struct mioc_device_pair 
  * process ends the lock. -1 in every other process's view. */
 int mioc_store_lock_fd(const struct mioc_store *s);
 
+/* Gives the memory of all contents back that nobody has open or mapped: their names are gone for good. Set another state than ACTIVE before. */
+void mioc_store_give_back(struct mioc_store *s);
 /* Unlinks everything. Mappings and open contents of others stay valid. Keeps this process's mapping. */
 void mioc_store_remove(struct mioc_store *s);
 

@@ -76,10 +76,26 @@ static void remove_tree(int dirfd, const char *name)
     mioc_real(close)(tree.top);
 }
 
-int mioc_store_unlink(int parent, const char *name, int dirfd)
+static void remove_contents(int dirfd)
 {
     remove_tree(dirfd, "c"); /* first: without contents an agent that is still at it makes nothing new in m */
     remove_tree(dirfd, "m");
+}
+
+void mioc_store_give_back(struct mioc_store *s)
+{
+    int dirfd, saved = errno;
+
+    if (s->pid == getpid() && s->lock_fd >= 0 && (dirfd = mioc_store_open_dir(AT_FDCWD, s->path)) >= 0) {
+        remove_contents(dirfd);
+        mioc_real(close)(dirfd);
+    }
+    errno = saved;
+}
+
+int mioc_store_unlink(int parent, const char *name, int dirfd)
+{
+    remove_contents(dirfd);
     mioc_real(unlinkat)(dirfd, "index", 0);
     mioc_real(unlinkat)(dirfd, "ring", 0);
     mioc_real(unlinkat)(dirfd, "policy", 0); /* bystander.c's */

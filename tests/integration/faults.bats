@@ -77,3 +77,46 @@ for offset in ("100000", "-1"):
 PY
   same_as_plain on_mpiexec 3 "$PYTHON" "$SCRATCH/app.py"
 }
+
+# LIMIT COMMAND...: in a memory cgroup of its own; the kernel's file names differ.
+in_cgroup() {
+  local limit=$1 group rc=0
+  shift
+  if [[ -d /sys/fs/cgroup/memory ]]; then
+    group=/sys/fs/cgroup/memory/$MIOC_TEST_ID
+    mkdir "$group"
+    echo "$limit" >"$group/memory.limit_in_bytes"
+  else
+    group=/sys/fs/cgroup/$MIOC_TEST_ID
+    mkdir "$group"
+    echo "$limit" >"$group/memory.max"
+  fi
+  bash -c 'echo $$ >"$0" && exec "$@"' "$group/cgroup.procs" timeout -k 5 60 env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} "$@" || rc=$?
+  for _ in {1..50}; do rmdir "$group" 2>/dev/null && break; sleep 0.1; done
+  return "$rc"
+}
+
+# Seen: what was read at the start stayed in the store, and the kernel killed the job. 64 MiB are what MPI takes in 3 ranks, and more.
+@test "a program that grows to just below its memory cgroup's limit is not killed for what the cache holds" {
+  need_root
+  mkdir "/sys/fs/cgroup/memory/$MIOC_TEST_ID" 2>/dev/null || mkdir "/sys/fs/cgroup/$MIOC_TEST_ID" 2>/dev/null || skip "no memory cgroup to write to"
+  rmdir "/sys/fs/cgroup/memory/$MIOC_TEST_ID" 2>/dev/null || rmdir "/sys/fs/cgroup/$MIOC_TEST_ID"
+  for i in 1 2 3 4; do head -c 14M /dev/zero >"$SCRATCH/lib/blob$i.py"; done
+  cat >"$SCRATCH/app.py" <<'PY'
+import sys, time, package1
+lib = sys.path[1]
+for i in range(1, 5):
+    with open("%s/blob%d.py" % (lib, i), "rb") as file:
+        file.read(1)
+held = []
+for _ in range(60):  # to 180 MB in all ranks
+    held.append(bytearray(b"x") * (1 << 20))
+    time.sleep(0.02)
+import package2
+time.sleep(0.5)
+print(package2.value, len(held))
+PY
+  export MPIIO_CACHE_LOG=info
+  same_as_plain in_cgroup $(((180 + 3 * 10 + 64) << 20)) mpiexec.mpich -n 3 "$PYTHON" "$SCRATCH/app.py"
+  [[ $(said) == *'limit is near'* ]]
+}

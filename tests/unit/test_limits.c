@@ -111,6 +111,38 @@ static void limit_with_nonsense_in_the_files_ignores_them(void **state)
     assert_in_range(limit, before / 2, before + before / 2);
 }
 
+/* Seen: a group full of page cache, as any that has read much, left the store no room. */
+static void limit_counts_page_cache_as_free(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "0::/job\n4:memory:/old\n");
+    put("/sys/fs/cgroup/job/memory.max", "8000000\n");
+    put("/sys/fs/cgroup/job/memory.current", "8000000\n");
+    put("/sys/fs/cgroup/job/memory.stat", "anon 1000000\nfile 7000000\ninactive_file 3000000\nactive_file 1000000\nslab 5\n");
+    assert_int_equal(mioc_limits_default(root, "/dev/shm"), 1000000);
+    assert_int_equal(mioc_limits_are_near(root), 0);
+    put("/sys/fs/cgroup/memory/old/memory.limit_in_bytes", "8000000\n");
+    put("/sys/fs/cgroup/memory/old/memory.usage_in_bytes", "7900000\n");
+    put("/sys/fs/cgroup/memory/old/memory.stat", "inactive_file 9\ntotal_inactive_file 300000\ntotal_active_file 0\n");
+    assert_int_equal(mioc_limits_default(root, "/dev/shm"), 100000);
+    assert_int_equal(mioc_limits_are_near(root), 1);
+}
+
+static void limits_are_near_on_any_level(void **state)
+{
+    (void)state;
+    assert_int_equal(mioc_limits_are_near(root), -1);
+    put("/proc/self/cgroup", "0::/job/task\n");
+    assert_int_equal(mioc_limits_are_near(root), -1);
+    put("/sys/fs/cgroup/job/task/memory.max", "1000\n");
+    put("/sys/fs/cgroup/job/task/memory.current", "800\n");
+    put("/sys/fs/cgroup/job/memory.max", "100000\n");
+    put("/sys/fs/cgroup/job/memory.current", "87000\n");
+    assert_int_equal(mioc_limits_are_near(root), 0);
+    put("/sys/fs/cgroup/job/memory.current", "88000\n");
+    assert_int_equal(mioc_limits_are_near(root), 1); /* though in the task less is left in bytes */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +151,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(limit_of_version_1_counts_the_memory_hierarchy_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limit_of_a_full_cgroup_is_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limit_with_nonsense_in_the_files_ignores_them, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(limit_counts_page_cache_as_free, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(limits_are_near_on_any_level, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
