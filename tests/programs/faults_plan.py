@@ -81,14 +81,16 @@ def victim(rng, plan):
 
 def not_told(plan):
     """Ranks that need not hear of the writer's write: they are on other nodes, and its node or one on the way to the root is lost to the
-    job (its leader is dead or silent, or its store full). That is the one case where a write stays unheard (README); where the root is
-    lost nobody trusts the cache any more, and hears."""
+    job (its leader is dead or silent, or its store full). That is the one case where a write stays unheard (README). Where the root is
+    lost nobody trusts the cache any more, and hears, but for the root itself, should it go on."""
     per_node, node = plan["ranks"], plan["writer"] // plan["ranks"]
     lost = {rank // per_node for rank in plan.get("victims", []) if rank % per_node == 0} | {plan.get("full")}
     way = node
     while way > 0 and way not in lost:
         way = (way - 1) // 4
-    return [r for r in range(plan["nodes"] * per_node) if r // per_node != node] if way > 0 else []
+    if way > 0:
+        return [r for r in range(plan["nodes"] * per_node) if r // per_node != node]
+    return list(range(per_node)) if 0 in lost and node > 0 else []
 
 
 def make_plan(seed):
