@@ -11,7 +11,7 @@
 uint64_t mioc_limits_default(const char *root, const char *dir);
 
 /* 1: less than an eighth of a memory cgroup's limit is left, page cache again counted as free; 0: more; -1: there is no limit, and
- * no need to ask again. Some 30 microseconds; in an ordinary thread. */
+ * no need to ask again. Opens and closes descriptors. */
 int mioc_limits_are_near(const char *root);
 
 #endif

@@ -2,7 +2,6 @@
 /* node_agent.c - the agent's thread of a leader: moves questions, answers and messages between ring, resolver, transport and
  * the protocol's state machine. */
 #include "node_internal.h"
-#include "limits.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
 #include "../preload/trace.h"
@@ -30,8 +29,6 @@
 /* Nobody to listen to but the ring, which rings. */
 #define PAUSE_ALONE_NS (SECOND / 5)
 #define SWEEP_NS (SECOND / 2)
-/* How often a memory cgroup's limit is looked at, where there is one. */
-#define LIMITS_NS (SECOND / 10)
 #define FLUSH_NS (SECOND / 5)
 #define RESOLVER_END_NS (SECOND / 10)
 #define AGENT_STACK (1024u * 1024u)
@@ -241,13 +238,8 @@ static void note_end(struct mioc_node *node)
 static void respect_limits(struct mioc_node *node, uint64_t now)
 {
     struct mioc_report report;
-    int are_near;
 
-    if (node->has_left || now < node->limits_due)
-        return;
-    are_near = mioc_limits_are_near("");
-    node->limits_due = are_near < 0 ? UINT64_MAX : now + LIMITS_NS;
-    if (are_near != 1)
+    if (node->has_left || !__atomic_load_n(&node->is_short, __ATOMIC_ACQUIRE))
         return;
     mioc_log(MIOC_LOG_INFO, "node %d: the memory cgroup's limit is near: the store is given back, this node goes on without the cache",
              node->world.node);
@@ -375,5 +367,7 @@ int mioc_node_agent_run(struct mioc_node *node)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     node->has_thread = rc == 0;
+    if (rc == 0)
+        mioc_node_watch_memory(node);
     return rc == 0 ? 0 : -1;
 }

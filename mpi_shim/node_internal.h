@@ -50,7 +50,7 @@ struct mioc_node {
     int is_departing, has_departed; /* the launcher is being told, was told, atomic */
     uint64_t room;             /* bytes of contents the job's stores may still take, atomic (root) */
     uint64_t token;            /* invalidations of this node */
-    uint64_t limits_due;       /* when the memory cgroup is looked at again */
+    int is_short;              /* the memory cgroup's limit is near, atomic */
     int has_left;              /* the agent ended before the process */
     unsigned waiters;
     struct mioc_waiter waiter[MIOC_RING_SLOTS];
@@ -63,6 +63,9 @@ struct mioc_node {
 extern struct mioc_node mioc_node;
 
 uint64_t mioc_node_now(void); /* CLOCK_MONOTONIC ns */
+
+/* node_memory.c: from before main() on sets is_short once it is so, where there is a limit. */
+void mioc_node_watch_memory(struct mioc_node *node);
 
 /* node_host.c: creates agent and, on the root, resolver. 0 or -1. */
 int mioc_node_host_start(struct mioc_node *node);

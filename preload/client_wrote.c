@@ -13,6 +13,8 @@
 /* How long a write tries to get a slot while all are taken by others who wait. */
 #define BUSY_TRIES 50
 #define BUSY_PAUSE_NS 2000000
+/* An agent that lives says so five times a second. */
+#define DEAD_NS 500000000
 
 /* --- The breaker -------------------------------------------------------------------------------------------------- */
 
@@ -28,7 +30,9 @@ int mioc_client_is_agent_alive(void *store)
 {
     if (mioc_store_is_owner_alive(store))
         return 1;
-    mioc_ring_taint(mioc_store_ring(store)); /* it never comes back: nobody else on this node has to find out by waiting */
+    /* It never comes back: nobody else on this node has to find out by waiting. But in another root its lock cannot be found. */
+    if (mioc_ring_is_silent(mioc_store_ring(store), DEAD_NS))
+        mioc_ring_taint(mioc_store_ring(store));
     return 0;
 }
 

@@ -266,6 +266,8 @@ static void death_of_agent_is_found_once(void **state)
     assert_int_equal(stat_of("/lib_prefix/a"), 0);
     assert_int_equal(close(mioc_store_lock_fd(agent.store)), 0); /* as the kernel does for the dead */
     set(&agent.is_silent, 1);
+    mioc_ring_beat(mioc_store_ring(agent.store));
+    nanosleep(&(struct timespec){ 0, 600000000 }, NULL);
     pid = fork();
     if (pid == 0)
         _exit(look_when_agent_is_dead());

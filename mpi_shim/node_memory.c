@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node_memory.c - a thread of a leader's that watches the job's memory cgroup, where that has a limit. */
+#include "limits.h"
+#include "node_internal.h"
+#include "resolver_internal.h"
+
+#include <signal.h>
+#include <time.h>
+
+#define LOOK_NS 100000000l
+#define STACK (256u * 1024u)
+
+/* A thread of its own because what it opens must not come and go among the program's descriptors. */
+static void *watch(void *arg)
+{
+    struct mioc_node *node = arg;
+    int are_near;
+
+    mioc_resolver_part_from_descriptors();
+    while ((are_near = mioc_limits_are_near("")) == 0)
+        nanosleep(&(struct timespec){ 0, LOOK_NS }, NULL);
+    if (are_near == 1) {
+        __atomic_store_n(&node->is_short, 1, __ATOMIC_RELEASE);
+        mioc_ring_wake(mioc_store_ring(node->store));
+    }
+    return NULL;
+}
+
+void mioc_node_watch_memory(struct mioc_node *node)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all, old;
+
+    if (mioc_limits_are_near("") < 0)
+        return;
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    (void)pthread_create(&thread, &attr, watch, node); /* without it the bound of the start stays the only one */
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+}
