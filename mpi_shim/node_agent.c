@@ -5,6 +5,7 @@
 #include "../preload/client.h"
 #include "../preload/log.h"
 #include "../preload/trace.h"
+#include "pause.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -18,14 +19,6 @@
 #include <unistd.h>
 
 #define SECOND 1000000000ull
-/* Pauses between looks at MPI. While an answer is due a look costs the ranks of this node more than the wait; idle,
- * ten milliseconds cost the first question of a burst what a slow metadata operation costs. The longer nothing comes, an
- * answer included, the longer they grow: a hundredth of the silence is not noticed behind it, and a program that computes for
- * hours, or a neighbour that is stopped, is worth few looks. */
-#define PAUSE_FIRST_NS 20000ull
-#define PAUSE_BUSY_NS 200000ull
-#define PAUSE_IDLE_NS 10000000ull
-#define PAUSE_SILENT_NS 50000000ull
 /* Nobody to listen to but the ring, which rings. */
 #define PAUSE_ALONE_NS (SECOND / 5)
 #define SWEEP_NS (SECOND / 2)
@@ -115,7 +108,7 @@ static void meet_neighbours(struct mioc_node *node, uint64_t until)
         if (met >= expected && node->unsent == 0)
             break;
         if (event.kind == MIOC_EVENT_NONE)
-            nanosleep(&(struct timespec){ 0, PAUSE_BUSY_NS }, NULL);
+            nanosleep(&(struct timespec){ 0, MIOC_PAUSE_BUSY_NS }, NULL);
     }
     mioc_plugin_note_descriptors();
 }
@@ -213,7 +206,7 @@ static void flush(struct mioc_node *node)
         mioc_agent_tick(node->agent, mioc_node_now());
         if (poll_transport(node) == 0 && node->unsent == 0 && !mioc_agent_is_busy(node->agent))
             break;
-        nanosleep(&(struct timespec){ 0, PAUSE_FIRST_NS }, NULL);
+        nanosleep(&(struct timespec){ 0, MIOC_PAUSE_FIRST_NS }, NULL);
     }
 }
 
@@ -253,19 +246,13 @@ static void respect_limits(struct mioc_node *node, uint64_t now)
 static uint64_t next_pause(const struct mioc_node *node, uint64_t silence, uint64_t tick, uint64_t now)
 {
     int is_busy = mioc_agent_is_busy(node->agent) || node->unsent > 0;
-    uint64_t most = is_busy ? PAUSE_BUSY_NS : PAUSE_IDLE_NS, pause = PAUSE_FIRST_NS + silence / 4;
+    uint64_t pause = node->world.nodes == 1 || node->has_left ? PAUSE_ALONE_NS : mioc_pause(is_busy, silence);
 
-    if (most < silence / 100)
-        most = silence / 100 < PAUSE_SILENT_NS ? silence / 100 : PAUSE_SILENT_NS;
-    if (node->world.nodes == 1 || node->has_left)
-        pause = most = PAUSE_ALONE_NS;
-    if (pause > most)
-        pause = most;
     if (tick > now && tick - now < pause)
         pause = tick - now;
     /* Ranks that end or die ring no bell that is certain. */
-    if (__atomic_load_n(&node->wish, __ATOMIC_ACQUIRE) != MIOC_WISH_RUN && pause > PAUSE_IDLE_NS)
-        pause = PAUSE_IDLE_NS;
+    if (__atomic_load_n(&node->wish, __ATOMIC_ACQUIRE) != MIOC_WISH_RUN && pause > MIOC_PAUSE_IDLE_NS)
+        pause = MIOC_PAUSE_IDLE_NS;
     return pause;
 }
 

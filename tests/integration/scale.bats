@@ -31,10 +31,10 @@ teardown() { helper_teardown; }
 }
 
 @test "bench scale makes table, JSON and plots, and says whether the aims are reached" {
-  MIOC_BUILD=$MIOC_BUILD run "$MIOC_ROOT/scripts/bench" scale --nodes 10,200 --to "$SCRATCH/out"
+  MIOC_BUILD=$MIOC_BUILD run "$MIOC_ROOT/scripts/bench" scale --nodes 10,100,300 --to "$SCRATCH/out"
   echo "$output"
-  [[ $status == 0 && $output == *'manifest, time: 200 nodes / 10 nodes = '*'reached'* ]]
-  [[ $(jq '(.rows | length) == 4 and (.aims | length) == 10' "$SCRATCH/out/scale.json") == true ]]
+  [[ $status == 0 && $output == *'manifest, time: 300 nodes / 10 nodes = '*'reached'* ]]
+  [[ $(jq '(.rows | length) == 9 and (.aims | length) == 15' "$SCRATCH/out/scale.json") == true ]]
   [[ $(head -c 4 "$SCRATCH/out/scale.png" | tail -c 3) == PNG && -s $SCRATCH/out/scale.svg ]]
 }
 
@@ -42,7 +42,11 @@ teardown() { helper_teardown; }
   cat >"$SCRATCH/growing" <<'EOF'
 #!/bin/sh
 echo "{\"nodes\": $2, \"mode\": \"first run\", \"seconds\": $2, \"root_messages\": 1, \"root_bytes\": 1, \"node_messages\": 1,
-       \"node_bytes\": 1, \"requests_at_root\": 1, \"cpu_seconds\": 1, \"memory_mib\": 1}" | if [ "$3" = --manifest ]; then sed 's/first run/manifest/'; else cat; fi
+       \"node_bytes\": 1, \"requests_at_root\": 1, \"cpu_seconds\": 1, \"memory_mib\": 1}" | case $3 in
+  --manifest) sed 's/first run/manifest/' ;;
+  --lead-ms) sed 's/first run/&, last node first/' ;;
+  *) cat ;;
+esac
 EOF
   chmod +x "$SCRATCH/growing"
   run "$MIOC_ROOT/tests/sim/scale-table" --nodes 10,20 "$SCRATCH/growing" "$MIOC_ROOT/tests/sim/numpy-scipy.linalg.trace.xz"

@@ -107,7 +107,7 @@ struct scale_node {
 struct scale_options {
     int nodes, servers; /* servers: of the metadata service, calls at once; 0: any number */
     int is_manifest;
-    uint64_t latency_ns, bytes_per_us, service_ns, skew_ns, seed; /* skew: ranks start within this time */
+    uint64_t latency_ns, bytes_per_us, service_ns, lead_ns, seed; /* lead: the last node's rank starts so long before the others */
 };
 
 struct scale_queue; /* radix heap of events */

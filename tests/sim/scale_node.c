@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* scale_node.c - a node: the agent's thread as in node_agent.c, its store, its rank. */
+#include "../../mpi_shim/pause.h"
 #include "scale.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* As in node_agent.c. */
-#define PAUSE_FIRST_NS 20000ull
-#define PAUSE_BUSY_NS 200000ull
-#define PAUSE_IDLE_NS 10000000ull
-#define PAUSE_SILENT_NS 50000000ull
 #define LOOKS 2048u /* reach for a minute of silence; a heartbeat comes each second */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -175,21 +171,14 @@ void scale_node_ring(struct scale_node *n)
     schedule(n, time > n->looked ? time : n->looked);
 }
 
-/* When a silent thread looks: looks[is_busy][i] ns after the last that found something. As next_pause() has it, and each sleep a
- * little longer. */
+/* When a silent thread looks: looks[is_busy][i] ns after the last that found something. Each sleep is a little longer. */
 static uint64_t looks[2][LOOKS];
 
 static void fill_looks(void)
 {
     for (int is_busy = 0; is_busy < 2; is_busy++)
-        for (unsigned i = 1; i < LOOKS; i++) {
-            uint64_t silence = looks[is_busy][i - 1], pause = PAUSE_FIRST_NS + silence / 4;
-            uint64_t most = is_busy ? PAUSE_BUSY_NS : PAUSE_IDLE_NS;
-
-            if (most < silence / 100)
-                most = earlier(silence / 100, PAUSE_SILENT_NS);
-            looks[is_busy][i] = silence + earlier(pause, most) + SCALE_SLACK;
-        }
+        for (unsigned i = 1; i < LOOKS; i++)
+            looks[is_busy][i] = looks[is_busy][i - 1] + mioc_pause(is_busy, looks[is_busy][i - 1]) + SCALE_SLACK;
 }
 
 /* When it looks first at or behind `due`, if nothing rings: until then it finds nothing, and is_busy cannot change. */
@@ -262,9 +251,9 @@ int scale_node_start(struct scale_node *n, struct scale *s, uint32_t number)
     n->agent = mioc_agent_new(&config, &host, 0);
     if (n->agent == NULL)
         return -1;
-    n->looked = scale_random(s, PAUSE_BUSY_NS); /* it has just met its neighbours */
+    n->looked = scale_random(s, MIOC_PAUSE_BUSY_NS); /* it has just met its neighbours */
     schedule(n, n->looked);
-    n->began = n->since = s->options.skew_ns ? scale_random(s, s->options.skew_ns) : 0;
+    n->began = n->since = (int)number + 1 < s->options.nodes ? s->options.lead_ns : 0;
     think(n);
     scale_at(s, n->since, SCALE_RANK, number);
     return 0;
