@@ -392,3 +392,17 @@ void mioc_node_end(int status)
     depart(node);
     errno = saved;
 }
+
+void mioc_node_retire(void)
+{
+    struct mioc_node *node = &mioc_node;
+    int saved = errno;
+
+    if (!mioc_node_is_owner() || !node->has_thread || __atomic_load_n(&node->done, __ATOMIC_ACQUIRE))
+        return;
+    wish(node, MIOC_WISH_LEAVE);
+    if (!wait_for_agent(node, GOODBYE_NS))
+        mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    mioc_log(MIOC_LOG_DEBUG, "node %d: its leader gets another root or other rights and serves no more", node->world.node);
+    errno = saved;
+}

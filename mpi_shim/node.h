@@ -18,6 +18,9 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
  * or sends the statistics. Callable from any thread of the owner; a call while another waits, or after it, waits for nobody and
  * makes that one wait no more; a forked child's call does nothing. */
 void mioc_node_end(int status);
+/* Before this whole process gets another root or other rights, and its agent's and resolver's threads with it: if it is a leader, it
+ * leaves; of a root that ends the cache for the job. Elsewhere nothing. */
+void mioc_node_retire(void);
 /* Whether the calling process is the one that mioc_node_start ran in (not a forked child of it). */
 int mioc_node_is_owner(void);
 /* Somebody calls abort(). If that is MPI in the agent's thread (UCX does when a node that it exchanges something with is gone) it does

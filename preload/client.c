@@ -2,6 +2,8 @@
 /* client.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
 #include "client_internal.h"
 #include "trace.h"
+#include "log.h"
+#include "view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -31,6 +33,7 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     c->ttl_ms = mioc_config()->ttl_ms;
     c->missed = 0;
     c->is_broken = 0;
+    c->view = mioc_view();
     c->pid = getpid();
     __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
     (void)pthread_once(&once, mioc_client_watch_forks);
@@ -59,6 +62,22 @@ void mioc_client_stop(void)
 {
     __atomic_store_n(&mioc_client.is_serving, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&mioc_client.is_telling, 0, __ATOMIC_RELEASE);
+}
+
+void mioc_client_stop_serving(void)
+{
+    /* In a child of vfork this is its parent's memory; it has exec before it. */
+    if (mioc_client_store() == NULL || mioc_client.pid != (pid_t)syscall(SYS_getpid) ||
+        !__atomic_exchange_n(&mioc_client.is_serving, 0, __ATOMIC_ACQ_REL))
+        return;
+    __atomic_store_n(&mioc_client.is_telling, 1, __ATOMIC_RELEASE);
+    mioc_log(MIOC_LOG_DEBUG, "another user, group, root or mount namespace: this process (pid %d) goes on without the cache", (int)getpid());
+}
+
+void mioc_client_view_changed(void)
+{
+    if (mioc_client_store() != NULL && __atomic_load_n(&mioc_client.is_serving, __ATOMIC_ACQUIRE) && mioc_view() != mioc_client.view)
+        mioc_client_stop_serving();
 }
 
 struct mioc_store *mioc_client_store(void)

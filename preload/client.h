@@ -25,6 +25,10 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
 void mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy);
 /* Stops serving for good (exec, breaker by force, a write that the agent could not be told of). */
 void mioc_client_stop(void);
+/* Stops serving for good, but goes on telling writes. */
+void mioc_client_stop_serving(void);
+/* After a call that may have changed what paths mean or who may have them: does that if it has. Not undone if it is changed back. */
+void mioc_client_view_changed(void);
 /* NULL before the start. They stay after a stop, because copies may still be open. */
 struct mioc_store *mioc_client_store(void);
 const struct mioc_policy *mioc_client_policy(void);
@@ -66,9 +70,14 @@ void mioc_client_expect_content(struct mioc_query *q);
 /* Counts the call. */
 void mioc_client_end(struct mioc_query *q, uint64_t bytes);
 
-/* After a successful write to a path (any spelling): the node's records of it are dead when this returns, the job's soon; if
- * the agent cannot be told this process stops serving. Does nothing for paths that are not ours. A path that cannot be
- * resolved is not ours. Counts a call of class WRITE. `flags`: MIOC_FLAG_SUBTREE, MIOC_FLAG_STICKY. */
+/* After a successful write to a path (any spelling): the node's records of it are dead when this returns, and those of all other
+ * nodes, too, unless one of them does not answer within MPIIO_CACHE_TIMEOUT (it is stopped or cut off, and is given up by its
+ * neighbours); if the agent cannot be told this process stops serving. Does nothing for paths that are not ours. A path that cannot be
+ * resolved is not ours. Counts a call of class WRITE. `flags`: MIOC_FLAG_SUBTREE, MIOC_FLAG_STICKY, and */
+#define MIOC_WROTE_SOON 0x80000000u /* … but other nodes may hear of it later, also of its renaming by this thread: an import's bytecode */
 void mioc_client_wrote(int dirfd, const char *path, uint32_t flags);
+/* After a successful rename or link of `path` to `new_path` (is_exchange: and back): both are told with SUBTREE. A file that is
+ * written to, perhaps, under its old name, because it was STICKY there or that name is not ours, is STICKY under the new one. */
+void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange);
 
 #endif

@@ -131,6 +131,8 @@ void mioc_store_fill_stat(const struct mioc_store *s, const struct mioc_stat *fr
 uint64_t mioc_store_local_dev(const struct mioc_store *s, uint64_t root_dev);
 
 enum mioc_store_state mioc_store_get_state(const struct mioc_store *s);
+/* What paths meant to the process that made it (view.h). */
+uint64_t mioc_store_view(const struct mioc_store *s);
 const char *mioc_store_path(const struct mioc_store *s);
 struct mioc_ring *mioc_store_ring(const struct mioc_store *s);
 /* Bytes of arena and contents in use; items published. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_attach.c - finding a store that is there, mapping it, and telling whether its agent lives. */
 #include "real.h"
+#include "ring_internal.h"
 #include "store_internal.h"
+#include "view.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -101,7 +103,8 @@ int mioc_store_is_owner_alive(const struct mioc_store *s)
         return 1;
     memcpy(path, s->path, s->path_len);
     memcpy(path + s->path_len, owner, sizeof(owner));
-    alive = is_locked(AT_FDCWD, path);
+    /* Behind a chroot or as another user it cannot be looked at. */
+    alive = is_locked(AT_FDCWD, path) || (mioc_view() != s->index->view && !mioc_ring_is_gone(s->ring->agent));
     errno = saved;
     return alive;
 }

@@ -2,6 +2,7 @@
 /* store_files.c - making a store's directory and files, and knowing which ones this process made. */
 #include "real.h"
 #include "store_internal.h"
+#include "view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -182,6 +183,7 @@ static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
     s->index->slots = MIOC_INDEX_SLOTS;
     s->index->size = s->index_size;
     s->index->key = key;
+    s->index->view = mioc_view();
     __atomic_store_n(&s->index->magic, MIOC_STORE_MAGIC, __ATOMIC_RELEASE);
     return 0;
 raced:

@@ -17,7 +17,7 @@
 #include "store.h"
 #include <string.h>
 
-#define MIOC_STORE_LAYOUT 1u
+#define MIOC_STORE_LAYOUT 2u
 #define MIOC_STORE_PATH_MAX 1200u
 #define MIOC_STORE_DEFAULT_ARENA (256ull << 20)
 
@@ -37,6 +37,7 @@ struct mioc_index {
     uint32_t layout, slots;
     uint64_t size;  /* of the file, holes included */
     uint64_t key;
+    uint64_t view; /* of the agent's process (view.h) */
     _Alignas(64) uint32_t state; /* enum mioc_store_state */
     _Alignas(64) uint64_t end;   /* of the stream; bytes below are written and never change */
     uint64_t allocated;          /* of the arena, reserved in the filesystem */

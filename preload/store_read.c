@@ -126,6 +126,11 @@ void mioc_store_fill_stat(const struct mioc_store *s, const struct mioc_stat *fr
     to->st_ctim.tv_nsec = from->ctime_ns;
 }
 
+uint64_t mioc_store_view(const struct mioc_store *s)
+{
+    return s->index->view;
+}
+
 enum mioc_store_state mioc_store_get_state(const struct mioc_store *s)
 {
     return (enum mioc_store_state)__atomic_load_n(&s->index->state, __ATOMIC_ACQUIRE);

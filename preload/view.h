@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* view.h - what decides which file a path means to this thread, and whether it may have it. */
+#ifndef MIOC_VIEW_H
+#define MIOC_VIEW_H
+
+#include <stdint.h>
+
+/* A hash of the effective user, group, supplementary groups and capabilities, the root directory and the mount namespace. Two equal
+ * ones: the same answers. Raw system calls only; keeps errno. Async-signal-safe. */
+uint64_t mioc_view(void);
+
+#endif
