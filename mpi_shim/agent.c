@@ -219,7 +219,8 @@ static int is_plausible(const struct mioc_agent *a, const struct mioc_agent_link
 
     switch (m->kind) {
     case MIOC_MESSAGE_HEARTBEAT:
-        return is_parent ? m->offset >= a->host.end(a->host.ctx) : m->offset <= a->host.end(a->host.ctx);
+        return is_parent ? m->offset >= a->host.end(a->host.ctx) && m->token <= a->host.end(a->host.ctx)
+                         : m->offset <= a->host.end(a->host.ctx) && m->token <= m->offset;
     case MIOC_MESSAGE_LEAVE:
         return 1;
     case MIOC_MESSAGE_STREAM:
@@ -252,6 +253,9 @@ static void take_message(struct mioc_agent *a, struct mioc_agent_link *link, con
         break;
     case MIOC_MESSAGE_REPORT:
         a->host.report(a->host.ctx, link->node, m + 1, m->body);
+        break;
+    case MIOC_MESSAGE_HEARTBEAT:
+        mioc_agent_settle_take(a, link, m);
         break;
     default:
         break;
@@ -329,7 +333,7 @@ int mioc_agent_is_busy(const struct mioc_agent *a)
 {
     int is_running = a->state == MIOC_AGENT_RUNNING;
 
-    if (a->pendings > 0 || a->queued > 0 || a->parent.inflight > 0)
+    if (a->pendings > 0 || a->queued > 0 || a->parent.inflight > 0 || (is_running && mioc_agent_is_settling(a)))
         return 1;
     for (unsigned i = 0; i < a->children; i++) {
         const struct mioc_agent_link *link = &a->child[i];

@@ -42,8 +42,10 @@ struct mioc_agent_host {
     uint64_t (*end)(void *ctx);
     /* Root only: start the real calls for this question; the answers come back by mioc_agent_publish(), at once or later. */
     void (*resolve)(void *ctx, unsigned kind, const char *path, uint32_t len);
-    /* Root only: before an INVALIDATE goes into the stream: answers under way for this path must be made anew. */
+    /* Root only: before each INVALIDATE goes into the stream: answers under way for this path must be made anew. */
     void (*invalidated)(void *ctx, const char *path, uint32_t len, uint32_t flags);
+    /* Root only: the i-th other name under which a write to this path concerns records (aliases.h); its length, 0: no more. */
+    uint32_t (*other_name)(void *ctx, unsigned i, const char *path, uint32_t flags, char out[]);
     /* Transport: copies nothing; `message` is from get_buffer and goes back through it. 0 or -1 with errno (EAGAIN, EPIPE); a
      * message that was not sent is given back by put_buffer. With fewer buffers than arity * window + 9 one child that stands
      * still could keep them all. */
@@ -52,6 +54,8 @@ struct mioc_agent_host {
     int (*send)(void *ctx, int peer, void *message, size_t size);
     /* Those who wait on this node for that key: look again (status of ring.h: ANSWERED or REAL). kind 0: all who wait. */
     void (*answer)(void *ctx, unsigned kind, const char *path, uint32_t len, int answered);
+    /* All writes of this node up to this token are applied in every store of the job that is still served. */
+    void (*settled)(void *ctx, uint64_t token);
     /* A report of a subtree came from a child (root merges, others merge and pass on when they end). */
     void (*report)(void *ctx, int child, const void *bytes, uint32_t size);
 };
@@ -61,7 +65,9 @@ void mioc_agent_free(struct mioc_agent *a);
 
 /* A local thread wants a record. If it is known here already the host's answer() is called at once. */
 void mioc_agent_ask(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t now);
-/* A local thread wrote a path; the host has put its hold in force under `token`. Root: publishes; others: tell the parent. */
+/* A local thread wrote a path; the host has put its hold in force under `token` (rising). Root: publishes; others: tell the
+ * parent. When all have heard of it the host's settled() says so, at once in a job of one node. It takes about 4 messages on each
+ * level of the tree, one after the other: INVALIDATE up, STREAM down, HEARTBEAT up and down; and never comes if the agent ends. */
 void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint32_t flags, uint64_t token, uint64_t now);
 /* Root only: a resolver's finished item goes into the stream (with a chunk's bytes). 0, or -1: the store is full. */
 int mioc_agent_publish(struct mioc_agent *a, const struct mioc_item *item, const void *bytes, uint64_t now);

@@ -5,6 +5,7 @@
  *     agent_pending.c  questions that wait for their record, and where each key's newest record stands in the stream
  *     agent_link.c     messages to neighbours: the queue to the parent, requests, heartbeats, LEAVE, silence
  *     agent_stream.c   the publish stream: taking it in, handing it on
+ *     agent_settle.c   how far all stores are, so that a write can wait until every node has heard of it
  *
  * Only the entry points in agent.c flush; all else notes what is to be sent, so nothing sends in the middle of a change. */
 #ifndef MIOC_AGENT_INTERNAL_H
@@ -19,6 +20,8 @@
 #define MIOC_AGENT_UP_WINDOW 8u
 /* Messages that wait for the parent; beyond, it takes nothing any more and counts as dead. */
 #define MIOC_AGENT_QUEUE_MAX 16384u
+/* Writes of this node that are told apart while they settle; beyond, the last ones settle together. */
+#define MIOC_AGENT_WRITES 256u
 /* How soon to try again what the transport refused. */
 #define MIOC_AGENT_RETRY_NS 1000000ull
 
@@ -32,6 +35,8 @@ struct mioc_agent_link { /* to a neighbour */
     unsigned inflight;   /* messages whose sent() is outstanding */
     uint64_t heard, sent; /* times */
     uint64_t cursor;     /* child: the stream below this offset was sent */
+    uint64_t applied;    /* child: all stores of its subtree have applied the stream below this offset */
+    uint64_t awaited, told; /* child: behind the last INVALIDATE of its subtree; how far all are, as it was told */
 };
 
 struct mioc_agent_out { /* a composed message that waits for the parent */
@@ -81,6 +86,12 @@ struct mioc_agent {
     struct mioc_agent_place *place;
     size_t places, places_cap;
 
+    uint64_t settled;  /* all stores of the job have applied the stream below this offset */
+    uint64_t applied;  /* … all of this subtree, as the parent was told */
+    uint64_t awaited;  /* behind the last INVALIDATE of anybody */
+    struct mioc_agent_write { uint64_t end, token; } write[MIOC_AGENT_WRITES]; /* this node's, not settled, in the stream's order */
+    unsigned writes;
+
     void *scratch; /* root: MIOC_ITEM_MAX bytes to compose INVALIDATE in */
 };
 
@@ -122,6 +133,18 @@ void mioc_agent_listen(struct mioc_agent *a);
 uint64_t mioc_agent_next(const struct mioc_agent *a);
 /* Sends all that may be sent now. */
 void mioc_agent_flush(struct mioc_agent *a);
+
+/* --- agent_settle.c --- */
+/* An INVALIDATE was applied here; `end` is the stream's end behind it. */
+void mioc_agent_settle_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end);
+/* A neighbour's HEARTBEAT says how far others are. */
+void mioc_agent_settle_take(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m);
+/* Answers this node's writes that all have heard of, and tells neighbours who wait for that. */
+void mioc_agent_settle(struct mioc_agent *a);
+/* Sends a HEARTBEAT. 0, or -1: not now. */
+int mioc_agent_beat(struct mioc_agent *a, struct mioc_agent_link *link);
+/* Whether news is due that a write waits for. */
+int mioc_agent_is_settling(const struct mioc_agent *a);
 
 /* --- agent_stream.c --- */
 /* Takes one checked item into the store. 0, or -1 and the agent has ended. */

@@ -67,14 +67,11 @@ int mioc_agent_post(struct mioc_agent *a, struct mioc_agent_link *link, void *bu
     return -1;
 }
 
-static int send_plain(struct mioc_agent *a, struct mioc_agent_link *link, enum mioc_message_kind kind)
+static int send_leave(struct mioc_agent *a, struct mioc_agent_link *link)
 {
-    uint64_t offset = kind == MIOC_MESSAGE_HEARTBEAT ? a->host.end(a->host.ctx) : 0;
     void *buf = mioc_agent_buffer(a);
 
-    if (buf == NULL)
-        return -1;
-    return mioc_agent_post(a, link, buf, mioc_wire_plain(buf, kind, offset));
+    return buf == NULL ? -1 : mioc_agent_post(a, link, buf, mioc_wire_plain(buf, MIOC_MESSAGE_LEAVE, 0));
 }
 
 /* Room for one more message to the parent? */
@@ -119,7 +116,7 @@ static void send_requests(struct mioc_agent *a)
 static void send_leaves(struct mioc_agent *a)
 {
     for (unsigned i = 0; i < a->children; i++)
-        if (a->child[i].owes_leave && send_plain(a, &a->child[i], MIOC_MESSAGE_LEAVE) == 0)
+        if (a->child[i].owes_leave && send_leave(a, &a->child[i]) == 0)
             a->child[i].owes_leave = 0;
 }
 
@@ -135,6 +132,8 @@ void mioc_agent_flush(struct mioc_agent *a)
             send_requests(a);
         if (a->state == MIOC_AGENT_RUNNING)
             mioc_agent_pump(a);
+        if (a->state == MIOC_AGENT_RUNNING)
+            mioc_agent_settle(a);
         send_leaves(a);
     } while (a->state != before);
 }
@@ -146,7 +145,7 @@ static void beat(struct mioc_agent *a, struct mioc_agent_link *link, unsigned wi
     /* A full window is a sign of life under way already. */
     if (a->state == MIOC_AGENT_RUNNING && link->state == MIOC_LINK_UP && link->inflight < window &&
         (!link->has_sent || a->now - link->sent >= a->config.heartbeat_ns))
-        (void)send_plain(a, link, MIOC_MESSAGE_HEARTBEAT);
+        (void)mioc_agent_beat(a, link);
 }
 
 void mioc_agent_heartbeats(struct mioc_agent *a)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* agent_stream.c - the publish stream: taking it in, handing it on to children. */
 #include "agent_internal.h"
+#include "../preload/ring.h"
 
 #include <string.h>
 
@@ -25,6 +26,8 @@ int mioc_agent_apply(struct mioc_agent *a, const struct mioc_item *item, const v
     a->counters.items++;
     if (mioc_wire_is_record(item->kind))
         mioc_agent_pending_answer(a, item, expected);
+    if (item->kind == MIOC_ITEM_INVALIDATE)
+        mioc_agent_settle_note(a, (const void *)item, a->host.end(a->host.ctx));
     return 0;
 }
 
@@ -146,8 +149,7 @@ static int compose_and_apply(struct mioc_agent *a, unsigned kind, uint32_t flags
     return mioc_agent_apply(a, a->scratch, NULL);
 }
 
-void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path,
-                           uint32_t len)
+static void invalidate_name(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path, uint32_t len)
 {
     static const unsigned sticky[] = {MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH};
 
@@ -157,4 +159,16 @@ void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, 
     for (unsigned i = 0; i < sizeof(sticky) / sizeof(sticky[0]); i++)
         if (compose_and_apply(a, sticky[i], MIOC_FLAG_UNCACHED | MIOC_FLAG_STICKY, path, len, 0, 0) != 0)
             return;
+}
+
+/* The writer's own name last: with its token all the others are settled too. */
+void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path,
+                           uint32_t len)
+{
+    char other[MIOC_PATH_MAX];
+    uint32_t other_len;
+
+    for (unsigned i = 0; (other_len = a->host.other_name(a->host.ctx, i, path, flags, other)) > 0; i++)
+        invalidate_name(a, 0, 0, flags, other, other_len);
+    invalidate_name(a, node, token, flags, path, len);
 }

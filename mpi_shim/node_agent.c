@@ -124,6 +124,16 @@ int mioc_node_agent_start(struct mioc_node *node, uint64_t until)
 
 /* --- The thread --- */
 
+static void take_write(struct mioc_node *node, const struct mioc_ask_request *request)
+{
+    int is_held = mioc_store_hold(node->store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0,
+                                  ++node->token) == 0;
+
+    mioc_agent_wrote(node->agent, request->path, request->len, request->kind, node->token, mioc_node_now());
+    mioc_ring_answer(mioc_store_ring(node->store), request->slot,
+                     !is_held ? MIOC_ASK_REAL : node->settled < node->token ? MIOC_ASK_UNSETTLED : MIOC_ASK_ANSWERED);
+}
+
 static void trace_question(const struct mioc_ask_request *request, uint64_t started)
 {
     mioc_trace_flow('t', request->kind, request->path, request->len);
@@ -134,13 +144,15 @@ static void take_request(struct mioc_node *node, const struct mioc_ask_request *
 {
     uint64_t started = mioc_trace_now();
     struct mioc_ring *ring = mioc_store_ring(node->store);
+    int is_record = request->what == MIOC_ASK_RECORD;
 
     if (request->what == MIOC_ASK_INVALIDATE) {
-        int is_held = mioc_store_hold(node->store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0,
-                                      ++node->token) == 0;
-
-        mioc_agent_wrote(node->agent, request->path, request->len, request->kind, node->token, mioc_node_now());
-        mioc_ring_answer(ring, request->slot, is_held ? MIOC_ASK_ANSWERED : MIOC_ASK_REAL);
+        take_write(node, request);
+        return;
+    }
+    /* An agent that has ended will hear of nobody. */
+    if (!is_record && (node->settled >= node->token || mioc_agent_state(node->agent) != MIOC_AGENT_RUNNING)) {
+        mioc_ring_answer(ring, request->slot, MIOC_ASK_ANSWERED);
         return;
     }
     if (node->waiters == MIOC_RING_SLOTS) { /* only slots that their clients dropped can be that many */
@@ -148,7 +160,9 @@ static void take_request(struct mioc_node *node, const struct mioc_ask_request *
         node->waiter[0] = node->waiter[--node->waiters];
     }
     node->waiter[node->waiters++] = (struct mioc_waiter){
-        request->slot, mioc_item_hash(request->kind, request->path, request->len) };
+        request->slot, is_record ? mioc_item_hash(request->kind, request->path, request->len) : 0, node->token };
+    if (!is_record)
+        return;
     mioc_agent_ask(node->agent, request->kind, request->path, request->len, mioc_node_now());
     if (started != 0)
         trace_question(request, started);
@@ -165,6 +179,16 @@ static unsigned take_requests(struct mioc_node *node, struct mioc_ask_request *r
     return taken;
 }
 
+/* If a link has become known only after something was written, what is known below its name may have missed that. */
+static void learn_link(struct mioc_node *node, const struct mioc_item *item)
+{
+    const char *name;
+    uint32_t len;
+
+    if (mioc_aliases_learn(node->aliases, item, &name, &len) && mioc_agent_counters(node->agent)->invalidations > 0)
+        mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_node_now());
+}
+
 static unsigned take_resolved(struct mioc_node *node)
 {
     struct mioc_resolved resolved;
@@ -173,6 +197,7 @@ static unsigned take_resolved(struct mioc_node *node)
     while (node->resolver != NULL && taken < TAKE_MOST && mioc_resolver_take(node->resolver, &resolved)) {
         uint64_t started = mioc_node_now();
 
+        learn_link(node, resolved.item);
         (void)mioc_agent_publish(node->agent, resolved.item, resolved.bytes, started);
         if (mioc_trace_is_on())
             mioc_trace_work("agent", "publish", resolved.item->kind, mioc_item_path(resolved.item) != NULL ? mioc_item_path(resolved.item) : "",

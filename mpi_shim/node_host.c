@@ -75,6 +75,11 @@ static void host_invalidated(void *ctx, const char *path, uint32_t len, uint32_t
     mioc_resolver_invalidate(((struct mioc_node *)ctx)->resolver, path, len, flags);
 }
 
+static uint32_t host_other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])
+{
+    return mioc_aliases_next(((struct mioc_node *)ctx)->aliases, i, path, flags, out);
+}
+
 static void *host_get_buffer(void *ctx)
 {
     struct mioc_node *node = ctx;
@@ -113,9 +118,27 @@ void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, 
     uint64_t hash = kind == 0 ? 0 : mioc_item_hash(kind, path, len);
     unsigned kept = 0;
 
+    /* The agent has ended. Before its neighbours know that, and so wait for this node no more, it serves no more. */
+    if (kind == 0)
+        mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     for (unsigned i = 0; i < node->waiters; i++) {
         if (kind == 0 || node->waiter[i].hash == hash)
             mioc_ring_answer(mioc_store_ring(node->store), node->waiter[i].slot, answered ? MIOC_ASK_ANSWERED : MIOC_ASK_REAL);
+        else
+            node->waiter[kept++] = node->waiter[i];
+    }
+    node->waiters = kept;
+}
+
+static void host_settled(void *ctx, uint64_t token)
+{
+    struct mioc_node *node = ctx;
+    unsigned kept = 0;
+
+    node->settled = token;
+    for (unsigned i = 0; i < node->waiters; i++) {
+        if (node->waiter[i].hash == 0 && node->waiter[i].token <= token)
+            mioc_ring_answer(mioc_store_ring(node->store), node->waiter[i].slot, MIOC_ASK_ANSWERED);
         else
             node->waiter[kept++] = node->waiter[i];
     }
@@ -180,8 +203,9 @@ int mioc_node_host_start(struct mioc_node *node)
     const struct mioc_agent_host host = {
         .ctx = node, .is_known = host_is_known, .append = host_append, .write_chunk = host_write_chunk,
         .read_chunk = host_read_chunk, .item_at = host_item_at, .end = host_end, .resolve = host_resolve,
-        .invalidated = host_invalidated, .get_buffer = host_get_buffer, .put_buffer = mioc_node_put_buffer,
-        .send = host_send, .answer = mioc_node_answer, .report = host_report,
+        .invalidated = host_invalidated, .other_name = host_other_name, .get_buffer = host_get_buffer, .put_buffer = mioc_node_put_buffer,
+        .send = host_send, .answer = mioc_node_answer,
+        .settled = host_settled, .report = host_report,
     };
     const struct mioc_resolver_config resolver = {
         .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
@@ -192,7 +216,10 @@ int mioc_node_host_start(struct mioc_node *node)
     node->agent = mioc_agent_new(&config, &host, mioc_node_now());
     if (node->agent == NULL)
         return -1;
-    if (node->world.node == 0)
+    if (node->world.node != 0)
+        return 0;
+    node->aliases = mioc_aliases_new();
+    if (node->aliases != NULL)
         node->resolver = mioc_resolver_new(&resolver);
-    return node->world.node == 0 && node->resolver == NULL ? -1 : 0;
+    return node->resolver == NULL ? -1 : 0;
 }

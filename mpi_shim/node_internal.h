@@ -7,6 +7,7 @@
 #include "../preload/stats.h"
 #include "../preload/store.h"
 #include "agent.h"
+#include "aliases.h"
 #include "node.h"
 #include "plugin.h"
 #include "resolver.h"
@@ -19,7 +20,7 @@
 #define MIOC_NODE_WINDOW 4
 #define MIOC_NODE_BUFFERS 64
 
-struct mioc_waiter { uint32_t slot; uint64_t hash; };
+struct mioc_waiter { uint32_t slot; uint64_t hash; uint64_t token; /* what is waited for: a record, or with hash 0 that this settles */ };
 
 /* How the leader's agent is to end; written by the ending thread, read by the agent's. */
 enum mioc_node_wish { MIOC_WISH_RUN, MIOC_WISH_LINGER, MIOC_WISH_LEAVE };
@@ -36,6 +37,7 @@ struct mioc_node {
 
     /* leaders */
     struct mioc_agent *agent;
+    struct mioc_aliases *aliases; /* root */
     struct mioc_resolver *resolver; /* root; atomic, NULL when the agent is through with it */
     uint64_t resolver_calls;   /* its last word then */
     struct mioc_manifest manifest; /* root */
@@ -51,6 +53,8 @@ struct mioc_node {
     uint64_t room;             /* bytes of contents the job's stores may still take, atomic (root) */
     uint64_t token;            /* invalidations of this node */
     int is_short;              /* the memory cgroup's limit is near, atomic */
+    uint64_t limits_due;       /* when the memory cgroup is looked at again */
+    uint64_t settled;          /* … that all nodes have heard of */
     int has_left;              /* the agent ended before the process */
     unsigned waiters;
     struct mioc_waiter waiter[MIOC_RING_SLOTS];

@@ -152,8 +152,14 @@ static void resolve_access(struct mioc_resolver *r, const struct mioc_job *job, 
 {
     struct mioc_access_record *record = buf;
     char *end = mioc_item_begin(buf, MIOC_ITEM_ACCESS, 0, job->path, job->len);
+    struct mioc_stat st;
     int lasting = 1;
 
+    /* What is asked through a link is to be known as such, for the sake of those who write what it leads to. */
+    if (mioc_resolve_statx(r, AT_FDCWD, job->path, AT_SYMLINK_NOFOLLOW, &st) == 0 && S_ISLNK(st.mode)) {
+        (void)mioc_resolve_add_stat(r, job, answer, buf);
+        end = mioc_item_begin(buf, MIOC_ITEM_ACCESS, 0, job->path, job->len);
+    }
     fill_access(r, job->path, 0, record->err);
     if (getuid() == geteuid() && getgid() == getegid())
         memcpy(record->eerr, record->err, sizeof record->err);

@@ -7,6 +7,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Appends one entry at `at`; the place behind it, or NULL: the item would grow too large. */
@@ -75,6 +78,29 @@ static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir
     return errno == 0 ? add_name_table(buf, at) : NULL;
 }
 
+/* Says where the directory is if a link leads to it (aliases.h). Not by /proc/self: this thread has descriptors of its own. */
+static void add_realpath(const struct mioc_job *job, int fd, struct mioc_answer *answer)
+{
+    static const char deleted[] = " (deleted)";
+    char name[48], real[PATH_MAX], plain[PATH_MAX], *end;
+    struct mioc_realpath_record *record;
+    ssize_t n;
+
+    (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
+    n = mioc_real(readlink)(name, real, sizeof real - 1);
+    if (n <= 0 || real[0] != '/' || mioc_path_normalize(job->path, plain, sizeof plain) <= 0)
+        return;
+    real[n] = '\0';
+    if (strcmp(real, plain) == 0 || ((size_t)n >= sizeof deleted && strcmp(real + n - (sizeof deleted - 1), deleted) == 0) ||
+        (record = malloc(sizeof *record + job->len + (size_t)n + 16)) == NULL)
+        return;
+    end = mioc_item_begin(record, MIOC_ITEM_REALPATH, 0, job->path, job->len);
+    record->resolved_len = (uint32_t)n;
+    memcpy(end, real, (size_t)n + 1);
+    (void)mioc_resolve_add(answer, record, end + n + 1);
+    free(record);
+}
+
 void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
     struct mioc_list_record *list = buf;
@@ -94,6 +120,7 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
     } else {
         int error = mioc_resolve_statx(r, mioc_real(dirfd)(dir), "", AT_EMPTY_PATH, &list->stat);
 
+        add_realpath(job, mioc_real(dirfd)(dir), answer);
         end = error == 0 ? read_entries(r, buf, end, dir) : NULL;
         mioc_real(closedir)(dir);
     }

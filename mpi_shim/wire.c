@@ -79,6 +79,14 @@ size_t mioc_wire_plain(void *buf, enum mioc_message_kind kind, uint64_t offset)
     return begin(buf, kind, offset, 0)->size;
 }
 
+size_t mioc_wire_heartbeat(void *buf, uint64_t offset, uint64_t applied)
+{
+    struct mioc_message *m = begin(buf, MIOC_MESSAGE_HEARTBEAT, offset, 0);
+
+    m->token = applied;
+    return m->size;
+}
+
 size_t mioc_wire_body(void *buf, enum mioc_message_kind kind, uint64_t offset, const void *body, uint32_t size)
 {
     struct mioc_message *m = buf;
@@ -117,7 +125,9 @@ static int are_fields_sound(const struct mioc_message *m)
 
     if ((m->flags & ~flags) != 0 || m->offset % MIOC_ITEM_ALIGN != 0 || m->reserved != 0)
         return 0;
-    if (!is_invalidate && (m->node != 0 || m->token != 0))
+    if (!is_invalidate && m->node != 0)
+        return 0;
+    if (!is_invalidate && (m->kind == MIOC_MESSAGE_HEARTBEAT ? m->token % MIOC_ITEM_ALIGN : m->token) != 0)
         return 0;
     return m->kind == MIOC_MESSAGE_REQUEST ? mioc_wire_is_record(m->record) : m->record == 0;
 }

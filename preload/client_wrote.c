@@ -6,6 +6,8 @@
 #include "trace.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,7 +42,7 @@ void mioc_client_note_status(enum mioc_ask_status status)
 {
     struct mioc_client *c = &mioc_client;
 
-    if (status == MIOC_ASK_ANSWERED && __atomic_load_n(&c->missed, __ATOMIC_RELAXED) != 0)
+    if ((status == MIOC_ASK_ANSWERED || status == MIOC_ASK_UNSETTLED) && __atomic_load_n(&c->missed, __ATOMIC_RELAXED) != 0)
         __atomic_store_n(&c->missed, 0, __ATOMIC_RELAXED);
     if (status != MIOC_ASK_TIMEOUT || __atomic_add_fetch(&c->missed, 1, __ATOMIC_RELAXED) < MIOC_BREAKER_LIMIT)
         return;
@@ -54,29 +56,46 @@ void mioc_client_note_status(enum mioc_ask_status status)
 struct tidings { /* of one write */
     uint32_t flags;
     int told;                 /* how many spellings were ours */
+    int is_unsettled;         /* other nodes have yet to hear of it */
+    int has_sticky;           /* one of them is written to for longer */
     enum mioc_outcome outcome;
 };
 
-static enum mioc_ask_status ask(const char *path, uint32_t len, uint32_t flags)
+static enum mioc_ask_status ask_patiently(enum mioc_ask what, uint32_t flags, const char *path, uint32_t len)
 {
     const struct timespec pause = { .tv_nsec = BUSY_PAUSE_NS };
     struct mioc_store *store = mioc_client_store();
+    enum mioc_ask_status status = MIOC_ASK_BUSY;
+
+    for (int i = 0; i < BUSY_TRIES && status == MIOC_ASK_BUSY; i++) {
+        if (i > 0)
+            (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        status = mioc_ring_ask(mioc_store_ring(store), what, flags, path, len, mioc_client_deadline(), mioc_client_is_agent_alive,
+                               store);
+    }
+    return status;
+}
+
+static enum mioc_ask_status ask(const char *path, uint32_t len, uint32_t flags)
+{
     enum mioc_ask_status status = MIOC_ASK_REAL;
 
     /* A store without agent is served to nobody (mioc_client_begin) and never again: there is nothing to be dead. */
-    if (mioc_store_get_state(store) > MIOC_STORE_ACTIVE)
+    if (mioc_store_get_state(mioc_client_store()) > MIOC_STORE_ACTIVE)
         return MIOC_ASK_ANSWERED;
     if (__atomic_load_n(&mioc_client.is_broken, __ATOMIC_RELAXED))
         return status;
-    for (int i = 0; i < BUSY_TRIES; i++) {
-        status = mioc_ring_ask(mioc_store_ring(store), MIOC_ASK_INVALIDATE, flags, path, len, mioc_client_deadline(),
-                               mioc_client_is_agent_alive, store);
-        if (status != MIOC_ASK_BUSY)
-            break;
-        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-    }
+    status = ask_patiently(MIOC_ASK_INVALIDATE, flags, path, len);
     mioc_client_note_status(status);
     return status;
+}
+
+static int is_sticky(const char *path, uint32_t len)
+{
+    const struct mioc_item *item = mioc_store_lookup(mioc_client_store(), MIOC_ITEM_STAT, path, len,
+                                                     mioc_item_hash(MIOC_ITEM_STAT, path, len));
+
+    return item != NULL && (item->flags & MIOC_FLAG_STICKY) != 0;
 }
 
 static void tell(struct tidings *t, const char *path, uint32_t len)
@@ -86,7 +105,9 @@ static void tell(struct tidings *t, const char *path, uint32_t len)
     t->told++;
     if (status == MIOC_ASK_TIMEOUT)
         t->outcome = MIOC_TIMEOUT;
-    if (status == MIOC_ASK_ANSWERED)
+    t->is_unsettled |= status == MIOC_ASK_UNSETTLED;
+    t->has_sticky |= is_sticky(path, len);
+    if (status == MIOC_ASK_ANSWERED || status == MIOC_ASK_UNSETTLED)
         return;
     /* The store goes on saying what was there before the write, to every process of the node. */
     mioc_ring_taint(mioc_store_ring(mioc_client_store()));
@@ -123,10 +144,16 @@ static int has_alias(const char *path, uint32_t len)
     return 0;
 }
 
-/* The same file with its directory spelled as the kernel does. 0, or -1: no such directory, or no last name. */
-static int find_physical(struct mioc_path *out, const char *path, uint32_t len)
+static int is_concerned(const struct tidings *t, const char *path, uint32_t len)
 {
-    char parent[4096];
+    return mioc_policy_is_concerned(mioc_client.policy, path, len, (t->flags & MIOC_FLAG_SUBTREE) != 0);
+}
+
+/* The same file with its directory spelled as the kernel does, and whether it is a symbolic link. 0, or -1: no such directory, or no
+ * last name. */
+static int find_physical(struct mioc_path *out, const char *path, uint32_t len, int *is_link)
+{
+    char parent[4096], c;
     uint32_t parent_len;
     int fd, result;
 
@@ -147,21 +174,48 @@ static int find_physical(struct mioc_path *out, const char *path, uint32_t len)
     if (fd < 0)
         return -1;
     result = mioc_path_key(out, fd, path);
+    *is_link = syscall(SYS_readlinkat, fd, path, &c, 1) > 0;
     (void)syscall(SYS_close, fd);
     return result;
+}
+
+/* What a link leads to was written, perhaps, and not the link: no harm to the other if not. */
+static __attribute__((noinline)) void tell_target(struct tidings *t, const char *path)
+{
+    char name[32], target[4096];
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_CLOEXEC);
+    long n;
+
+    if (fd < 0)
+        return;
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    n = syscall(SYS_readlinkat, AT_FDCWD, name, target, sizeof(target) - 1);
+    (void)syscall(SYS_close, fd);
+    if (n <= 0)
+        return;
+    target[n] = '\0';
+    if (is_concerned(t, target, (uint32_t)n))
+        tell(t, target, (uint32_t)n);
+    if (has_alias(target, (uint32_t)n))
+        tell_aliases(t, target, (uint32_t)n);
 }
 
 /* The path goes through a symbolic link below the prefix, perhaps: the other spelling is ours as well. */
 static __attribute__((noinline)) void tell_physical(struct tidings *t, const char *path, uint32_t len)
 {
     struct mioc_path physical;
+    int is_link;
 
-    if (find_physical(&physical, path, len) != 0 || (physical.len == len && memcmp(physical.text, path, len) == 0))
+    if (find_physical(&physical, path, len, &is_link) != 0)
         return;
-    if (mioc_policy_is_concerned(mioc_client.policy, physical.text, physical.len, (t->flags & MIOC_FLAG_SUBTREE) != 0))
-        tell(t, physical.text, physical.len);
-    if (has_alias(physical.text, physical.len))
-        tell_aliases(t, physical.text, physical.len);
+    if (physical.len != len || memcmp(physical.text, path, len) != 0) {
+        if (is_concerned(t, physical.text, physical.len))
+            tell(t, physical.text, physical.len);
+        if (has_alias(physical.text, physical.len))
+            tell_aliases(t, physical.text, physical.len);
+    }
+    if (is_link)
+        tell_target(t, path);
 }
 
 static __attribute__((noinline)) void tell_all(struct tidings *t, int dirfd, const char *path)
@@ -170,7 +224,7 @@ static __attribute__((noinline)) void tell_all(struct tidings *t, int dirfd, con
 
     if ((uintptr_t)path < 4096 || mioc_path_key(&key, dirfd, path) != 0)
         return;
-    if (mioc_policy_is_concerned(mioc_client.policy, key.text, key.len, (t->flags & MIOC_FLAG_SUBTREE) != 0)) {
+    if (is_concerned(t, key.text, key.len)) {
         tell(t, key.text, key.len);
         tell_physical(t, key.text, key.len);
     }
@@ -178,24 +232,92 @@ static __attribute__((noinline)) void tell_all(struct tidings *t, int dirfd, con
         tell_aliases(t, key.text, key.len);
 }
 
-static void count_write(enum mioc_outcome outcome, const char *path, uint64_t started)
+/* Other nodes are to know what this one did before their ranks can learn that it was done, by MPI or otherwise. If one of them does
+ * not answer it is stopped or gone; its neighbours find that out, and this call waits no longer than any other. */
+static void settle(struct tidings *t)
 {
-    mioc_stats_count(MIOC_CALL_WRITE, outcome, 0, mioc_stats_since(started));
+    if (ask_patiently(MIOC_ASK_SETTLE, 0, "/", 1) == MIOC_ASK_TIMEOUT)
+        t->outcome = MIOC_TIMEOUT;
+}
+
+/* --- Entry points --------------------------------------------------------------------------------------------------- */
+
+static int is_telling(void)
+{
+    if (mioc_client_store() == NULL)
+        mioc_bystander_join();
+    return mioc_client_is_serving() || (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
+}
+
+/* Of the last path that was written with MIOC_WROTE_SOON. */
+static __thread uint64_t written_soon __attribute__((tls_model("initial-exec")));
+
+static uint64_t hash_of(const char *path)
+{
+    return (uintptr_t)path < 4096 ? 0 : mioc_item_hash(0, path, (uint32_t)strnlen(path, 4096));
+}
+
+static void finish(struct tidings *t, const char *path, uint64_t started, int is_soon)
+{
+    if (t->is_unsettled && !is_soon)
+        settle(t);
+    if (t->told == 0 && (started == 0 || mioc_client_is_exempt()))
+        return;
+    mioc_stats_count(MIOC_CALL_WRITE, t->outcome, 0, mioc_stats_since(started));
     if (mioc_trace_is_on() && started != 0)
-        mioc_trace_call(MIOC_CALL_WRITE, outcome, path, 0, 0, started);
+        mioc_trace_call(MIOC_CALL_WRITE, t->outcome, path, 0, 0, started);
 }
 
 void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
 {
-    struct tidings t = { .flags = flags, .outcome = MIOC_PASS };
+    struct tidings t = { .flags = flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
+    uint64_t started = mioc_stats_now();
+    int saved = errno, is_soon = (flags & MIOC_WROTE_SOON) != 0;
+
+    if (is_telling())
+        tell_all(&t, dirfd, path);
+    if (is_soon)
+        written_soon = hash_of(path);
+    finish(&t, path, started, is_soon);
+    errno = saved;
+}
+
+/* importlib and py_compile close "X.pyc.140212345" before they rename it to "X.pyc". */
+static int is_finished_bytecode(const char *path, const char *new_path)
+{
+    const char *name = strrchr(path, '/'), *new_name = strrchr(new_path, '/');
+    size_t len;
+
+    name = name != NULL ? name + 1 : path;
+    new_name = new_name != NULL ? new_name + 1 : new_path;
+    len = strlen(new_name);
+    return len > 4 && strcmp(new_name + len - 4, ".pyc") == 0 && strncmp(name, new_name, len) == 0 && name[len] == '.' &&
+           name[len + 1] != '\0' && name[len + 1 + strspn(name + len + 1, "0123456789")] == '\0';
+}
+
+static int is_regular(int dirfd, const char *path)
+{
+    struct stat st;
+
+    return syscall(SYS_newfstatat, dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange)
+{
+    struct tidings t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
     uint64_t started = mioc_stats_now();
     int saved = errno;
 
-    if (mioc_client_store() == NULL)
-        mioc_bystander_join();
-    if (mioc_client_is_serving() || __atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE))
+    if (is_telling()) {
+        if (is_exchange && is_regular(dirfd, path))
+            t.flags |= MIOC_FLAG_STICKY;
         tell_all(&t, dirfd, path);
-    if (t.told > 0 || (started != 0 && !mioc_client_is_exempt()))
-        count_write(t.outcome, path, started);
+        t.flags = MIOC_FLAG_SUBTREE;
+        if ((t.told == 0 || t.has_sticky || is_exchange) && is_regular(new_dirfd, new_path) && !is_finished_bytecode(path, new_path))
+            t.flags |= MIOC_FLAG_STICKY;
+        tell_all(&t, new_dirfd, new_path);
+    }
+    finish(&t, path, started, written_soon != 0 && written_soon == hash_of(path));
+    written_soon = 0;
     errno = saved;
 }

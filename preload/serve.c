@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* serve.c - what several wrap_*.c share: the answer to "is it there", the way from a copy back to the original. */
 #include "serve.h"
+#include "bystander.h"
 #include "loader.h"
 #include <string.h>
 
@@ -104,6 +105,8 @@ const char *mioc_serve_original(const char *path)
     if (mioc_is_null(path) || (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
                                strncmp(path, "/dev/std", 8) != 0))
         return path;
+    if (mioc_client_store() == NULL)
+        mioc_bystander_join();
     record = mioc_serve_copy_at(AT_FDCWD, path, 0);
     return record == NULL ? path : record->path;
 }
@@ -148,7 +151,7 @@ int mioc_serve_is_store_path(const char *text, size_t len, int is_cut)
  *
  * both in one thread. So each thread remembers the last .pyc that it tried to read; an lstat of it forgets it; the exclusive
  * creation of "<it>.<digits>" while it is remembered is an import, and fails with EACCES, which importlib takes for a
- * directory that cannot be written and ignores. */
+ * directory that cannot be written and ignores. (Rank 0's waits for no other node: MIOC_WROTE_SOON.) */
 static __thread uint64_t last_bytecode __attribute__((tls_model("initial-exec")));
 
 static int is_bytecode_name(const char *path, uint32_t len)
@@ -175,7 +178,7 @@ int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
     struct mioc_query q;
     uint32_t len;
 
-    if (last_bytecode == 0 || (flags & (creation | O_ACCMODE)) != creation || mioc_client_rank() <= 0 ||
+    if (last_bytecode == 0 || (flags & (creation | O_ACCMODE)) != creation ||
         !mioc_client_peek(&q, MIOC_CALL_WRITE, dirfd, path))
         return 0;
     len = q.key.len;
@@ -184,8 +187,10 @@ int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
     if (len == q.key.len || len == 0 || q.key.text[--len] != '.' || !is_bytecode_name(q.key.text, len) ||
         last_bytecode != mioc_item_hash(MIOC_ITEM_CONTENT, q.key.text, len))
         return 0;
-    q.error_before = errno;
-    errno = EACCES; /* what the caller is to get */
-    mioc_client_end(&q, 0);
+    if (mioc_client_rank() > 0) { /* else it is counted as a write */
+        q.error_before = errno;
+        errno = EACCES; /* what the caller is to get */
+        mioc_client_end(&q, 0);
+    }
     return 1;
 }

@@ -67,7 +67,7 @@ uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out
 /* Whether text[0..len) lies in the store; with is_cut, as far as it goes. */
 int mioc_serve_is_store_path(const char *text, size_t len, int is_cut);
 
-/* Importing must not write bytecode in ranks other than 0; see serve.c. `path` is the query's. */
+/* Importing must not write bytecode in ranks other than 0; see serve.c, which tells an import's write from others. `path` is the query's. */
 void mioc_serve_bytecode_read(const struct mioc_query *q);
 void mioc_serve_bytecode_lstat(const struct mioc_query *q);
 int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags);

@@ -23,9 +23,9 @@ static int real_open(int dirfd, const char *path, int flags, mode_t mode)
 
 static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
 {
-    int fd;
+    int fd, is_import = mioc_serve_is_bytecode_write(dirfd, path, flags);
 
-    if (mioc_serve_is_bytecode_write(dirfd, path, flags))
+    if (is_import && mioc_client_rank() > 0)
         return mioc_serve_fail(EACCES);
     if (!(flags & O_NOFOLLOW))
         path = mioc_serve_original(path);
@@ -33,7 +33,7 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
     /* What will be in it is known when it is closed, and nobody tells us: from now on it is not cached. No SUBTREE, which
      * costs every node a walk through its index: names below a new file may go on being ENOENT instead of ENOTDIR. */
     if (fd >= 0)
-        mioc_client_wrote(dirfd, path, MIOC_FLAG_STICKY);
+        mioc_client_wrote(dirfd, path, MIOC_FLAG_STICKY | (is_import ? MIOC_WROTE_SOON : 0));
     return fd;
 }
 

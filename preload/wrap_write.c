@@ -23,9 +23,11 @@ static int wrote(int rc, int dirfd, const char *path, uint32_t flags)
     return rc;
 }
 
-static int wrote_both(int rc, int dirfd, const char *path, int new_dirfd, const char *new_path, uint32_t flags)
+static int moved(int rc, int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange)
 {
-    return wrote(wrote(rc, dirfd, path, flags), new_dirfd, new_path, flags);
+    if (rc == 0)
+        mioc_client_moved(dirfd, path, new_dirfd, new_path, is_exchange);
+    return rc;
 }
 
 /* --- Names come and go ---------------------------------------------------------------------------------------------- */
@@ -39,17 +41,17 @@ MIOC_EXPORT int remove(const char *path) { return wrote(mioc_real(remove)(path),
 MIOC_EXPORT int rmdir(const char *path) { return wrote(mioc_real(rmdir)(path), AT_FDCWD, path, MIOC_FLAG_SUBTREE); }
 MIOC_EXPORT int rename(const char *from, const char *to)
 {
-    return wrote_both(mioc_real(rename)(from, to), AT_FDCWD, from, AT_FDCWD, to, MIOC_FLAG_SUBTREE);
+    return moved(mioc_real(rename)(from, to), AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 MIOC_EXPORT int renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
-    return wrote_both(mioc_real(renameat)(from_fd, from, to_fd, to), from_fd, from, to_fd, to, MIOC_FLAG_SUBTREE);
+    return moved(mioc_real(renameat)(from_fd, from, to_fd, to), from_fd, from, to_fd, to, 0);
 }
 MIOC_EXPORT int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
 {
     if (mioc_real(renameat2) == NULL)
         return mioc_serve_fail(ENOSYS);
-    return wrote_both(mioc_real(renameat2)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, MIOC_FLAG_SUBTREE);
+    return moved(mioc_real(renameat2)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, (flags & RENAME_EXCHANGE) != 0);
 }
 MIOC_EXPORT int mkdir(const char *path, mode_t mode) { return wrote(mioc_real(mkdir)(path, mode), AT_FDCWD, path, 0); }
 MIOC_EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
@@ -73,7 +75,7 @@ MIOC_EXPORT int symlinkat(const char *target, int dirfd, const char *path)
 }
 MIOC_EXPORT int link(const char *from, const char *to)
 {
-    return wrote_both(mioc_real(link)(from, to), AT_FDCWD, from, AT_FDCWD, to, MIOC_FLAG_SUBTREE);
+    return moved(mioc_real(link)(from, to), AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 /* The source may be a copy's descriptor, as "/proc/self/fd/N" or by AT_EMPTY_PATH: the original is what gets the new name. */
@@ -89,7 +91,7 @@ MIOC_EXPORT int linkat(int from_fd, const char *from, int to_fd, const char *to,
         from = copy->path;
         flags = (flags & ~AT_EMPTY_PATH) | AT_SYMLINK_FOLLOW;
     }
-    return wrote_both(mioc_real(linkat)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, MIOC_FLAG_SUBTREE);
+    return moved(mioc_real(linkat)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, 0);
 }
 
 MIOC_EXPORT int mknod(const char *path, mode_t mode, dev_t dev)

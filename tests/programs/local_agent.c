@@ -5,6 +5,7 @@
  * Linked with the library's own objects into a library of the tests' own. MPIIO_CACHE_PATHS says what is cached, MPIIO_CACHE_DIR
  * where the store is, LOCAL_AGENT_RANK which rank to be (default 0). Without MPIIO_CACHE_PATHS it does nothing. Its
  * children are not served: they find LOCAL_AGENT_PID set to another process. */
+#include "../../mpi_shim/aliases.h"
 #include "../../mpi_shim/resolver.h"
 #include "../../preload/client.h"
 #include "../../preload/loader.h"
@@ -26,6 +27,8 @@ struct question { int waits; struct mioc_ask_request request; };
 static struct mioc_store *store;
 static struct mioc_policy policy;
 static struct mioc_resolver *resolver;
+static struct mioc_aliases *aliases;
+static uint64_t token; /* writes so far */
 static struct question question[QUESTIONS_MAX];
 static pid_t owner;
 static pthread_t thread;
@@ -67,38 +70,43 @@ static void ask(const struct mioc_ask_request *request)
     mioc_ring_answer(mioc_store_ring(store), request->slot, MIOC_ASK_REAL);
 }
 
-static void append_invalidate(const struct mioc_ask_request *request, uint64_t token)
+static void invalidate(const char *path, uint32_t len, uint32_t flags, uint64_t write)
 {
+    static const unsigned kinds[] = { MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH };
     struct mioc_invalidate_record *record = (void *)scratch;
-    char *end = mioc_item_begin(scratch, MIOC_ITEM_INVALIDATE, request->kind, request->path, request->len);
+    char *end = mioc_item_begin(scratch, MIOC_ITEM_INVALIDATE, flags, path, len);
 
-    record->token = token;
+    mioc_resolver_invalidate(resolver, path, len, flags);
+    record->token = write;
     mioc_item_finish(scratch, end);
     CHECK(mioc_item_check(scratch, sizeof(scratch)) == 0);
     CHECK(mioc_store_append(store, (void *)scratch) >= 0);
+    for (unsigned i = 0; i < 4 && (flags & MIOC_FLAG_STICKY); i++) {
+        mioc_item_finish(scratch, mioc_item_begin(scratch, kinds[i], MIOC_FLAG_UNCACHED | MIOC_FLAG_STICKY, path, len));
+        CHECK(mioc_store_append(store, (void *)scratch) >= 0);
+    }
 }
 
 static void wrote(const struct mioc_ask_request *request)
 {
-    static const unsigned kinds[] = { MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH };
-    static uint64_t token;
+    static char other[MIOC_PATH_MAX];
+    uint32_t len;
 
     CHECK(mioc_store_hold(store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0, ++token) == 0);
-    mioc_resolver_invalidate(resolver, request->path, request->len, request->kind);
-    append_invalidate(request, token);
-    for (unsigned i = 0; i < 4 && (request->kind & MIOC_FLAG_STICKY); i++) {
-        mioc_item_finish(scratch, mioc_item_begin(scratch, kinds[i], MIOC_FLAG_UNCACHED | MIOC_FLAG_STICKY, request->path,
-                                                  request->len));
-        CHECK(mioc_store_append(store, (void *)scratch) >= 0);
-    }
+    for (unsigned i = 0; (len = mioc_aliases_next(aliases, i, request->path, request->kind, other)) > 0; i++)
+        invalidate(other, len, request->kind, 0);
+    invalidate(request->path, request->len, request->kind, token);
     mioc_ring_answer(mioc_store_ring(store), request->slot, MIOC_ASK_ANSWERED);
 }
 
 static void publish(const struct mioc_resolved *resolved)
 {
     const struct mioc_item *item = resolved->item;
-    const char *path = mioc_item_path(item);
+    const char *path = mioc_item_path(item), *name;
+    uint32_t len;
 
+    if (mioc_aliases_learn(aliases, item, &name, &len) && token > 0)
+        invalidate(name, len, MIOC_FLAG_SUBTREE, 0);
     CHECK(mioc_item_check(item, item->size) == 0);
     if (item->kind == MIOC_ITEM_CHUNK)
         CHECK(mioc_store_write_chunk(store, (const void *)item, resolved->bytes) == 0);
@@ -144,6 +152,7 @@ static void start_threads(void)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    CHECK((aliases = mioc_aliases_new()) != NULL);
     CHECK((resolver = mioc_resolver_new(&config)) != NULL);
     CHECK(pthread_create(&thread, NULL, run, NULL) == 0);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -167,6 +167,20 @@ static void write_path(struct sim_node *n, int path, uint32_t flags)
     mioc_agent_wrote(n->agent, name, len, flags, n->tokens, s->now);
 }
 
+static uint32_t no_other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])
+{
+    (void)ctx, (void)i, (void)path, (void)flags, (void)out;
+    return 0;
+}
+
+static void take_settled(void *ctx, uint64_t token)
+{
+    struct sim_node *n = ctx;
+
+    sim_check_settled(n, token);
+    n->settled = token;
+}
+
 /* --- Nodes -------------------------------------------------------------------------------------------------------- */
 
 static void take_report(void *ctx, int child, const void *bytes, uint32_t size)
@@ -200,7 +214,8 @@ static void join(struct sim_node *n)
     const struct mioc_agent_host host = {.ctx = n, .is_known = sim_is_known, .append = sim_append,
         .write_chunk = sim_write_chunk, .read_chunk = sim_read_chunk, .item_at = sim_item_at, .end = sim_end_of,
         .resolve = sim_resolve, .invalidated = sim_invalidated, .get_buffer = sim_get_buffer,
-        .put_buffer = sim_put_buffer, .send = sim_send, .answer = sim_answer, .report = take_report};
+        .put_buffer = sim_put_buffer, .send = sim_send, .answer = sim_answer,
+        .settled = take_settled, .other_name = no_other_name, .report = take_report};
 
     n->sim->config.node = n->number;
     n->agent = mioc_agent_new(&n->sim->config, &host, n->sim->now);

@@ -73,7 +73,7 @@ struct sim_node {
     uint32_t got[SIM_CONTENTS]; /* bytes of each content */
     struct sim_hold hold[SIM_WRITES];
     unsigned holds;
-    uint64_t tokens;
+    uint64_t tokens, settled; /* writes of this node; those that all have heard of */
     /* threads */
     struct sim_waiter *waiter;
     unsigned waiters, waiters_cap;
@@ -162,6 +162,7 @@ void sim_plan(struct sim *s);
 void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item);
 /* An INVALIDATE has come: what was read before that write is wrong from now on. */
 void sim_check_heard(struct sim_node *n, const struct mioc_invalidate_record *record);
+void sim_check_settled(struct sim_node *n, uint64_t token);
 void sim_check_state(struct sim_node *n); /* after each event */
 void sim_check_quiet(struct sim *s); /* after the work, before the end */
 void sim_check_over(struct sim *s);  /* after all have left */

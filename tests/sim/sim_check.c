@@ -25,6 +25,34 @@ void sim_check_heard(struct sim_node *n, const struct mioc_invalidate_record *re
     sim_fail(n->sim, "node %d hears of a write that nobody made", n->number);
 }
 
+struct settling { struct sim_node *node; const struct sim_write *write; };
+
+static void check_key_settled(void *ctx, int key)
+{
+    const struct settling *c = ctx;
+    const struct mioc_item *item = sim_live(c->node, key);
+
+    if (item && !(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) < c->write->made[key])
+        sim_fail(c->node->sim, "node %d still serves key %d as it was before write %llu of node %d, which has returned", c->node->number,
+                 key, (unsigned long long)c->write->token, c->write->node);
+}
+
+/* What the writer is told that all have heard of is served in its old state by nobody. */
+void sim_check_settled(struct sim_node *n, uint64_t token)
+{
+    struct sim *s = n->sim;
+
+    if (token <= n->settled || token > n->tokens)
+        sim_fail(s, "node %d is told of write %llu after %llu", n->number, (unsigned long long)token, (unsigned long long)n->settled);
+    for (unsigned i = 0; i < s->writes; i++)
+        for (int k = 0; k < s->config.nodes && s->write[i].node == n->number && s->write[i].token <= token; k++) {
+            struct settling c = {&s->node[k], &s->write[i]};
+
+            if (!c.node->is_cut && !c.node->is_leaving)
+                sim_concerned(c.write->path, c.write->flags, check_key_settled, &c);
+        }
+}
+
 void sim_check_state(struct sim_node *n)
 {
     enum mioc_agent_end state = mioc_agent_state(n->agent);
@@ -133,6 +161,8 @@ void sim_check_quiet(struct sim *s)
         check_stream(n);
         if (is_root_well && !n->is_cut)
             check_fresh(n);
+        if (n->settled != n->tokens && !n->is_cut && is_root_well)
+            sim_fail(s, "node %d waits for ever for its write %llu", i, (unsigned long long)n->settled + 1);
         if (n->waiters > 0 && !n->is_gone)
             sim_fail(s, "node %d has %u questions without end", i, n->waiters);
     }

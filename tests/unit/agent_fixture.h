@@ -27,7 +27,8 @@ struct sent { int peer; uint64_t bytes[512 / 8]; size_t size; const struct mioc_
 struct world {
     struct mioc_agent *agent;
     _Alignas(8) char arena[1 << 20], item[MIOC_ITEM_MAX], message[MIOC_MESSAGE_MAX];
-    uint64_t end, room, now;
+    uint64_t end, room, now, settled;
+    char other_names[64]; /* another name of whatever is written */
     char dead[64]; /* a key of this path is not known though it stands in the arena */
     struct sent sent[SENT_MAX]; /* the first bytes of each message */
     unsigned sends, buffers, limit, resolved, answered, real, real_all, invalidated, reports, chunks;
@@ -102,6 +103,15 @@ static void fake_invalidated(void *ctx, const char *path, uint32_t len, uint32_t
     w.invalidated++;
 }
 
+static uint32_t fake_other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])
+{
+    (void)ctx, (void)path, (void)flags;
+    if (w.other_names[0] == '\0' || i > 0)
+        return 0;
+    strcpy(out, w.other_names);
+    return (uint32_t)strlen(out);
+}
+
 static void *fake_get_buffer(void *ctx)
 {
     (void)ctx;
@@ -147,6 +157,13 @@ static void fake_answer(void *ctx, unsigned kind, const char *path, uint32_t len
     w.real_all += kind == 0 && answered == 0;
 }
 
+static void fake_settled(void *ctx, uint64_t token)
+{
+    (void)ctx;
+    assert_true(token > w.settled);
+    w.settled = token;
+}
+
 static void fake_report(void *ctx, int child, const void *bytes, uint32_t size)
 {
     (void)ctx, (void)child;
@@ -160,8 +177,8 @@ static void start_with(int node, int nodes, unsigned window)
         .heartbeat_ns = 100 * MS, .silence_ns = 500 * MS, .window = window};
     const struct mioc_agent_host host = {.is_known = fake_is_known, .append = fake_append,
         .write_chunk = fake_write_chunk, .read_chunk = fake_read_chunk, .item_at = fake_item_at, .end = fake_end,
-        .resolve = fake_resolve, .invalidated = fake_invalidated, .get_buffer = fake_get_buffer,
-        .put_buffer = fake_put_buffer, .send = fake_send, .answer = fake_answer, .report = fake_report};
+        .resolve = fake_resolve, .invalidated = fake_invalidated, .other_name = fake_other_name, .get_buffer = fake_get_buffer,
+        .put_buffer = fake_put_buffer, .send = fake_send, .answer = fake_answer, .settled = fake_settled, .report = fake_report};
 
     memset(&w, 0, sizeof w);
     w.room = sizeof w.arena;

@@ -28,6 +28,9 @@ static struct {
     unsigned asked;                                         /* atomic */
     char written[16][MIOC_PATH_MAX];
     unsigned flags[16], writes;
+    int is_unsettled; /* other nodes have yet to hear of writes */
+    int never_settles;
+    unsigned settles;
 } agent;
 
 static void append(const struct mioc_item *item)
@@ -79,8 +82,15 @@ static struct mioc_item *listing(const char *path, uint32_t mode)
 static void answer(const struct mioc_ask_request *request)
 {
     struct mioc_ring *ring = mioc_store_ring(agent.store);
+    enum mioc_ask_status status = MIOC_ASK_ANSWERED;
 
-    if (request->what == MIOC_ASK_INVALIDATE) {
+    if (request->what == MIOC_ASK_SETTLE) {
+        agent.settles++;
+        if (agent.never_settles)
+            return;
+    } else if (request->what == MIOC_ASK_INVALIDATE) {
+        if (agent.is_unsettled)
+            status = MIOC_ASK_UNSETTLED;
         strcpy(agent.written[agent.writes % 16], request->path);
         agent.flags[agent.writes++ % 16] = request->kind;
         mioc_store_hold(agent.store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0, agent.writes);
@@ -94,7 +104,7 @@ static void answer(const struct mioc_ask_request *request)
         append(strstr(request->path, "missing") ? with_error(request->kind, request->path, ENOENT)
                                                 : record(request->kind, 0, request->path, 7));
     }
-    mioc_ring_answer(ring, request->slot, MIOC_ASK_ANSWERED);
+    mioc_ring_answer(ring, request->slot, status);
 }
 
 static void *run_agent(void *arg)

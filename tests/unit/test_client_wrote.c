@@ -76,6 +76,103 @@ static void wrote_through_links_tells_every_spelling(void **state)
     assert_string_equal(agent.written[2], "/imports/x.py");
 }
 
+static void wrote_waits_until_all_nodes_have_heard(void **state)
+{
+    (void)state;
+    mioc_client_wrote(AT_FDCWD, "/lib_prefix/a", 0);
+    assert_int_equal(agent.settles, 0); /* they have already */
+    agent.is_unsettled = 1;
+    mioc_client_wrote(AT_FDCWD, "/lib_prefix/a", 0);
+    assert_int_equal(agent.settles, 1);
+    mioc_client_wrote(AT_FDCWD, "/elsewhere", 0);
+    assert_int_equal(agent.settles, 1);
+    mioc_client_moved(AT_FDCWD, "/lib_prefix/a", AT_FDCWD, "/lib_prefix/b", 0);
+    assert_int_equal(agent.writes, 4);
+    assert_int_equal(agent.settles, 2); /* once for both */
+}
+
+static void wrote_that_does_not_settle_is_a_timeout_and_no_more(void **state)
+{
+    (void)state;
+    agent.is_unsettled = agent.never_settles = 1;
+    mioc_client.timeout_ns = SECOND / 20;
+    for (int i = 0; i < MIOC_BREAKER_LIMIT + 1; i++)
+        mioc_client_wrote(AT_FDCWD, "/lib_prefix/b", 0);
+    expect_counts(MIOC_CALL_WRITE, 0, 0, 0, MIOC_BREAKER_LIMIT + 1);
+    agent.never_settles = 0;
+    assert_int_equal(stat_of("/lib_prefix/a"), 0); /* served, and asked for */
+}
+
+static void bytecode_of_an_import_is_waited_for_by_nobody(void **state)
+{
+    static const char name[] = "/lib_prefix/__pycache__/m.cpython-311.pyc", temporary[] = "/lib_prefix/__pycache__/m.cpython-311.pyc.140";
+
+    (void)state;
+    agent.is_unsettled = 1;
+    mioc_client_wrote(AT_FDCWD, temporary, MIOC_FLAG_STICKY | MIOC_WROTE_SOON);
+    mioc_client_moved(AT_FDCWD, temporary, AT_FDCWD, name, 0);
+    assert_int_equal(agent.writes, 3);
+    assert_int_equal(agent.flags[0], MIOC_FLAG_STICKY);
+    assert_int_equal(agent.settles, 0);
+    mioc_client_moved(AT_FDCWD, temporary, AT_FDCWD, name, 0); /* py_compile's */
+    assert_int_equal(agent.settles, 1);
+}
+
+static void put(const char *name)
+{
+    char path[160];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/%s", tree, name);
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static void moved_file_that_is_written_is_given_up_under_its_new_name(void **state)
+{
+    const struct { const char *from, *to; int is_written, is_sticky; } row[] = {
+        {"tmp", "mod.py", 1, 1}, {"old.py", "new.py", 0, 0}, {"m.pyc.123", "m.pyc", 1, 0}, {"m.pyc.x", "m.pyc", 1, 1},
+        {"/elsewhere/x", "x.py", 0, 1},
+    };
+    char from[160], to[160];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        unsigned before = agent.writes;
+
+        snprintf(from, sizeof from, "%s/%s", row[i].from[0] == '/' ? "" : tree, row[i].from);
+        snprintf(to, sizeof to, "%s/%s", tree, row[i].to);
+        put(row[i].to);
+        if (row[i].is_written)
+            append(record(MIOC_ITEM_STAT, MIOC_FLAG_UNCACHED | MIOC_FLAG_STICKY, from, 7));
+        mioc_client_moved(AT_FDCWD, from, AT_FDCWD, to, 0);
+        assert_true(agent.writes > before);
+        assert_string_equal(agent.written[(agent.writes - 1) % 16], to);
+        if (agent.flags[(agent.writes - 1) % 16] != (MIOC_FLAG_SUBTREE | (row[i].is_sticky ? MIOC_FLAG_STICKY : 0)))
+            fail_msg("%s to %s: flags %x", from, to, agent.flags[(agent.writes - 1) % 16]);
+    }
+    snprintf(from, sizeof from, "%s/dir", tree);
+    assert_int_equal(mkdir(from, 0700), 0);
+    mioc_client_moved(AT_FDCWD, "/elsewhere/dir", AT_FDCWD, from, 0);
+    assert_int_equal(agent.flags[(agent.writes - 1) % 16], MIOC_FLAG_SUBTREE);
+}
+
+static void wrote_through_a_link_tells_what_it_leads_to(void **state)
+{
+    char path[160], target[160];
+
+    (void)state;
+    put("real.py");
+    snprintf(target, sizeof target, "%s/real.py", tree);
+    snprintf(path, sizeof path, "%s/link.py", tree);
+    assert_int_equal(symlink("real.py", path), 0);
+    mioc_client_wrote(AT_FDCWD, path, 0);
+    assert_int_equal(agent.writes, 2);
+    assert_string_equal(agent.written[0], path);
+    assert_string_equal(agent.written[1], target);
+}
+
 static void wrote_that_nobody_hears_stops_serving(void **state)
 {
     (void)state;
@@ -95,6 +192,11 @@ int main(void)
         WITH_CLIENT(wrote_elsewhere_tells_nobody),
         WITH_CLIENT(wrote_relative_to_descriptor_is_resolved),
         WITH_CLIENT(wrote_through_links_tells_every_spelling),
+        WITH_CLIENT(wrote_waits_until_all_nodes_have_heard),
+        WITH_CLIENT(wrote_that_does_not_settle_is_a_timeout_and_no_more),
+        WITH_CLIENT(bytecode_of_an_import_is_waited_for_by_nobody),
+        WITH_CLIENT(moved_file_that_is_written_is_given_up_under_its_new_name),
+        WITH_CLIENT(wrote_through_a_link_tells_what_it_leads_to),
         WITH_CLIENT(wrote_that_nobody_hears_stops_serving),
     };
 

@@ -66,6 +66,11 @@ static void plain_and_body_composed_come_back(void **state)
     assert_non_null(m);
     assert_int_equal(m->offset, 64);
     assert_int_equal(m->body, 0);
+    m = mioc_wire_parse(message, mioc_wire_heartbeat(message, 64, 32));
+    assert_non_null(m);
+    assert_int_equal(m->offset, 64);
+    assert_int_equal(m->token, 32);
+    refused(message, mioc_wire_heartbeat(message, 64, 33));
     m = mioc_wire_parse(message, mioc_wire_plain(message, MIOC_MESSAGE_LEAVE, 0));
     assert_non_null(m);
     m = mioc_wire_parse(message, mioc_wire_body(message, MIOC_MESSAGE_REPORT, 0, "report", 6));
@@ -113,7 +118,7 @@ static void header_field_wrong_is_refused(void **state)
     (void)state;
 #define FIELD(name, value) offsetof(struct mioc_message, name), sizeof ((struct mioc_message *)0)->name, value
     const struct { size_t at, size; uint64_t value; } row[] = {
-        {FIELD(magic, 0)}, {FIELD(version, 2)}, {FIELD(kind, 0)}, {FIELD(kind, MIOC_MESSAGE_KINDS)},
+        {FIELD(magic, 0)}, {FIELD(version, MIOC_WIRE_VERSION + 1)}, {FIELD(kind, 0)}, {FIELD(kind, MIOC_MESSAGE_KINDS)},
         {FIELD(kind, MIOC_MESSAGE_HEARTBEAT)}, {FIELD(kind, MIOC_MESSAGE_INVALIDATE)}, {FIELD(size, 0)},
         {FIELD(size, UINT32_MAX)}, {FIELD(flags, MIOC_FLAG_SUBTREE)}, {FIELD(record, 0)},
         {FIELD(record, MIOC_ITEM_CHUNK)}, {FIELD(record, MIOC_ITEM_KINDS)}, {FIELD(node, 1)}, {FIELD(offset, 1)},

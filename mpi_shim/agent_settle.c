@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* agent_settle.c - how far all stores are in the stream, so that a write can wait until every node has heard of it.
+ *
+ * Each agent tells its parent how far its whole subtree is, and the root so learns how far the job is. It passes that on towards
+ * the nodes that wrote. Both ride on HEARTBEATs, which go at once only while an INVALIDATE is on its way and with their usual
+ * pulse otherwise. A neighbour that left or died serves nothing (any more), so nobody waits for it. */
+#include "agent_internal.h"
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How far all stores of this subtree are. */
+static uint64_t applied_below(const struct mioc_agent *a)
+{
+    uint64_t applied = a->host.end(a->host.ctx);
+
+    for (unsigned i = 0; i < a->children; i++)
+        if (a->child[i].state == MIOC_LINK_UP)
+            applied = lesser(applied, a->child[i].applied);
+    return applied;
+}
+
+/* The child through which that node is reached, NULL for this one itself and all that are not below it. */
+static struct mioc_agent_link *child_towards(struct mioc_agent *a, uint32_t node)
+{
+    uint32_t self = (uint32_t)a->config.node, arity = (uint32_t)a->config.arity, parent;
+
+    for (; node > self; node = parent) {
+        parent = (node - 1) / arity;
+        if (parent == self)
+            return &a->child[node - (uint32_t)a->first_child];
+    }
+    return NULL;
+}
+
+void mioc_agent_settle_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end)
+{
+    struct mioc_agent_link *child = child_towards(a, record->node);
+
+    if (record->token == 0) /* nobody waits for it, or for one behind it */
+        return;
+    a->awaited = end;
+    if (child != NULL)
+        child->awaited = end;
+    if (record->node != (uint32_t)a->config.node)
+        return;
+    a->writes -= a->writes == MIOC_AGENT_WRITES;
+    a->write[a->writes++] = (struct mioc_agent_write){ end, record->token };
+}
+
+void mioc_agent_settle_take(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m)
+{
+    uint64_t *how_far = link == &a->parent ? &a->settled : &link->applied;
+
+    if (m->token > *how_far)
+        *how_far = m->token;
+}
+
+int mioc_agent_beat(struct mioc_agent *a, struct mioc_agent_link *link)
+{
+    uint64_t applied = link == &a->parent ? applied_below(a) : a->settled;
+    void *buf = mioc_agent_buffer(a);
+
+    if (buf == NULL || mioc_agent_post(a, link, buf, mioc_wire_heartbeat(buf, a->host.end(a->host.ctx), applied)) != 0)
+        return -1;
+    *(link == &a->parent ? &a->applied : &link->told) = applied;
+    return 0;
+}
+
+static void answer_writes(struct mioc_agent *a)
+{
+    unsigned settled = 0;
+
+    while (settled < a->writes && a->write[settled].end <= a->settled)
+        settled++;
+    if (settled == 0)
+        return;
+    a->host.settled(a->host.ctx, a->write[settled - 1].token);
+    a->writes -= settled;
+    for (unsigned i = 0; i < a->writes; i++)
+        a->write[i] = a->write[i + settled];
+}
+
+void mioc_agent_settle(struct mioc_agent *a)
+{
+    uint64_t applied = applied_below(a);
+
+    if (mioc_agent_is_root(a))
+        a->settled = applied;
+    else if (applied > a->applied && a->applied < a->awaited && a->parent.state == MIOC_LINK_UP &&
+             a->parent.inflight < MIOC_AGENT_UP_WINDOW)
+        (void)mioc_agent_beat(a, &a->parent);
+    for (unsigned i = 0; i < a->children && a->state == MIOC_AGENT_RUNNING; i++) {
+        struct mioc_agent_link *child = &a->child[i];
+
+        if (a->settled > child->told && child->told < child->awaited && child->state == MIOC_LINK_UP &&
+            child->inflight < a->config.window)
+            (void)mioc_agent_beat(a, child);
+    }
+    answer_writes(a);
+}
+
+int mioc_agent_is_settling(const struct mioc_agent *a)
+{
+    int is_settling = a->writes > 0 || (mioc_agent_is_root(a) ? a->settled : a->applied) < a->awaited;
+
+    for (unsigned i = 0; i < a->children; i++)
+        is_settling |= a->child[i].state == MIOC_LINK_UP && a->child[i].told < a->child[i].awaited;
+    return is_settling;
+}
