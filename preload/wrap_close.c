@@ -42,6 +42,7 @@ MIOC_EXPORT int dup2(int oldfd, int newfd)
 {
     if (oldfd != newfd && is_spared(newfd, __builtin_return_address(0)))
         return mioc_serve_fail(EBUSY);
+    (void)mioc_serve_detach(oldfd);
     return mioc_real(dup2)(oldfd, newfd);
 }
 
@@ -49,6 +50,7 @@ MIOC_EXPORT int dup3(int oldfd, int newfd, int flags)
 {
     if (oldfd != newfd && is_spared(newfd, __builtin_return_address(0)))
         return mioc_serve_fail(EBUSY);
+    (void)mioc_serve_detach(oldfd);
     return mioc_real(dup3)(oldfd, newfd, flags);
 }
 

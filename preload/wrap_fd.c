@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_fd.c - writers and lockers by descriptor: a read-only descriptor of a copy still reaches the shared inode, so the
  * original takes its place first ("detach"), and those that hold its records are told. */
+#include "bystander.h"
 #include "serve.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -25,17 +27,28 @@ static int open_original(const struct mioc_content_record *record, int flags)
     return mioc_serve_fail(ESTALE);
 }
 
+/* The file that a program inherited may be a copy, also where it has nothing to do with the store otherwise. */
+static int looks_like_copy(const struct stat *st)
+{
+    return st->st_mode == (S_IFREG | 0400) && st->st_uid == geteuid() && st->st_mtim.tv_nsec != 0;
+}
+
 int mioc_serve_detach(int fd)
 {
-    const struct mioc_store *store = mioc_client_store();
+    const struct mioc_store *store;
     const struct mioc_content_record *record;
     int saved = errno, flags, keeps, original, rc = -1;
     struct stat st;
     off_t at;
 
-    if (store == NULL)
+    if (mioc_real(fstat)(fd, &st) != 0) {
+        errno = saved;
         return 0;
-    if (mioc_real(fstat)(fd, &st) != 0 || (record = mioc_store_record_of(store, &st)) == NULL) {
+    }
+    if (mioc_client_store() == NULL && looks_like_copy(&st))
+        mioc_bystander_join();
+    store = mioc_client_store();
+    if (store == NULL || (record = mioc_store_record_of(store, &st)) == NULL) {
         errno = saved;
         return 0;
     }
@@ -160,6 +173,28 @@ MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval time
     return rc;
 }
 
+MIOC_EXPORT int dup(int fd)
+{
+    (void)mioc_serve_detach(fd);
+    return mioc_real(dup)(fd);
+}
+
+/* What /proc/self/fd/N of a copy shows is its original, and that is to be watched. */
+MIOC_EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+    return mioc_real(inotify_add_watch)(fd, (mask & IN_DONT_FOLLOW) ? path : mioc_serve_original(path), mask);
+}
+
+/* A handle is the file's, not the copy's. */
+MIOC_EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handle *handle, int *mount_id, int flags)
+{
+    if (mioc_serve_is_fd_itself(dirfd, path, flags))
+        (void)mioc_serve_detach(dirfd);
+    else if (flags & AT_SYMLINK_FOLLOW)
+        path = mioc_serve_original(path);
+    return mioc_real(name_to_handle_at)(dirfd, path, handle, mount_id, flags);
+}
+
 /* --- Locks: all ranks must meet at the original. If it is gone nobody else can meet there, and the copy will do. ----- */
 
 MIOC_EXPORT int flock(int fd, int operation)
@@ -174,9 +209,13 @@ MIOC_EXPORT int lockf(int fd, int command, off_t length)
 }
 MIOC_EXPORT int lockf64(int fd, int command, off64_t length) { return lockf(fd, command, length); }
 
-static int is_lock_command(int command)
+/* What needs the original: locks, and a second descriptor of the same opening, because one of them alone could not be given the original
+ * later. */
+static int needs_original(int command)
 {
     switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
     case F_SETLK:
     case F_SETLKW:
     case F_GETLK:
@@ -199,7 +238,7 @@ MIOC_EXPORT int fcntl(int fd, int command, ...)
     va_start(arguments, command);
     argument = va_arg(arguments, void *);
     va_end(arguments);
-    if (is_lock_command(command))
+    if (needs_original(command))
         (void)mioc_serve_detach(fd);
     return mioc_real(fcntl)(fd, command, argument);
 }

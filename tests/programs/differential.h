@@ -33,6 +33,8 @@ void probe_directory(int dirfd, const char *path);
 
 /* Writing and reading again, below the working directory, which is empty. */
 void run_writes(void);
+/* The same through descriptors that are shared. */
+void run_descriptors(void);
 /* What importlib and py_compile do with a .pyc (see serve.c): prints what a rank other than 0 must differ in. */
 void run_bytecode(void);
 

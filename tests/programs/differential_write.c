@@ -107,9 +107,19 @@ static void write_names(void)
     STEP(mkdirat(AT_FDCWD, "d/s", 0755));
     STEP(put("d/s/x", "deep", O_CREAT | O_WRONLY));
     STEP(symlink("d", "link"));
-    /* The link is known only while its target stays: what is known through links is not found by the target's name. */
-    STEP(unlink("link"));
+    STEP(put("d/a", "by the other name", O_TRUNC | O_WRONLY));
+    STEP(put("link/a", "through the link", O_TRUNC | O_WRONLY));
+    STEP(unlink("link/b"));
+    STEP(link("d/a", "link/b"));
+    STEP(symlink("d/a", "l2"));
+    STEP(chmod("l2", 0640));
+    STEP(truncate("d/a", 2));
+    STEP(put("l2", "through that", O_APPEND | O_WRONLY));
+    STEP(rename("d/a", "d/c"));
+    STEP(rename("d/c", "d/a"));
+    STEP(unlink("l2"));
     STEP(rename("d", "e"));
+    STEP(unlink("link"));
     STEP(symlinkat("e", AT_FDCWD, "link"));
     STEP(rename("link", "l2"));
     STEP(unlink("l2"));
@@ -399,6 +409,7 @@ void run_writes(void)
     write_by_descriptor();
     write_temporary();
     write_inside_libc();
+    run_descriptors();
 }
 
 /* --- The importlib rule --------------------------------------------------------------------------------------------- */
