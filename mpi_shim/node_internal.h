@@ -53,7 +53,6 @@ struct mioc_node {
     uint64_t room;             /* bytes of contents the job's stores may still take, atomic (root) */
     uint64_t token;            /* invalidations of this node */
     int is_short;              /* the memory cgroup's limit is near, atomic */
-    uint64_t limits_due;       /* when the memory cgroup is looked at again */
     uint64_t settled;          /* … that all nodes have heard of */
     int has_left;              /* the agent ended before the process */
     unsigned waiters;

@@ -71,6 +71,24 @@ static void write_of_another_is_passed_on_towards_its_node_only(void **state)
     assert_int_equal(w.settled, 0);
 }
 
+static void write_is_published_by_its_other_names_first(void **state)
+{
+    const struct mioc_invalidate_record *first, *last;
+
+    (void)state;
+    start(0);
+    strcpy(w.other_names, "/lib64/a");
+    deliver_invalidate(1, 1, 7, "/lib/a");
+    assert_int_equal(w.invalidated, 2);
+    first = (const void *)w.arena;
+    last = (const void *)(w.arena + first->item.size);
+    assert_string_equal(first->path, "/lib64/a");
+    assert_int_equal(first->token, 0);
+    assert_string_equal(last->path, "/lib/a");
+    assert_int_equal(last->token, 7);
+    assert_int_equal(w.end, first->item.size + last->item.size);
+}
+
 static void node_between_tells_up_what_its_subtree_has(void **state)
 {
     (void)state;
@@ -168,6 +186,7 @@ int main(void)
         TEST(write_in_a_job_of_one_node_is_settled_at_once),
         TEST(write_at_root_waits_for_all_children),
         TEST(write_of_another_is_passed_on_towards_its_node_only),
+        TEST(write_is_published_by_its_other_names_first),
         TEST(node_between_tells_up_what_its_subtree_has),
         TEST(own_write_is_settled_by_the_parents_word),
         TEST(more_writes_than_are_told_apart_all_settle),

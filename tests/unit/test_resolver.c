@@ -340,6 +340,37 @@ static void access_sums_follow_from_single_rights(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
+/* By it the root knows whom a write to the directory concerns (aliases.h). */
+static void listing_by_a_link_says_where_it_is_first(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    const struct mioc_realpath_record *real;
+    struct mioc_resolved out;
+
+    (void)state;
+    assert_int_equal(symlink("dir", at("dir_link")), 0);
+    ask(r, MIOC_ITEM_LIST, at("dir_link"));
+    out = next(r);
+    assert_int_equal(out.item->kind, MIOC_ITEM_REALPATH);
+    assert_string_equal(mioc_item_path(out.item), at("dir_link"));
+    real = (const void *)out.item;
+    assert_string_equal(real->path + real->item.path_len + 1, at("dir"));
+    free(out.memory);
+    out = next(r);
+    assert_int_equal(out.item->kind, MIOC_ITEM_LIST);
+    free(out.memory);
+    ask(r, MIOC_ITEM_LIST, at("dir/"));
+    out = next(r);
+    assert_int_equal(out.item->kind, MIOC_ITEM_LIST);
+    free(out.memory);
+    /* Rights by a link: what it leads to comes with them. */
+    ask(r, MIOC_ITEM_ACCESS, at("dir_link"));
+    free(next_of(r, MIOC_ITEM_STAT, at("dir_link")).memory);
+    free(next_of(r, MIOC_ITEM_ACCESS, at("dir_link")).memory);
+    assert_int_equal(unlink(at("dir_link")), 0);
+    mioc_resolver_free(r, 1000000000);
+}
+
 static void realpath_resolves_links(void **state)
 {
     struct mioc_resolver *r = new_resolver();
@@ -394,6 +425,7 @@ int main(void)
         cmocka_unit_test(python_source_brings_its_bytecode),
         cmocka_unit_test(answer_that_waits_when_a_write_comes_is_made_again),
         cmocka_unit_test(access_sums_follow_from_single_rights),
+        cmocka_unit_test(listing_by_a_link_says_where_it_is_first),
         cmocka_unit_test(realpath_resolves_links),
     };
 
