@@ -403,6 +403,7 @@ void mioc_node_retire(void)
     wish(node, MIOC_WISH_LEAVE);
     if (!wait_for_agent(node, GOODBYE_NS))
         mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    mioc_store_remove(node->store); /* it may be out of reach later */
     mioc_log(MIOC_LOG_DEBUG, "node %d: its leader gets another root or other rights and serves no more", node->world.node);
     errno = saved;
 }

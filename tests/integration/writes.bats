@@ -29,17 +29,17 @@ on_shared_hosts() {
 @test "what rank 5 wrote is seen by every rank of every node behind a barrier" {
   need_hosts
   need_fuse
-  WRITES=("$PYTHON" -S "$PROGRAMS/writes.py" "$MIOC_BUILD/lib" "$SHARED" 5 3)
+  WRITES=("$PYTHON" -S "$PROGRAMS/writes.py" "$MIOC_BUILD/lib" "$SHARED" 5 1)
   run_plain on_shared_hosts 4 2 "${WRITES[@]}"
   MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_STATS=$SCRATCH/stats.json MPIIO_CACHE_LOG=info \
     run_cached on_shared_hosts 4 2 "${WRITES[@]}" "$SCRATCH/took"
   cat "$SCRATCH/took"
   said
-  assert_same
+  SLACK=30 assert_same # each write waits for three other nodes, behind eight ranks that spin in MPI on few cores
   [[ $PLAIN_RC == 0 && $(said) == *"active: 8 ranks on 4 nodes"* ]]
   # Not because nothing is cached.
   jq -c '.calls.stat, .calls.write' "$SCRATCH/stats.json"
-  (($(stat_of "$SCRATCH/stats.json" .calls.stat.hit) > 500))
+  (($(stat_of "$SCRATCH/stats.json" .calls.stat.hit) > 100))
   (($(stat_of "$SCRATCH/stats.json" .calls.write.timeout) == 0))
 }
 
@@ -64,7 +64,7 @@ def meet(): # both ranks
         os.close(os.open(scratch + "/" + pipe, os.O_WRONLY if me == writer else os.O_RDONLY))
 def child_of(*before):
     """What a program sees that this one starts."""
-    code = "import sys; sys.argv = %r; exec(open(%r).read().split('# main')[0]); print(look())" % (sys.argv, __file__)
+    code = "import sys; sys.argv = %r; exec(open(%r).read().split('\\n# main\\n')[0]); print(look())" % (sys.argv, __file__)
     return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, **dict(before)).stdout.strip()
 def forked(name, change):
     r, w = os.pipe()
@@ -129,6 +129,7 @@ PY
   VIEWS=("$PYTHON" -S "$SCRATCH/views.py" "$SHARED" "$SCRATCH/other" "$SCRATCH")
   run_plain on_mpiexec 2 "${VIEWS[@]}"
   cat "$PLAIN/stdout" "$PLAIN/stderr"
+  (($(grep -c "child \['secret'.*\['Permission denied'" "$PLAIN/stdout") == 2)) # the children did look
   MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached on_mpiexec 2 "${VIEWS[@]}"
   assert_same
   [[ $PLAIN_RC == 0 ]]
