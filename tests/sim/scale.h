@@ -100,7 +100,7 @@ struct scale_node {
     int is_done;
     /* the link card: until when it is busy */
     uint64_t card_out, card_in;
-    uint32_t number, messages_in, messages_out, asked;
+    uint32_t number, messages_in, messages_out;
     uint64_t bytes_in, bytes_out;
 };
 

@@ -148,7 +148,6 @@ static unsigned take_request(struct scale_node *n)
     if (n->is_asking != 1)
         return 0;
     n->is_asking = 2;
-    n->asked++;
     n->scale->now += SCALE_PER_MESSAGE;
     mioc_agent_ask(n->agent, job->kind, job->path, job->len, n->scale->now);
     return 1;

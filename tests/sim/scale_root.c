@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* scale_root.c - the root's resolver threads and the metadata service that they call; the manifest's bulk. */
+/* scale_root.c - the root's resolver threads and the metadata service that they call; the manifest's bulk.
+ *
+ * A content is handed out when all of it was read, and in its turn; the real resolver hands its chunks out as they are read, and
+ * lets small answers overtake them. So the simulated import is rather too slow. */
 #include "scale.h"
 
 #include <stdlib.h>
