@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* handover.c - the relay between a program that replaced a rank and the launcher's process manager. */
+/* handover.c - the relay between a program and the launcher's process manager, with which we have spoken already. */
 #include "handover.h"
 #include "pmi.h"
 #include "proc.h"
@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,7 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_FD 200
 #define STACK (128u * 1024u)
 #define LINE 4096
 #define FAREWELL_MS 1000
@@ -27,11 +27,16 @@
 
 static const char init_answer[] = "cmd=response_to_init rc=0 pmi_version=1 pmi_subversion=1\n";
 
+enum gate { GATE_SHUT, GATE_OPEN, GATE_RELEASED };
+
 static struct {
     pid_t owner;
     int up, down;          /* to the launcher; to the program, whose end is PMI_FD */
     int pmi_fd;
     int is_hydra;
+    pthread_t thread;
+    atomic_int is_answer_due; /* the next line from above is the answer to a question of ours */
+    atomic_int gate;        /* a futex: what the relay's thread does */
     atomic_int has_init;    /* the program speaks PMI itself: its end is its own business */
     atomic_int is_ending;   /* what comes from above now is the answer to our farewell */
     atomic_int has_ended;
@@ -84,6 +89,7 @@ static int pass_up(char *buf, size_t size)
 static int pass_down(char *buf, size_t size)
 {
     ssize_t n = recv(handover.up, buf, size, 0);
+    char *end;
 
     if (n <= 0)
         return n < 0 && errno == EINTR ? 0 : -1;
@@ -91,22 +97,36 @@ static int pass_down(char *buf, size_t size)
         atomic_store(&handover.has_ended, 1);
         return 0;
     }
-    return send_all(handover.down, buf, (size_t)n);
+    if (!atomic_load(&handover.is_answer_due))
+        return send_all(handover.down, buf, (size_t)n);
+    end = memchr(buf, '\n', (size_t)n);
+    if (end == NULL)
+        return 0;
+    atomic_store(&handover.is_answer_due, 0);
+    return send_all(handover.down, end + 1, (size_t)(buf + n - end - 1));
+}
+
+static int is_released(void)
+{
+    return atomic_load(&handover.gate) == GATE_RELEASED;
 }
 
 /* Until one side hangs up; then the other is to see it. The launcher hangs up after "finalize". When the program has closed its
- * end (os.closerange), the launcher's stays open for the farewell. */
+ * end (os.closerange), the launcher's stays open for the farewell. Nothing is read any more once it is released, which
+ * hangs up the program's end, so that the poll is woken. */
 static void *relay(void *unused)
 {
     char buf[LINE];
     int is_down_open = 1;
 
     (void)unused;
+    while (atomic_load(&handover.gate) == GATE_SHUT)
+        syscall(SYS_futex, &handover.gate, FUTEX_WAIT_PRIVATE, GATE_SHUT, NULL, NULL, 0);
     for (;;) {
         struct pollfd ready[2] = { { .fd = handover.up, .events = POLLIN },
                                    { .fd = is_down_open ? handover.down : -1, .events = POLLIN } };
 
-        if (poll(ready, 2, -1) < 0 && errno != EINTR)
+        if (is_released() || (poll(ready, 2, -1) < 0 && errno != EINTR) || is_released())
             break;
         if (ready[1].revents != 0 && pass_up(buf, sizeof buf) != 0)
             is_down_open = 0;
@@ -122,7 +142,6 @@ static int start_relay(void)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
-    pthread_t thread;
     int rc;
 
     if (pthread_attr_init(&attributes) != 0)
@@ -130,8 +149,7 @@ static int start_relay(void)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     (void)pthread_attr_setstacksize(&attributes, STACK);
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    rc = pthread_create(&thread, &attributes, relay, NULL);
+    rc = pthread_create(&handover.thread, &attributes, relay, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return rc == 0 ? 0 : -1;
@@ -156,12 +174,12 @@ static int is_socket(int fd)
 /* The program gets the low numbers, so both ends of ours lie high. */
 static int take_high(int pair[2], int pmi)
 {
-    handover.up = (int)syscall(SYS_fcntl, pmi, F_DUPFD_CLOEXEC, FIRST_FD);
-    handover.down = (int)syscall(SYS_fcntl, pair[1], F_DUPFD_CLOEXEC, FIRST_FD);
+    handover.up = mioc_proc_high_fd(pmi);
+    handover.down = mioc_proc_high_fd(pair[1]);
     return handover.up >= 0 && handover.down >= 0 && syscall(SYS_dup3, pair[0], pmi, 0) == pmi ? 0 : -1;
 }
 
-int mioc_handover_take(char *const *env)
+int mioc_handover_prepare(char *const *env)
 {
     int saved = errno, pmi = mioc_pmi_fd(env), pair[2] = { -1, -1 }, rc = -1;
 
@@ -170,6 +188,7 @@ int mioc_handover_take(char *const *env)
         return -1;
     }
     handover.pmi_fd = pmi;
+    atomic_store(&handover.gate, GATE_SHUT);
     handover.is_hydra = mioc_pmi_is_hydra_task();
     if (take_high(pair, pmi) == 0) {
         rc = start_relay();
@@ -188,6 +207,49 @@ int mioc_handover_take(char *const *env)
     }
     errno = saved;
     return rc;
+}
+
+int mioc_handover_up(void)
+{
+    return handover.up;
+}
+
+static void set_gate(enum gate gate)
+{
+    atomic_store(&handover.gate, gate);
+    syscall(SYS_futex, &handover.gate, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void mioc_handover_open(int is_answer_due)
+{
+    atomic_store(&handover.is_answer_due, is_answer_due);
+    set_gate(GATE_OPEN);
+}
+
+int mioc_handover_take(char *const *env)
+{
+    if (mioc_handover_prepare(env) != 0)
+        return -1;
+    mioc_handover_open(0);
+    return 0;
+}
+
+void mioc_handover_release(void)
+{
+    int saved = errno;
+
+    if (!mioc_handover_is_owner())
+        return;
+    atomic_store(&handover.gate, GATE_RELEASED);
+    (void)syscall(SYS_dup3, handover.up, handover.pmi_fd, 0); /* the program's end of the pair is gone with this */
+    set_gate(GATE_RELEASED);
+    (void)pthread_join(handover.thread, NULL);
+    handover.owner = 0;
+    mioc_plugin_release_fd(handover.up);
+    mioc_plugin_release_fd(handover.down);
+    close_raw(handover.up);
+    close_raw(handover.down);
+    errno = saved;
 }
 
 void mioc_handover_end(void)

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t now_ms(void)
+int64_t mioc_pmi_now_ms(void)
 {
     struct timespec now;
 
@@ -56,7 +56,7 @@ static int await(int fd, short events, int64_t until)
 {
     for (;;) {
         struct pollfd ready = { .fd = fd, .events = events };
-        int64_t left = until - now_ms();
+        int64_t left = until - mioc_pmi_now_ms();
         int n;
 
         if (left <= 0) {
@@ -91,8 +91,8 @@ static int send_all(int fd, const char *bytes, size_t size, int64_t until)
 
 int mioc_pmi_ask(int fd, const char *command, char *answer, size_t size, int timeout_ms)
 {
-    int64_t until = now_ms() + timeout_ms;
-    char line[128];
+    int64_t until = mioc_pmi_now_ms() + timeout_ms;
+    char line[1024];
     size_t got = 0;
     int length = snprintf(line, sizeof line, "cmd=%s\n", command);
 

@@ -7,7 +7,10 @@
 #define MIOC_PMI_H
 
 #include <stddef.h>
+#include <stdint.h>
 
+/* Of the monotonic clock. */
+int64_t mioc_pmi_now_ms(void);
 /* The descriptor that PMI_FD names in env, or -1. */
 int mioc_pmi_fd(char *const *env);
 /* Whether hydra's proxy is this process's parent: then it is a task of mpiexec's, and PMI_FD is its own. */

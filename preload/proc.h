@@ -26,5 +26,7 @@ int mioc_proc_exe(pid_t pid, char *buf, size_t size);
 long mioc_proc_cmdline(pid_t pid, char *buf, size_t size);
 /* Children of all threads of pid, at most `most`: how many, or -1 where this kernel does not say. */
 int mioc_proc_children(pid_t pid, pid_t *children, int most);
+/* A copy of fd, closed by exec, whose number is out of a program's way: from 200 up, or what a low limit leaves. -1 (errno). */
+int mioc_proc_high_fd(int fd);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* role.c - what this process is: rank, guest or dormant, and why. */
 #include "role.h"
+#include "agree.h"
 #include "proc.h"
 #include "real.h"
 #include "store.h"
@@ -157,35 +158,42 @@ static int has_paths(struct mioc_identity *me, const struct mioc_config *config,
     return 0;
 }
 
+/* What can differ from node to node, and must not be found out by MPI's start: 0, or -1 and the reason. */
+static int agree(struct mioc_identity *me, const struct mioc_config *config, char **envp)
+{
+    struct context context = { me, envp };
+    const struct mioc_agree agree = { .me = me, .env = envp, .timeout_ms = (int64_t)config->timeout_ms, .look = look, .ctx = &context };
+
+    if (find_plugin(me->plugin, sizeof me->plugin) != 0)
+        snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN " is not beside libmpiio_cache.so");
+    else if (mioc_role_check_alone(me, me->reason, sizeof me->reason) == 0)
+        return mioc_agree(&agree, me->reason, sizeof me->reason);
+    mioc_agree_decline(&agree, me->reason);
+    return -1;
+}
+
 static void decide_task(struct mioc_identity *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
                         char **argv, char **envp)
 {
-    struct context context = { me, envp };
-
     int is_second = marked != 0;
 
     /* Also a task that stays dormant has had its turn: if one rank alone went on to exec another Python, that one must not
      * start an MPI that no other rank starts. */
     marked = getpid();
-    if (is_second) {
+    if (is_second)
         be_dormant(me, "this program replaced a rank by exec");
-    } else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL || mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL) {
+    else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL || mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL)
         be_dormant(me, "started by MPI_Comm_spawn"); /* a world of its own, on nodes where its parents have theirs */
-    } else if (me->size == 1) {
+    else if (me->size == 1)
         be_dormant(me, "one rank");
-    } else if (!has_paths(me, config, policy, argc, argv)) {
+    else if (!has_paths(me, config, policy, argc, argv))
         return;
-    } else if (find_plugin(me->plugin, sizeof me->plugin) != 0) {
-        be_dormant(me, "the MPI plug-in " PLUGIN " is not beside libmpiio_cache.so");
-    } else if (has_several_programs) {
-        be_dormant(me, "the launcher was given several programs (MPMD)");
-    } else if (mioc_role_check_alone(me, envp, me->reason, sizeof me->reason) != 0) {
+    else if (has_several_programs)
+        be_dormant(me, "the launcher was given several programs (MPMD)"); /* all tasks know */
+    else if (agree(me, config, envp) != 0)
         be_dormant(me, me->reason);
-    } else if (mioc_role_share_verdict(me, look, &context, me->reason, sizeof me->reason) != 0) {
-        be_dormant(me, me->reason);
-    } else {
+    else
         me->role = MIOC_RANK;
-    }
 }
 
 static void decide_other(struct mioc_identity *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* role.h - what this process is: rank, guest or dormant, and why; decided before any MPI call.
  *
- * The verdict of a rank must be the same on all ranks of a job, or those that start MPI wait for those that do not. So
- * it rests on what all ranks share: the environment, the launcher, the interpreter, the policy. What can differ from
- * node to node (an unusable MPIIO_CACHE_DIR) is found out after MPI has started, and agreed on. */
+ * The verdict of a rank must be the same on all ranks of a job, or those that start MPI wait for those that do not. It rests
+ * on what most often is the same everywhere: environment, launcher, interpreter, policy. As that can differ, and ranks may
+ * never come, all agree before any of them starts MPI (agree.h). */
 #ifndef MIOC_ROLE_H
 #define MIOC_ROLE_H
 
@@ -36,8 +36,6 @@ int mioc_role_is_heir(void);
 /* In srun and mpiexec, which are preloaded too: leaves a word for all tasks if it starts several programs. */
 #define MIOC_ROLE_LAUNCH "MPIIO_CACHE_LAUNCH"
 void mioc_role_mark_launch(int argc, char **argv);
-/* A rank has started, or will not: what it held for the other ranks of its node is let go (role_verdict.c). */
-void mioc_role_settle(void);
 
 /* The mark that survives exec: the environment for a program that replaces this one, with MPIIO_CACHE_CLAIMED=pid in it.
  * is_heir: MPI was started in this process, and not taken leave of. Returns envp itself where no mark is needed. `space` holds `entries` pointers, at least those of envp and 2 more; `text` is
@@ -53,8 +51,11 @@ int mioc_role_python_version(char *buf, size_t size);
 /* role_launcher.c: fills launcher, rank, size, local_rank, key from the environment and /proc. 1: this process is the launcher's own
  * task; 0: it is not, or its launcher did not give it what MPI needs (`reason` says it). */
 int mioc_role_find_launcher(struct mioc_identity *me, char *const *env);
-/* role_mpmd.c: 0, or -1 and the reason: the job has tasks that are no interpreters, or may have. */
-int mioc_role_check_alone(const struct mioc_identity *me, char *const *env, char *reason, size_t size);
+/* role_mpmd.c: 0, or -1 and the reason: the launcher above us was given several programs. */
+int mioc_role_check_alone(const struct mioc_identity *me, char *reason, size_t size);
+/* role_mpmd.c, a look at /proc: 0, or -1 and the reason: a task of this node will certainly not become a rank any more. waited_ms:
+ * for how long this process has waited for it. Main thread. */
+int mioc_role_look_beside(const struct mioc_identity *me, char *const *env, int64_t waited_ms, char *reason, size_t size);
 /* How many tasks this node has, 0 if the environment does not say. */
 int mioc_role_count_tasks(const struct mioc_identity *me, char *const *env);
 /* role_mpi4py.c: 0, or -1 and the reason: mpi4py of this environment is linked with another MPI than the plug-in. */
@@ -69,9 +70,5 @@ int mioc_role_check_mpi4py(const struct mioc_role_python *python, const char *pl
 int mioc_role_needed(const char *path, void (*visit)(void *ctx, const char *name), void *ctx);
 /* 1: an ELF program that needs no loader, so that nothing is preloaded in it. */
 int mioc_role_is_static(const char *path);
-/* role_verdict.c: what local rank 0 found, told to the node's other ranks, so that only one of them looks: 0 or -1 (and the reason)
- * of look(), which is called here if nobody else's answer comes. */
-int mioc_role_share_verdict(const struct mioc_identity *me, int (*look)(void *ctx, char *reason, size_t size), void *ctx,
-                            char *reason, size_t size);
 
 #endif

@@ -1,31 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* role_mpmd.c - whether all tasks of the job run the same program, as far as that can be known before MPI starts.
+/* role_mpmd.c - early signs that a job has tasks that are no Python, so that nobody waits for them (agree.h).
  *
- * An MPI started in the interpreters only would wait for the others for ever. What tells, and what it cannot see:
+ * What is not seen here costs a job its deadline, once, no more. What tells:
  *   the launcher itself   preloaded like all else, it leaves a word in the environment of all its tasks on all nodes. Not with
  *                         `srun env LD_PRELOAD=…`, nor with --export lists that leave it out
  *   mpiexec's arguments   of an ancestor: on the node that mpiexec runs on
- *   the tasks beside us   a program that is no interpreter and no wrapper of one, or has ended already; this node's only
- * Not detected, together: a launcher that is not preloaded, on nodes that have interpreters only; and ranks of one shell
- * script that choose their program by their number, if the other program is not there yet when we look.
- *
- * Not asked: PMI's get_appnum. hydra answers before the MPI starts, but then takes a task that ends without MPI for a crashed one
- * and kills the job (seen). */
+ *   the tasks beside us   a program that is no interpreter and no wrapper of one, or has ended already; this node's only */
 #include "role.h"
 #include "proc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MOST_TASKS 1024
 #define MOST_ANCESTORS 16
-#define NAP_MS 2
-/* srun forks all tasks before any runs, so who is missing has ended. hydra forks and runs one after the other. */
 #define SLURM_WAIT_MS 300
-#define HYDRA_WAIT_MS 10000
+#define HYDRA_WAIT_MS 600
 
 static const char *base_name(const char *path)
 {
@@ -186,16 +178,23 @@ int mioc_role_count_tasks(const struct mioc_identity *me, char *const *env)
     return list != NULL && node != NULL ? tasks_of_node(list, strtol(node, NULL, 10)) : 0;
 }
 
-/* One look. The number of tasks that are, or may become, what we are; -1: one is not, by that name. */
-static int count_alike(const char *own_exe, char *other, size_t size, int *starting)
+/* Whether the launcher is known to have been given one program only: one that is no wrapper we know will exec Python yet. */
+static int is_one_program(const struct mioc_identity *me)
 {
-    static pid_t children[MOST_TASKS];
+    static int verdict = -2;
+
+    if (verdict == -2)
+        verdict = me->launcher == MIOC_LAUNCHER_HYDRA ? judge_mpiexec() : -1;
+    return verdict == 0;
+}
+
+/* One look. The number of tasks that are, or may become, what we are; -1: one is not, by that name. */
+static int count_alike(const pid_t *children, int n, const char *own_exe, char *other, size_t size, int *starting)
+{
     char launcher_exe[1024];
-    int n = mioc_proc_children(getppid(), children, MOST_TASKS), alike = 0;
+    int alike = 0;
 
     *starting = 0;
-    if (n < 0)
-        return MOST_TASKS; /* a kernel that does not say */
     (void)mioc_proc_exe(getppid(), launcher_exe, sizeof launcher_exe);
     for (int i = 0; i < n; i++) {
         enum task what = children[i] == getpid() ? TASK_ALIKE : judge_task(children[i], own_exe, launcher_exe);
@@ -210,38 +209,60 @@ static int count_alike(const char *own_exe, char *other, size_t size, int *start
     return alike;
 }
 
-static int check_tasks(const struct mioc_identity *me, char *const *env, char *reason, size_t size)
+/* Zombies: hydra buries some tasks at once and some at the end. */
+static int count_zombies(const pid_t *children, int n)
 {
-    int tasks = mioc_role_count_tasks(me, env), wait = me->launcher == MIOC_LAUNCHER_SLURM ? SLURM_WAIT_MS : HYDRA_WAIT_MS;
-    char own_exe[1024], other[512] = "";
+    int zombies = 0;
 
-    if (mioc_proc_exe(getpid(), own_exe, sizeof own_exe) != 0)
-        return 0;
-    for (int waited = 0;; waited += NAP_MS) {
-        int starting, alike = count_alike(own_exe, other, sizeof other, &starting);
+    for (int i = 0; i < n; i++) {
+        struct mioc_proc process;
 
-        if (alike >= tasks)
-            return 0;
-        if (alike < 0) {
-            snprintf(reason, size, "the job has tasks that are no Python (%s)", base_name(other));
-            return -1;
-        }
-        /* Who is still on its way through exec, on a slow filesystem, will most likely be alike. */
-        if (waited >= wait && alike + starting >= tasks)
-            return 0;
-        if (waited >= wait) {
-            snprintf(reason, size, "of this node's %d tasks %d never came or ended already (no Python?)", tasks, tasks - alike);
-            return -1;
-        }
-        nanosleep(&(struct timespec){ 0, NAP_MS * 1000000l }, NULL);
+        zombies += mioc_proc_stat(children[i], &process) == 0 && process.state == 'Z';
     }
+    return zombies;
 }
 
-int mioc_role_check_alone(const struct mioc_identity *me, char *const *env, char *reason, size_t size)
+/* Whether tasks that are not there now have been. srun forks all tasks before any runs. hydra forks and runs one after the other,
+ * and is through if there is none more for a while. */
+static int has_started_all(const struct mioc_identity *me, int tasks, int64_t waited_ms)
 {
-    int verdict = me->launcher == MIOC_LAUNCHER_HYDRA ? judge_mpiexec() : -1;
+    static int most;
+    static int64_t since;
 
-    if (verdict > 0)
-        snprintf(reason, size, "mpiexec was given several programs (MPMD)");
-    return verdict > 0 ? -1 : verdict == 0 ? 0 : check_tasks(me, env, reason, size);
+    if (me->launcher == MIOC_LAUNCHER_SLURM)
+        return waited_ms >= SLURM_WAIT_MS;
+    if (tasks > most) {
+        most = tasks;
+        since = waited_ms;
+    }
+    return waited_ms - since >= HYDRA_WAIT_MS;
+}
+
+int mioc_role_look_beside(const struct mioc_identity *me, char *const *env, int64_t waited_ms, char *reason, size_t size)
+{
+    static pid_t children[MOST_TASKS];
+    int tasks = mioc_role_count_tasks(me, env), n = mioc_proc_children(getppid(), children, MOST_TASKS), starting, alike, ended;
+    char own_exe[1024], other[512] = "";
+
+    if (n < 0 || mioc_proc_exe(getpid(), own_exe, sizeof own_exe) != 0)
+        return 0; /* a kernel that does not say */
+    alike = count_alike(children, n, own_exe, other, sizeof other, &starting);
+    if (alike < 0 && !is_one_program(me)) {
+        snprintf(reason, size, "the job has tasks that are no Python (%s)", base_name(other));
+        return -1;
+    }
+    ended = me->launcher == MIOC_LAUNCHER_HYDRA ? count_zombies(children, n) : 0;
+    if (alike >= 0 && has_started_all(me, n, waited_ms) && alike + starting < tasks)
+        ended = tasks - alike - starting;
+    if (ended > 0)
+        snprintf(reason, size, "of this node's %d tasks %d ended before it became a rank (no Python?)", tasks, ended);
+    return ended > 0 ? -1 : 0;
+}
+
+int mioc_role_check_alone(const struct mioc_identity *me, char *reason, size_t size)
+{
+    if (me->launcher != MIOC_LAUNCHER_HYDRA || judge_mpiexec() <= 0)
+        return 0;
+    snprintf(reason, size, "mpiexec was given several programs (MPMD)");
+    return -1;
 }

@@ -7,6 +7,7 @@
  *
  * A forked child shares its rank's counters, is served from the same store and ends without ceremony: all that is the
  * rank's alone asks for the process id first. */
+#include "agree.h"
 #include "bystander.h"
 #include "client.h"
 #include "config.h"
@@ -65,7 +66,7 @@ static void end_rank(int status, void *unused)
     mioc_node_end(status & 0377);
 }
 
-/* A program that replaced a rank. */
+/* A program that replaced a rank, or a dormant one that has spoken with the launcher. */
 static void end_heir(int status, void *unused)
 {
     (void)status;
@@ -100,6 +101,8 @@ static void complain(const struct mioc_config *config)
 
 static void start_dormant(const struct mioc_config *config, char **argv)
 {
+    if (mioc_agree_settle())
+        (void)on_exit(end_heir, NULL);
     if (me.reason[0] != '\0')
         snprintf(line, sizeof line, INACTIVE "%s", me.reason);
     if (me.rank > 0)
@@ -160,6 +163,7 @@ static void start_rank(const struct mioc_config *config, char **argv)
     } else if (config->log == MIOC_LOG_INFO) {
         mioc_log_set_level(MIOC_LOG_WARN);
     }
+    mioc_agree_before_mpi(&me);
     rc = mioc_node_start(&me, config, &policy, &store, line, sizeof line);
     if (trace_fd >= 0)
         mioc_plugin_protect_fd(trace_fd);
@@ -168,7 +172,7 @@ static void start_rank(const struct mioc_config *config, char **argv)
     else
         mioc_trace_end();
     mioc_plugin_settle();
-    mioc_role_settle();
+    mioc_agree_after_mpi();
     mioc_process_guard();
     /* Twice: an exit() in another thread or in a signal's handler while the first waits goes on with the second. */
     (void)on_exit(end_rank, NULL);

@@ -98,6 +98,38 @@ count_on_slurm() {
   assert_same
 }
 
+# One node has Python tasks only, the other none, and no launcher leaves a word: that node is waited for, once.
+@test "an MPMD step whose srun is not preloaded, with a node of Python tasks only, runs as plain after one deadline" {
+  echo 'import os, package; os.write(1, b"%d" % package.value + bytes([10]))' >"$SCRATCH/app.py"
+  local python sleep=2-3
+  for python in 0-1 2-3; do
+    printf '%s %s %s\n%s /bin/sleep 1\n' "$python" "$PYTHON" "$SCRATCH/app.py" "$sleep" >"$SCRATCH/plain.conf"
+    sed "s|$PYTHON|/usr/bin/env LD_PRELOAD=$MIOC_LIBRARY &|" "$SCRATCH/plain.conf" >"$SCRATCH/cached.conf"
+    RUN_TIMEOUT=40
+    run_plain srun -N 2 -n 4 --mpi=pmi2 --multi-prog "$SCRATCH/plain.conf"
+    MPIIO_CACHE_TIMEOUT=3 run_cached srun -N 2 -n 4 --mpi=pmi2 --multi-prog "$SCRATCH/cached.conf"
+    [[ $PLAIN_RC == 0 ]]
+    SLACK=6 assert_same
+    sleep=0-1
+  done
+}
+
+# The leaders have spoken PMI by then, which srun hears once only.
+@test "ranks of a step that stays dormant start MPI of their own" {
+  cat >"$SCRATCH/app.py" <<PY
+import os, sys
+sys.path.append("$MIOC_BUILD/lib")
+import package, mioc_mpi as m
+m.init()
+os.write(1, b"%d of %d" % (m.rank(), m.size()) + bytes([10]))
+m.finalize()
+PY
+  mkdir -p "$SCRATCH/with"
+  cp "$MIOC_LIBRARY" "$SCRATCH/with"
+  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain on_slurm 2 2 "$PYTHON" "$SCRATCH/app.py"
+  [[ $(said) == *'inactive: the MPI plug-in'* && $(grep -c ' of 4' "$CACHED/stdout") == 4 ]]
+}
+
 @test "srun --mpi=none stays dormant and says why" {
   run_plain launch srun -N 2 -n 4 --mpi=none "$PYTHON" -c 'import package; print(package.value)'
   MPIIO_CACHE_LOG=info run_cached launch srun -N 2 -n 4 --mpi=none "$PYTHON" -c 'import package; print(package.value)'

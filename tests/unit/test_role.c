@@ -271,47 +271,6 @@ static void marks_of_others_are_taken_out(void **state)
     in_child(check_foreign_mark);
 }
 
-/* --- The node's verdict --- */
-
-static int looks;
-
-static int look(void *ctx, char *reason, size_t size)
-{
-    looks++;
-    snprintf(reason, size, "looked");
-    return *(int *)ctx;
-}
-
-static void share_verdict_first_rank_tells_the_others(void **state)
-{
-    char reason[64];
-
-    (void)state;
-    for (int rc = 0; rc >= -1; rc--) {
-        struct mioc_identity me = { .local_rank = 0, .key = (uint64_t)getpid() * 4 + (uint64_t)(rc + 1) };
-
-        looks = 0;
-        assert_int_equal(mioc_role_share_verdict(&me, look, &rc, reason, sizeof reason), rc);
-        me.local_rank = 1;
-        assert_int_equal(mioc_role_share_verdict(&me, look, &rc, reason, sizeof reason), rc);
-        assert_int_equal(looks, 1);
-        mioc_role_settle();
-    }
-}
-
-static void share_verdict_without_answer_looks_itself(void **state)
-{
-    struct mioc_identity me = { .local_rank = 1, .key = (uint64_t)getpid() * 4 + 3 };
-    char reason[64];
-    int rc = -1;
-
-    (void)state;
-    looks = 0;
-    assert_int_equal(mioc_role_share_verdict(&me, look, &rc, reason, sizeof reason), -1);
-    assert_int_equal(looks, 1);
-    assert_string_equal(reason, "looked");
-}
-
 /* --- What these rest on --- */
 
 static void proc_stat_odd_name_is_understood(void **state)
@@ -386,8 +345,6 @@ int main(void)
         cmocka_unit_test_setup(mark_exec_unmarked_process_changes_nothing, setup),
         cmocka_unit_test_setup(marks_own_is_taken_out_and_put_back, setup),
         cmocka_unit_test(marks_of_others_are_taken_out),
-        cmocka_unit_test(share_verdict_first_rank_tells_the_others),
-        cmocka_unit_test(share_verdict_without_answer_looks_itself),
         cmocka_unit_test(proc_stat_odd_name_is_understood),
         cmocka_unit_test(proc_children_child_is_among_them),
         cmocka_unit_test(topology_nodes_are_numbered_by_lowest_rank),
