@@ -76,7 +76,7 @@ static socklen_t name_socket(struct sockaddr_un *address, const struct mioc_iden
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
     length = snprintf(address->sun_path + 1, sizeof address->sun_path - 1, "mpiio_cache-%lu-%016llx-%s",
-                      (unsigned long)getuid(), (unsigned long long)me->key, what);
+                      (unsigned long)geteuid(), (unsigned long long)me->key, what);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
@@ -104,7 +104,7 @@ static int is_ours(int fd)
     struct ucred peer;
     socklen_t size = sizeof peer;
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == getuid();
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
 }
 
 static int connect_to(const struct mioc_identity *me, const char *what)

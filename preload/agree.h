@@ -26,7 +26,9 @@
  *     hydra takes a name only once, so there is one verdict. srun takes the last; but the root publishes go only within its
  *     deadline and after it found no verdict. It would have to be stopped between these two calls, for more than a deadline.
  *   - Within the node the leader is the only one to ask, and it cannot vanish without the others seeing their connections end.
- * What this cannot help: a rank that is killed after the verdict, before MPI has started in it; and under Slurm the only rank of a
+ * The names of the sockets can be guessed. Who takes them first, as another user, keeps a job from the cache, no more.
+ *
+ * What this cannot help: a leader that is stopped (SIGSTOP) holds up its node, as it would in MPI's start; a rank that is killed after the verdict, before MPI has started in it; and under Slurm the only rank of a
  * node, killed while it waits for other nodes (hydra then kills the job).
  *
  * A node where nothing is on a shared filesystem does not come here: that is most often so on all nodes, and such processes are to

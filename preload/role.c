@@ -18,6 +18,8 @@
 
 #define PLUGIN "libmpiio_cache_mpich.so"
 #define HEIR ":pmi"
+/* MPIIO_CACHE_TIMEOUT may be shorter, as calls are; ranks do not start that much at once. */
+#define LEAST_DEADLINE_MS 4000
 
 static pid_t marked; /* this process is a rank, or its image replaced one: whatever replaces it is none */
 static int is_heir;              /* … and left it the launcher's process manager */
@@ -162,7 +164,8 @@ static int has_paths(struct mioc_identity *me, const struct mioc_config *config,
 static int agree(struct mioc_identity *me, const struct mioc_config *config, char **envp)
 {
     struct context context = { me, envp };
-    const struct mioc_agree agree = { .me = me, .env = envp, .timeout_ms = (int64_t)config->timeout_ms, .look = look, .ctx = &context };
+    const struct mioc_agree agree = { .me = me, .env = envp, .look = look, .ctx = &context,
+                                      .timeout_ms = config->timeout_ms < LEAST_DEADLINE_MS ? LEAST_DEADLINE_MS : (int64_t)config->timeout_ms };
 
     if (find_plugin(me->plugin, sizeof me->plugin) != 0)
         snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN " is not beside libmpiio_cache.so");

@@ -11,7 +11,7 @@ setup() {
   # The first import of a program with MPI of its own.
   echo 'import os, package, mioc_mpi as m; m.init(); os.write(1, b"%d of %d" % (m.rank(), m.size()) + bytes([10])); m.finalize()' >"$SCRATCH/mpi.py"
   export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONPATH=$SCRATCH/lib:$MIOC_BUILD/lib PYTHONDONTWRITEBYTECODE=1
-  # Long enough for a busy machine's skew, and twice as long as what is nobody's to wait for.
+  # The shortest there is; longer than what is nobody's to wait for.
   export MPIIO_CACHE_TIMEOUT=4 MPIIO_CACHE_LOG=info APP=$SCRATCH/app.py PYTHON
   # shellcheck disable=SC2034 # helper.bash's
   RUN_TIMEOUT=60

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -302,6 +303,45 @@ static void one_dies_waiting_nobody_goes(void **state)
     }
 }
 
+/* Names can be guessed: who takes them first costs the cache, and time up to the deadline. */
+static void names_taken_by_another_user_nobody_goes(void **state)
+{
+    static const char *const what[] = { "meet", "stay" };
+    struct job job = { 1, 2, 0, { AGREES } };
+    int ready[2];
+    pid_t squatter;
+    char byte;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(pipe(ready), 0);
+    squatter = fork();
+    if (squatter == 0) {
+        for (unsigned i = 0; i < 2; i++) {
+            struct sockaddr_un address = { .sun_family = AF_UNIX };
+            int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+            int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "mpiio_cache-0-%016llx-%s",
+                                  (unsigned long long)getppid() << 20, what[i]);
+
+            if ((i == 0 && setresuid(65534, 65534, 65534) != 0) ||
+                bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) != 0 ||
+                listen(fd, 0) != 0)
+                _exit(1);
+        }
+        (void)!write(ready[1], "r", 1);
+        (void)pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    run(&job);
+    for (int i = 0; i < 2; i++)
+        assert_true(out[i] == STAY || out[i] == STAY_LATE);
+    (void)kill(squatter, SIGKILL);
+    (void)waitpid(squatter, NULL, 0);
+    close(ready[0]);
+}
+
 static void mapping_is_understood(void **state)
 {
     static const struct { const char *text; int size, rank, rc; struct mioc_agree_place place; } row[] = {
@@ -343,6 +383,7 @@ int main(void)
         cmocka_unit_test(all_come_all_go),
         cmocka_unit_test(one_is_missing_nobody_goes),
         cmocka_unit_test(one_dies_waiting_nobody_goes),
+        cmocka_unit_test(names_taken_by_another_user_nobody_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
