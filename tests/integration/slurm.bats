@@ -106,8 +106,8 @@ count_on_slurm() {
     printf '%s %s %s\n%s /bin/sleep 1\n' "$python" "$PYTHON" "$SCRATCH/app.py" "$sleep" >"$SCRATCH/plain.conf"
     sed "s|$PYTHON|/usr/bin/env LD_PRELOAD=$MIOC_LIBRARY &|" "$SCRATCH/plain.conf" >"$SCRATCH/cached.conf"
     RUN_TIMEOUT=40
-    run_plain srun -N 2 -n 4 --mpi=pmi2 --multi-prog "$SCRATCH/plain.conf"
-    MPIIO_CACHE_TIMEOUT=4 run_cached srun -N 2 -n 4 --mpi=pmi2 --multi-prog "$SCRATCH/cached.conf"
+    run_plain srun -N 2 -n 4 -m block --ntasks-per-node=2 --mpi=pmi2 --multi-prog "$SCRATCH/plain.conf"
+    MPIIO_CACHE_TIMEOUT=4 run_cached srun -N 2 -n 4 -m block --ntasks-per-node=2 --mpi=pmi2 --multi-prog "$SCRATCH/cached.conf"
     [[ $PLAIN_RC == 0 ]]
     SLACK=7 assert_same
     sleep=0-1
