@@ -26,7 +26,10 @@
 
 #define MOST_RANKS 64
 #define MOST_NAMES 256
-#define TIMEOUT_MS 600
+#define TIMEOUT_MS 600    /* where it is to run out, */
+#define LONG_MS 30000     /* is not, whatever the load, */
+#define MEDIUM_MS 2500    /* or may */
+#define LATE_MS 800
 /* A loaded machine is slow; nothing here may take as long as a hang. */
 #define HANG_MS 60000
 
@@ -34,7 +37,7 @@
 enum conduct { AGREES, NEVER_COMES, COMES_LATE, COMES_TOO_LATE, DECLINES, DIES_AGREEING };
 
 struct job {
-    int nodes, per_node, is_slurm;
+    int nodes, per_node, is_slurm, timeout_ms;
     enum conduct conduct[MOST_RANKS];
 };
 
@@ -70,7 +73,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
                                 .key = (uint64_t)getppid() << 20 | (uint64_t)(rank / job->per_node) };
     char fd[32], local[32], tasks[64], node[32], reason[256] = "";
     char *env[] = { fd, local, tasks, node, NULL };
-    struct mioc_agree agree = { .me = &me, .env = env, .timeout_ms = TIMEOUT_MS, .look = look };
+    struct mioc_agree agree = { .me = &me, .env = env, .timeout_ms = job->timeout_ms, .look = look };
     pid_t self;
     int rc;
 
@@ -86,7 +89,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
         sleep_ms(TIMEOUT_MS * 13 / 10);
         break;
     case COMES_LATE:
-        sleep_ms(TIMEOUT_MS / 3);
+        sleep_ms(LATE_MS);
         break;
     case DECLINES:
         mioc_agree_decline(&agree, "declined");
@@ -96,7 +99,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
     case DIES_AGREEING:
         self = getpid();
         if (fork() == 0) {
-            sleep_ms(TIMEOUT_MS / 6);
+            sleep_ms(LATE_MS / 4);
             (void)kill(self, SIGKILL);
             _exit(0);
         }
@@ -184,9 +187,11 @@ static void answer_one(const struct job *job, int rank)
 
 /* --- A job --- */
 
-static void start(const struct job *job, int rank)
+/* No task runs before all are there, as with srun: who were missing then would count as ended. */
+static void start(const struct job *job, int rank, const int gate[2])
 {
     int pair[2];
+    char byte;
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     fflush(stdout);
@@ -195,6 +200,8 @@ static void start(const struct job *job, int rank)
         for (int i = 0; i < rank; i++)
             close(pmi[i]);
         close(pair[0]);
+        close(gate[1]);
+        (void)!read(gate[0], &byte, 1);
         _exit(live(job, rank, pair[1]));
     }
     close(pair[1]);
@@ -206,10 +213,14 @@ static void run(const struct job *job)
 {
     int ranks = job->nodes * job->per_node, left = ranks;
     int64_t since = mioc_pmi_now_ms();
+    int gate[2];
 
     names_count = 0;
+    assert_int_equal(pipe(gate), 0);
     for (int i = 0; i < ranks; i++)
-        start(job, i);
+        start(job, i, gate);
+    close(gate[0]);
+    close(gate[1]);
     while (left > 0) {
         struct pollfd ready[MOST_RANKS];
         int status, are_waited_for = 0;
@@ -253,10 +264,12 @@ static void all_come_all_go(void **state)
     (void)state;
     for (unsigned i = 0; i < sizeof shape / sizeof *shape; i++)
         for (int is_slurm = 0; is_slurm < 2; is_slurm++) {
-            struct job job = { shape[i].nodes, shape[i].per_node, is_slurm, { AGREES } };
+            struct job job = { shape[i].nodes, shape[i].per_node, is_slurm, LONG_MS, { AGREES } };
 
             run(&job);
             assert_all(&job, GO);
+            if ((int)i % 2 != is_slurm)
+                continue;
             job.conduct[job.nodes * job.per_node - 1] = COMES_LATE;
             run(&job);
             assert_all(&job, GO);
@@ -272,11 +285,13 @@ static void one_is_missing_nobody_goes(void **state)
     for (unsigned i = 0; i < sizeof small / sizeof *small; i++)
         for (int rank = 0; rank < small[i].nodes * small[i].per_node; rank++)
             for (enum conduct how = NEVER_COMES; how <= DECLINES; how++) {
-                struct job job = { small[i].nodes, small[i].per_node, (int)(i + (unsigned)rank) % 2, { AGREES } };
+                struct job job = { small[i].nodes, small[i].per_node, (int)(i + (unsigned)rank) % 2, TIMEOUT_MS, { AGREES } };
 
                 if (how == COMES_LATE || (how == COMES_TOO_LATE && i < 2))
                     continue;
                 job.conduct[rank] = how;
+                if (how == DECLINES)
+                    job.timeout_ms = LONG_MS;
                 run(&job);
                 assert_all(&job, how == DECLINES ? STAY : STAY_LATE);
             }
@@ -292,7 +307,7 @@ static void one_dies_waiting_nobody_goes(void **state)
         int ranks = small[i].nodes * small[i].per_node;
 
         for (int rank = 0; rank < ranks; rank++) {
-            struct job job = { small[i].nodes, small[i].per_node, rank % 2, { AGREES } };
+            struct job job = { small[i].nodes, small[i].per_node, rank % 2, MEDIUM_MS, { AGREES } };
 
             job.conduct[rank] = DIES_AGREEING;
             job.conduct[(rank + 1) % ranks] = COMES_LATE;
@@ -307,7 +322,7 @@ static void one_dies_waiting_nobody_goes(void **state)
 static void names_taken_by_another_user_nobody_goes(void **state)
 {
     static const char *const what[] = { "meet", "stay" };
-    struct job job = { 1, 2, 0, { AGREES } };
+    struct job job = { 1, 2, 0, TIMEOUT_MS, { AGREES } };
     int ready[2];
     pid_t squatter;
     char byte;
