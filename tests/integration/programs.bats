@@ -173,8 +173,8 @@ PY
   same_as_plain launch mpiexec.mpich -n 3 "$PYTHON" "$SCRATCH/app.py" : -n 1 /bin/sleep 1
 }
 
+# bats test_tags=slow
 @test "ranks that end 20 s apart leave nobody waiting" {
-  # bats test_tags=slow
   cat >"$SCRATCH/app.py" <<'PY'
 import os, time, package
 time.sleep(20 if os.environ["PMI_RANK"] == "2" else 0)

@@ -183,8 +183,8 @@ print('done', package.value)"
   done
 }
 
+# bats test_tags=slow
 @test "ranks that end 20 s apart leave nobody waiting" {
-  # bats test_tags=slow
   same_as_plain on_slurm 2 2 "$PYTHON" -c '
 import os, time, package
 time.sleep(20 if os.environ["SLURM_PROCID"] == "2" else 0)
