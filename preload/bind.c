@@ -66,6 +66,26 @@ static const char *version_of(const struct tables *t, size_t symbol)
     return NULL;
 }
 
+static const void *object_of(const void *address)
+{
+    Dl_info info;
+
+    return dladdr(address, &info) == 0 ? NULL : info.dli_fbase;
+}
+
+/* As ld.so binds: to the first object that has the version, or the name without any. dlvsym() takes no name without a version, and
+ * so would pass by another preload's malloc(), and find libc's free(). */
+static void *find(const char *name, const char *version)
+{
+    void *any = dlsym(RTLD_DEFAULT, name), *exact = version == NULL ? any : dlvsym(RTLD_DEFAULT, name, version);
+
+    if (any == NULL || exact == NULL)
+        (void)dlerror(); /* the program must not find our failed lookup */
+    if (any != NULL && exact != NULL && any != exact && object_of(any) == object_of(exact))
+        return exact;
+    return any != NULL ? any : exact;
+}
+
 void mioc_bind_now(void)
 {
     struct tables t = { 0 };
@@ -80,10 +100,8 @@ void mioc_bind_now(void)
 
         if (ELF64_R_TYPE(t.call[i].r_info) != R_X86_64_JUMP_SLOT)
             continue;
-        found = version == NULL ? dlsym(RTLD_DEFAULT, name) : dlvsym(RTLD_DEFAULT, name, version);
-        if (found == NULL)
-            (void)dlerror(); /* the program must not find our failed lookup */
-        else
+        found = find(name, version);
+        if (found != NULL)
             __atomic_store_n((void **)(__ehdr_start + t.call[i].r_offset), found, __ATOMIC_RELAXED);
     }
 }
