@@ -82,6 +82,16 @@ static void add_stat_of_open(const struct mioc_job *job, const struct mioc_stat 
     (void)mioc_resolve_add(answer, buf, end);
 }
 
+/* Whether somebody wrote meanwhile, as far as the filesystem's client knows without asking: a page that was read across a truncation
+ * is neither the old file's nor the new one's (seen on FUSE: zeros behind the new end). */
+static int has_changed(struct mioc_resolver *r, int fd, const struct mioc_stat *before)
+{
+    struct mioc_stat now;
+
+    return mioc_resolve_statx(r, fd, "", AT_EMPTY_PATH, &now) != 0 || now.size != before->size || now.mtime != before->mtime ||
+           now.mtime_ns != before->mtime_ns || now.ctime != before->ctime || now.ctime_ns != before->ctime_ns;
+}
+
 static void add_content(struct mioc_resolver *r, const struct mioc_job *job, int fd, const struct mioc_stat *st,
                         struct mioc_answer *answer, void *buf)
 {
@@ -90,7 +100,7 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, int
     char *end;
 
     if (!S_ISREG(st->mode) || st->size > r->config.max_file || r->config.reserve(r->config.ctx, st->size) != 0 ||
-        read_chunks(r, fd, content, st->size, answer) != 0) {
+        read_chunks(r, fd, content, st->size, answer) != 0 || has_changed(r, fd, st)) {
         mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
         return;
     }
