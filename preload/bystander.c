@@ -67,7 +67,7 @@ static const struct mioc_policy *map_policy(const char *store_dir)
     mioc_real(close)(fd);
     if (policy == MAP_FAILED)
         return NULL;
-    if (policy->count > MIOC_MAX_PREFIXES || policy->excludes > MIOC_MAX_PREFIXES || policy->heads > MIOC_MAX_PREFIXES) {
+    if (!mioc_policy_is_sound(policy)) {
         (void)munmap((void *)(uintptr_t)policy, sizeof *policy);
         return NULL;
     }

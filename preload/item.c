@@ -202,6 +202,17 @@ int mioc_item_check(const void *bytes, uint32_t available)
 
 /* --- Use and building --------------------------------------------------------------------------------------------- */
 
+const struct mioc_dirent *mioc_list_entry(const struct mioc_list_record *list, uint32_t at)
+{
+    const uint64_t fixed = offsetof(struct mioc_dirent, name);
+    const struct mioc_dirent *entry = (const void *)((const char *)list + at);
+
+    if (at % 8 != 0 || at + fixed >= list->item.size || entry->size % 8 != 0 || entry->size <= fixed + entry->name_len ||
+        at + (uint64_t)entry->size > list->item.size || entry->name[entry->name_len] != '\0')
+        return NULL;
+    return entry;
+}
+
 const struct mioc_dirent *mioc_list_find(const struct mioc_list_record *list, const char *name, uint32_t len)
 {
     const uint32_t *table = (const void *)((const char *)list + list->table);
@@ -209,11 +220,12 @@ const struct mioc_dirent *mioc_list_find(const struct mioc_list_record *list, co
 
     for (uint32_t probes = 0; probes < list->table_size; probes++, at++) {
         uint32_t offset = table[at & (list->table_size - 1)];
-        const struct mioc_dirent *entry = (const void *)((const char *)list + offset);
+        const struct mioc_dirent *entry;
 
         if (offset == 0)
             return NULL;
-        if (entry->name_len == len && memcmp(entry->name, name, len) == 0)
+        entry = mioc_list_entry(list, offset);
+        if (entry != NULL && entry->name_len == len && memcmp(entry->name, name, len) == 0)
             return entry;
     }
     return NULL;

@@ -159,8 +159,37 @@ const char *mioc_item_path(const struct mioc_item *item);
  * table slot of a listing. Everything that came from another process goes through here before use. 0 or -1 (EPROTO). */
 int mioc_item_check(const void *bytes, uint32_t available);
 
-/* The entry of that name in a checked listing, or NULL. */
+/* Whether what the item says of its own sizes stays inside the item: enough, and cheap enough, for each look at an item that was checked
+ * when it came, but stands in memory that a stray write of the agent's program can reach. The item's own size must be right. */
+static inline int mioc_item_is_bounded(const struct mioc_item *item)
+{
+    const void *record = item;
+    uint64_t at = mioc_item_path_at(item->kind), end = at + item->path_len + 1u;
+
+    if (at == 0 || end > item->size)
+        return 0;
+    switch (item->kind) {
+    case MIOC_ITEM_STAT:
+        return ((const struct mioc_stat_record *)record)->target_len == 0 ||
+               end + ((const struct mioc_stat_record *)record)->target_len < item->size;
+    case MIOC_ITEM_LIST: {
+        const struct mioc_list_record *list = record;
+
+        return list->table % 4 == 0 && list->entries % 8 == 0 && (list->table_size & (list->table_size - 1)) == 0 &&
+               list->table + 4ull * list->table_size <= item->size;
+    }
+    case MIOC_ITEM_REALPATH:
+        return ((const struct mioc_realpath_record *)record)->resolved_len == 0 ||
+               end + ((const struct mioc_realpath_record *)record)->resolved_len < item->size;
+    default:
+        return 1;
+    }
+}
+
+/* The entry of that name in a bounded listing, or NULL. */
 const struct mioc_dirent *mioc_list_find(const struct mioc_list_record *list, const char *name, uint32_t len);
+/* The entry at that offset of a bounded listing; NULL if none can be there. */
+const struct mioc_dirent *mioc_list_entry(const struct mioc_list_record *list, uint32_t at);
 
 /* Builders: compose an item in buf (8-aligned, at least MIOC_ITEM_MAX bytes) with header and path filled in, the fixed part
  * zero; return the place behind the path's NUL (a CHUNK: behind the item). mioc_item_finish() sets the size from `end`

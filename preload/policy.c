@@ -69,6 +69,28 @@ static int is_import_path(const char *path, uint32_t len)
     return slash && mioc_policy_is_import_name(slash + 1, len - (uint32_t)(slash + 1 - path));
 }
 
+static int is_text(const char *text, size_t size, uint32_t len)
+{
+    return len < size && text[len] == '\0' && memchr(text, '\0', len) == NULL;
+}
+
+int mioc_policy_is_sound(const struct mioc_policy *policy)
+{
+    if (policy->count > MIOC_MAX_PREFIXES || policy->excludes > MIOC_MAX_PREFIXES || policy->heads > MIOC_MAX_PREFIXES)
+        return 0;
+    for (unsigned i = 0; i < policy->count; i++) {
+        const struct mioc_policy_prefix *prefix = &policy->prefix[i];
+
+        if (prefix->len == 0 || !is_text(prefix->path, sizeof prefix->path, prefix->len) ||
+            !is_text(prefix->real, sizeof prefix->real, prefix->real_len) || prefix->kind > MIOC_POLICY_LIBRARY)
+            return 0;
+    }
+    for (unsigned i = 0; i < policy->excludes; i++)
+        if (!is_text(policy->exclude[i].path, sizeof policy->exclude[i].path, policy->exclude[i].len))
+            return 0;
+    return 1;
+}
+
 /* --- Classes ------------------------------------------------------------------------------------------------------ */
 
 static int is_below(const char *path, uint32_t len, const struct mioc_policy_prefix *prefix)

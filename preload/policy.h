@@ -60,6 +60,9 @@ const char *mioc_policy_script(char *const *argv, char *const *env);
 /* From this process. */
 int mioc_policy_build_self(struct mioc_policy *policy, int argc, char **argv, const struct mioc_config *config);
 
+/* Whether a policy that came from another process has nothing that leads out of it. */
+int mioc_policy_is_sound(const struct mioc_policy *policy);
+
 /* Classifies a key (path.h). No system call, no lock. A key with ".." is ours only if both its spelling and its lexical normal
  * form are below prefixes; the normal form then says what it is. At most some ten nanoseconds for a path that is not ours.
  * Keeps errno. */

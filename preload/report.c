@@ -118,7 +118,8 @@ static int64_t saved_operations(const struct mioc_report *report, struct figure 
     uint64_t answered = all.outcome[MIOC_HIT] + all.outcome[MIOC_MISS];
     int64_t saved = (int64_t)(answered - report->root_calls);
     uint64_t size = saved < 0 ? -(uint64_t)saved : (uint64_t)saved;
-    uint64_t tenths = answered != 0 ? (uint64_t)((double)size / (double)answered * 1000.0 + 0.5) : 0;
+    double exact = answered != 0 ? (double)size / (double)answered * 1000.0 + 0.5 : 0.0;
+    uint64_t tenths = exact < 9e18 ? (uint64_t)exact : 9000000000000000000u; /* the figures come from other processes */
     (void)snprintf(percent->text, sizeof percent->text, "%s%" PRIu64 ".%u", saved < 0 && tenths != 0 ? "-" : "",
                    tenths / 10, (unsigned)(tenths % 10));
     return saved;

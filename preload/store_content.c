@@ -124,7 +124,9 @@ int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record 
         return -1;
     }
     errno = EPROTO;
-    if (chunk->total == arrival->total && chunk->length <= arrival->total - arrival->received) {
+    /* In order, each byte once: a chunk that came twice, or elsewhere, would leave a hole of zeros that nothing notices. */
+    if (chunk->total == arrival->total && chunk->offset == arrival->received &&
+        chunk->length <= arrival->total - arrival->received) {
         fd = is_first ? create_content(s, chunk->content, chunk->total) : open_content(s, chunk->content, O_RDWR);
         /* It is reserved, but the program may have lowered RLIMIT_FSIZE since. */
         if (fd >= 0 && mioc_store_reserve(fd, chunk->offset + chunk->length, 0) == 0)

@@ -12,9 +12,9 @@ const struct mioc_item *mioc_store_lookup(const struct mioc_store *s, unsigned k
     uint64_t slot;
 
     while (probes < MIOC_INDEX_SLOTS && (slot = __atomic_load_n(&s->table[at], __ATOMIC_ACQUIRE)) != 0) {
-        const struct mioc_item *item = mioc_slot_item(s, slot);
+        const struct mioc_item *item = mioc_slot_may_be(slot, hash) ? bounded_item(s, slot) : NULL;
 
-        if (mioc_slot_may_be(slot, hash) && mioc_item_is(item, kind, path, len, hash)) {
+        if (item != NULL && mioc_item_is(item, kind, path, len, hash)) {
             if (!mioc_item_is_dead(item))
                 return item;
             /* Superseding stores the slot first and marks the old record dead then, so a dead record in an unchanged slot
@@ -37,11 +37,13 @@ uint64_t mioc_store_end(const struct mioc_store *s)
 const struct mioc_item *mioc_store_item_at(const struct mioc_store *s, uint64_t offset)
 {
     uint64_t end = mioc_store_end(s);
-    const struct mioc_item *item = (const void *)(s->arena + offset);
+    const struct mioc_item *item;
 
     /* The offset may be a neighbour's claim: something that is no item must not lead anybody out of the arena. */
-    if (offset % MIOC_ITEM_ALIGN != 0 || offset >= end || end - offset < sizeof(*item) || item->size > end - offset ||
-        item->size < sizeof(*item) || item->size % MIOC_ITEM_ALIGN != 0 || item->kind == 0 || item->kind >= MIOC_ITEM_KINDS)
+    if (end > s->index_size - MIOC_INDEX_ARENA_AT || offset % MIOC_ITEM_ALIGN != 0 || offset >= end || end - offset < sizeof(*item))
+        return NULL;
+    item = (const void *)(s->arena + offset);
+    if (item->size > end - offset || item->size < sizeof(*item) || item->size % MIOC_ITEM_ALIGN != 0 || item->kind == 0 || item->kind >= MIOC_ITEM_KINDS)
         return NULL;
     return item;
 }

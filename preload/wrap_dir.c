@@ -175,9 +175,8 @@ static const struct mioc_dirent *next_entry(struct mioc_dir *dir)
 {
     const struct mioc_dirent *entry;
 
-    if (dir->number >= dir->list->count)
+    if (dir->number >= dir->list->count || (entry = mioc_list_entry(dir->list, dir->at)) == NULL)
         return NULL;
-    entry = (const void *)((const char *)dir->list + dir->at);
     dir->at += entry->size;
     dir->number++;
     return entry;

@@ -69,14 +69,17 @@ static unsigned count_others_with(int fd)
  * closes all of its descriptors took the file away that was being read. */
 static void thread_has_descriptors_of_its_own(void **state)
 {
-    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolver *r;
+    unsigned others; /* ThreadSanitizer's */
     int end[2];
 
     (void)state;
+    others = count_others_with(STDIN_FILENO);
+    r = new_resolver();
     assert_int_equal(pipe(end), 0);
     wait_for_answer(r);
-    assert_int_equal(count_others_with(end[0]), 0);
-    assert_int_equal(count_others_with(STDIN_FILENO), 0);
+    assert_int_equal(count_others_with(end[0]), others);
+    assert_int_equal(count_others_with(STDIN_FILENO), others);
     close(end[0]);
     close(end[1]);
     mioc_resolver_free(r, 1000000000);

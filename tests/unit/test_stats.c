@@ -331,6 +331,11 @@ static void json_loss_is_negative(void **state)
     assert_string_equal(queried(&report, "x", ".saved | [.operations, .percent] | @csv"), "-790,-376.2");
     memset(&report, 0xff, sizeof report);
     queried(&report, "x", ".");
+    /* A block that a guest has written over: the quotient is larger than any integer (undefined, seen by UBSan). */
+    memset(&report, 0, sizeof report);
+    report.row[0].outcome[MIOC_HIT] = 1;
+    report.root_calls = (uint64_t)1 << 63;
+    assert_string_equal(queried(&report, "x", ".saved.percent < -8e17"), "true");
 }
 
 int main(void)

@@ -108,19 +108,34 @@ static void content_in_chunks_is_opened_with_its_bytes(void **state)
     mioc_store_detach(view);
 }
 
-static void content_out_of_order_is_complete_when_all_came(void **state)
+static void contents_side_by_side_are_complete_when_all_came(void **state)
 {
     struct mioc_store *s = *state;
     int fd;
 
-    assert_int_equal(write_chunk(s, 1, 100000, BIG - 200000, BIG), 0);
-    assert_int_equal(write_chunk(s, 2, 0, 10, 10), 0); /* another one between */
-    assert_int_equal(write_chunk(s, 1, BIG - 100000, 100000, BIG), 0);
     assert_int_equal(write_chunk(s, 1, 0, 100000, BIG), 0);
+    assert_int_equal(write_chunk(s, 2, 0, 10, 10), 0); /* another one between */
+    assert_int_equal(write_chunk(s, 1, 100000, 100000, BIG), 0);
+    assert_int_equal(write_chunk(s, 1, 200000, BIG - 200000, BIG), 0);
     assert_non_null(publish(s, "/lib/b", 2, 10));
     fd = mioc_store_open_content(s, publish(s, "/lib/a", 1, BIG), 0);
     assert_holds_big(fd);
     close(fd);
+}
+
+/* As many bytes as it has, but some of them twice: the rest would be zeros. */
+static void content_with_a_gap_is_none(void **state)
+{
+    struct mioc_store *s = *state;
+
+    assert_int_equal(write_chunk(s, 1, 0, 100, 300), 0);
+    assert_int_equal(write_chunk(s, 1, 0, 100, 300), -1);
+    assert_int_equal(errno, EPROTO);
+    assert_int_equal(write_chunk(s, 1, 200, 100, 300), -1);
+    assert_null(publish(s, "/lib/a", 1, 300));
+    assert_int_equal(write_chunk(s, 2, 100, 100, 200), -1);
+    assert_int_equal(write_chunk(s, 2, 0, 100, 200), -1);
+    assert_null(publish(s, "/lib/b", 2, 200));
 }
 
 static void content_empty_is_an_empty_file(void **state)
@@ -337,7 +352,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         WITH_STORE(content_in_chunks_is_opened_with_its_bytes),
-        WITH_STORE(content_out_of_order_is_complete_when_all_came),
+        WITH_STORE(contents_side_by_side_are_complete_when_all_came),
+        WITH_STORE(content_with_a_gap_is_none),
         WITH_STORE(content_empty_is_an_empty_file),
         WITH_STORE(content_not_complete_is_not_reachable),
         WITH_STORE(content_number_reused_leaves_the_first_intact),
