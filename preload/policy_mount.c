@@ -91,7 +91,7 @@ static unsigned octal(const char *at)
             return 0;
         value = value * 8 + (unsigned)(at[i] - '0');
     }
-    return value;
+    return value < 256 ? value : 0; /* "\400" would be a NUL */
 }
 
 /* One field up to a blank, with the kernel's \040 and the like decoded. 0, or -1: it does not fit. */
@@ -155,6 +155,7 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
     int best = 0;
 
     for (const char *line = mounts, *end; *line != '\0'; line = *end ? end + 1 : end) {
+        char type[sizeof mount->type]; /* one that does not fit must not spoil what an earlier line said */
         const char *at;
         long line_id;
         dev_t line_dev;
@@ -166,7 +167,8 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
         /* Both say it is. Else the device: it is what a stat shows. Else the id: overlays and btrfs show other devices in
          * files than in mountinfo. */
         rank = line_dev == dev ? (line_id == id ? 3 : 2) : line_id == id ? 1 : 0;
-        if (rank > best && copy_field(mount->type, sizeof mount->type, at) == 0) {
+        if (rank > best && copy_field(type, sizeof type, at) == 0) {
+            memcpy(mount->type, type, sizeof type);
             mount->is_noexec = is_noexec;
             best = rank;
         }

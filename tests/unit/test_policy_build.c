@@ -352,6 +352,22 @@ static void mount_prefers_device_over_id(void **state)
     assert_int_equal(mioc_policy_find_mount("", 1, 1, &mount), -1);
 }
 
+/* Found by fuzzing: a better line whose type is none, or too long, left the type of the line before half overwritten and without its end. */
+static void mount_type_that_does_not_fit_spoils_nothing(void **state)
+{
+    static const char *const types[] = { "", "fuse.a23456789b23456789c23456789d23456789e23456789f23456789g23456789", "x\\400\n" };
+    char text[400];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        struct mioc_mount mount = { "", 0 };
+
+        snprintf(text, sizeof text, "21 1 0:6 / /b rw - nfs4 x rw\n22 1 0:5 / /a rw - %s", types[i]);
+        assert_int_equal(mioc_policy_find_mount(text, 21, makedev(0, 5), &mount), 0);
+        assert_string_equal(mount.type, i < 2 ? "nfs4" : "x\\400");
+    }
+}
+
 static void mount_options_say_what_may_not_be_executed(void **state)
 {
     static const struct { const char *line; int is_noexec; } table[] = {
@@ -419,6 +435,7 @@ int main(void)
         cmocka_unit_test(build_through_symbolic_link_knows_the_real_place),
         cmocka_unit_test(build_self_looks_at_this_process),
         cmocka_unit_test(mount_prefers_device_over_id),
+        cmocka_unit_test(mount_type_that_does_not_fit_spoils_nothing),
         cmocka_unit_test(mount_options_say_what_may_not_be_executed),
     };
 
