@@ -18,6 +18,8 @@
 static struct mioc_store *writer, *reader;
 static char dir[64];
 static _Alignas(8) char item[MIOC_ITEM_MAX + 4096], bytes[MIOC_CHUNK_MAX];
+static uint64_t used; /* of the arena, before the lies */
+static unsigned walks; /* over the whole table, which take time, that this input may still cause */
 
 static void clean_up(void)
 {
@@ -50,7 +52,7 @@ static void start(void)
 {
     const struct mioc_store_limits limits = {.max_bytes = 2u << 20, .max_arena = MAX_ARENA};
 
-    strcpy(dir, "/tmp/mioc-fuzz.XXXXXX");
+    strcpy(dir, access("/dev/shm", W_OK) == 0 ? "/dev/shm/mioc-fuzz.XXXXXX" : "/tmp/mioc-fuzz.XXXXXX");
     PROMISE(mkdtemp(dir) != NULL);
     writer = mioc_store_create(dir, 1, &limits);
     PROMISE(writer != NULL);
@@ -69,8 +71,7 @@ static void empty(void)
     writer->index->state = MIOC_STORE_ACTIVE;
     writer->index->devices = 0;
     memset(writer->table, 0, MIOC_INDEX_SLOTS * 8u);
-    if (writer->index->allocated > 0)
-        memset(writer->arena, 0, writer->index->allocated < MAX_ARENA ? writer->index->allocated : MAX_ARENA);
+    memset(writer->arena, 0, used);
     mioc_hold_free(w);
     w->holds = w->used = 0;
     w->node = 1;
@@ -136,7 +137,7 @@ static void append(struct fuzz_input *in)
     int64_t at;
 
     fuzz_mutate(in, item, size);
-    if (mioc_item_check(item, size) != 0)
+    if (mioc_item_check(item, size) != 0 || (it->kind == MIOC_ITEM_INVALIDATE && (it->flags & MIOC_FLAG_SUBTREE) && (walks == 0 || walks-- == 0)))
         return;
     if (it->kind == MIOC_ITEM_CHUNK) {
         memset(bytes, fuzz_byte(in), 64);
@@ -159,7 +160,7 @@ static void live(struct fuzz_input *in)
         break;
     case 1:
         path = fuzz_path(in, &len);
-        (void)mioc_store_hold(writer, path, len, fuzz_byte(in) % 2, fuzz_byte(in) % 8);
+        (void)mioc_store_hold(writer, path, len, fuzz_byte(in) % 2 && walks > 0 && walks-- > 0, fuzz_byte(in) % 8);
         break;
     default:
         append(in);
@@ -238,8 +239,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         start();
     empty();
     honest = fuzz_byte(&in);
+    walks = 3;
     for (unsigned i = 0; in.left > 0 && i < honest; i++)
         live(&in);
+    used = mioc_store_end(writer);
     for (unsigned i = 0; in.left > 0 && i < 200; i++)
         lie(&in);
     return 0;
