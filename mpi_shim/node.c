@@ -82,8 +82,9 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
     node->room = (uint64_t)values[1];
     if (values[0] == INT64_MAX)
         return 0;
+    error = (int)(values[0] % 4096);
     snprintf(line, size, "cannot use MPIIO_CACHE_DIR=%s on node %d: %s", node->config->dir, (int)(values[0] / 4096),
-             strerror((int)(values[0] % 4096)));
+             error == EPERM ? "others could put their own in the place of what is in it" : strerror(error));
     return -1;
 }
 

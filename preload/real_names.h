@@ -43,6 +43,7 @@ int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
 int __openat_2(int dirfd, const char *path, int flags);
 int __openat64_2(int dirfd, const char *path, int flags);
+int capset(void *header, const void *data);
 ssize_t __readlink_chk(const char *path, char *buf, size_t len, size_t buflen);
 ssize_t __readlinkat_chk(int dirfd, const char *path, char *buf, size_t len, size_t buflen);
 char *__realpath_chk(const char *path, char *resolved, size_t resolved_len);
@@ -77,7 +78,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(exit) X(abort) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
     X(sigaction) X(signal) X(sysv_signal) X(siginterrupt) X(pthread_sigmask) \
     X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setgid) X(setegid) X(setregid) X(setresgid) X(setgroups) X(initgroups) \
-    X(setfsuid) X(setfsgid) X(chroot) X(unshare) X(setns) \
+    X(capset) X(setfsuid) X(setfsgid) X(chroot) X(unshare) X(setns) \
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
 
 /* In some: real.c puts a stand-in where stat, lstat, fstat, fstatat, mknod and their twins are missing (glibc < 2.33); the

@@ -31,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 typedef int (*main_function)(int argc, char **argv, char **envp);
@@ -191,6 +192,10 @@ static void start(int argc, char **argv, char **envp)
     const struct mioc_config *config;
     int saved = errno;
 
+    /* A program with more rights than who started it, into which only an administrator can have preloaded us: the environment, which says
+     * what we write and where, is that of the other one. */
+    if (getauxval(AT_SECURE) != 0)
+        return;
     mioc_role_note_marks(envp);
     if (mioc_role_is_heir() && mioc_handover_take(envp) == 0)
         (void)on_exit(end_heir, NULL);

@@ -53,8 +53,8 @@ struct mioc_store_limits {
 
 /* Creates directory, files and lock below `dir` for `key` (who may find it: role.h) and maps them read-write. Removes, in
  * passing, directories of this user there whose owner is dead (mioc_store_reclaim). On failure nothing is left behind;
- * returns NULL with errno (EACCES/EROFS/ENOENT/ENOSPC …; EINVAL: dir is not absolute; EPERM: it is writable by all without the
- * sticky bit; EOPNOTSUPP: its filesystem rounds mtimes). Descriptors kept open: the lock (and nothing else). A limit of 0: none
+ * returns NULL with errno (EACCES/EROFS/ENOENT/ENOSPC …; EINVAL: dir is not absolute; EPERM: it, or a directory above
+ * it, belongs to another user than this one and root, or group or all may write to it and it has no sticky bit; EOPNOTSUPP: its filesystem rounds mtimes). Descriptors kept open: the lock (and nothing else). A limit of 0: none
  * (max_bytes), the default (max_arena); RLIMIT_FSIZE lowers max_arena. */
 struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct mioc_store_limits *limits);
 
@@ -72,7 +72,7 @@ int mioc_store_reclaim(const char *dir);
  * append fails too, as it would not be in its place; an INVALIDATE takes effect all the same). */
 int64_t mioc_store_append(struct mioc_store *s, const struct mioc_item *item);
 
-/* Content files. write_chunk creates (reserving `total`), fills; 0 or -1 (ENOSPC …): then this content fails, later chunks of
+/* Content files. write_chunk creates (reserving `total`), fills, from the beginning on and without gaps (else EPROTO); 0 or -1 (ENOSPC …): then this content fails, later chunks of
  * it too, the store's state stays. An empty content has no chunk and is
  * made by mioc_store_append of its CONTENT record. read_chunk copies bytes of an earlier chunk out again, for forwarding. */
 int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record *chunk, const void *bytes);

@@ -13,6 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* What is left of a store's path, which is passed on in buffers of 1024 bytes, for the directory that it is in. */
+#define DIR_MAX (1024u - 128u)
+
 /* --- Names -------------------------------------------------------------------------------------------------------- */
 
 int mioc_store_walk(int dirfd, int (*visit)(void *ctx, int dirfd, const char *name), void *ctx)
@@ -77,6 +80,68 @@ int mioc_store_open_dir(int dirfd, const char *name)
     return -1;
 }
 
+/* --- The directory of stores ---------------------------------------------------------------------------------------- */
+
+/* Whether only root and this user can rename or remove what is in the directory that is not theirs. Where user namespaces hide root's
+ * number, /proc shows what stands for it. */
+static int is_safe(const char *path, int flags)
+{
+    struct stat st, proc;
+
+    if (mioc_real(fstatat)(AT_FDCWD, path, &st, flags) != 0)
+        return 0;
+    if (st.st_uid != 0 && st.st_uid != geteuid() && (mioc_real(stat)("/proc", &proc) != 0 || proc.st_uid != st.st_uid))
+        return 0;
+    return (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (st.st_mode & S_ISVTX) != 0;
+}
+
+static int are_all_safe(char *path)
+{
+    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+        int safe;
+
+        *slash = '\0';
+        safe = is_safe(path, AT_SYMLINK_NOFOLLOW);
+        *slash = '/';
+        if (!safe)
+            return 0;
+    }
+    return is_safe("/", 0) && is_safe(path, AT_SYMLINK_NOFOLLOW);
+}
+
+int mioc_store_open_parent(const char *dir, char path[MIOC_STORE_PATH_MAX])
+{
+    char link[40];
+    ssize_t n;
+    int fd, saved;
+
+    if (dir[0] != '/') {
+        errno = EINVAL;
+        return -1;
+    }
+    fd = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    /* By a link that changes later everything would go elsewhere. */
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    n = mioc_real(readlink)(link, path, MIOC_STORE_PATH_MAX);
+    errno = n < 0 ? errno : ENAMETOOLONG;
+    if (n <= 0 || n >= (ssize_t)DIR_MAX)
+        goto failed;
+    path[n] = '\0';
+    errno = EPERM;
+    if (path[0] != '/' || !are_all_safe(path))
+        goto failed;
+    if (n == 1)
+        path[0] = '\0'; /* "/": names follow behind a slash */
+    return fd;
+failed:
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return -1;
+}
+
 /* --- Who is alive ------------------------------------------------------------------------------------------------- */
 
 /* Whether somebody else holds, or for all we can tell may hold, the lock of the file `path`, which is never one of this process's own. */
@@ -137,19 +202,19 @@ static int visit_candidate(void *ctx, int dirfd, const char *name)
 
 int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size)
 {
-    struct search search = {.key = key, .path = path, .size = size, .dir_len = strlen(dir)};
-    int fd, result, saved;
+    char parent[MIOC_STORE_PATH_MAX];
+    struct search search = {.key = key, .path = path, .size = size};
+    int fd = mioc_store_open_parent(dir, parent), result, saved;
 
-    while (search.dir_len > 0 && dir[search.dir_len - 1] == '/')
-        search.dir_len--;
-    if (dir[0] != '/' || search.dir_len + 2 > size) {
-        errno = dir[0] != '/' ? EINVAL : ENAMETOOLONG;
-        return -1;
-    }
-    fd = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -1;
-    memcpy(path, dir, search.dir_len);
+    search.dir_len = strlen(parent);
+    if (search.dir_len + 2 > size) {
+        mioc_real(close)(fd);
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(path, parent, search.dir_len);
     result = mioc_store_walk(fd, visit_candidate, &search);
     saved = errno;
     mioc_real(close)(fd);

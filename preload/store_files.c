@@ -216,8 +216,7 @@ static struct mioc_store *new_store(const struct mioc_store_limits *limits)
     return s;
 }
 
-static struct mioc_store *create_once(int parent, const char *dir, size_t len, uint64_t key,
-                                      const struct mioc_store_limits *limits)
+static struct mioc_store *create_once(int parent, const char *dir, uint64_t key, const struct mioc_store_limits *limits)
 {
     struct mioc_store *s = new_store(limits);
     const char *name;
@@ -229,9 +228,9 @@ static struct mioc_store *create_once(int parent, const char *dir, size_t len, u
     while (getrandom(&random, sizeof(random), 0) != sizeof(random))
         if (errno != EINTR)
             goto failed;
-    s->path_len = (uint32_t)snprintf(s->path, sizeof(s->path), "%.*s/" MIOC_STORE_PREFIX "%u-%016llx-%016llx", (int)len, dir,
+    s->path_len = (uint32_t)snprintf(s->path, sizeof(s->path), "%s/" MIOC_STORE_PREFIX "%u-%016llx-%016llx", dir,
                                      (unsigned)geteuid(), (unsigned long long)key, (unsigned long long)random);
-    name = s->path + len + 1;
+    name = strrchr(s->path, '/') + 1;
     dirfd = make_dir(parent, name);
     if (dirfd < 0)
         goto failed;
@@ -256,31 +255,17 @@ failed:
 struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct mioc_store_limits *limits)
 {
     struct mioc_store *s = NULL;
-    size_t len = strlen(dir);
-    struct stat st;
-    int parent, saved = errno;
+    char path[MIOC_STORE_PATH_MAX];
+    int saved = errno, parent = mioc_store_open_parent(dir, path);
 
-    while (len > 0 && dir[len - 1] == '/')
-        len--;
-    if (dir[0] != '/' || len + 128 > MIOC_STORE_PATH_MAX) {
-        errno = dir[0] != '/' ? EINVAL : ENAMETOOLONG;
-        return NULL;
-    }
-    parent = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return NULL;
-    if (mioc_real(fstat)(parent, &st) != 0)
-        goto done;
-    errno = EPERM;
-    if ((st.st_mode & (S_IWOTH | S_ISVTX)) == S_IWOTH) /* anybody could put his own directory in the place of ours */
-        goto done;
-    mioc_store_reclaim(dir);
+    mioc_store_reclaim(path[0] == '\0' ? "/" : path);
     for (unsigned tries = 0; s == NULL && tries < 3; tries++) {
-        s = create_once(parent, dir, len, key, limits);
+        s = create_once(parent, path, key, limits);
         if (s == NULL && errno != EAGAIN)
             break;
     }
-done:
     if (s == NULL)
         saved = errno;
     mioc_real(close)(parent);

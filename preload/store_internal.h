@@ -126,6 +126,9 @@ void mioc_store_content_path(const struct mioc_store *s, uint32_t content, char 
 /* A zeroed view, not from the heap: writes attach, and may do so in signal handlers and vfork children (bystander.h). NULL with errno. */
 struct mioc_store *mioc_store_new(void);
 void mioc_store_free(struct mioc_store *s);
+/* Opens MPIIO_CACHE_DIR and gives its path without symbolic links and without a last slash: a descriptor. -1 with errno (EINVAL: not
+ * absolute; ENAMETOOLONG; EPERM: others than root and this user could put their own in the place of what is in it). */
+int mioc_store_open_parent(const char *dir, char path[MIOC_STORE_PATH_MAX]);
 /* Maps index and ring of an open store directory. 0 or -1. */
 int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer);
 /* Walks the names of a directory until visit() returns non-zero; that, or 0 at the end, or -1. Allocates nothing. */

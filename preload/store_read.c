@@ -5,6 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 
+/* The item that a slot leads to. The agent's program may have written over slot and item: then there is none, or one that is
+ * wrong, but nobody is led out of the arena. */
+static const struct mioc_item *bounded_item(const struct mioc_store *s, uint64_t slot)
+{
+    uint64_t offset = ((slot & 0xffffffffu) - 1) * MIOC_ITEM_ALIGN, end = mioc_store_end(s);
+    const struct mioc_item *item;
+
+    if (end > s->index_size - MIOC_INDEX_ARENA_AT || offset >= end || end - offset < sizeof(*item))
+        return NULL;
+    item = (const void *)(s->arena + offset);
+    return item->size <= end - offset && mioc_item_is_bounded(item) ? item : NULL;
+}
+
 const struct mioc_item *mioc_store_lookup(const struct mioc_store *s, unsigned kind, const char *path, uint32_t len,
                                           uint64_t hash)
 {

@@ -29,6 +29,8 @@ static int is_other_gid(gid_t gid) { return gid != (gid_t)-1 && gid != getegid()
 #define CHANGE(will, call) (will_change(will), changed(call))
 
 /* glibc's own calls reach all threads, whichever thread makes them. */
+/* Of this thread alone, whose later ones take after it. */
+MIOC_EXPORT int capset(void *header, const void *data) { return CHANGE(1, mioc_real(capset)(header, data)); }
 MIOC_EXPORT int setuid(uid_t uid) { return CHANGE(is_other_uid(uid), mioc_real(setuid)(uid)); }
 MIOC_EXPORT int seteuid(uid_t uid) { return CHANGE(is_other_uid(uid), mioc_real(seteuid)(uid)); }
 MIOC_EXPORT int setreuid(uid_t real, uid_t effective) { return CHANGE(is_other_uid(effective), mioc_real(setreuid)(real, effective)); }
