@@ -168,7 +168,8 @@ void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, 
     char other[MIOC_PATH_MAX];
     uint32_t other_len;
 
-    for (unsigned i = 0; (other_len = a->host.other_name(a->host.ctx, i, path, flags, other)) > 0; i++)
+    for (unsigned i = 0; a->state == MIOC_AGENT_RUNNING && (other_len = a->host.other_name(a->host.ctx, i, path, flags, other)) > 0; i++)
         invalidate_name(a, 0, 0, flags, other, other_len);
-    invalidate_name(a, node, token, flags, path, len);
+    if (a->state == MIOC_AGENT_RUNNING) /* the store may have become full: it is served to nobody any more */
+        invalidate_name(a, node, token, flags, path, len);
 }

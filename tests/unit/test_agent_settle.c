@@ -89,6 +89,19 @@ static void write_is_published_by_its_other_names_first(void **state)
     assert_int_equal(w.end, first->item.size + last->item.size);
 }
 
+/* Found by fuzzing: an agent that had ended at the first name went on publishing the others. */
+static void write_that_does_not_fit_ends_at_its_first_name(void **state)
+{
+    (void)state;
+    start(0);
+    strcpy(w.other_names, "/lib64/a");
+    w.room = 8;
+    deliver_invalidate(1, 1, 7, "/lib/a");
+    assert_int_equal(ended(), MIOC_AGENT_STORE_FULL);
+    assert_int_equal(w.invalidated, 1);
+    assert_int_equal(w.end, 0);
+}
+
 static void node_between_tells_up_what_its_subtree_has(void **state)
 {
     (void)state;
@@ -187,6 +200,7 @@ int main(void)
         TEST(write_at_root_waits_for_all_children),
         TEST(write_of_another_is_passed_on_towards_its_node_only),
         TEST(write_is_published_by_its_other_names_first),
+        TEST(write_that_does_not_fit_ends_at_its_first_name),
         TEST(node_between_tells_up_what_its_subtree_has),
         TEST(own_write_is_settled_by_the_parents_word),
         TEST(more_writes_than_are_told_apart_all_settle),
