@@ -17,6 +17,7 @@ static struct {
     struct mioc_agent *agent;
     struct mioc_agent_config config;
     uint64_t end, now;
+    uint64_t token, settled; /* of this node's writes */
     unsigned out;            /* buffers that the agent or the transport has */
     void *sent[BUFFERS];     /* in the transport */
     int sent_to[BUFFERS];
@@ -107,6 +108,24 @@ static void invalidated(void *ctx, const char *path, uint32_t len, uint32_t flag
 {
     (void)ctx;
     PROMISE(w.config.node == 0 && mioc_wire_is_path(path, len) && (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
+}
+
+static uint32_t other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])
+{
+    (void)ctx, (void)flags;
+    PROMISE(w.config.node == 0 && path[0] == '/');
+    if (i > 1 || w.now % 3 != 0)
+        return 0;
+    strcpy(out, fuzz_paths[2 + i]);
+    return (uint32_t)strlen(out);
+}
+
+static void settled(void *ctx, uint64_t token)
+{
+    (void)ctx;
+    /* A parent that lies may put a token into the stream that was never given. */
+    PROMISE(w.config.node != 0 || (token <= w.token && token >= w.settled));
+    w.settled = token;
 }
 
 static void *get_buffer(void *ctx)
@@ -227,7 +246,8 @@ static void deliver_message(struct fuzz_input *in, int peer)
         size = mioc_wire_invalidate(message, fuzz_byte(in) % 8, fuzz_byte(in), fuzz_byte(in) & 6u, path, len);
         break;
     case 2:
-        size = mioc_wire_plain(message, MIOC_MESSAGE_HEARTBEAT, fuzz_byte(in) < 128 ? w.end : fuzz_odd_number(in, w.end));
+        size = mioc_wire_heartbeat(message, fuzz_byte(in) < 128 ? w.end : fuzz_odd_number(in, w.end),
+                                   fuzz_byte(in) < 128 ? w.end : fuzz_odd_number(in, w.end));
         break;
     case 3:
         size = mioc_wire_plain(message, MIOC_MESSAGE_LEAVE, 0);
@@ -279,7 +299,8 @@ static void publish(struct fuzz_input *in)
 
         size = mioc_item_finish(item, mioc_item_begin(item, w.kind[which], MIOC_FLAG_UNCACHED, path, (uint32_t)strlen(path)));
     }
-    if (mioc_item_check(item, size) == 0) /* the resolver is of this process: it publishes what is well-formed */
+    /* The resolver is of this process: it publishes what is well-formed, and answers only. */
+    if (mioc_item_check(item, size) == 0 && ((struct mioc_item *)(void *)item)->kind != MIOC_ITEM_INVALIDATE)
         (void)mioc_agent_publish(w.agent, (void *)item, item + MIOC_ITEM_MAX, w.now);
 }
 
@@ -295,7 +316,7 @@ static void happen(struct fuzz_input *in)
         break;
     case 1:
         path = fuzz_path(in, &len);
-        mioc_agent_wrote(w.agent, path, len, fuzz_byte(in), fuzz_byte(in), w.now);
+        mioc_agent_wrote(w.agent, path, len, fuzz_byte(in), ++w.token, w.now);
         break;
     case 2:
         if (w.sends > 0)
@@ -330,7 +351,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct mioc_agent_host host = {
         .is_known = is_known, .append = append, .write_chunk = write_chunk, .read_chunk = read_chunk, .item_at = item_at,
-        .end = end_of, .resolve = resolve, .invalidated = invalidated, .get_buffer = get_buffer, .put_buffer = put_buffer,
+        .end = end_of, .resolve = resolve, .invalidated = invalidated, .other_name = other_name, .settled = settled, .get_buffer = get_buffer, .put_buffer = put_buffer,
         .send = send_one, .answer = answer, .report = report,
     };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_report.c - statistics of any numbers from other processes and nodes. Promises: the table stays a table, the JSON stays JSON. */
+#include "../../preload/job.h"
 #include "../../preload/stats.h"
 #include "fuzz.h"
 
@@ -51,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct mioc_report report, child;
     static struct mioc_stats stats;
+    static struct mioc_job job;
     static int file = -1;
     struct fuzz_input in = {data, size};
     char line[400] = "";
@@ -74,7 +76,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     PROMISE(mioc_report_print(&report, line, file) == 0);
     (void)read_back(file);
-    PROMISE(mioc_report_json(&report, line, file) == 0);
+    memset(&job, 0, sizeof job);
+    n = fuzz_bytes(&in, sizeof job.id - 1, &bytes);
+    memcpy(job.id, bytes, n);
+    n = fuzz_bytes(&in, sizeof job.script - 1, &bytes);
+    memcpy(job.script, bytes, n);
+    job.started = (int64_t)fuzz_number(&in, 8);
+    job.started_ns = fuzz_number(&in, 8);
+    PROMISE(mioc_report_json(&report, line, &job, (int)fuzz_number(&in, 4), file) == 0);
     PROMISE(strcmp(value(read_back(file), 0), "\n") == 0);
     return 0;
 }
