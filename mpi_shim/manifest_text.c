@@ -109,10 +109,28 @@ static int is_implied(const struct mioc_store *store, const struct mioc_item *it
     return content != NULL && is_live(content);
 }
 
+static int is_error(const struct mioc_item *item)
+{
+    switch (item->kind) {
+    case MIOC_ITEM_STAT: return ((const struct mioc_stat_record *)(const void *)item)->stat_errno != 0;
+    case MIOC_ITEM_LIST: return ((const struct mioc_list_record *)(const void *)item)->list_errno != 0;
+    case MIOC_ITEM_CONTENT: return ((const struct mioc_content_record *)(const void *)item)->open_errno != 0;
+    case MIOC_ITEM_ACCESS: return ((const struct mioc_access_record *)(const void *)item)->err[0] != 0;
+    case MIOC_ITEM_REALPATH: return ((const struct mioc_realpath_record *)(const void *)item)->realpath_errno != 0;
+    default: return 1;
+    }
+}
+
+/* Only the last manifest knew of it, and it is gone: a package was replaced. */
+static int is_forgotten(const struct mioc_item *item)
+{
+    return (item->flags & MIOC_FLAG_EARLY) && is_error(item);
+}
+
 /* Whether it belongs into a manifest. A name with a line's end in it does not fit one. */
 static int is_question(const struct mioc_store *store, const struct mioc_item *item)
 {
-    return is_live(item) && !is_implied(store, item) && memchr(mioc_item_path(item), '\n', item->path_len) == NULL;
+    return is_live(item) && !is_forgotten(item) && !is_implied(store, item) && memchr(mioc_item_path(item), '\n', item->path_len) == NULL;
 }
 
 int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_store *store)

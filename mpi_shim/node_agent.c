@@ -22,6 +22,7 @@
 /* Nobody to listen to but the ring, which rings. */
 #define PAUSE_ALONE_NS (SECOND / 5)
 #define SWEEP_NS (SECOND / 2)
+#define TIDY_NS SECOND
 #define FLUSH_NS (SECOND / 5)
 #define RESOLVER_END_NS (SECOND / 10)
 #define AGENT_STACK (1024u * 1024u)
@@ -202,7 +203,7 @@ static unsigned take_resolved(struct mioc_node *node)
         if (mioc_trace_is_on())
             mioc_trace_work("agent", "publish", resolved.item->kind, mioc_item_path(resolved.item) != NULL ? mioc_item_path(resolved.item) : "",
                             resolved.item->path_len, started);
-        free(resolved.memory);
+        mioc_resolved_free(&resolved);
         taken++;
     }
     return taken;
@@ -331,6 +332,7 @@ static void *agent_main(void *arg)
     struct mioc_ring *ring = mioc_store_ring(node->store);
     struct mioc_ask_request *request = malloc(sizeof *request);
     uint64_t heard = mioc_node_now(), swept = heard;
+    int is_tidy = 1;
 
     is_agent = 1;
     mioc_client_exempt_thread(1); /* what MPI opens in here must not be asked of ourselves */
@@ -353,9 +355,14 @@ static void *agent_main(void *arg)
             mioc_ring_sweep(ring);
             swept = now;
         }
-        if (events > 0)
+        if (events > 0) {
             heard = now;
-        else
+            is_tidy = 0;
+        } else if (!is_tidy && now - heard > TIDY_NS) {
+            mioc_node_clear_buffers(node);
+            is_tidy = 1;
+        }
+        if (events == 0)
             mioc_ring_sleep(ring, next_pause(node, now - heard, tick, now));
     }
     leave(node);

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define SECOND 1000000000ull
@@ -89,8 +90,10 @@ static void *host_get_buffer(void *ctx)
         return node->buffer[--node->free_buffers];
     if (node->buffers == MIOC_NODE_BUFFERS)
         return NULL;
-    buffer = malloc(MIOC_MESSAGE_MAX);
-    node->buffers += buffer != NULL;
+    buffer = mmap(NULL, MIOC_MESSAGE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (buffer == MAP_FAILED)
+        return NULL;
+    node->buffers++;
     return buffer;
 }
 
@@ -100,6 +103,12 @@ void mioc_node_put_buffer(void *ctx, void *buffer)
 
     if (buffer != NULL)
         node->buffer[node->free_buffers++] = buffer;
+}
+
+void mioc_node_clear_buffers(struct mioc_node *node)
+{
+    for (unsigned i = 0; i < node->free_buffers; i++)
+        (void)madvise(node->buffer[i], MIOC_MESSAGE_MAX, MADV_DONTNEED);
 }
 
 static int host_send(void *ctx, int peer, void *message, size_t size)

@@ -73,6 +73,8 @@ void mioc_node_watch_memory(struct mioc_node *node);
 /* node_host.c: creates agent and, on the root, resolver. 0 or -1. */
 int mioc_node_host_start(struct mioc_node *node);
 void mioc_node_put_buffer(void *ctx, void *buffer);
+/* Gives the memory of free buffers back to the kernel, for a while in which none is needed. */
+void mioc_node_clear_buffers(struct mioc_node *node);
 /* Answers the waiters of that key, kind 0: all. */
 void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered);
 

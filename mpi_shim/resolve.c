@@ -57,7 +57,7 @@ int mioc_resolve_statx(struct mioc_resolver *r, int dirfd, const char *path, int
 int mioc_resolve_add(struct mioc_answer *answer, void *item, const void *end)
 {
     mioc_item_finish(item, end);
-    return mioc_answer_add(answer, item, NULL, 0);
+    return mioc_answer_add(answer, item);
 }
 
 /* An answer that is not shared: everyone makes the real call. */
@@ -197,18 +197,26 @@ static void resolve_realpath(struct mioc_resolver *r, const struct mioc_job *job
     (void)mioc_resolve_add(answer, buf, end);
 }
 
+static void resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+{
+    struct mioc_result *space = mioc_result_new(MIOC_ITEM_MAX);
+
+    if (space == NULL)
+        return; /* nobody is answered; their deadline sends them to the real call */
+    mioc_resolve_list(r, job, answer, space->item);
+    mioc_result_free(space);
+}
+
 void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer)
 {
-    void *buf = malloc(MIOC_ITEM_MAX);
+    _Alignas(8) char buf[3 * PATH_MAX]; /* all but listings: a record, its path and another one */
 
-    if (buf == NULL)
-        return; /* nobody is answered; their deadline sends them to the real call */
     switch (job->kind) {
     case MIOC_ITEM_STAT:
         resolve_stat(r, job, answer, buf);
         break;
     case MIOC_ITEM_LIST:
-        mioc_resolve_list(r, job, answer, buf);
+        resolve_list(r, job, answer);
         break;
     case MIOC_ITEM_CONTENT:
         mioc_resolve_content(r, job, answer, buf);
@@ -222,5 +230,4 @@ void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_ans
     default:
         break;
     }
-    free(buf);
 }

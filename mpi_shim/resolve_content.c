@@ -10,15 +10,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void build_chunk(struct mioc_chunk_record *chunk, uint32_t content, uint64_t offset, uint32_t length, uint64_t total)
+/* A chunk whose bytes are still to be read, with room for one more. */
+static struct mioc_result *new_chunk(uint32_t content, uint64_t offset, uint32_t length, uint64_t total)
 {
-    char *end = mioc_item_begin(chunk, MIOC_ITEM_CHUNK, 0, "", 0);
+    struct mioc_result *result = mioc_result_new(sizeof(struct mioc_chunk_record) + length + 1);
+    struct mioc_chunk_record *chunk;
 
+    if (result == NULL)
+        return NULL;
+    chunk = (void *)result->item;
+    mioc_item_finish(chunk, mioc_item_begin(chunk, MIOC_ITEM_CHUNK, 0, "", 0));
     chunk->content = content;
     chunk->length = length;
     chunk->offset = offset;
     chunk->total = total;
-    mioc_item_finish(chunk, end > (char *)(chunk + 1) ? end : (char *)(chunk + 1));
+    result->bytes_len = length;
+    return result;
 }
 
 /* Up to `want` bytes, fewer only at the end of the file; -1 with errno. */
@@ -44,28 +51,27 @@ static ssize_t read_fully(struct mioc_resolver *r, int fd, unsigned char *to, si
 /* Chunks of exactly `size` bytes; -1 if the file is not that long (it is being written) or cannot be read. */
 static int read_chunks(struct mioc_resolver *r, int fd, uint32_t content, uint64_t size, struct mioc_answer *answer)
 {
-    _Alignas(8) unsigned char item[sizeof(struct mioc_chunk_record) + 64];
-    unsigned char *bytes = malloc(MIOC_CHUNK_MAX + 1);
     uint64_t offset = 0;
-    int rc = bytes == NULL ? -1 : 0;
 
-    while (rc == 0 && offset < size) {
+    while (offset < size) {
         uint32_t want = size - offset > MIOC_CHUNK_MAX ? MIOC_CHUNK_MAX : (uint32_t)(size - offset);
         int is_last = offset + want == size;
-        /* One byte more at the end sees a file that has grown. */
-        ssize_t n = read_fully(r, fd, bytes, want + (unsigned)is_last);
+        struct mioc_result *result = new_chunk(content, offset, want, size);
 
-        if (n != (ssize_t)want) {
-            rc = -1;
-            break;
+        if (result == NULL)
+            return -1;
+        /* One byte more at the end sees a file that has grown. */
+        if (read_fully(r, fd, result->item + sizeof(struct mioc_chunk_record), want + (unsigned)is_last) != (ssize_t)want) {
+            mioc_result_free(result);
+            return -1;
         }
-        build_chunk((void *)item, content, offset, want, size);
-        rc = size <= MIOC_CHUNK_MAX ? mioc_answer_add(answer, item, bytes, want)
-                                    : mioc_resolver_stream(r, item, bytes, want);
+        if (size <= MIOC_CHUNK_MAX)
+            mioc_answer_push(answer, result);
+        else if (mioc_resolver_stream(r, result) != 0)
+            return -1;
         offset += want;
     }
-    free(bytes);
-    return rc;
+    return 0;
 }
 
 /* A file that is no symbolic link was opened: its STAT is known as well. */

@@ -8,10 +8,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#define MAP_FROM (8u * 1024u)
 #define THREAD_STACK (512u * 1024u)
 
 void mioc_results_init(struct mioc_result_queue *q)
@@ -53,26 +55,52 @@ void mioc_resolver_forget(struct mioc_resolver *r, const struct mioc_result *res
         mioc_keys_remove(&r->keys, result_hash(result));
 }
 
-static struct mioc_result *result_new(const void *item, const void *bytes, uint32_t bytes_len)
+/* What is larger comes from the kernel and goes back there: the threads' heaps would keep it. */
+struct mioc_result *mioc_result_new(size_t size)
 {
-    uint32_t size = ((const struct mioc_item *)item)->size;
-    struct mioc_result *result = malloc(sizeof *result + size + bytes_len);
+    size_t whole = sizeof(struct mioc_result) + size;
+    struct mioc_result *result;
 
-    if (result != NULL) {
-        result->bytes_len = bytes_len;
-        memcpy(result->item, item, size);
-        if (bytes_len > 0)
-            memcpy(result->item + size, bytes, bytes_len);
+    if (whole < MAP_FROM) {
+        result = malloc(whole);
+        if (result != NULL)
+            result->mapped = 0;
+        return result;
     }
+    result = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (result == MAP_FAILED)
+        return NULL;
+    result->mapped = whole;
     return result;
 }
 
-int mioc_answer_add(struct mioc_answer *answer, const void *item, const void *bytes, uint32_t bytes_len)
+void mioc_result_free(struct mioc_result *result)
 {
-    struct mioc_result *result = result_new(item, bytes, bytes_len);
+    if (result->mapped != 0)
+        munmap(result, result->mapped);
+    else
+        free(result);
+}
+
+void mioc_resolved_free(struct mioc_resolved *resolved)
+{
+    mioc_result_free(resolved->memory);
+}
+
+void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result)
+{
+    push(&answer->results, result);
+}
+
+int mioc_answer_add(struct mioc_answer *answer, const void *item)
+{
+    uint32_t size = ((const struct mioc_item *)item)->size;
+    struct mioc_result *result = mioc_result_new(size);
 
     if (result == NULL)
         return -1;
+    result->bytes_len = 0;
+    memcpy(result->item, item, size);
     push(&answer->results, result);
     return 0;
 }
@@ -82,23 +110,19 @@ void mioc_resolver_count(struct mioc_resolver *r, unsigned calls)
     __atomic_fetch_add(&r->calls, calls, __ATOMIC_RELAXED);
 }
 
-int mioc_resolver_stream(struct mioc_resolver *r, const void *item, const void *bytes, uint32_t bytes_len)
+int mioc_resolver_stream(struct mioc_resolver *r, struct mioc_result *result)
 {
-    struct mioc_result *result = result_new(item, bytes, bytes_len);
     int stopped;
 
-    if (result == NULL)
-        return -1;
     pthread_mutex_lock(&r->lock);
     while (!r->stop && r->queued_bytes > MIOC_RESOLVER_QUEUE_MAX)
         pthread_cond_wait(&r->room, &r->lock);
     stopped = r->stop;
-    if (!stopped) {
+    if (!stopped)
         mioc_resolver_file(r, &r->bulk, result);
-    }
     pthread_mutex_unlock(&r->lock);
     if (stopped) {
-        free(result);
+        mioc_result_free(result);
         return -1;
     }
     r->config.ready(r->config.ctx);
@@ -245,7 +269,7 @@ static void free_results(struct mioc_result_queue *q)
 
     for (struct mioc_result *result = q->head; result != NULL; result = next) {
         next = result->next;
-        free(result);
+        mioc_result_free(result);
     }
 }
 

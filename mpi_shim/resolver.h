@@ -46,8 +46,9 @@ int mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, 
  * below, may be from before a write: it is read again before it is handed out. */
 void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags);
 
-/* A finished item: release with free() of `memory`. */
+/* A finished item, and its end. */
 struct mioc_resolved { void *memory; const struct mioc_item *item; const void *bytes; };
+void mioc_resolved_free(struct mioc_resolved *resolved);
 /* Agent's thread: 1 and the next finished item, or 0. Small answers overtake chunks of large contents. */
 int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out);
 /* Questions not answered yet, items not taken yet. */

@@ -23,6 +23,7 @@ struct mioc_job_queue { struct mioc_job *first, **last; };
 
 struct mioc_result {
     struct mioc_result *next;
+    size_t mapped; /* 0: it is from the heap */
     uint32_t bytes_len;
     _Alignas(8) unsigned char item[]; /* the item, then a chunk's bytes */
 };
@@ -70,10 +71,14 @@ void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job);
 /* Without the lock: answers it, as often as writes overtake it, and frees it. */
 void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job);
 
-/* Queues a copy of item and bytes behind the answer; 0 or -1 (ENOMEM). */
-int mioc_answer_add(struct mioc_answer *answer, const void *item, const void *bytes, uint32_t bytes_len);
-/* Hands one chunk of a long content out at once, waiting while the agent is behind. 0 or -1: stopping. */
-int mioc_resolver_stream(struct mioc_resolver *r, const void *item, const void *bytes, uint32_t bytes_len);
+/* One with room for `size` bytes of item and chunk, to be filled in, or NULL; and its end. */
+struct mioc_result *mioc_result_new(size_t size);
+void mioc_result_free(struct mioc_result *result);
+/* Queues a result, or a copy of an item, behind the answer; 0 or -1 (ENOMEM). */
+void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result);
+int mioc_answer_add(struct mioc_answer *answer, const void *item);
+/* Hands one chunk of a long content out at once, waiting while the agent is behind. Takes the result. 0 or -1: stopping. */
+int mioc_resolver_stream(struct mioc_resolver *r, struct mioc_result *result);
 /* With the lock held: queues a job; 0 or -1 (ENOMEM). */
 int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);

@@ -35,7 +35,7 @@ static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *
         (void)mioc_resolver_enqueue(r, item->kind, item_path, item->path_len);
         *at = result->next;
         mioc_resolver_forget(r, result);
-        free(result);
+        mioc_result_free(result);
     }
     q->tail = at;
 }

@@ -112,16 +112,6 @@ static void unlink_job(struct mioc_job **list, struct mioc_job *job)
     *list = job->next;
 }
 
-/* Library directories are taken as they are at the first touch, and this is it. */
-static void mark_early(const struct mioc_resolver *r, struct mioc_result *result)
-{
-    struct mioc_item *item = (void *)result->item;
-    const char *path = mioc_item_path(item);
-
-    if (path != NULL && !r->config.may_speculate(r->config.ctx, path, item->path_len))
-        item->flags |= MIOC_FLAG_EARLY;
-}
-
 /* With the lock held: files the job's items, or says that they are stale. */
 static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, int is_bulk)
 {
@@ -131,10 +121,10 @@ static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_an
     for (; result != NULL; result = next) {
         next = result->next;
         if (is_stale || r->stop) {
-            free(result);
+            mioc_result_free(result);
         } else {
             if (job->is_early)
-                mark_early(r, result);
+                ((struct mioc_item *)(void *)result->item)->flags |= MIOC_FLAG_EARLY;
             mioc_resolver_file(r, is_bulk ? &r->bulk : &r->small, result);
         }
     }

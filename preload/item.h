@@ -43,7 +43,7 @@ enum mioc_item_kind {
                                    of the job. The root publishes UNCACHED|STICKY records of kinds STAT, CONTENT, ACCESS and
                                    REALPATH behind the INVALIDATE, and a live STICKY record is never superseded. */
 #define MIOC_FLAG_EARLY 0x8u /* a record that nobody had asked for when it was made: the manifest's. Outside the library directories
-                                it counts for MPIIO_CACHE_TTL only, because the path is not touched yet */
+                                it counts for MPIIO_CACHE_TTL only, because nobody has touched the path yet */
 
 struct mioc_item {
     uint32_t size;     /* bytes of the whole item, this header included, a multiple of MIOC_ITEM_ALIGN */

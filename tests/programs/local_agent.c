@@ -137,7 +137,7 @@ static void *run(void *unused)
         }
         while (mioc_resolver_take(resolver, &resolved)) {
             publish(&resolved);
-            free(resolved.memory);
+            mioc_resolved_free(&resolved);
         }
         mioc_ring_sleep(mioc_store_ring(store), 100000000);
     }

@@ -171,14 +171,16 @@ static void what_a_store_holds_is_written_and_read_again(void **state)
     mioc_store_append(s, record(MIOC_ITEM_STAT, MIOC_FLAG_UNCACHED, "/sw/not shared", 1));
     mioc_store_append(s, record(MIOC_ITEM_STAT, 0, "/sw/written", 1));
     mioc_store_append(s, invalidation(0, "/sw/written", 0, 0));
+    mioc_store_append(s, record(MIOC_ITEM_CONTENT, MIOC_FLAG_EARLY, "/sw/gone since the last run", 1));
+    mioc_store_append(s, record(MIOC_ITEM_STAT, MIOC_FLAG_EARLY, "/sw/still there", 1));
     assert_int_equal(write_it(s), 0);
     assert_int_equal(stat(file(), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_int_equal(stat(manifest.dir, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0700);
-    assert_int_equal(read_it(), 5);
+    assert_int_equal(read_it(), 6);
     /* Its stat comes with the content. */
-    assert_string_equal(seen, "2 /sw/one\n3 /sw/one\n4 /sw/one\n5 /sw/one\n1 /sw/only stat\n");
+    assert_string_equal(seen, "2 /sw/one\n3 /sw/one\n4 /sw/one\n5 /sw/one\n1 /sw/only stat\n1 /sw/still there\n");
     assert_int_equal(files_in(home), 1);
 }
 

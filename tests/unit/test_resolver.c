@@ -112,7 +112,7 @@ static struct mioc_resolved next_of(struct mioc_resolver *r, unsigned kind, cons
 
         if (out.item->kind == kind && found != NULL && strcmp(found, path) == 0)
             return out;
-        free(out.memory);
+        mioc_resolved_free(&out);
     }
 }
 
@@ -141,7 +141,7 @@ static void stat_of_each_shape_equals_the_kernels(void **state)
             assert_int_equal(record->lstat.dev, st.st_dev);
         }
         assert_int_equal(record->stat_errno, stat(path, &st) == 0 ? 0 : errno);
-        free(out.memory);
+        mioc_resolved_free(&out);
     }
     mioc_resolver_free(r, 1000000000);
 }
@@ -158,7 +158,7 @@ static void link_target_is_carried(void **state)
     record = (const void *)out.item;
     assert_int_equal(record->link_errno, 0);
     assert_string_equal(record->path + record->item.path_len + 1, "file.py");
-    free(out.memory);
+    mioc_resolved_free(&out);
     mioc_resolver_free(r, 1000000000);
 }
 
@@ -172,7 +172,7 @@ static void link_to_nowhere_is_uncached(void **state)
     ask(r, MIOC_ITEM_STAT, at("dangling"));
     out = next_of(r, MIOC_ITEM_STAT, at("dangling"));
     assert_true(out.item->flags & MIOC_FLAG_UNCACHED);
-    free(out.memory);
+    mioc_resolved_free(&out);
     mioc_resolver_free(r, 1000000000);
 }
 
@@ -200,7 +200,7 @@ static void listing_has_every_name_and_finds_it(void **state)
     closedir(dir);
     assert_int_equal(list->count, count);
     assert_null(mioc_list_find(list, "nothing", 7));
-    free(out.memory);
+    mioc_resolved_free(&out);
     mioc_resolver_free(r, 1000000000);
 }
 
@@ -230,10 +230,10 @@ static void expect_content(struct mioc_resolver *r, const char *path, const char
             assert_int_equal(record->size, size);
             if (size > 0)
                 assert_int_equal(record->content, content);
-            free(out.memory);
+            mioc_resolved_free(&out);
             break;
         }
-        free(out.memory);
+        mioc_resolved_free(&out);
     }
     assert_int_equal(have, size);
     assert_memory_equal(got, bytes, size);
@@ -268,7 +268,7 @@ static void content_beyond_the_room_is_uncached(void **state)
     ask(r, MIOC_ITEM_CONTENT, at("file.py"));
     out = next_of(r, MIOC_ITEM_CONTENT, at("file.py"));
     assert_int_equal(out.item->flags, MIOC_FLAG_UNCACHED);
-    free(out.memory);
+    mioc_resolved_free(&out);
     mioc_resolver_free(r, 1000000000);
 }
 
@@ -281,19 +281,21 @@ static void directory_as_content_is_uncached(void **state)
     ask(r, MIOC_ITEM_CONTENT, at("dir"));
     out = next_of(r, MIOC_ITEM_CONTENT, at("dir"));
     assert_int_equal(out.item->flags, MIOC_FLAG_UNCACHED);
-    free(out.memory);
+    mioc_resolved_free(&out);
     mioc_resolver_free(r, 1000000000);
 }
 
 static void python_source_brings_its_bytecode(void **state)
 {
     struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
     char path[512];
 
     (void)state;
     speculates = 1;
     ask(r, MIOC_ITEM_CONTENT, at("__pycache__/other.cpython-311.pyc")); /* shows how bytecode is named here */
-    free(next_of(r, MIOC_ITEM_CONTENT, at("__pycache__/other.cpython-311.pyc")).memory);
+    out = next_of(r, MIOC_ITEM_CONTENT, at("__pycache__/other.cpython-311.pyc"));
+    mioc_resolved_free(&out);
     ask(r, MIOC_ITEM_STAT, at("file.py"));
     snprintf(path, sizeof path, "%s", at("__pycache__/file.cpython-311.pyc"));
     expect_content(r, path, "bytecode", 8);
@@ -319,7 +321,7 @@ static void answer_that_waits_when_a_write_comes_is_made_again(void **state)
     record = (const void *)out.item;
     assert_int_equal(record->lstat_errno, 0);
     assert_int_equal(record->lstat.size, 1);
-    free(out.memory);
+    mioc_resolved_free(&out);
     mioc_resolver_free(r, 1000000000);
 }
 
@@ -336,7 +338,7 @@ static void access_sums_follow_from_single_rights(void **state)
     record = (const void *)out.item;
     for (int mode = 0; mode < 8; mode++)
         assert_int_equal(record->err[mode], access(at("file.py"), mode) == 0 ? 0 : errno);
-    free(out.memory);
+    mioc_resolved_free(&out);
     mioc_resolver_free(r, 1000000000);
 }
 
@@ -384,7 +386,7 @@ static void realpath_resolves_links(void **state)
     record = (const void *)out.item;
     assert_string_equal(record->path + record->item.path_len + 1, expected);
     free(expected);
-    free(out.memory);
+    mioc_resolved_free(&out);
     mioc_resolver_free(r, 1000000000);
 }
 

@@ -44,7 +44,7 @@ static void wait_for_answer(struct mioc_resolver *r)
         assert_true(i < 20000);
         nanosleep(&(struct timespec){ 0, 500000 }, NULL);
     }
-    free(out.memory);
+    mioc_resolved_free(&out);
 }
 
 /* How many threads other than this one have the descriptor. */
