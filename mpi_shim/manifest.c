@@ -90,66 +90,91 @@ static int open_manifest(const struct mioc_manifest *m)
     return fd;
 }
 
-static char *read_text(int fd, size_t size)
+/* The open file, and its size; or -1 with errno, or 0, and what is wrong with it (NULL: there is none). */
+static int open_checked(const struct mioc_manifest *m, size_t *size, const char **problem)
 {
-    char *text = malloc(size + 1);
+    int fd = open_manifest(m);
+    struct stat st;
+
+    *problem = "";
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        *problem = NULL;
+    if (fd < 0)
+        return -1;
+    if (mioc_real(fstat)(fd, &st) == 0) {
+        *problem = "not a regular file";
+        if (S_ISREG(st.st_mode))
+            *problem = "belongs to somebody else";
+        if (S_ISREG(st.st_mode) && st.st_uid == geteuid())
+            *problem = "too large";
+        *size = (size_t)st.st_size;
+        if (S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size <= (off_t)MIOC_MANIFEST_BYTES_MAX)
+            return fd;
+        errno = 0;
+    }
+    mioc_real(close)(fd);
+    return -1;
+}
+
+/* Exactly `size` bytes, with room for one more; -1: it is being written to. */
+static int read_text(int fd, char *text, size_t size)
+{
     size_t have = 0;
 
-    while (text != NULL && have <= size) {
+    while (have <= size) {
         ssize_t n = mioc_real(read)(fd, text + have, size + 1 - have);
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            break;
-        if (n == 0 && have == size)
-            return text;
-        if (n == 0)
-            break;
+        if (n <= 0)
+            return n == 0 && have == size ? 0 : -1;
         have += (size_t)n;
     }
-    free(text); /* it is being written to */
-    return NULL;
+    return -1;
+}
+
+int mioc_manifest_load(const struct mioc_manifest *m, char *buffer, size_t room, size_t *size)
+{
+    const char *problem;
+    int fd = open_checked(m, size, &problem), rc = -1;
+
+    if (fd < 0)
+        return -1;
+    if (*size < room)
+        rc = read_text(fd, buffer, *size);
+    mioc_real(close)(fd);
+    return rc;
 }
 
 static int read_manifest(struct mioc_manifest *m, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
 {
-    char *problem = m->problem;
-    size_t size = sizeof m->problem;
     struct mioc_manifest_text text = { NULL, 0, 0, 0 };
-    struct stat st;
-    int fd = open_manifest(m), count;
+    const char *problem;
+    int fd = open_checked(m, &text.size, &problem), rc = -1;
 
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return 0;
-    if (fd < 0 || mioc_real(fstat)(fd, &st) != 0)
-        count = fail(m, problem, size, "%s", strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        count = fail(m, problem, size, "not a regular file");
-    else if (st.st_uid != geteuid())
-        count = fail(m, problem, size, "belongs to somebody else");
-    else if (st.st_size > (off_t)MIOC_MANIFEST_BYTES_MAX)
-        count = fail(m, problem, size, "too large");
-    else if ((text.bytes = read_text(fd, text.size = (size_t)st.st_size)) == NULL)
-        count = fail(m, problem, size, "cannot be read as a whole");
-    else if (mioc_manifest_parse(&text, visit, ctx) != 0)
-        count = fail(m, problem, size, "not a whole manifest of this version");
-    else
-        count = (int)text.count;
-    if (fd >= 0)
-        mioc_real(close)(fd);
+    if (fd < 0)
+        return problem == NULL ? 0 : fail(m, m->problem, sizeof m->problem, "%s", errno != 0 ? strerror(errno) : problem);
+    text.bytes = malloc(text.size + 1);
+    problem = "cannot be read as a whole";
+    if (text.bytes != NULL && read_text(fd, text.bytes, text.size) == 0) {
+        problem = "not a whole manifest of this version";
+        rc = mioc_manifest_parse(&text, visit, ctx);
+    }
+    mioc_real(close)(fd);
     free(text.bytes);
-    if (count < 0)
-        __atomic_store_n(&m->is_bad, 1, __ATOMIC_RELEASE);
-    else if (count > 0)
+    if (rc != 0)
+        return fail(m, m->problem, sizeof m->problem, "%s", problem);
+    if (text.count > 0)
         __atomic_store_n(&m->read, text.sum, __ATOMIC_RELEASE);
-    return count;
+    return (int)text.count;
 }
 
 int mioc_manifest_read(struct mioc_manifest *m, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
 {
     int count = m->dir[0] != '\0' ? read_manifest(m, visit, ctx) : 0;
 
+    if (count < 0)
+        __atomic_store_n(&m->is_bad, 1, __ATOMIC_RELEASE);
     __atomic_store_n(&m->is_through, 1, __ATOMIC_RELEASE);
     return count;
 }

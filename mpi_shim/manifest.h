@@ -47,6 +47,9 @@ void mioc_manifest_find(struct mioc_manifest *m, const struct mioc_config *confi
  * filesystem does. */
 int mioc_manifest_read(struct mioc_manifest *m, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx);
 
+/* The unchecked text of a file that is as it should be, for threads that may not allocate: 0 or -1 (`room` is too small, too). */
+int mioc_manifest_load(const struct mioc_manifest *m, char *buffer, size_t room, size_t *size);
+
 /* Writes what the store holds, unless that is what was read. 0, or -1 with `problem`. The file is replaced at once or not
  * at all. Reads the store only; any thread; blocks as long as the filesystem does. */
 int mioc_manifest_write(const struct mioc_manifest *m, const struct mioc_store *store, char *problem, size_t size);

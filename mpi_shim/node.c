@@ -38,7 +38,7 @@ struct mioc_node mioc_node;
 /* A leader's failure as one number that agree_min can carry: the first node's comes out. */
 #define FAILURE(node, error) ((int64_t)(node) * 4096 + (error))
 
-static uint64_t store_limit(const struct mioc_config *config)
+uint64_t mioc_node_store_limit(const struct mioc_config *config)
 {
     uint64_t bytes = config->max_bytes != 0 ? config->max_bytes : mioc_limits_default("", config->dir);
 
@@ -48,7 +48,7 @@ static uint64_t store_limit(const struct mioc_config *config)
 /* The leader's store. 0, or its errno. */
 static int create_store(struct mioc_node *node, uint64_t key)
 {
-    const struct mioc_store_limits limits = { .max_bytes = store_limit(node->config), .max_arena = ARENA_BYTES };
+    const struct mioc_store_limits limits = { .max_bytes = mioc_node_store_limit(node->config), .max_arena = ARENA_BYTES };
     int error;
 
     node->store = mioc_store_create(node->config->dir, key, &limits);
@@ -73,7 +73,7 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
     int is_leader = node->world.local_rank == 0;
     int error = is_leader ? create_store(node, key) : 0;
     int64_t values[2] = { error == 0 ? INT64_MAX : FAILURE(node->world.node, error),
-                          is_leader ? (int64_t)store_limit(node->config) : INT64_MAX };
+                          is_leader ? (int64_t)mioc_node_store_limit(node->config) : INT64_MAX };
 
     if (node->ops->agree_min(node->transport, values, 2) != 0) {
         snprintf(line, size, "MPI failed while the ranks agreed");
@@ -153,8 +153,6 @@ static int join(struct mioc_node *node, uint64_t key, char *line, size_t size)
 
 static int start_leader(struct mioc_node *node, char *line, size_t size)
 {
-    if (node->world.rank == 0)
-        mioc_manifest_find(&node->manifest, node->config, node->policy, environ);
     if (mioc_node_agent_start(node, mioc_node_now() + MEET_NS) == 0) {
         mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
         if (mioc_node_agent_run(node) == 0)
@@ -173,16 +171,23 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
 
     node->config = config;
     node->policy = policy;
+    if (me->rank == 0)
+        mioc_node_manifest_start(node);
     rc = mioc_plugin_start(me->plugin, &node->ops, &node->transport, &node->world, line, size);
+    if (node->ahead != NULL)
+        mioc_ahead_release(node->ahead);
     if (node->transport != NULL)
         node->owner = getpid(); /* MPI has begun, perhaps no more than that: it has a farewell to say */
-    if (rc != 0)
+    if (rc != 0) {
+        mioc_node_manifest_drop(node);
         return -1;
+    }
     if (join(node, me->key, line, size) != 0 || (node->world.local_rank == 0 && start_leader(node, line, size) != 0)) {
         if (node->world.local_rank == 0 && node->store != NULL)
             mioc_store_remove(node->store);
         if (node->world.local_rank == 0)
             node->ops->abandon(node->transport);
+        mioc_node_manifest_drop(node);
         return -1;
     }
     *store = node->store;

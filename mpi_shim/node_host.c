@@ -191,7 +191,7 @@ static int resolver_may_speculate(void *ctx, const char *path, uint32_t len)
 }
 
 /* The manifest may have been written by anybody: what the policy would not serve is not read. */
-static int resolver_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
+int mioc_node_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
     const struct mioc_policy *policy = ((struct mioc_node *)ctx)->policy;
 
@@ -219,7 +219,8 @@ int mioc_node_host_start(struct mioc_node *node)
     const struct mioc_resolver_config resolver = {
         .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
         .is_known = host_is_known, .reserve = resolver_reserve, .may_speculate = resolver_may_speculate,
-        .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = resolver_may_serve, .ctx = node,
+        .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = mioc_node_may_serve,
+        .ahead = node->ahead, .ctx = node,
     };
 
     node->agent = mioc_agent_new(&config, &host, mioc_node_now());
@@ -230,5 +231,8 @@ int mioc_node_host_start(struct mioc_node *node)
     node->aliases = mioc_aliases_new();
     if (node->aliases != NULL)
         node->resolver = mioc_resolver_new(&resolver);
-    return node->resolver == NULL ? -1 : 0;
+    if (node->resolver == NULL)
+        return -1;
+    node->ahead = NULL; /* the resolver's now */
+    return 0;
 }

@@ -7,6 +7,7 @@
 #include "../preload/stats.h"
 #include "../preload/store.h"
 #include "agent.h"
+#include "ahead.h"
 #include "aliases.h"
 #include "node.h"
 #include "plugin.h"
@@ -41,6 +42,7 @@ struct mioc_node {
     struct mioc_resolver *resolver; /* root; atomic, NULL when the agent is through with it */
     uint64_t resolver_calls;   /* its last word then */
     struct mioc_manifest manifest; /* root */
+    struct mioc_ahead *ahead;  /* root, until the resolver takes it */
     int is_saving;             /* its thread was started */
     int has_saved;             /* futex, 1 when it is through, atomic */
     char save_problem[512];    /* what went wrong then */
@@ -66,6 +68,7 @@ struct mioc_node {
 extern struct mioc_node mioc_node;
 
 uint64_t mioc_node_now(void); /* CLOCK_MONOTONIC ns */
+uint64_t mioc_node_store_limit(const struct mioc_config *config); /* bytes */
 
 /* node_memory.c: from before main() on sets is_short once it is so, where there is a limit. */
 void mioc_node_watch_memory(struct mioc_node *node);
@@ -73,6 +76,8 @@ void mioc_node_watch_memory(struct mioc_node *node);
 /* node_host.c: creates agent and, on the root, resolver. 0 or -1. */
 int mioc_node_host_start(struct mioc_node *node);
 void mioc_node_put_buffer(void *ctx, void *buffer);
+/* Whether the policy serves such answers. Allocates nothing. */
+int mioc_node_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len);
 /* Gives the memory of free buffers back to the kernel, for a while in which none is needed. */
 void mioc_node_clear_buffers(struct mioc_node *node);
 /* Answers the waiters of that key, kind 0: all. */
@@ -83,6 +88,9 @@ int mioc_node_agent_start(struct mioc_node *node, uint64_t until);
 int mioc_node_agent_run(struct mioc_node *node); /* starts the thread: 0 or -1 */
 /* node_manifest.c. Root, ending thread: what was asked is noted for the next run, in a thread of its own; and waits for it until the
  * deadline. A process that ends before costs the note, no more. */
+/* node_manifest.c. Rank 0, before MPI starts: reads what the last run read; and after a start that failed: throws it away. */
+void mioc_node_manifest_start(struct mioc_node *node);
+void mioc_node_manifest_drop(struct mioc_node *node);
 void mioc_node_manifest_save(struct mioc_node *node);
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until);
 /* Says what went wrong with reading and writing it, if anything did: as a warning only where the user chose the file. */

@@ -13,6 +13,24 @@
 
 #define SECOND 1000000000ull
 #define STACK (512u * 1024u)
+/* What rank 0 holds of files until MPI has started. */
+#define AHEAD_BYTES (64ull << 20)
+
+void mioc_node_manifest_start(struct mioc_node *node)
+{
+    uint64_t room = mioc_node_store_limit(node->config) / 4;
+
+    mioc_manifest_find(&node->manifest, node->config, node->policy, environ);
+    node->ahead = mioc_ahead_start(&node->manifest, room < AHEAD_BYTES ? room : AHEAD_BYTES, node->config->max_file,
+                                   mioc_node_may_serve, node);
+}
+
+void mioc_node_manifest_drop(struct mioc_node *node)
+{
+    if (node->ahead != NULL && mioc_ahead_wait(node->ahead, SECOND) == 0)
+        mioc_ahead_free(node->ahead); /* else it is left behind */
+    node->ahead = NULL;
+}
 
 static void *save(void *arg)
 {

@@ -14,10 +14,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* What the records carry; more (mount id, DIO alignment) differs from node to node. */
-#define STATX_SHARED (STATX_BASIC_STATS | STATX_BTIME)
-
-static void copy_stat(struct mioc_stat *to, const struct statx *from)
+void mioc_resolve_copy_stat(struct mioc_stat *to, const struct statx *from)
 {
     to->ino = from->stx_ino;
     to->size = from->stx_size;
@@ -39,7 +36,7 @@ static void copy_stat(struct mioc_stat *to, const struct statx *from)
     to->gid = from->stx_gid;
     to->nlink = from->stx_nlink;
     to->blksize = from->stx_blksize;
-    to->mask = from->stx_mask & STATX_SHARED;
+    to->mask = from->stx_mask & MIOC_STATX_SHARED;
 }
 
 /* 0 or the errno. */
@@ -48,9 +45,9 @@ int mioc_resolve_statx(struct mioc_resolver *r, int dirfd, const char *path, int
     struct statx st;
 
     mioc_resolver_count(r, 1);
-    if (mioc_real(statx)(dirfd, path, flags | AT_NO_AUTOMOUNT, STATX_SHARED, &st) != 0)
+    if (mioc_real(statx)(dirfd, path, flags | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &st) != 0)
         return errno;
-    copy_stat(to, &st);
+    mioc_resolve_copy_stat(to, &st);
     return 0;
 }
 

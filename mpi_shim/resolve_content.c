@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolve_content.c - the root's reading of files: chunks, then the CONTENT record. */
 #include "../preload/real.h"
+#include "ahead.h"
 #include "resolver_internal.h"
 
 #include <errno.h>
@@ -48,8 +49,20 @@ static ssize_t read_fully(struct mioc_resolver *r, int fd, unsigned char *to, si
     return (ssize_t)have;
 }
 
+/* What is read: an open file, or its bytes as they were read before. */
+struct source { int fd; const unsigned char *bytes; };
+
+static ssize_t read_source(struct mioc_resolver *r, const struct source *source, unsigned char *to, uint64_t offset, uint32_t want,
+                           int is_last)
+{
+    if (source->bytes == NULL) /* one byte more at the end sees a file that has grown */
+        return read_fully(r, source->fd, to, want + (unsigned)is_last);
+    memcpy(to, source->bytes + offset, want);
+    return (ssize_t)want;
+}
+
 /* Chunks of exactly `size` bytes; -1 if the file is not that long (it is being written) or cannot be read. */
-static int read_chunks(struct mioc_resolver *r, int fd, uint32_t content, uint64_t size, struct mioc_answer *answer)
+static int read_chunks(struct mioc_resolver *r, const struct source *source, uint32_t content, uint64_t size, struct mioc_answer *answer)
 {
     uint64_t offset = 0;
 
@@ -60,8 +73,7 @@ static int read_chunks(struct mioc_resolver *r, int fd, uint32_t content, uint64
 
         if (result == NULL)
             return -1;
-        /* One byte more at the end sees a file that has grown. */
-        if (read_fully(r, fd, result->item + sizeof(struct mioc_chunk_record), want + (unsigned)is_last) != (ssize_t)want) {
+        if (read_source(r, source, result->item + sizeof(struct mioc_chunk_record), offset, want, is_last) != (ssize_t)want) {
             mioc_result_free(result);
             return -1;
         }
@@ -98,7 +110,7 @@ static int has_changed(struct mioc_resolver *r, int fd, const struct mioc_stat *
            now.mtime_ns != before->mtime_ns || now.ctime != before->ctime || now.ctime_ns != before->ctime_ns;
 }
 
-static void add_content(struct mioc_resolver *r, const struct mioc_job *job, int fd, const struct mioc_stat *st,
+static void add_content(struct mioc_resolver *r, const struct mioc_job *job, const struct source *source, const struct mioc_stat *st,
                         struct mioc_answer *answer, void *buf)
 {
     uint32_t content = __atomic_fetch_add(&r->next_content, 1, __ATOMIC_RELAXED);
@@ -106,7 +118,7 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, int
     char *end;
 
     if (!S_ISREG(st->mode) || st->size > r->config.max_file || r->config.reserve(r->config.ctx, st->size) != 0 ||
-        read_chunks(r, fd, content, st->size, answer) != 0 || has_changed(r, fd, st)) {
+        read_chunks(r, source, content, st->size, answer) != 0 || (source->fd >= 0 && has_changed(r, source->fd, st))) {
         mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
         return;
     }
@@ -117,7 +129,20 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, int
     (void)mioc_resolve_add(answer, buf, end);
 }
 
-void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+/* 1: it was read while MPI started. */
+static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+{
+    struct mioc_ahead *ahead = job->is_listed ? __atomic_load_n(&r->ahead, __ATOMIC_ACQUIRE) : NULL;
+    const struct mioc_ahead_file *file = ahead != NULL ? mioc_ahead_find(ahead, job->path, job->len) : NULL;
+
+    if (file == NULL)
+        return 0;
+    add_stat_of_open(job, &file->st, 0, answer, buf);
+    add_content(r, job, &(struct source){ -1, file->bytes }, &file->st, answer, buf);
+    return 1;
+}
+
+static void read_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
     /* O_NONBLOCK: never hang on a FIFO. O_NOFOLLOW first: success means that lstat and stat are this descriptor's fstat. */
     int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, is_link = 0;
@@ -139,7 +164,7 @@ void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, s
         else if (error == 0)
             add_stat_of_open(job, &st, 0, answer, buf);
         if (error == 0)
-            add_content(r, job, fd, &st, answer, buf);
+            add_content(r, job, &(struct source){ fd, NULL }, &st, answer, buf);
         else
             mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
         mioc_real(close)(fd);
@@ -160,3 +185,8 @@ void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, s
     }
 }
 
+void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+{
+    if (!add_read_ahead(r, job, answer, buf))
+        read_content(r, job, answer, buf);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver.c - the root's threads and the two queues of finished items. */
 #include "resolver_internal.h"
+#include "ahead.h"
 #include "../preload/path.h"
 #include "../preload/trace.h"
 
@@ -136,6 +137,16 @@ void mioc_resolver_part_from_descriptors(void)
 #endif
 }
 
+/* With the lock held: what was read while MPI started, if it is of no more use. */
+static struct mioc_ahead *take_spent(struct mioc_resolver *r)
+{
+    struct mioc_ahead *ahead = r->is_manifest_queued && r->listed == 0 ? r->ahead : NULL;
+
+    if (ahead != NULL)
+        __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE);
+    return ahead;
+}
+
 static void *thread_main(void *arg)
 {
     struct mioc_resolver *r = arg;
@@ -149,10 +160,18 @@ static void *thread_main(void *arg)
         pthread_mutex_unlock(&r->lock);
         mioc_resolver_read_manifest(r);
         pthread_mutex_lock(&r->lock);
+        r->is_manifest_queued = 1;
     }
     while (!r->stop) {
         struct mioc_job *job = mioc_resolver_next_job(r);
+        struct mioc_ahead *spent = job == NULL ? take_spent(r) : NULL;
 
+        if (spent != NULL) {
+            pthread_mutex_unlock(&r->lock);
+            mioc_ahead_free(spent);
+            pthread_mutex_lock(&r->lock);
+            continue;
+        }
         if (job == NULL) {
             pthread_cond_wait(&r->work, &r->lock);
             continue;
@@ -254,6 +273,7 @@ struct mioc_resolver *mioc_resolver_new(const struct mioc_resolver_config *confi
     mioc_results_init(&r->small);
     mioc_results_init(&r->bulk);
     r->next_content = 1;
+    r->ahead = config->ahead;
     for (unsigned i = 0; i < config->threads; i++)
         if (start_thread(r) != 0 && i == 0) {
             mioc_resolver_free(r, 0);
@@ -303,6 +323,8 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
     pthread_mutex_unlock(&r->lock);
     if (left > 0)
         return; /* they still use it */
+    if (r->ahead != NULL && mioc_ahead_wait(r->ahead, 0) == 0)
+        mioc_ahead_free(r->ahead);
     free_jobs(r->asked.first);
     free_jobs(r->early.first);
     mioc_keys_free(&r->keys);

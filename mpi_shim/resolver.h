@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct mioc_resolver;
+struct mioc_ahead;
 
 struct mioc_resolver_config {
     unsigned threads;   /* 1..64 */
@@ -32,6 +33,7 @@ struct mioc_resolver_config {
     /* What the last run asked, NULL for none: read by the resolver's threads, behind what is asked now. Its questions count only
      * where may_serve says that the policy serves such answers. It must live as long as the process. */
     struct mioc_manifest *manifest;
+    struct mioc_ahead *ahead; /* what is being read of it already (ahead.h), NULL: nothing; the resolver's to free */
     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);
     void *ctx;
 };

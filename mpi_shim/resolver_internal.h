@@ -5,6 +5,7 @@
 
 #include "resolver.h"
 #include <pthread.h>
+#include <sys/stat.h>
 
 /* Finished items wait for the agent up to this many bytes; then threads that read long contents, or what nobody asked for, wait. */
 #define MIOC_RESOLVER_QUEUE_MAX (8u * 1024u * 1024u)
@@ -15,6 +16,7 @@ struct mioc_job {
     uint32_t len;
     uint64_t hash; /* of kind and path */
     int is_early;  /* the manifest's: nobody waits for it */
+    int is_listed; /* the manifest's, asked for or not: its content may have been read ahead */
     int dirty; /* the path was written since the job began: its answer is thrown away and made anew */
     char path[];
 };
@@ -40,7 +42,10 @@ struct mioc_resolver {
     struct mioc_job_queue asked, early; /* in order; running ones stay in `active` */
     struct mioc_job *active;
     unsigned early_active;
-    int has_read_manifest; /* a thread does, or did */
+    unsigned listed;           /* jobs, queued and active, that may use what was read ahead */
+    struct mioc_ahead *ahead;  /* NULL: none, or through */
+    int has_read_manifest;  /* a thread does, or did */
+    int is_manifest_queued; /* it did */
     struct mioc_keys keys; /* of all jobs and of all results that wait: what is under way */
     struct mioc_result_queue small, bulk;
     size_t queued_bytes; /* in both result queues */
@@ -105,6 +110,9 @@ void mioc_keys_free(struct mioc_keys *keys);
 
 /* --- Steps that the kinds of question share (resolve.c) --- */
 
+/* What the records carry; more (mount id, DIO alignment) differs from node to node. */
+#define MIOC_STATX_SHARED (STATX_BASIC_STATS | STATX_BTIME)
+void mioc_resolve_copy_stat(struct mioc_stat *to, const struct statx *from);
 /* 0 or the errno. */
 int mioc_resolve_statx(struct mioc_resolver *r, int dirfd, const char *path, int flags, struct mioc_stat *to);
 /* Sets the item's size and queues it; 0 or -1. */

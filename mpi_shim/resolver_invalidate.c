@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver_invalidate.c - answers that a write has overtaken: found while they are made or wait, and made again. */
 #include "resolver_internal.h"
+#include "ahead.h"
 #include "../preload/path.h"
 
 #include <stdlib.h>
@@ -43,6 +44,8 @@ static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *
 void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags)
 {
     pthread_mutex_lock(&r->lock);
+    if (r->ahead != NULL)
+        mioc_ahead_void(r->ahead);
     for (struct mioc_job *job = r->active; job != NULL; job = job->next)
         if (is_affected(job->kind, job->path, job->len, path, len, flags))
             job->dirty = 1;

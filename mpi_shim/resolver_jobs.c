@@ -41,7 +41,8 @@ static int add_job(struct mioc_resolver *r, struct mioc_job_queue *q, unsigned k
 
     if (job == NULL)
         return -1;
-    job->is_early = q == &r->early;
+    job->is_early = job->is_listed = q == &r->early;
+    r->listed += (unsigned)job->is_listed;
     *q->last = job;
     q->last = &job->next;
     mioc_keys_add(&r->keys, job->hash);
@@ -123,7 +124,7 @@ static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_an
         if (is_stale || r->stop) {
             mioc_result_free(result);
         } else {
-            if (job->is_early)
+            if (job->is_listed)
                 ((struct mioc_item *)(void *)result->item)->flags |= MIOC_FLAG_EARLY;
             mioc_resolver_file(r, is_bulk ? &r->bulk : &r->small, result);
         }
@@ -178,6 +179,7 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
             unlink_job(&r->active, job);
             mioc_keys_remove(&r->keys, job->hash);
             r->early_active -= (unsigned)job->is_early;
+            r->listed -= (unsigned)job->is_listed;
         }
         pthread_mutex_unlock(&r->lock);
     } while (is_stale);

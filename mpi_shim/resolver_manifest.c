@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver_manifest.c - the last run's questions become the resolver's work, as far as the policy serves such answers. */
 #include "resolver_internal.h"
+#include "ahead.h"
+
+/* Longest wait for what was to be read while MPI started. */
+#define AHEAD_NS 10000000000ull
 
 static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -16,5 +20,9 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 
 void mioc_resolver_read_manifest(struct mioc_resolver *r)
 {
+    if (r->ahead != NULL && mioc_ahead_wait(r->ahead, AHEAD_NS) != 0)
+        __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE); /* a filesystem that hangs: left behind */
+    if (r->ahead != NULL)
+        mioc_resolver_count(r, (unsigned)mioc_ahead_calls(r->ahead));
     (void)mioc_manifest_read(r->config.manifest, take, r); /* it says what is wrong to whoever asks it */
 }

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_ahead.c - contents that are read while MPI starts: whole or not at all, within bounds, and void after a write. */
+#include "../../mpi_shim/ahead.h"
+#include "../../mpi_shim/resolver_internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WAIT 10000000000ull
+
+static char top[] = "/tmp/mioc_ahead_XXXXXX";
+static struct mioc_manifest manifest;
+
+static const char *at(const char *name)
+{
+    static char path[4][512];
+    static unsigned turn;
+    char *out = path[turn++ % 4];
+
+    snprintf(out, 512, "%s/%s", top, name);
+    return out;
+}
+
+static void put(const char *name, size_t size, char byte)
+{
+    char *bytes = malloc(size + 1);
+    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+    assert_non_null(bytes);
+    memset(bytes, byte, size);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, size), size);
+    close(fd);
+    free(bytes);
+}
+
+static void put_manifest(const char *const *names)
+{
+    FILE *f = fopen(at("manifest"), "w");
+    unsigned n = 0;
+
+    assert_non_null(f);
+    fputs("mpiio_cache manifest 1\n", f);
+    for (; names[n]; n++)
+        fprintf(f, "C %s\n", at(names[n]));
+    fprintf(f, "end %u\n", n);
+    fclose(f);
+    memset(&manifest, 0, sizeof manifest);
+    strcpy(manifest.dir, top);
+    strcpy(manifest.name, "manifest");
+}
+
+static int may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    (void)ctx, (void)kind, (void)len;
+    return strstr(path, "private") == NULL || strstr(path, "private") > path + len;
+}
+
+static struct mioc_ahead *start(uint64_t max_bytes, const char *const *names)
+{
+    struct mioc_ahead *a;
+
+    put_manifest(names);
+    a = mioc_ahead_start(&manifest, max_bytes, 1u << 20, may_serve, NULL);
+    assert_non_null(a);
+    return a;
+}
+
+static const struct mioc_ahead_file *find(const struct mioc_ahead *a, const char *name)
+{
+    return mioc_ahead_find(a, at(name), (uint32_t)strlen(at(name)));
+}
+
+static unsigned threads(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    unsigned n = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n - 2;
+}
+
+#define NAMES(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static void files_are_read_whole(void **state)
+{
+    struct mioc_ahead *a = start(8u << 20, NAMES("small", "large", "empty", "small"));
+    const struct mioc_ahead_file *file;
+    struct stat st;
+
+    (void)state;
+    mioc_ahead_release(a);
+    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    file = find(a, "large");
+    assert_non_null(file);
+    assert_int_equal(file->st.size, 700000);
+    for (unsigned i = 0; i < 700000; i++)
+        assert_int_equal(file->bytes[i], 'l');
+    assert_int_equal(stat(at("large"), &st), 0);
+    assert_int_equal(file->st.ino, st.st_ino);
+    assert_int_equal(find(a, "small")->st.size, 5);
+    assert_int_equal(find(a, "empty")->st.size, 0);
+    assert_null(find(a, "unknown"));
+    assert_true(mioc_ahead_calls(a) >= 3 * 3);
+    mioc_ahead_void(a);
+    assert_null(find(a, "small"));
+    mioc_ahead_free(a);
+}
+
+static void what_is_odd_too_large_or_not_served_is_left(void **state)
+{
+    struct mioc_ahead *a = start(16384, NAMES("link", "fifo", "dir", "missing", "private", "huge", "large", "small"));
+
+    (void)state;
+    mioc_ahead_release(a);
+    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    for (const char *const *name = NAMES("link", "fifo", "dir", "missing", "private", "huge", "large"); *name; name++)
+        if (find(a, *name) != NULL)
+            fail_msg("%s was taken", *name);
+    assert_non_null(find(a, "small"));
+    mioc_ahead_free(a);
+}
+
+static void without_a_whole_manifest_nothing_is_read(void **state)
+{
+    struct mioc_ahead *a = start(16384, NAMES("small"));
+
+    (void)state;
+    mioc_ahead_release(a);
+    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    mioc_ahead_free(a);
+    assert_int_equal(truncate(at("manifest"), 40), 0);
+    a = mioc_ahead_start(&manifest, 16384, 16384, may_serve, NULL);
+    assert_non_null(a);
+    mioc_ahead_release(a);
+    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    assert_null(find(a, "small"));
+    mioc_ahead_free(a);
+    manifest.dir[0] = '\0';
+    assert_null(mioc_ahead_start(&manifest, 16384, 16384, may_serve, NULL));
+}
+
+/* Their stacks would go back by munmap or madvise, which MPI's libraries may be rewriting. */
+static void threads_do_not_end_before_they_may(void **state)
+{
+    unsigned before = threads();
+    struct mioc_ahead *a = start(16384, NAMES("small"));
+
+    (void)state;
+    assert_int_equal(mioc_ahead_wait(a, 100000000), -1);
+    assert_int_equal(threads(), before + 8);
+    mioc_ahead_release(a);
+    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    mioc_ahead_free(a);
+    for (int i = 0; i < 10000 && threads() > before; i++)
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    assert_int_equal(threads(), before);
+}
+
+/* --- With the resolver -------------------------------------------------------------------------------------------- */
+
+static void ready(void *ctx)
+{
+    (void)ctx;
+}
+
+static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    (void)ctx, (void)kind, (void)path, (void)len;
+    return 0;
+}
+
+static int reserve(void *ctx, uint64_t bytes)
+{
+    (void)ctx, (void)bytes;
+    return 0;
+}
+
+static int may_speculate(void *ctx, const char *path, uint32_t len)
+{
+    (void)ctx, (void)path, (void)len;
+    return 0;
+}
+
+/* Bytes of the content that the resolver gives for `name`: all equal to `byte`; or -1: there is no such file. */
+static long content_of(struct mioc_resolver *r, const char *name, char byte)
+{
+    struct mioc_resolved out;
+    long bytes = 0;
+
+    for (int i = 0; i < 20000; i++) {
+        while (mioc_resolver_take(r, &out)) {
+            const struct mioc_content_record *record = (const void *)out.item;
+            int is_it = out.item->kind == MIOC_ITEM_CONTENT && strcmp(mioc_item_path(out.item), at(name)) == 0;
+            int error = is_it ? record->open_errno : 0;
+
+            for (uint32_t k = 0; out.bytes != NULL && k < ((const struct mioc_chunk_record *)(const void *)out.item)->length; k++, bytes++)
+                assert_int_equal(((const char *)out.bytes)[k], byte);
+            mioc_resolved_free(&out);
+            if (is_it)
+                return error != 0 ? -1 : bytes;
+        }
+        nanosleep(&(struct timespec){ 0, 500000 }, NULL);
+    }
+    fail_msg("no answer for %s", name);
+    return -1;
+}
+
+static struct mioc_resolver *new_resolver(struct mioc_ahead *a)
+{
+    const struct mioc_resolver_config config = { .threads = 3, .max_file = 4u << 20, .ready = ready, .is_known = is_known,
+                                                 .reserve = reserve, .may_speculate = may_speculate, .manifest = &manifest,
+                                                 .may_serve = may_serve, .ahead = a };
+    struct mioc_resolver *r = mioc_resolver_new(&config);
+
+    assert_non_null(r);
+    return r;
+}
+
+/* The file is gone when the resolver starts: what was read before is what it gives. */
+static void resolver_gives_what_was_read_before(void **state)
+{
+    struct mioc_ahead *a;
+    struct mioc_resolver *r;
+
+    (void)state;
+    put("passing", 300000, 'p');
+    a = start(8u << 20, NAMES("passing"));
+    mioc_ahead_release(a);
+    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    unlink(at("passing"));
+    r = new_resolver(a);
+    assert_int_equal(content_of(r, "passing", 'p'), 300000);
+    mioc_resolver_free(r, WAIT);
+}
+
+static void a_write_makes_what_was_read_before_void(void **state)
+{
+    struct mioc_ahead *a;
+    struct mioc_resolver *r;
+
+    (void)state;
+    put("written", 300000, 'o');
+    a = start(8u << 20, NAMES("written"));
+    assert_int_equal(mioc_ahead_wait(a, 50000000), -1); /* not through: the resolver waits, and the write comes first */
+    r = new_resolver(a);
+    put("written", 200000, 'n');
+    mioc_resolver_invalidate(r, at("written"), (uint32_t)strlen(at("written")), 0);
+    mioc_ahead_release(a);
+    assert_int_equal(content_of(r, "written", 'n'), 200000);
+    mioc_resolver_free(r, WAIT);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(top));
+    put("small", 5, 's');
+    put("large", 700000, 'l');
+    put("huge", 2u << 20, 'h');
+    put("empty", 0, 0);
+    put("private", 5, 'x');
+    assert_int_equal(symlink("small", at("link")), 0);
+    assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+    assert_int_equal(mkdir(at("dir"), 0700), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[600];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", top);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_read_whole),
+        cmocka_unit_test(what_is_odd_too_large_or_not_served_is_left),
+        cmocka_unit_test(without_a_whole_manifest_nothing_is_read),
+        cmocka_unit_test(threads_do_not_end_before_they_may),
+        cmocka_unit_test(resolver_gives_what_was_read_before),
+        cmocka_unit_test(a_write_makes_what_was_read_before_void),
+    };
+
+    return cmocka_run_group_tests_name("ahead", tests, set_up, tear_down);
+}
