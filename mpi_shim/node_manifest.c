@@ -51,8 +51,9 @@ void mioc_node_manifest_save(struct mioc_node *node)
     pthread_t thread;
     sigset_t all, old;
 
-    /* Where not even the reading came to its end, a writing thread would be one more that hangs. */
-    if (node->world.rank != 0 || node->manifest.dir[0] == '\0' || node->is_saving ||
+    /* Where not even the reading came to its end, a writing thread would be one more that hangs. An agent that gave up has heard a
+     * part of the questions only. */
+    if (node->world.rank != 0 || __atomic_load_n(&node->has_left, __ATOMIC_RELAXED) || node->manifest.dir[0] == '\0' || node->is_saving ||
         !__atomic_load_n(&node->manifest.is_through, __ATOMIC_ACQUIRE))
         return;
     sigfillset(&all);
