@@ -345,6 +345,17 @@ int mioc_agent_is_busy(const struct mioc_agent *a)
     return 0;
 }
 
+int mioc_agent_is_saturated(const struct mioc_agent *a)
+{
+    for (unsigned i = 0; i < a->children; i++) {
+        const struct mioc_agent_link *link = &a->child[i];
+
+        if (link->state == MIOC_LINK_UP && (link->inflight < a->config.window || link->cursor >= a->host.end(a->host.ctx)))
+            return 0;
+    }
+    return mioc_agent_children(a) > 0;
+}
+
 unsigned mioc_agent_children(const struct mioc_agent *a)
 {
     unsigned up = 0;

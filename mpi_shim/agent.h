@@ -89,6 +89,8 @@ enum mioc_agent_end mioc_agent_state(const struct mioc_agent *a);
 /* Whether work is under way that the next milliseconds will bring news of (pending requests, unsent stream, messages whose
  * sent() is outstanding): poll fast. */
 int mioc_agent_is_busy(const struct mioc_agent *a);
+/* Whether there is more of the stream than any child can be sent now: what is large had better wait for what is small. */
+int mioc_agent_is_saturated(const struct mioc_agent *a);
 /* Children (and through them subtrees) that have neither left nor died: a root that ends waits for 0. */
 unsigned mioc_agent_children(const struct mioc_agent *a);
 

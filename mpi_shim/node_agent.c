@@ -23,6 +23,7 @@
 #define PAUSE_ALONE_NS (SECOND / 5)
 #define SWEEP_NS (SECOND / 2)
 #define TIDY_NS SECOND
+#define SATURATED_NS 20000000ull
 #define FLUSH_NS (SECOND / 5)
 #define RESOLVER_END_NS (SECOND / 10)
 #define AGENT_STACK (1024u * 1024u)
@@ -190,12 +191,32 @@ static void learn_link(struct mioc_node *node, const struct mioc_item *item)
         mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_node_now());
 }
 
+/* The stream is one: what is in it already goes before a small answer. So long contents come into it at the pace at which the
+ * fastest child takes them; unless none takes anything for a moment, as their own node wants them too. */
+static int has_room_for_bulk(struct mioc_node *node)
+{
+    uint64_t now = mioc_node_now(), sent = mioc_agent_counters(node->agent)->messages_sent;
+
+    if (!mioc_agent_is_saturated(node->agent))
+        return 1;
+    if (sent != node->saturated_at) {
+        node->saturated_at = sent;
+        node->saturated_ns = now;
+    }
+    return now - node->saturated_ns > SATURATED_NS;
+}
+
+static int take_next(struct mioc_node *node, struct mioc_resolved *resolved)
+{
+    return has_room_for_bulk(node) ? mioc_resolver_take(node->resolver, resolved) : mioc_resolver_take_small(node->resolver, resolved);
+}
+
 static unsigned take_resolved(struct mioc_node *node)
 {
     struct mioc_resolved resolved;
     unsigned taken = 0;
 
-    while (node->resolver != NULL && taken < TAKE_MOST && mioc_resolver_take(node->resolver, &resolved)) {
+    while (node->resolver != NULL && taken < TAKE_MOST && take_next(node, &resolved)) {
         uint64_t started = mioc_node_now();
 
         learn_link(node, resolved.item);

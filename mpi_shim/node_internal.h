@@ -62,6 +62,7 @@ struct mioc_node {
     unsigned free_buffers, buffers;
     void *buffer[MIOC_NODE_BUFFERS]; /* free ones */
     unsigned unsent;           /* messages that the transport still holds */
+    uint64_t saturated_at, saturated_ns; /* messages sent when all children's windows were full, and since when */
     struct mioc_report report; /* of children */
 };
 

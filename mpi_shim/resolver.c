@@ -191,12 +191,13 @@ static void *thread_main(void *arg)
 
 /* --- Agent's side --- */
 
-int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out)
+static int take(struct mioc_resolver *r, struct mioc_resolved *out, int is_small_only)
 {
+    struct mioc_result_queue *q;
     struct mioc_result *result;
 
     pthread_mutex_lock(&r->lock);
-    struct mioc_result_queue *q = r->small.head != NULL ? &r->small : &r->bulk;
+    q = r->small.head != NULL || is_small_only ? &r->small : &r->bulk;
     result = q->head;
     if (result != NULL) {
         q->head = result->next;
@@ -214,6 +215,16 @@ int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out)
     out->item = (const void *)result->item;
     out->bytes = result->bytes_len > 0 ? result->item + out->item->size : NULL;
     return 1;
+}
+
+int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out)
+{
+    return take(r, out, 0);
+}
+
+int mioc_resolver_take_small(struct mioc_resolver *r, struct mioc_resolved *out)
+{
+    return take(r, out, 1);
 }
 
 int mioc_resolver_is_busy(const struct mioc_resolver *r)

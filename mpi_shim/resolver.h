@@ -53,6 +53,8 @@ struct mioc_resolved { void *memory; const struct mioc_item *item; const void *b
 void mioc_resolved_free(struct mioc_resolved *resolved);
 /* Agent's thread: 1 and the next finished item, or 0. Small answers overtake chunks of large contents. */
 int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out);
+/* The same, but none of a long content. */
+int mioc_resolver_take_small(struct mioc_resolver *r, struct mioc_resolved *out);
 /* Questions not answered yet, items not taken yet. */
 int mioc_resolver_is_busy(const struct mioc_resolver *r);
 /* Real filesystem calls made so far. */

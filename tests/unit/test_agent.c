@@ -168,14 +168,17 @@ static void stream_fills_the_window_then_batches(void **state)
     char path[32];
 
     start(0);
+    assert_false(mioc_agent_is_saturated(w.agent));
     for (unsigned i = 0; i < 50; i++) {
         snprintf(path, sizeof path, "/lib/%u", i);
         publish(STAT, path);
     }
     assert_int_equal(count_sent(1, MIOC_MESSAGE_STREAM), 2);
     assert_int_equal(count_sent(2, MIOC_MESSAGE_STREAM), 2);
+    assert_true(mioc_agent_is_saturated(w.agent));
     sent(1);
     assert_int_equal(count_sent(1, MIOC_MESSAGE_STREAM), 3); /* the other 48 in one */
+    assert_false(mioc_agent_is_saturated(w.agent)); /* node 1 has all, and a slower one does not count */
     assert_int_equal(count_sent(2, MIOC_MESSAGE_STREAM), 2);
     assert_int_equal(w.sent[w.sends - 1].m->offset + w.sent[w.sends - 1].m->body, w.end);
     sent(1);
