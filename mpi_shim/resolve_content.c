@@ -185,8 +185,22 @@ static void read_content(struct mioc_resolver *r, const struct mioc_job *job, st
     }
 }
 
+/* A manifest names what was a regular file; opening alone would be felt by a FIFO's writer or a device. */
+static int is_odd(struct mioc_resolver *r, const struct mioc_job *job)
+{
+    struct mioc_stat st;
+
+    return job->is_listed && mioc_resolve_statx(r, AT_FDCWD, job->path, 0, &st) == 0 && !S_ISREG(st.mode);
+}
+
 void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
-    if (!add_read_ahead(r, job, answer, buf))
+    if (add_read_ahead(r, job, answer, buf))
+        return;
+    if (!is_odd(r, job)) {
         read_content(r, job, answer, buf);
+        return;
+    }
+    (void)mioc_resolve_add_stat(r, job, answer, buf);
+    mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
 }

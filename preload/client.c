@@ -359,9 +359,13 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
     return (const void *)item;
 }
 
+/* Only by names that are regular files' everywhere: opening alone would be felt by a FIFO's writer or a device. */
 void mioc_client_expect_content(struct mioc_query *q)
 {
-    if (q->kind != MIOC_POLICY_NONE && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
+    uint32_t parent = mioc_path_parent(q->key.text, q->key.len);
+
+    if (q->kind != MIOC_POLICY_NONE && parent > 0 &&
+        mioc_policy_is_import_name(q->key.text + parent + 1, q->key.len - parent - 1) && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
         look_up(MIOC_ITEM_CONTENT, q->key.text, q->key.len) == NULL && absent_by_listing(q) == 0 && ask(q, MIOC_ITEM_CONTENT))
         note_outcome(q, MIOC_MISS);
 }

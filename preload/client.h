@@ -65,7 +65,7 @@ const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind);
 /* Like mioc_client_record(STAT), but also answers from what is known of the parent's listing: then NULL is returned and
  * *absent is the errno, ENOENT or ENOTDIR; otherwise *absent is 0. */
 const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absent);
-/* For a call that opens: where nothing at all is known of the path, its content is asked for, which brings all else. */
+/* For a call that opens: where nothing at all is known of a path that imports open, its content is asked for, which brings all else. */
 void mioc_client_expect_content(struct mioc_query *q);
 /* Counts the call. */
 void mioc_client_end(struct mioc_query *q, uint64_t bytes);

@@ -131,6 +131,45 @@ static void what_the_policy_would_not_serve_is_not_read(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
+static int has_met_reader;
+
+static void *write_to(void *path)
+{
+    int fd = open(path, O_WRONLY);
+
+    __atomic_store_n(&has_met_reader, 1, __ATOMIC_RELEASE);
+    close(fd);
+    return NULL;
+}
+
+/* Not even opened: its writer, who waits for a reader, goes on waiting. */
+static void what_is_no_regular_file_is_not_opened(void **state)
+{
+    struct mioc_resolver *r;
+    struct mioc_resolved out;
+    pthread_t writer;
+    char path[512];
+    int fd;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/fifo", top);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_to, path), 0);
+    r = new_resolver(2, lines("C $/fifo\nC $/dir\n"), 2);
+    for (int i = 0; i < 20000 && !is_through(r); i++) {
+        while (mioc_resolver_take(r, &out)) {
+            assert_true(out.item->kind == MIOC_ITEM_STAT || (out.item->flags & MIOC_FLAG_UNCACHED));
+            mioc_resolved_free(&out);
+        }
+        nanosleep(&(struct timespec){ 0, 500000 }, NULL);
+    }
+    assert_false(__atomic_load_n(&has_met_reader, __ATOMIC_ACQUIRE));
+    fd = open(path, O_RDONLY);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    close(fd);
+    mioc_resolver_free(r, 1000000000);
+}
+
 static void a_question_that_is_named_often_is_read_once(void **state)
 {
     struct mioc_resolver *r = new_resolver(2, lines("S $/a.py\nS $/a.py\nS $/a.py\nS $/a.py\n"), 4);
@@ -254,6 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions_are_read_ahead_from_the_filesystem),
         cmocka_unit_test(what_the_policy_would_not_serve_is_not_read),
+        cmocka_unit_test(what_is_no_regular_file_is_not_opened),
         cmocka_unit_test(a_question_that_is_named_often_is_read_once),
         cmocka_unit_test(what_is_asked_goes_before_what_is_read_ahead),
         cmocka_unit_test(a_question_that_waits_is_hurried_when_it_is_asked),
