@@ -131,14 +131,12 @@ static void read_file(struct mioc_ahead *a, struct entry *entry)
     char path[PATH_MAX];
     unsigned char *bytes;
     struct statx st;
+    mode_t mode;
     int fd;
 
     memcpy(path, entry->path, entry->len);
     path[entry->len] = '\0';
-    /* Opening alone would be felt by a FIFO's writer or a device. */
-    if (mioc_real(statx)(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) != 0 || !S_ISREG(st.stx_mode))
-        return;
-    fd = mioc_real(open)(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    fd = mioc_resolve_open_regular(path, &mode);
     __atomic_fetch_add(&a->calls, 3, __ATOMIC_RELAXED);
     if (fd < 0)
         return;

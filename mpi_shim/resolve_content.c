@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -142,14 +143,19 @@ static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, s
     return 1;
 }
 
-static void read_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+/* fd: -1, or the open file. */
+static void read_content(struct mioc_resolver *r, const struct mioc_job *job, int fd, struct mioc_answer *answer, void *buf)
 {
     /* O_NONBLOCK: never hang on a FIFO. O_NOFOLLOW first: success means that lstat and stat are this descriptor's fstat. */
     int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, is_link = 0;
-    int fd = mioc_real(open)(job->path, flags | O_NOFOLLOW), error = fd < 0 ? errno : 0;
     struct mioc_stat st;
+    int error = 0;
 
-    mioc_resolver_count(r, 1);
+    if (fd < 0) {
+        fd = mioc_real(open)(job->path, flags | O_NOFOLLOW);
+        error = fd < 0 ? errno : 0;
+        mioc_resolver_count(r, 1);
+    }
     if (error == ELOOP) {
         is_link = 1;
         fd = mioc_real(open)(job->path, flags);
@@ -185,20 +191,52 @@ static void read_content(struct mioc_resolver *r, const struct mioc_job *job, st
     }
 }
 
-/* A manifest names what was a regular file; opening alone would be felt by a FIFO's writer or a device. */
-static int is_odd(struct mioc_resolver *r, const struct mioc_job *job)
+int mioc_resolve_open_regular(const char *path, mode_t *mode)
+{
+    char link[64];
+    struct statx st;
+    int at = mioc_real(open)(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), fd = -1, saved;
+
+    *mode = 0;
+    if (at < 0)
+        return -1;
+    if (mioc_real(statx)(at, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0) {
+        *mode = st.stx_mode & S_IFMT;
+        errno = EINVAL;
+        snprintf(link, sizeof link, "/proc/thread-self/fd/%d", at);
+        if (*mode == S_IFREG)
+            fd = mioc_real(open)(link, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    }
+    saved = errno;
+    mioc_real(close)(at);
+    errno = saved;
+    return fd;
+}
+
+/* For a manifest's question, which may be anybody's idea: the open file, or -1. *is_odd: it is there and no regular file. */
+static int open_listed(struct mioc_resolver *r, const char *path, int *is_odd)
 {
     struct mioc_stat st;
+    mode_t mode;
+    int fd = mioc_resolve_open_regular(path, &mode);
 
-    return job->is_listed && mioc_resolve_statx(r, AT_FDCWD, job->path, 0, &st) == 0 && !S_ISREG(st.mode);
+    mioc_resolver_count(r, 2);
+    *is_odd = mode != 0 && mode != S_IFREG;
+    if (mode == S_IFLNK)
+        *is_odd = mioc_resolve_statx(r, AT_FDCWD, path, 0, &st) == 0 && !S_ISREG(st.mode);
+    return fd;
 }
 
 void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
+    int is_odd = 0, fd = -1;
+
     if (add_read_ahead(r, job, answer, buf))
         return;
-    if (!is_odd(r, job)) {
-        read_content(r, job, answer, buf);
+    if (job->is_listed)
+        fd = open_listed(r, job->path, &is_odd);
+    if (!is_odd) {
+        read_content(r, job, fd, answer, buf);
         return;
     }
     (void)mioc_resolve_add_stat(r, job, answer, buf);

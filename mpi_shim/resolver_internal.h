@@ -121,6 +121,9 @@ int mioc_resolve_add(struct mioc_answer *answer, void *item, const void *end);
 void mioc_resolve_add_uncached(struct mioc_answer *answer, void *buf, unsigned kind, const struct mioc_job *job);
 /* Errors that are the file's own answer may be shared; those that say something about this moment may not. */
 int mioc_resolve_is_lasting(int error);
+/* Opens for reading what is a regular file and no link, and nothing else: opening alone would be felt by a FIFO's writer or a device.
+ * -1 with errno, EINVAL where it is something else; *mode then is what. One lookup and one open, allocates nothing. */
+int mioc_resolve_open_regular(const char *path, mode_t *mode);
 /* Makes and queues the STAT record; -1: it is not shared. */
 int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
 /* A path was looked at: what the looker asks next comes before the answer or is under way with it. `error` is what the look
