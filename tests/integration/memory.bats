@@ -26,7 +26,8 @@ bytes_used() {
 @test "a node holds at most 1.25 times the bytes of the files used, a rank at most 512 KiB beyond MPI's own" {
   : >"$SCRATCH/log"
   run_plain measure_on 2 4 session numpy scipy.linalg
-  [[ $PLAIN_RC == 0 ]]
+  # hydra may call the end of a rank whose session is still open a crash: not the exit code, what all ranks said counts.
+  (($(grep -c '^rank' "$PLAIN/stdout") == 8)) || { tail -n 20 "$PLAIN/stderr"; return 1; }
   local used plain rank node kib
   used=$(bytes_used)
   plain=$(awk '$1 == "rank" { print $4 }' "$PLAIN/stdout" | sort -n | head -n 1)
