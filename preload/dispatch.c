@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dispatch.c - Syscall User Dispatch: arms a thread, receives the system calls of ld.so, and keeps SIGSYS out of sight. */
 #include "dispatch.h"
+#include "dispatch_range.h"
 #include "real.h"
 #include <errno.h>
-#include <link.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <string.h>
@@ -11,17 +12,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* From <linux/prctl.h>, which may be older than the kernel. */
-#define PR_SET_SYSCALL_USER_DISPATCH 59
-#define PR_SYS_DISPATCH_OFF 0
-#define PR_SYS_DISPATCH_EXCLUSIVE_ON 1 /* all but the range traps: Linux 5.11 */
-#define PR_SYS_DISPATCH_INCLUSIVE_ON 2 /* the range traps: Linux 6.17 */
 #define SYS_USER_DISPATCH_CODE 2       /* siginfo's si_code */
 #define KERNEL_SA_RESTORER 0x04000000  /* glibc sets it, and shows it */
-
-struct dispatch_range { unsigned long mode, start, length; };
-
-static struct dispatch_range range; /* written by prepare, before any thread */
 
 /* The program's action for SIGSYS while ours is installed, that is, while users > 0. `lock` guards all of it and the real
  * sigaction(SIGSYS); it is held with all signals blocked, so no handler can want it from the thread that has it. */
@@ -31,7 +23,7 @@ static struct sigaction program_action;
 
 static __thread struct {
     unsigned depth;
-    int is_armed;
+    enum mioc_range range;
     int is_blocked; /* whether the program means SIGSYS to be blocked */
     int is_pending; /* one came meanwhile */
     siginfo_t pending;
@@ -64,70 +56,14 @@ static void drop_lock(void)
     __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
 
-/* --- The kernel's side -------------------------------------------------------------------------------------------- */
-
-static int turn_on(const struct dispatch_range *r)
-{
-    return (int)syscall(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, r->mode, r->start, r->length, NULL);
-}
-
-static void turn_off(void)
-{
-    (void)syscall(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
-}
-
-#ifdef __x86_64__
-/* ld.so says itself where it is. None of its functions would: AddressSanitizer, for one, has a __tls_get_addr of its own. */
-static int find_text(struct dl_phdr_info *info, size_t size, void *context)
-{
-    struct dispatch_range *text = context;
-
-    (void)size;
-    if (info->dlpi_addr != _r_debug.r_ldbase)
-        return 0;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-
-        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X))
-            continue;
-        text->start = info->dlpi_addr + segment->p_vaddr;
-        text->length = segment->p_memsz;
-        return 1;
-    }
-    return 0;
-}
-
-static int is_below(unsigned long limit)
-{
-    return (unsigned long)find_text < limit && (unsigned long)syscall < limit;
-}
+/* --- Traps -------------------------------------------------------------------------------------------------------------- */
 
 int mioc_dispatch_prepare(const char **why)
 {
-    struct dispatch_range text = { PR_SYS_DISPATCH_INCLUSIVE_ON, 0, 0 };
-    int saved = errno, rc = -1;
-
-    if (!dl_iterate_phdr(find_text, &text)) {
-        *why = "ld.so cannot be found in memory";
-        goto done;
-    }
-    rc = turn_on(&text);
-    if (rc != 0 && is_below(text.start)) {
-        /* Before Linux 6.17: everything below ld.so, which is where all libraries are, is left alone. */
-        text = (struct dispatch_range){ PR_SYS_DISPATCH_EXCLUSIVE_ON, 0, text.start };
-        rc = turn_on(&text);
-    }
-    if (rc != 0) {
-        *why = "the kernel has no Syscall User Dispatch for it, or forbids it";
-        goto done;
-    }
-    turn_off();
-    range = text;
-done:
-    errno = saved;
-    return rc;
+    return mioc_range_prepare(why);
 }
 
+#ifdef __x86_64__
 /* What can be carried out anywhere else than where it was asked for. Not: what makes threads or processes, or changes the
  * state that a signal's return restores. */
 static int is_movable(long number)
@@ -146,80 +82,37 @@ static int is_movable(long number)
     }
 }
 
-/* Where ld.so makes the calls that matter, as far as loads have shown it: the address behind the instruction. */
-static struct { unsigned long low, high; unsigned kinds; } sites = { ~0ul, 0, 0 };
-
-/* A bit for opening and one for looking at what was opened; without both, no library has been loaded yet. */
-static unsigned kind_of(long number)
+/* What may have to be answered next. Directories are looked at behind an open that failed, descriptors behind one that did not. */
+static enum mioc_range next_range(long number, const long arguments[6], long result, int is_copy)
 {
-    switch (number) {
-    case SYS_open: case SYS_openat: return 1;
-    case SYS_fstat: case SYS_newfstatat: return 2;
-    case SYS_stat: case SYS_lstat: return 4;
-    default: return 0;
-    }
-}
-
-static void learn(long number, unsigned long address)
-{
-    unsigned long low = __atomic_load_n(&sites.low, __ATOMIC_RELAXED), high = __atomic_load_n(&sites.high, __ATOMIC_RELAXED);
-    unsigned kind = kind_of(number);
-
-    if (kind == 0)
-        return;
-    while (address < low && !__atomic_compare_exchange_n(&sites.low, &low, address, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
-    while (address > high && !__atomic_compare_exchange_n(&sites.high, &high, address, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
-    (void)__atomic_fetch_or(&sites.kinds, kind, __ATOMIC_RELEASE);
-}
-
-/* A trap costs as much as ten system calls, and most of a load's are reads and mappings, which are not ours to answer. So once a
- * load has shown where the others are made, only that stretch of ld.so traps. What it does elsewhere, should it, is carried
- * out as ever. */
-static struct dispatch_range narrow_range(void)
-{
-    struct dispatch_range r = range;
-
-    if (r.mode != PR_SYS_DISPATCH_INCLUSIVE_ON || (__atomic_load_n(&sites.kinds, __ATOMIC_ACQUIRE) & 3u) != 3u)
-        return r;
-    r.start = __atomic_load_n(&sites.low, __ATOMIC_RELAXED);
-    r.length = __atomic_load_n(&sites.high, __ATOMIC_RELAXED) - r.start + 1;
-    return r;
+    if (mioc_range_is_open(number))
+        return result < 0 || is_copy ? MIOC_RANGE_LOOKS : MIOC_RANGE_OPENS;
+    if (number == SYS_fstat || (number == SYS_newfstatat && (arguments[3] & AT_EMPTY_PATH)))
+        return MIOC_RANGE_OPENS;
+    return thread.range;
 }
 
 static void answer_trap(const siginfo_t *info, ucontext_t *context)
 {
     greg_t *g = context->uc_mcontext.gregs;
     const long arguments[6] = { g[REG_RDI], g[REG_RSI], g[REG_RDX], g[REG_R10], g[REG_R8], g[REG_R9] };
-    int cancel;
+    int cancel, is_copy = 0;
 
-    learn(info->si_syscall, (unsigned long)g[REG_RIP]);
+    mioc_range_learn(info->si_syscall, (unsigned long)g[REG_RIP]);
     if (!is_movable(info->si_syscall)) {
         /* Again, for real: the instruction is two bytes long. The rest of this dlopen goes on without us. */
-        turn_off();
-        thread.is_armed = 0;
+        mioc_range_disarm(&thread.range);
         g[REG_RIP] -= 2;
         g[REG_RAX] = info->si_syscall;
         return;
     }
     /* ld.so's own calls are no cancellation points; what we make in their place must be none. */
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    g[REG_RAX] = thread.answer(info->si_syscall, arguments);
+    g[REG_RAX] = thread.answer(info->si_syscall, arguments, &is_copy);
     (void)pthread_setcancelstate(cancel, NULL);
+    (void)mioc_range_arm(&thread.range, next_range(info->si_syscall, arguments, g[REG_RAX], is_copy));
 }
 #else
-static struct dispatch_range narrow_range(void)
-{
-    return range;
-}
-
-int mioc_dispatch_prepare(const char **why)
-{
-    *why = "it is written for x86-64 only";
-    return -1;
-}
-
 static void answer_trap(const siginfo_t *info, ucontext_t *context)
 {
     (void)info;
@@ -282,7 +175,7 @@ static void on_sigsys(int number, siginfo_t *info, void *context)
     int saved = errno;
 
     (void)number;
-    if (info->si_code == SYS_USER_DISPATCH_CODE && thread.is_armed)
+    if (info->si_code == SYS_USER_DISPATCH_CODE && thread.range != MIOC_RANGE_NONE)
         answer_trap(info, context);
     else
         pass_on(info, context);
@@ -319,7 +212,7 @@ static void uninstall(void)
 /* Only this thread is there, and the kernel gave the child no dispatch. */
 static void start_child(void)
 {
-    thread.is_armed = 0;
+    thread.range = MIOC_RANGE_NONE;
     drop_lock();
     if (users == 0)
         return;
@@ -395,15 +288,13 @@ static void leave(void)
 static void finish(void)
 {
     thread.depth = 0;
-    thread.is_armed = 0;
-    turn_off();
+    mioc_range_disarm(&thread.range);
     leave();
 }
 
 int mioc_dispatch_begin(mioc_dispatch_answer answer)
 {
     const char *frame = __builtin_frame_address(0);
-    struct dispatch_range r = narrow_range();
     int saved = errno;
 
     /* A call that is not over has its frame above ours; one that has not was left by longjmp. (Or it is on another stack: then
@@ -416,13 +307,11 @@ int mioc_dispatch_begin(mioc_dispatch_answer answer)
         thread.frame = frame;
     }
     thread.depth++;
-    if (!thread.is_armed)
-        thread.is_armed = turn_on(&r) == 0;
-    if (!thread.is_armed && --thread.depth == 0)
+    if (thread.range == MIOC_RANGE_NONE && mioc_range_arm(&thread.range, MIOC_RANGE_OPENS) != 0 && --thread.depth == 0)
         leave();
 done:
     errno = saved;
-    return thread.is_armed ? 0 : -1;
+    return thread.range != MIOC_RANGE_NONE ? 0 : -1;
 }
 
 void mioc_dispatch_end(void)

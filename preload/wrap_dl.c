@@ -32,7 +32,17 @@ static long or_error(long rc)
     return rc < 0 ? -errno : rc;
 }
 
-static long answer_open(long number, const long a[6], int dirfd, const char *path, int flags)
+/* The real open. It may be of a copy: the program has one open and loads /proc/self/fd/N, or a link to it. */
+static long raw_open(long number, const long a[6], int *is_copy)
+{
+    struct stat st;
+    long rc = raw(number, a);
+
+    *is_copy = rc >= 0 && syscall(SYS_fstat, rc, &st) == 0 && mioc_serve_map_stat(&st);
+    return rc;
+}
+
+static long answer_open(long number, const long a[6], int dirfd, const char *path, int flags, int *is_copy)
 {
     struct mioc_query q;
     uint64_t bytes = 0;
@@ -40,9 +50,10 @@ static long answer_open(long number, const long a[6], int dirfd, const char *pat
 
     flags &= ~KERNEL_O_LARGEFILE;
     if ((flags & ~MIOC_SERVE_OPEN_FLAGS) != 0 || !mioc_client_begin(&q, MIOC_CALL_LOADER, dirfd, path))
-        return raw(number, a);
+        return raw_open(number, a, is_copy);
     rc = mioc_serve_open(&q, flags, &bytes);
-    rc = rc == MIOC_NOT_SERVED ? raw(number, a) : or_error(rc);
+    *is_copy = rc >= 0;
+    rc = rc == MIOC_NOT_SERVED ? raw_open(number, a, is_copy) : or_error(rc);
     mioc_client_end(&q, bytes);
     return rc;
 }
@@ -73,15 +84,15 @@ static long answer_fstat(long number, const long a[6], struct stat *st)
     return rc;
 }
 
-static long answer(long number, const long a[6])
+static long answer(long number, const long a[6], int *is_copy)
 {
     const char *first = (const char *)a[0], *second = (const char *)a[1];
 
     switch (number) {
     case SYS_open:
-        return answer_open(number, a, AT_FDCWD, first, (int)a[1]);
+        return answer_open(number, a, AT_FDCWD, first, (int)a[1], is_copy);
     case SYS_openat:
-        return answer_open(number, a, (int)a[0], second, (int)a[2]);
+        return answer_open(number, a, (int)a[0], second, (int)a[2], is_copy);
     case SYS_stat:
         return answer_stat(number, a, AT_FDCWD, first, (struct stat *)a[1], 0);
     case SYS_lstat:

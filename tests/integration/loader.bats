@@ -40,7 +40,7 @@ check() {
   case_command "$@"
   run_plain on_mpiexec 2 "${CASE_COMMAND[@]}"
   (($(grep -c "^\[[01]\] $1 " "$PLAIN/stdout") > 10)) || return 1 # it ran
-  for mode in dispatch plain; do
+  for mode in ${MODES:-dispatch plain}; do
     export MPIIO_CACHE_LOADER=$mode MPIIO_CACHE_STATS=$SCRATCH/$mode.json
     MPIIO_CACHE_LOG=info run_cached on_mpiexec 2 "${CASE_COMMAND[@]}"
     unset MPIIO_CACHE_LOADER MPIIO_CACHE_STATS
@@ -119,6 +119,13 @@ check_alone() {
 # --- How they are called ---------------------------------------------------------------------------------------------------
 
 @test "names by dladdr, dlinfo and dl_iterate_phdr, and which libraries are the same" { check_served names; }
+
+@test "libraries that are loaded by the name of a descriptor" {
+  # A loader that is left alone sees the copy behind the descriptor, and has two libraries then.
+  MODES=dispatch check by_descriptor
+  stats_hold dispatch .loader.dispatch '> 0'
+  (($(grep -c 'by descriptor: 1 1' "$PLAIN/stdout") == 4))
+}
 
 @test "sonames of loaded libraries are found without a search" { check_served sonames; }
 

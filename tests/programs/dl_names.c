@@ -75,6 +75,28 @@ static void names(void)
     dl_iterate_phdr(say_loaded, &count);
 }
 
+/* What the program has open itself, and loads by a name of the descriptor or by a link to that. */
+static void by_descriptor(void)
+{
+    char link_to_it[64];
+    void *handle[3];
+    int fd = open(at("simple.so"), O_RDONLY | O_CLOEXEC);
+
+    must(fd >= 0 && dup2(fd, 77) == 77, "open");
+    (void)snprintf(link_to_it, sizeof link_to_it, "/tmp/mioc-link-%d", (int)getpid());
+    must(symlink("/proc/self/fd/77", link_to_it) == 0, "symlink");
+    for (int turn = 0; turn < 2; turn++) {
+        handle[0] = load(turn ? at("simple.so") : "/proc/self/fd/77", RTLD_NOW);
+        say_names(handle[0], "simple_value");
+        handle[1] = dlopen(link_to_it, RTLD_NOW);
+        handle[2] = load(turn ? "/proc/self/fd/77" : at("simple.so"), RTLD_NOW);
+        say("by descriptor: %d %d", handle[1] == handle[0], handle[2] == handle[0]);
+        for (int i = 0; i < 3; i++)
+            must(handle[i] != NULL && dlclose(handle[i]) == 0, "dlclose");
+    }
+    must(unlink(link_to_it) == 0 && close(77) == 0 && close(fd) == 0, "unlink");
+}
+
 /* One that is loaded is found by its soname, without a search. */
 static void sonames(void)
 {
@@ -261,7 +283,7 @@ static void replaced_by_child(void)
 }
 
 const struct dl_case dl_name_cases[] = {
-    { "names", names }, { "sonames", sonames }, { "library_path", library_path }, { "callers", callers },
+    { "names", names }, { "by_descriptor", by_descriptor }, { "sonames", sonames }, { "library_path", library_path }, { "callers", callers },
     { "caller_of_no_library", caller_of_no_library }, { "relative", relative }, { "none_and_main", none_and_main },
     { "replaced", replaced }, { "replaced_by_child", replaced_by_child }, { NULL, NULL },
 };
