@@ -1,23 +1,7 @@
 # bench calls [--json]: what one call costs through the preload, as ratios to the bare call, all from one run.
 # shellcheck shell=bash disable=SC2154
 
-print_table() {
-  jq -r '
-    def r: . * 1000 | round / 1000 | tostring;
-    def pad(n): . + " " * ([n - length, 0] | max);
-    "\(.line)\n",
-    ("call" | pad(44)) + ("hooked ns" | pad(12)) + ("bare ns" | pad(12)) + ("ratio" | pad(9)) + ("quartiles" | pad(22)) + "aim",
-    (.calls[] | (.name | pad(44)) + (.hooked_ns | round | tostring | pad(12)) + (.bare_ns | round | tostring | pad(12))
-      + (.ratio | r | pad(9)) + ("\(.ratio_quartiles[0] | r) .. \(.ratio_quartiles[1] | r)" | pad(22))
-      + (if .aim == null then "-" else "<= \(.aim)  " + (if .ratio <= .aim then "reached" else "missed" end) end))' "$1"
-}
-
-is_json=0
-case ${1:-} in
-  '') ;;
-  --json) is_json=1 ;;
-  *) die "calls: unknown option $1 (--json)" ;;
-esac
+[[ $# == 0 || $* == --json ]] || die "calls: unknown option $1 (--json)"
 build_all
 disk=$(local_disk)
 scratch=$(mktemp -d "$disk/mpiio_cache-bench.XXXXXX")
@@ -40,7 +24,4 @@ env LD_PRELOAD="$build/lib/libmpiio_cache.so" MPIIO_CACHE_PATHS="$scratch/cached
   cat "$scratch/log" >&2
   die "the measuring job failed" 1
 }
-line=$(grep -m 1 '^mpiio_cache: active' "$scratch/log") || die "the cache was not active: $(cat "$scratch/log")" 1
-jq --arg line "${line#mpiio_cache: }" '{line: $line, calls: .}' "$scratch/calls.json" >"$scratch/result.json"
-if ((is_json)); then cat "$scratch/result.json"; else print_table "$scratch/result.json"; fi
-jq -e '[.calls[] | select(.aim != null and .ratio > .aim)] == []' "$scratch/result.json" >/dev/null
+report_calls "$@"
