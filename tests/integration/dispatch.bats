@@ -112,3 +112,58 @@ PY
   grep -q ' /usr/lib/python3/dist-packages/numpy/core/_multiarray_umath' "$SCRATCH/gdb"
   grep -q 'under a debugger: scipy.linalg' "$SCRATCH/out"
 }
+
+@test "AddressSanitizer's library is preloaded before ours" {
+  local asan
+  asan=$(gcc -print-file-name=libasan.so)
+  [[ $asan == /* ]] || skip "gcc has no libasan.so here"
+  asan=$(realpath "$asan")
+  run_plain on_mpiexec 2 env LD_PRELOAD="$asan" ASAN_OPTIONS=detect_leaks=0 "${PROGRAM[@]}"
+  [[ $PLAIN_RC == 0 ]]
+  SLACK=10 run_cached on_mpiexec 2 env LD_PRELOAD="$asan:$MIOC_LIBRARY" ASAN_OPTIONS=detect_leaks=0 "${PROGRAM[@]}"
+  SLACK=10 assert_same
+  said
+  [[ $(said) == *", loader dispatch"* ]]
+  is_dispatched
+}
+
+# RUNS: UCX, which MPICH sits upon, rewrites mmap() and the like in memory. (Its other way, UCX_MEM_MMAP_HOOK_MODE=reloc, which replaces
+# dlopen() too, hangs in a plain run here already: in its own malloc, from dlsym().)
+load_with_ucx() {
+  local run order orders=(init,numpy,scipy.linalg numpy,init,scipy.linalg numpy,scipy.linalg,init)
+  cat >"$SCRATCH/ucx.py" <<'PY'
+import os, sys, threading
+rank = int(os.environ["PMI_RANK"])
+sys.path.append(sys.argv[1])
+import mioc_mpi
+for name in sys.argv[2].split(","):
+    if name == "init":
+        mioc_mpi.init_thread(3)
+    else:
+        __import__(name)
+threads = [threading.Thread(target=__import__, args=(name,)) for name in ("scipy.spatial", "scipy.ndimage", "lxml.etree")]
+for thread in threads: thread.start()
+total = sum(mioc_mpi.allreduce_sum(float(rank + i)) for i in range(200))
+for thread in threads: thread.join()
+import numpy
+print(rank, mioc_mpi.size(), total, numpy.ones(1 << 22).sum(), len([n for n in sys.modules if n.startswith("scipy.")]),
+      sys.modules["lxml.etree"].__file__)
+mioc_mpi.finalize()
+PY
+  for ((run = 0; run < $1; run++)); do
+    order=${orders[run % 3]}
+    echo "run $run: $order"
+    # All runs print the same.
+    ((run > 0)) || run_plain on_mpiexec 3 "$PYTHON" "$SCRATCH/ucx.py" "$MIOC_BUILD/lib" "$order"
+    [[ $PLAIN_RC == 0 && $(wc -l <"$PLAIN/stdout") == 3 ]]
+    SLACK=10 run_cached on_mpiexec 3 "$PYTHON" "$SCRATCH/ucx.py" "$MIOC_BUILD/lib" "$order"
+    SLACK=10 assert_same
+    [[ $(said) == *", loader dispatch"* ]]
+    is_dispatched
+  done
+}
+
+@test "programs that start MPI between their loads, with UCX's hooks in memory" { load_with_ucx 3; }
+
+# bats test_tags=all
+@test "programs that start MPI between their loads, with UCX's hooks in memory, 20 times" { load_with_ucx 20; }
