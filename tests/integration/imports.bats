@@ -76,6 +76,8 @@ check_operations() {
 
 @test "4 x 4 ranks cost the filesystem at most 1.1 times one bare rank and what precedes main" { check_operations 4 4; }
 
+# Slurm's test has eight nodes in every run.
+# bats test_tags=all
 @test "8 x 4 ranks cost the filesystem at most 1.1 times one bare rank and what precedes main" { check_operations 8 4; }
 
 @test "a missing module is one question for all ranks" {
@@ -143,13 +145,17 @@ PY
 }
 
 @test "statistics count every rank once and agree with the store" {
+  local modules='import sys; sys.argv.pop(0); [__import__(name) for name in sys.argv]
+print(len({m.__file__ for m in sys.modules.values() if str(getattr(m, "__file__", "")).endswith(".so")}))'
+  modules=$("$PYTHON_ENV/bin/python3" -c "$modules" "${IMPORT[@]:3}")
   MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached import_on cached 2 3
   [[ $CACHED_RC == 0 ]]
   jq . "$SCRATCH/stats.json"
   (($(stat_of "$SCRATCH/stats.json" .ranks) == 6))
   (($(stat_of "$SCRATCH/stats.json" .calls.stat.hit) > 1000))
   (($(stat_of "$SCRATCH/stats.json" .calls.open.hit) > 1000))
-  (($(stat_of "$SCRATCH/stats.json" '.loader.dispatch + .loader.plain') > 6 * 100))
+  echo "$modules extension modules"
+  ((modules > 50 && $(stat_of "$SCRATCH/stats.json" '.loader.dispatch + .loader.plain') >= 6 * modules))
 }
 
 @test "statistics are a table on standard error with MPIIO_CACHE_STATS=1" {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """differential_objects.py - loads every shared object of some packages and prints what the loader then says of it.
 
-usage: differential_objects.py FOLDER PACKAGE...
+usage: differential_objects.py FOLDER PACKAGE|OBJECT...
 
 Each object is loaded in a child of its own, because some cannot be loaded together, and those that it worked with then once more
 in this process, all of them. A line holds rank, place and object, and: the names that link_map and dl_iterate_phdr give to it and to
@@ -117,6 +117,9 @@ def in_child(path):
 
 
 def objects(folder, package):
+    if os.path.isfile(f"{folder}/{package}"):
+        yield f"{folder}/{package}"
+        return
     yield from (f"{folder}/{package}", f"{folder}/{package}/__init__.py", f"{folder}/{package}/missing.so")
     for parent, folders, files in os.walk(f"{folder}/{package}", followlinks=True):
         folders.sort()
