@@ -297,6 +297,64 @@ C
   done
 }
 
+@test "another preload's malloc and free are ours too, all along" {
+  cat >"$SCRATCH/own.c" <<'C'
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+extern void *__libc_malloc(size_t);
+extern void __libc_free(void *);
+struct head { unsigned long magic; size_t size; };
+void *malloc(size_t n)
+{
+    struct head *head = __libc_malloc(n + sizeof *head);
+    if (head == NULL)
+        return NULL;
+    *head = (struct head){ 0x5ca1ab1e0ddba11ul, n };
+    return head + 1;
+}
+void free(void *p)
+{
+    static const char text[] = "free() of what another malloc() gave\n";
+    struct head *head = p;
+    if (p == NULL)
+        return;
+    if ((--head)->magic != 0x5ca1ab1e0ddba11ul) {
+        (void)!write(2, text, sizeof text - 1);
+        _exit(66);
+    }
+    head->magic = 0;
+    __libc_free(head);
+}
+void *calloc(size_t n, size_t m)
+{
+    void *p = malloc(n * m);
+    return p == NULL ? NULL : memset(p, 0, n * m);
+}
+void *realloc(void *p, size_t n)
+{
+    void *q = malloc(n);
+    size_t before = p == NULL ? 0 : ((struct head *)p)[-1].size;
+    if (q == NULL)
+        return NULL;
+    if (before > 0)
+        memcpy(q, p, before < n ? before : n);
+    free(p);
+    return q;
+}
+C
+  gcc -shared -fPIC -O1 -fno-builtin -o "$SCRATCH/own.so" "$SCRATCH/own.c"
+  case_command simple
+  mkdir -p "$SCRATCH/store"
+  run_plain alone "${CASE_COMMAND[@]:0:1}" LD_PRELOAD="$SCRATCH/own.so" "${CASE_COMMAND[@]:1}"
+  MPIIO_CACHE_DIR=$SCRATCH/store run_into "$CACHED" alone "${CASE_COMMAND[@]:0:1}" \
+    LD_PRELOAD="$SCRATCH/own.so $MIOC_BUILD/programs/local_agent.so" "${CASE_COMMAND[@]:1}"
+  CACHED_RC=$RC CACHED_SECONDS=$TOOK
+  [[ $PLAIN_RC == 0 ]]
+  assert_same
+  rm -rf "$SCRATCH/store"
+}
+
 # --- Stores and filesystems ------------------------------------------------------------------------------------------------
 
 @test "libraries that are too large for the store" {
