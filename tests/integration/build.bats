@@ -95,3 +95,12 @@ configure() {
   run "$MIOC_ROOT/scripts/bench" imports --variants manifest
   [[ $status == 2 && $output == *'manifest needs first before it'* ]]
 }
+
+# bats test_tags=all
+@test "bench dlopen measures each set of libraries, cached and passed through" {
+  need_command mpiexec.mpich
+  MIOC_BUILD=$MIOC_BUILD run "$MIOC_ROOT/scripts/bench" dlopen --json
+  echo "$output"
+  [[ $status == 0 || $status == 1 ]]
+  [[ $(jq '.calls | length' <<<"$(sed -n '/^{/,$p' <<<"$output")") == 12 ]]
+}
