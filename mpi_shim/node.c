@@ -163,6 +163,8 @@ static int start_leader(struct mioc_node *node, char *line, size_t size)
     return -1;
 }
 
+static void on_finalize(void);
+
 int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *config, const struct mioc_policy *policy,
                     struct mioc_store **store, char *line, size_t size)
 {
@@ -178,6 +180,11 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
         mioc_ahead_release(node->ahead);
     if (node->transport != NULL)
         node->owner = getpid(); /* MPI has begun, perhaps no more than that: it has a farewell to say */
+    if (rc == 0 && node->world.size != me->size) { /* each a world of its own: the launcher is another MPI's */
+        snprintf(line, size, "MPI speaks of %d rank%s, the launcher of %d: it is not this MPI's", node->world.size,
+                 node->world.size == 1 ? "" : "s", me->size);
+        rc = -1;
+    }
     if (rc != 0) {
         mioc_node_manifest_drop(node);
         return -1;
@@ -190,6 +197,8 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
         mioc_node_manifest_drop(node);
         return -1;
     }
+    if (node->ops->watch_finalize != NULL)
+        node->ops->watch_finalize(on_finalize);
     *store = node->store;
     mioc_loader_start(config, node->store);
     snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s, loader %s", node->world.size, node->world.nodes,
@@ -328,6 +337,24 @@ static void wish(struct mioc_node *node, enum mioc_node_wish what)
 {
     __atomic_store_n(&node->wish, what, __ATOMIC_RELEASE);
     mioc_ring_wake(mioc_store_ring(node->store));
+}
+
+/* The application ends MPI, which all ranks do together, and with it ours (transport.h): what comes after is not cached. */
+static void on_finalize(void)
+{
+    struct mioc_node *node = &mioc_node;
+
+    if (!mioc_node_is_owner())
+        return;
+    mioc_log(MIOC_LOG_DEBUG, "rank %d: the program ends MPI: it goes on without the cache", node->world.rank);
+    if (node->has_thread) {
+        wish(node, MIOC_WISH_FINALIZE);
+        if (!wait_for_agent(node, node->config->timeout_ms * 1000000u)) {
+            wish(node, MIOC_WISH_LEAVE);
+            (void)wait_for_agent(node, GOODBYE_NS);
+        }
+    }
+    node->ops->end(node->transport);
 }
 
 static void end_leader(struct mioc_node *node, int status)

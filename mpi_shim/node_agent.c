@@ -236,6 +236,8 @@ static int may_end(struct mioc_node *node)
     switch (__atomic_load_n(&node->wish, __ATOMIC_ACQUIRE)) {
     case MIOC_WISH_LEAVE:
         return 1;
+    case MIOC_WISH_FINALIZE:
+        return node->has_left || mioc_agent_children(node->agent) == 0;
     case MIOC_WISH_LINGER: /* one that has left has told all and serves nobody */
         return node->has_left || (mioc_agent_children(node->agent) == 0 &&
                                   mioc_ring_ranks_running(mioc_store_ring(node->store), node->owner) == 0);

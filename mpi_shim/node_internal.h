@@ -24,7 +24,7 @@
 struct mioc_waiter { uint32_t slot; uint64_t hash; uint64_t token; /* what is waited for: a record, or with hash 0 that this settles */ };
 
 /* How the leader's agent is to end; written by the ending thread, read by the agent's. */
-enum mioc_node_wish { MIOC_WISH_RUN, MIOC_WISH_LINGER, MIOC_WISH_LEAVE };
+enum mioc_node_wish { MIOC_WISH_RUN, MIOC_WISH_LINGER, MIOC_WISH_FINALIZE /* once the children have left */, MIOC_WISH_LEAVE };
 
 struct mioc_node {
     pid_t owner;               /* whom all this belongs to; a forked child is somebody else */

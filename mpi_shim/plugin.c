@@ -236,6 +236,15 @@ static int load(const char *path, const struct mioc_transport_ops **ops, char *r
         snprintf(reason, size, "%s is not a plug-in of this version", path);
         return -1;
     }
+    if (found->watch_finalize != NULL) {
+        /* What the program has of MPI already would not find the plug-in's names before its own. */
+        if (dlsym(RTLD_DEFAULT, "MPI_Init") != NULL) {
+            snprintf(reason, size, "the program itself is linked with MPI, and this MPI has no sessions");
+            return -1;
+        }
+        (void)dlerror();
+        (void)mioc_real(dlopen)(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+    }
     loaded = *found;
     loaded.depart = depart;
     plugin_depart = found->depart;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MIOC_TRANSPORT_ABI 2u
+#define MIOC_TRANSPORT_ABI 3u
 /* The largest message: one item or one batch of items with chunk bytes, and the header (wire.h). */
 #define MIOC_MESSAGE_MAX (256u * 1024u)
 
@@ -67,6 +67,12 @@ struct mioc_transport_ops {
     void (*depart)(struct mioc_transport *t);
     /* Whether the application itself has the library started and not finalized. From any thread, takes no lock. */
     int (*is_shared)(struct mioc_transport *t);
+
+    /* NULL but where the library can be started only once, so that the application's end of it is the transport's too: then the plug-in
+     * stands in for the application's calls, and is loaded RTLD_GLOBAL. finalizing() is called in the application's thread, before
+     * the library's end begins; end() belongs there, once the agent's thread makes no call any more: abandon, and nothing pending. */
+    void (*watch_finalize)(void (*finalizing)(void));
+    void (*end)(struct mioc_transport *t);
 };
 
 #endif

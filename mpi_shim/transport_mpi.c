@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transport_mpi.c - the transport over an MPI session with a private communicator; the only file that includes <mpi.h>.
+/* transport_mpi.c - the transport over MPI with a private communicator: in a session of its own, or (MIOC_WITHOUT_SESSIONS) in
+ * an MPI that is shared with the application (wrap_mpi.h).
  *
  * Every call has its PMPI_ name, so that a profiler of the application's MPI does not count ours. The session lives as
  * long as the process: MPICH 4.0.2 crashes in the application's MPI_Init after a Session_finalize.
@@ -19,8 +20,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#if !defined(MPICH_VERSION) || MPI_VERSION < 4
-#error "libmpiio_cache_mpich.so needs MPICH 4 or newer: point MPIIO_CACHE_MPICC at its mpicc"
+#ifdef MIOC_WITHOUT_SESSIONS
+#include "wrap_mpi.h"
+#include <dlfcn.h>
+#elif MPI_VERSION < 4
+#error "this MPI has no sessions: MIOC_WITHOUT_SESSIONS"
 #endif
 
 #define TAG_MESSAGE 1
@@ -32,7 +36,9 @@
 #define PMI_TIMEOUT_MS 1000
 
 struct mioc_transport {
+#ifndef MIOC_WITHOUT_SESSIONS
     MPI_Session session;
+#endif
     MPI_Comm job;
     struct mioc_world world;
     atomic_int is_abandoned;
@@ -92,6 +98,8 @@ static void name_library(struct mioc_world *world)
     (void)PMPI_Get_library_version(text, &length);
     if (sscanf(text, "MPICH Version: %63s", version) == 1)
         snprintf(world->library, sizeof world->library, "MPICH %s", version);
+    else if (sscanf(text, "Open MPI v%63[^, ]", version) == 1)
+        snprintf(world->library, sizeof world->library, "Open MPI %s", version);
     else
         snprintf(world->library, sizeof world->library, "%.*s", (int)strcspn(text, "\r\n"), text);
 }
@@ -108,7 +116,33 @@ static int explain(int rc, const char *what, char *reason, size_t size)
     return -1;
 }
 
-static int open_session(struct mioc_transport *t, char *reason, size_t size)
+#ifdef MIOC_WITHOUT_SESSIONS
+static int open_mpi(struct mioc_transport *t, char *reason, size_t size)
+{
+    int error;
+
+    (void)t;
+    if (mioc_wrap_mpi_start(&error) == 0)
+        return 0;
+    if (error != MPI_SUCCESS)
+        return explain(error, "MPI_Init_thread", reason, size);
+    snprintf(reason, size, "this MPI does not give MPI_THREAD_MULTIPLE");
+    return -1;
+}
+
+static int open_communicator(struct mioc_transport *t, char *reason, size_t size)
+{
+    MPI_Request request;
+    int rc = PMPI_Comm_idup(MPI_COMM_WORLD, &t->job, &request);
+
+    if (rc == MPI_SUCCESS && complete(t, rc, &request) == 0)
+        rc = PMPI_Comm_set_errhandler(t->job, MPI_ERRORS_RETURN);
+    else if (rc == MPI_SUCCESS)
+        rc = MPI_ERR_OTHER;
+    return rc == MPI_SUCCESS ? 0 : explain(rc, "MPI_Comm_idup", reason, size);
+}
+#else
+static int open_mpi(struct mioc_transport *t, char *reason, size_t size)
 {
     char level[64] = "";
     int has_level = 0, rc;
@@ -134,7 +168,7 @@ static int open_session(struct mioc_transport *t, char *reason, size_t size)
     return 0;
 }
 
-static int open_job(struct mioc_transport *t, char *reason, size_t size)
+static int open_communicator(struct mioc_transport *t, char *reason, size_t size)
 {
     MPI_Group group;
     int rc = PMPI_Group_from_session_pset(t->session, "mpi://WORLD", &group);
@@ -143,8 +177,14 @@ static int open_job(struct mioc_transport *t, char *reason, size_t size)
         return explain(rc, "MPI_Group_from_session_pset", reason, size);
     rc = PMPI_Comm_create_from_group(group, "mpiio_cache", MPI_INFO_NULL, MPI_ERRORS_RETURN, &t->job);
     (void)PMPI_Group_free(&group);
-    if (rc != MPI_SUCCESS)
-        return explain(rc, "MPI_Comm_create_from_group", reason, size);
+    return rc == MPI_SUCCESS ? 0 : explain(rc, "MPI_Comm_create_from_group", reason, size);
+}
+#endif
+
+static int open_job(struct mioc_transport *t, char *reason, size_t size)
+{
+    if (open_communicator(t, reason, size) != 0)
+        return -1;
     if (PMPI_Comm_rank(t->job, &t->world.rank) != MPI_SUCCESS || PMPI_Comm_size(t->job, &t->world.size) != MPI_SUCCESS) {
         snprintf(reason, size, "MPI does not know this rank");
         return -1;
@@ -221,7 +261,7 @@ static int transport_start(struct mioc_transport **instance, struct mioc_world *
     struct mioc_transport *t = &only;
 
     t->pmi_fd = mioc_pmi_is_hydra_task() ? mioc_pmi_fd(environ) : -1;
-    if (open_session(t, reason, reason_size) != 0 || open_job(t, reason, reason_size) != 0 ||
+    if (open_mpi(t, reason, reason_size) != 0 || open_job(t, reason, reason_size) != 0 ||
         find_nodes(t, reason, reason_size) != 0) {
         *instance = t; /* for depart() */
         return -1;
@@ -379,6 +419,33 @@ static void transport_abandon(struct mioc_transport *t)
     atomic_store(&t->is_abandoned, 1);
 }
 
+#ifdef MIOC_WITHOUT_SESSIONS
+static int transport_is_shared(struct mioc_transport *t)
+{
+    (void)t;
+    return mioc_wrap_mpi_is_shared();
+}
+
+/* What was posted for others to write into must not be there when MPI ends. */
+static void transport_end(struct mioc_transport *t)
+{
+    atomic_store(&t->is_abandoned, 1);
+    for (unsigned i = 0; i < RECEIVES && t->buffer[0] != NULL; i++)
+        if (t->receive[i] != MPI_REQUEST_NULL) {
+            (void)PMPI_Cancel(&t->receive[i]);
+            (void)PMPI_Request_free(&t->receive[i]);
+        }
+}
+
+/* Open MPI's daemons take it ill, too, if a process ends that has PMIx started; PMIx's own finalize needs nobody else. */
+static void leave_pmix(void)
+{
+    int (*finalize)(const void *info, size_t n) = (int (*)(const void *, size_t))dlsym(RTLD_DEFAULT, "PMIx_Finalize");
+
+    if (finalize != NULL)
+        (void)finalize(NULL, 0);
+}
+#else
 static int transport_is_shared(struct mioc_transport *t)
 {
     int is_initialized = 0, is_finalized = 0;
@@ -388,6 +455,7 @@ static int transport_is_shared(struct mioc_transport *t)
     (void)PMPI_Finalized(&is_finalized);
     return is_initialized && !is_finalized;
 }
+#endif
 
 /* hydra kills a job in which a process ends that had started PMI and not finalized it. PMI's own finalize, without MPI's, is
  * enough to end, exec or crash later in peace, and needs nobody else. An application that has MPI running is meant to be
@@ -397,16 +465,22 @@ static void transport_depart(struct mioc_transport *t)
     char answer[256];
 
     atomic_store(&t->is_abandoned, 1);
-    if (t->pmi_fd < 0 || atomic_exchange(&t->has_departed, 1))
+    if (atomic_exchange(&t->has_departed, 1) || transport_is_shared(t))
         return;
-    if (!transport_is_shared(t))
+#ifdef MIOC_WITHOUT_SESSIONS
+    if (mioc_wrap_mpi_is_over())
+        return;
+    if (t->pmi_fd < 0)
+        leave_pmix();
+#endif
+    if (t->pmi_fd >= 0)
         (void)mioc_pmi_ask(t->pmi_fd, "finalize", answer, sizeof answer, PMI_TIMEOUT_MS);
 }
 
 __attribute__((visibility("default"))) extern const struct mioc_transport_ops mioc_transport;
 const struct mioc_transport_ops mioc_transport = {
     .abi = MIOC_TRANSPORT_ABI,
-    .name = "mpich",
+    .name = MIOC_MPI_NAME,
     .start = transport_start,
     .agree_min = transport_agree_min,
     .share_node = transport_share_node,
@@ -416,4 +490,8 @@ const struct mioc_transport_ops mioc_transport = {
     .abandon = transport_abandon,
     .depart = transport_depart,
     .is_shared = transport_is_shared,
+#ifdef MIOC_WITHOUT_SESSIONS
+    .watch_finalize = mioc_wrap_mpi_watch,
+    .end = transport_end,
+#endif
 };

@@ -159,9 +159,10 @@ const char *mioc_agree_span(int64_t ms, char buf[32])
     return buf;
 }
 
+/* There is no name service that Open MPI's launchers and Slurm's PMIx both have: with these each node agrees for itself. */
 static int has_several_nodes(const struct mioc_agree *agree)
 {
-    return mioc_role_count_tasks(agree->me, agree->env) != agree->me->size;
+    return !agree->me->has_pmix && mioc_role_count_tasks(agree->me, agree->env) != agree->me->size;
 }
 
 /* The first of a node to know tells the other nodes. */

@@ -16,7 +16,7 @@
 #define NS 1000000000ull
 #define SECONDS_NS(s) ((uint64_t)((s) * 1e9 + 0.5))
 
-enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, STATS, FOLDER, RANKS };
+enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, STATS, FOLDER, RANKS, MPI };
 
 /* name, kind, field, least, most, type, default, help. least and most: nanoseconds or bytes. */
 #define ROWS(X) \
@@ -40,6 +40,8 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, 
       "bound of a node's store; 0 takes it from the cgroup's limit and the size of DIR") \
     X("LOADER", LOADER, loader_plain, 0, 0, "dispatch or plain", "dispatch", \
       "how dlopen reads: through the cache, or as the loader itself does") \
+    X("MPI", MPI, mpi, 0, 0, "auto, mpich, openmpi or the name of another plug-in", "auto", \
+      "which MPI carries it: auto takes the one whose process manager the launcher speaks to (PMI: MPICH, PMIx: Open MPI)") \
     X("MANIFEST", MANIFEST, manifest, 0, 0, "auto, off or an absolute path", "auto", \
       "where a run notes what it asked, for the next one to read ahead: auto is below $XDG_CACHE_HOME or ~/.cache") \
     X("STATS", STATS, stats, 0, 0, "0, 1 or a file name (./yes for a file of such a name)", "0", \
@@ -221,6 +223,15 @@ static int parse_folder(const char *text, char *folder, size_t size)
     return 0;
 }
 
+static int parse_mpi(const char *text, char *name, size_t size)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    if (text[len] != '\0' || len >= size)
+        return -1;
+    memcpy(name, text, len + 1);
+    return 0;
+}
+
 static int parse_ranks(const char *text, char *ranks, size_t size)
 {
     size_t len = strlen(text);
@@ -319,6 +330,7 @@ static int parse_row(struct mioc_config *config, size_t row, const char *text)
     case MANIFEST: return parse_manifest(text, field);
     case STATS: return parse_stats(text, config);
     case FOLDER: return parse_folder(text, field, sizeof config->trace);
+    case MPI: return parse_mpi(text, field, sizeof config->mpi);
     case RANKS: return parse_ranks(text, field, sizeof config->trace_ranks);
     }
     return -1;

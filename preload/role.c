@@ -16,7 +16,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define PLUGIN "libmpiio_cache_mpich.so"
+#define PLUGIN "libmpiio_cache_"
 #define HEIR ":pmi"
 /* MPIIO_CACHE_TIMEOUT may be shorter, as calls are; ranks do not start that much at once. */
 #define LEAST_DEADLINE_MS 4000
@@ -46,9 +46,10 @@ int mioc_role_python_version(char *buf, size_t size)
     return 0;
 }
 
-/* The plug-in lies beside the library, wherever the loader found that. */
-static int find_plugin(char *path, size_t size)
+/* The plug-in lies beside the library, wherever the loader found that. The launcher's process manager says whose. */
+static int find_plugin(const struct mioc_identity *me, const struct mioc_config *config, char *path, size_t size)
 {
+    const char *mpi = strcmp(config->mpi, "auto") != 0 ? config->mpi : me->has_pmix ? "openmpi" : "mpich";
     Dl_info info;
     char real[1024];
     const char *slash;
@@ -56,15 +57,18 @@ static int find_plugin(char *path, size_t size)
     if (dladdr((void *)mioc_role_decide, &info) == 0 || info.dli_fname == NULL)
         return -1;
     slash = strrchr(info.dli_fname, '/');
-    if ((size_t)snprintf(path, size, "%.*s" PLUGIN, slash != NULL ? (int)(slash + 1 - info.dli_fname) : 0, info.dli_fname) >= size)
+    if ((size_t)snprintf(path, size, "%.*s" PLUGIN "%s.so", slash != NULL ? (int)(slash + 1 - info.dli_fname) : 0, info.dli_fname, mpi) >= size)
         return -1;
     if (syscall(SYS_faccessat, AT_FDCWD, path, R_OK) == 0)
         return 0;
     /* Or beside what a link in the loader's path points to. */
     if (mioc_real(realpath)(info.dli_fname, real) == NULL || (slash = strrchr(real, '/')) == NULL ||
-        (size_t)snprintf(path, size, "%.*s/" PLUGIN, (int)(slash - real), real) >= size)
+        (size_t)snprintf(path, size, "%.*s/" PLUGIN "%s.so", (int)(slash - real), real, mpi) >= size ||
+        syscall(SYS_faccessat, AT_FDCWD, path, R_OK) != 0) {
+        snprintf(path, size, "%s", mpi);
         return -1;
-    return syscall(SYS_faccessat, AT_FDCWD, path, R_OK) == 0 ? 0 : -1;
+    }
+    return 0;
 }
 
 /* --- What survives exec --- */
@@ -167,12 +171,23 @@ static int agree(struct mioc_identity *me, const struct mioc_config *config, cha
     const struct mioc_agree agree = { .me = me, .env = envp, .look = look, .ctx = &context,
                                       .timeout_ms = config->timeout_ms < LEAST_DEADLINE_MS ? LEAST_DEADLINE_MS : (int64_t)config->timeout_ms };
 
-    if (find_plugin(me->plugin, sizeof me->plugin) != 0)
-        snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN " is not beside libmpiio_cache.so");
+    /* Started by a stranger it would be a world of one each, if it does not crash (seen: MPICH below Open MPI's mpiexec). */
+    if (strncmp(config->mpi, me->has_pmix ? "mpich" : "openmpi", me->has_pmix ? 5 : 7) == 0)
+        snprintf(me->reason, sizeof me->reason, "MPIIO_CACHE_MPI=%s, but the launcher speaks %s", config->mpi, me->has_pmix ? "PMIx" : "PMI");
+    else if (find_plugin(me, config, me->plugin, sizeof me->plugin) != 0)
+        snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN "%.64s.so is not beside libmpiio_cache.so", me->plugin);
     else if (mioc_role_check_alone(me, me->reason, sizeof me->reason) == 0)
         return mioc_agree(&agree, me->reason, sizeof me->reason);
     mioc_agree_decline(&agree, me->reason);
     return -1;
+}
+
+/* Its mpiexec's jobs are numbered in the lower half of their names: the one that it was called for is the first. */
+static int is_spawned_by_openmpi(const struct mioc_identity *me, char *const *env)
+{
+    const char *name = mioc_proc_getenv(env, "OMPI_MCA_ess_base_jobid");
+
+    return me->launcher == MIOC_LAUNCHER_OPENMPI && name != NULL && (strtoul(name, NULL, 10) & 0xffff) > 1;
 }
 
 static void decide_task(struct mioc_identity *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
@@ -185,7 +200,8 @@ static void decide_task(struct mioc_identity *me, const struct mioc_config *conf
     marked = getpid();
     if (is_second)
         be_dormant(me, "this program replaced a rank by exec");
-    else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL || mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL)
+    else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL || mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL ||
+             is_spawned_by_openmpi(me, envp))
         be_dormant(me, "started by MPI_Comm_spawn"); /* a world of its own, on nodes where its parents have theirs */
     else if (me->size == 1)
         be_dormant(me, "one rank");

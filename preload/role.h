@@ -12,11 +12,12 @@
 #include <stdint.h>
 
 enum mioc_role { MIOC_DORMANT, MIOC_GUEST, MIOC_RANK };
-enum mioc_launcher { MIOC_LAUNCHER_NONE, MIOC_LAUNCHER_HYDRA, MIOC_LAUNCHER_SLURM };
+enum mioc_launcher { MIOC_LAUNCHER_NONE, MIOC_LAUNCHER_HYDRA, MIOC_LAUNCHER_SLURM, MIOC_LAUNCHER_OPENMPI };
 
 struct mioc_identity {
     enum mioc_role role;
     enum mioc_launcher launcher;
+    int has_pmix;           /* its process manager speaks PMIx, not PMI: for Open MPI */
     int rank, size;         /* of the step; -1 unless the launcher told them */
     int local_rank;         /* on this node, -1 if unknown */
     uint64_t key;           /* names this job step on this node, the same in all its ranks and guests (store.h); 0: none */

@@ -31,8 +31,8 @@ static uint64_t hash_of(const char *text)
     return mioc_item_hash(0, text, (uint32_t)strlen(text));
 }
 
-/* hydra has one proxy on each node of each mpiexec. */
-static uint64_t hydra_key(pid_t proxy, uint64_t start)
+/* hydra has one proxy on each node of each mpiexec, and Open MPI one daemon, which may be mpiexec itself. */
+static uint64_t daemon_key(pid_t proxy, uint64_t start)
 {
     char boot[64], text[160];
 
@@ -62,10 +62,46 @@ static int find_hydra_task(struct mioc_identity *me, char *const *env)
     me->size = get_number(env, "PMI_SIZE");
     me->local_rank = get_number(env, "MPI_LOCALRANKID");
     if (mioc_proc_stat(getppid(), &proxy) == 0)
-        me->key = hydra_key(getppid(), proxy.start);
+        me->key = daemon_key(getppid(), proxy.start);
     if (mioc_pmi_fd(env) >= 0 && me->rank >= 0 && me->rank < me->size && me->key != 0)
         return 1;
     snprintf(me->reason, sizeof me->reason, "mpiexec gave this task no PMI_FD, PMI_RANK and PMI_SIZE");
+    return 0;
+}
+
+/* orted, or orterun by whatever of its names; prted and prterun of Open MPI 5. */
+static int is_openmpi_daemon(const char *comm)
+{
+    static const char *const names[] = { "orted", "orterun", "mpirun", "mpiexec", "prted", "prterun" };
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(comm, names[i], strlen(names[i])) == 0)
+            return 1;
+    return 0;
+}
+
+static int is_openmpi_task(char *const *env)
+{
+    struct mioc_proc daemon;
+
+    return mioc_proc_getenv(env, "OMPI_COMM_WORLD_RANK") != NULL && mioc_proc_stat(getppid(), &daemon) == 0 &&
+           is_openmpi_daemon(daemon.comm);
+}
+
+static int find_openmpi_task(struct mioc_identity *me, char *const *env)
+{
+    struct mioc_proc daemon;
+
+    me->launcher = MIOC_LAUNCHER_OPENMPI;
+    me->has_pmix = 1;
+    me->rank = get_number(env, "OMPI_COMM_WORLD_RANK");
+    me->size = get_number(env, "OMPI_COMM_WORLD_SIZE");
+    me->local_rank = get_number(env, "OMPI_COMM_WORLD_LOCAL_RANK");
+    if (mioc_proc_stat(getppid(), &daemon) == 0)
+        me->key = daemon_key(getppid(), daemon.start);
+    if (mioc_proc_getenv(env, "PMIX_RANK") != NULL && me->rank >= 0 && me->rank < me->size && me->key != 0)
+        return 1;
+    snprintf(me->reason, sizeof me->reason, "mpiexec gave this task no PMIX_RANK, OMPI_COMM_WORLD_RANK and _SIZE");
     return 0;
 }
 
@@ -78,10 +114,13 @@ static int find_slurm_task(struct mioc_identity *me, char *const *env)
     me->size = tasks >= 0 ? tasks : get_number(env, "SLURM_NTASKS");
     me->local_rank = get_number(env, "SLURM_LOCALID");
     me->key = slurm_key(env);
-    if (mioc_pmi_fd(env) < 0)
-        snprintf(me->reason, sizeof me->reason, "srun gave this task no PMI_FD (it needs --mpi=pmi2)");
+    me->has_pmix = mioc_pmi_fd(env) < 0 && get_number(env, "PMIX_RANK") == me->rank;
+    if (mioc_pmi_fd(env) < 0 && !me->has_pmix)
+        snprintf(me->reason, sizeof me->reason, "srun gave this task no PMI_FD (MPICH needs --mpi=pmi2, Open MPI --mpi=pmix)");
     else if (me->key == 0 || me->rank < 0 || me->size < 1)
         snprintf(me->reason, sizeof me->reason, "srun's environment is incomplete");
+    else if (me->has_pmix)
+        return 1;
     else if (get_number(env, "PMI_RANK") != me->rank || get_number(env, "PMI_SIZE") != me->size)
         snprintf(me->reason, sizeof me->reason, "PMI speaks of rank %d of %d, Slurm of %d of %d",
                  get_number(env, "PMI_RANK"), get_number(env, "PMI_SIZE"), me->rank, me->size);
@@ -100,7 +139,12 @@ static void find_ancestor(struct mioc_identity *me, char *const *env)
     for (int i = 0; i < MOST_ANCESTORS && pid > 1 && mioc_proc_stat(pid, &process) == 0; i++) {
         if (strcmp(process.comm, "hydra_pmi_proxy") == 0) {
             me->launcher = MIOC_LAUNCHER_HYDRA;
-            me->key = hydra_key(pid, process.start);
+            me->key = daemon_key(pid, process.start);
+            return;
+        }
+        if (is_openmpi_daemon(process.comm)) {
+            me->launcher = MIOC_LAUNCHER_OPENMPI;
+            me->key = daemon_key(pid, process.start);
             return;
         }
         if (strcmp(process.comm, "slurmstepd") == 0)
@@ -118,10 +162,13 @@ int mioc_role_find_launcher(struct mioc_identity *me, char *const *env)
     me->rank = me->size = me->local_rank = -1;
     me->key = 0;
     /* Nothing of /proc is read where no launcher left a name. */
-    if (mioc_proc_getenv(env, "PMI_RANK") == NULL && mioc_proc_getenv(env, "SLURM_PROCID") == NULL)
+    if (mioc_proc_getenv(env, "PMI_RANK") == NULL && mioc_proc_getenv(env, "SLURM_PROCID") == NULL &&
+        mioc_proc_getenv(env, "OMPI_COMM_WORLD_RANK") == NULL)
         return 0;
     if (mioc_proc_getenv(env, "PMI_RANK") != NULL && mioc_pmi_is_hydra_task())
         return find_hydra_task(me, env);
+    if (is_openmpi_task(env))
+        return find_openmpi_task(me, env);
     if (get_number(env, "SLURM_TASK_PID") == (int)getpid())
         return find_slurm_task(me, env);
     find_ancestor(me, env);

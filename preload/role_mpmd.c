@@ -173,7 +173,9 @@ int mioc_role_count_tasks(const struct mioc_identity *me, char *const *env)
     const char *list = mioc_proc_getenv(env, "SLURM_STEP_TASKS_PER_NODE"), *node = mioc_proc_getenv(env, "SLURM_NODEID");
     const char *local = mioc_proc_getenv(env, "MPI_LOCALNRANKS");
 
-    if (me->launcher == MIOC_LAUNCHER_HYDRA)
+    if (me->launcher == MIOC_LAUNCHER_OPENMPI)
+        local = mioc_proc_getenv(env, "OMPI_COMM_WORLD_LOCAL_SIZE");
+    if (me->launcher != MIOC_LAUNCHER_SLURM)
         return local != NULL ? tasks_of_node(local, 0) : 0;
     return list != NULL && node != NULL ? tasks_of_node(list, strtol(node, NULL, 10)) : 0;
 }
@@ -246,6 +248,8 @@ int mioc_role_look_beside(const struct mioc_identity *me, char *const *env, int6
 
     if (n < 0 || mioc_proc_exe(getpid(), own_exe, sizeof own_exe) != 0)
         return 0; /* a kernel that does not say */
+    if (me->launcher == MIOC_LAUNCHER_OPENMPI)
+        return 0; /* its mpiexec has other children, too: those that start daemons elsewhere */
     alike = count_alike(children, n, own_exe, other, sizeof other, &starting);
     if (alike < 0 && !is_one_program(me)) {
         snprintf(reason, size, "the job has tasks that are no Python (%s)", base_name(other));
@@ -261,7 +265,7 @@ int mioc_role_look_beside(const struct mioc_identity *me, char *const *env, int6
 
 int mioc_role_check_alone(const struct mioc_identity *me, char *reason, size_t size)
 {
-    if (me->launcher != MIOC_LAUNCHER_HYDRA || judge_mpiexec() <= 0)
+    if (me->launcher == MIOC_LAUNCHER_SLURM || judge_mpiexec() <= 0)
         return 0;
     snprintf(reason, size, "mpiexec was given several programs (MPMD)");
     return -1;
