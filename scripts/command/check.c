@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define LIBRARY "libmpiio_cache.so"
-#define PLUGIN "libmpiio_cache_mpich.so"
 #define TMPFS 0x01021994
 #define RAMFS 0x858458f6
 #define LITTLE (64ull << 20)
@@ -165,29 +164,33 @@ static void shorten_version(struct check *c, const char *text)
 {
     char name[32] = "", number[64] = "";
 
-    if (sscanf(text, "%31s Version:%63s", name, number) == 2 || sscanf(text, "%31s %*s %63[^,]", name, number) == 2)
+    if (sscanf(text, "Open MPI v%63[^, ]", number) == 1)
+        snprintf(c->mpi, sizeof c->mpi, "Open MPI %s", number);
+    else if (sscanf(text, "%31s Version:%63s", name, number) == 2)
         snprintf(c->mpi, sizeof c->mpi, "%s %s", name, number);
     else
         snprintf(c->mpi, sizeof c->mpi, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
-static int check_mpi(struct check *c)
+static int check_mpi(struct check *c, const char *name)
 {
-    char text[8192];
+    char text[8192], file[64];
     int ends[2];
     pid_t child;
 
-    if (mioc_command_find_library(PLUGIN, c->plugin, sizeof c->plugin) != 0)
-        return fail(c, "build and install it (it needs MPICH 4)", "the MPI plug-in %s is not beside %s", PLUGIN, LIBRARY);
+    snprintf(file, sizeof file, "libmpiio_cache_%s.so", name);
+    if (mioc_command_find_library(file, c->plugin, sizeof c->plugin) != 0)
+        return fail(c, "build and install it", "the MPI plug-in %s is not beside %s", file, LIBRARY);
     if (pipe(ends) != 0 || (child = fork()) < 0)
         return fail(c, "free some memory", "%s", strerror(errno));
     if (child == 0)
         load_plugin(c->plugin, ends[1]);
     close(ends[1]);
     if (read_child(child, ends[0], text, sizeof text) != 0)
-        return fail(c, "look at the installation of MPICH", "the MPI plug-in %s dies, or hangs, when it is loaded", c->plugin);
+        return fail(c, "look at the installation of MPI", "the MPI plug-in %s dies, or hangs, when it is loaded", c->plugin);
     if (text[0] != '+')
-        return fail(c, "install MPICH 4 (Debian: libmpich12), or load its module", "the MPI plug-in cannot be loaded: %s", text + 1);
+        return fail(c, strcmp(name, "mpich") == 0 ? "install MPICH 4 (Debian: libmpich12), or load its module" : "load the module of its MPI",
+                    "the MPI plug-in cannot be loaded: %s", text + 1);
     shorten_version(c, text + 1);
     return say(c, "MPI", "%s, by %s", c->mpi, c->plugin);
 }
@@ -230,8 +233,30 @@ static int check_mpi4py(struct check *c)
     char reason[512];
 
     if (mioc_role_check_mpi4py(&python, c->plugin, reason, sizeof reason) != 0)
-        return fail(c, "use an mpi4py that is built for MPICH, or none", "in the environment of %s %s", c->executable, reason);
+        return fail(c, "use an mpi4py that is built for an MPI with a plug-in, or none", "in the environment of %s %s", c->executable, reason);
     return say(c, "mpi4py", "none, or of the same MPI");
+}
+
+/* The plug-in that is asked for, or one that can be loaded and is of the environment's MPI; the first one's failure counts. */
+static int check_plugins(struct check *c)
+{
+    static const char *const known[] = {"mpich", "openmpi"};
+    static struct check first;
+
+    if (strcmp(mioc_config()->mpi, "auto") != 0)
+        return check_mpi(c, mioc_config()->mpi) != 0 || check_mpi4py(c) != 0 ? -1 : 0;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        char note_before[sizeof c->note];
+
+        memcpy(note_before, c->note, sizeof note_before);
+        if (check_mpi(c, known[i]) == 0 && check_mpi4py(c) == 0)
+            return 0;
+        if (i == 0)
+            first = *c;
+        memcpy(c->note, note_before, sizeof note_before);
+    }
+    *c = first;
+    return -1;
 }
 
 static int check_paths(struct check *c)
@@ -259,11 +284,11 @@ static int check_all(struct check *c)
     if (mioc_command_find_library(LIBRARY, c->library, sizeof c->library) != 0)
         return fail(c, "install it", "%s is not installed beside this program", LIBRARY);
     say(c, "library", "%s", c->library);
-    if (ask_python(c) != 0 || check_configuration(c) != 0 || check_kernel(c) != 0 || check_store(c) != 0 || check_mpi(c) != 0 ||
-        check_mpi4py(c) != 0 || check_paths(c) != 0)
+    if (ask_python(c) != 0 || check_configuration(c) != 0 || check_kernel(c) != 0 || check_store(c) != 0 || check_plugins(c) != 0 || check_paths(c) != 0)
         return -1;
     snprintf(c->verdict, sizeof c->verdict, "%s, a store in %s, %s %s", c->mpi, mioc_config()->dir, c->executable, c->version);
-    note(c, "note: start jobs with srun --mpi=pmi2 or MPICH's mpiexec, and LD_PRELOAD=%s", c->library);
+    note(c, "note: start jobs with %s, and LD_PRELOAD=%s", strstr(c->plugin, "openmpi") != NULL
+         ? "srun --mpi=pmix or Open MPI's mpiexec" : "srun --mpi=pmi2 or MPICH's mpiexec", c->library);
     return 0;
 }
 
