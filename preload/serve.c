@@ -151,7 +151,14 @@ int mioc_serve_is_store_path(const char *text, size_t len, int is_cut)
  *
  * both in one thread. So each thread remembers the last .pyc that it tried to read; an lstat of it forgets it; the exclusive
  * creation of "<it>.<digits>" while it is remembered is an import, and fails with EACCES, which importlib takes for a
- * directory that cannot be written and ignores. (Rank 0's waits for no other node: MIOC_WROTE_SOON.) */
+ * directory that cannot be written and ignores. (Rank 0's waits for no other node: MIOC_WROTE_SOON.)
+ *
+ * A rank that wrote the source itself writes its bytecode too, as perhaps nobody else imports it: the last sources that this process
+ * opened for writing, or renamed to their names, are remembered, by hash. */
+#define SOURCES 64u
+
+static uint64_t source[SOURCES];
+static unsigned sources;
 static __thread uint64_t last_bytecode __attribute__((tls_model("initial-exec")));
 
 static int is_bytecode_name(const char *path, uint32_t len)
@@ -172,6 +179,45 @@ void mioc_serve_bytecode_lstat(const struct mioc_query *q)
         last_bytecode = 0;
 }
 
+void mioc_serve_wrote_source(int dirfd, const char *path)
+{
+    struct mioc_query q;
+    int saved = errno;
+
+    if (mioc_client_rank() > 0 && mioc_client_peek(&q, MIOC_CALL_WRITE, dirfd, path) && q.key.len > 3 &&
+        memcmp(q.key.text + q.key.len - 3, ".py", 3) == 0)
+        __atomic_store_n(&source[__atomic_fetch_add(&sources, 1, __ATOMIC_RELAXED) % SOURCES],
+                         mioc_item_hash(MIOC_ITEM_CONTENT, q.key.text, q.key.len), __ATOMIC_RELAXED);
+    errno = saved;
+}
+
+/* DIR/__pycache__/NAME.TAG.pyc is the bytecode of DIR/NAME.py. */
+static int is_own_bytecode(const char *path, uint32_t len)
+{
+    static const char folder[] = "/__pycache__/";
+    uint32_t name = len, stem = 0, dir;
+    char text[PATH_MAX];
+    uint64_t hash;
+
+    while (name > 0 && path[name - 1] != '/')
+        name--;
+    if (name < sizeof folder || memcmp(path + name - (sizeof folder - 1), folder, sizeof folder - 1) != 0)
+        return 0;
+    while (name + stem < len && path[name + stem] != '.')
+        stem++;
+    dir = name - (uint32_t)(sizeof folder - 2); /* up to and with the slash behind DIR */
+    if (dir + stem + 4 > sizeof text)
+        return 0;
+    memcpy(text, path, dir);
+    memcpy(text + dir, path + name, stem);
+    memcpy(text + dir + stem, ".py", 4);
+    hash = mioc_item_hash(MIOC_ITEM_CONTENT, text, dir + stem + 3);
+    for (unsigned i = 0; i < SOURCES; i++)
+        if (__atomic_load_n(&source[i], __ATOMIC_RELAXED) == hash)
+            return 1;
+    return 0;
+}
+
 int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
 {
     const int creation = O_EXCL | O_CREAT | O_WRONLY;
@@ -185,7 +231,7 @@ int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
     while (len > 0 && q.key.text[len - 1] >= '0' && q.key.text[len - 1] <= '9')
         len--;
     if (len == q.key.len || len == 0 || q.key.text[--len] != '.' || !is_bytecode_name(q.key.text, len) ||
-        last_bytecode != mioc_item_hash(MIOC_ITEM_CONTENT, q.key.text, len))
+        last_bytecode != mioc_item_hash(MIOC_ITEM_CONTENT, q.key.text, len) || is_own_bytecode(q.key.text, len))
         return 0;
     if (mioc_client_rank() > 0) { /* else it is counted as a write */
         q.error_before = errno;

@@ -70,6 +70,8 @@ int mioc_serve_is_store_path(const char *text, size_t len, int is_cut);
 /* Importing must not write bytecode in ranks other than 0; see serve.c, which tells an import's write from others. `path` is the query's. */
 void mioc_serve_bytecode_read(const struct mioc_query *q);
 void mioc_serve_bytecode_lstat(const struct mioc_query *q);
+/* After this process opened a path for writing or renamed something to it: its bytecode may be written. Keeps errno. */
+void mioc_serve_wrote_source(int dirfd, const char *path);
 int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags);
 
 #endif

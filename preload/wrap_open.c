@@ -32,8 +32,10 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
     fd = real_open(dirfd, path, flags, mode);
     /* What will be in it is known when it is closed, and nobody tells us: from now on it is not cached. No SUBTREE, which
      * costs every node a walk through its index: names below a new file may go on being ENOENT instead of ENOTDIR. */
-    if (fd >= 0)
+    if (fd >= 0) {
         mioc_client_wrote(dirfd, path, MIOC_FLAG_STICKY | (is_import ? MIOC_WROTE_SOON : 0));
+        mioc_serve_wrote_source(dirfd, path);
+    }
     return fd;
 }
 

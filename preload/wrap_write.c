@@ -25,8 +25,10 @@ static int wrote(int rc, int dirfd, const char *path, uint32_t flags)
 
 static int moved(int rc, int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange)
 {
-    if (rc == 0)
+    if (rc == 0) {
         mioc_client_moved(dirfd, path, new_dirfd, new_path, is_exchange);
+        mioc_serve_wrote_source(new_dirfd, new_path);
+    }
     return rc;
 }
 

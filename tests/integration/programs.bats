@@ -184,21 +184,32 @@ PY
   same_as_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
 }
 
-@test "an import writes no bytecode on ranks above 0, py_compile does" {
+@test "an import writes no bytecode on ranks above 0, but of what the rank wrote itself; py_compile does" {
   unset PYTHONDONTWRITEBYTECODE
+  for rank in 0 1 2 3; do echo 'value = 1' >"$SCRATCH/lib/given$rank.py"; done
   check <<PY
 import os, sys
 rank = int(os.environ["PMI_RANK"])
-open("$SCRATCH/lib/own%d.py" % rank, "w").write("value = 1")
-__import__("own%d" % rank)
-import importlib.util, py_compile
-cached = importlib.util.cache_from_source("$SCRATCH/lib/own%d.py" % rank)
+import importlib, importlib.util, py_compile
+def compiled(name): return importlib.util.cache_from_source("$SCRATCH/lib/%s.py" % name)
+given = "given%d" % rank
+importlib.import_module(given)
 if "mpiio_cache" in os.environ.get("LD_PRELOAD", "") and rank > 0:
-    assert not os.path.exists(cached), cached
-if os.path.exists(cached):
-    os.unlink(cached)
-print(os.path.exists(py_compile.compile("$SCRATCH/lib/own%d.py" % rank)))
-os.unlink(cached)
+    assert not os.path.exists(compiled(given)), compiled(given)
+if os.path.exists(compiled(given)):
+    os.unlink(compiled(given))
+print(os.path.exists(py_compile.compile("$SCRATCH/lib/%s.py" % given)))
+os.unlink(compiled(given))
+for name, way in ("own%d" % rank, ""), ("folder%d/own" % rank, ""), ("moved%d" % rank, ".new"):
+    path = "$SCRATCH/lib/%s.py" % name
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + way, "w") as source: source.write("value = 1")
+    if way: os.replace(path + way, path)
+    importlib.invalidate_caches()
+    module = importlib.import_module(name.replace("/", "."))
+    print(name, module.__file__, os.path.exists(module.__cached__))
+    os.unlink(path)
+    os.path.exists(module.__cached__) and os.unlink(module.__cached__)
 PY
 }
 

@@ -69,6 +69,13 @@ all_modules_of() {
 }
 
 # bats test_tags=all
+@test "CPython's tests of imports come out as without us where the folders that they write to are cached, too" {
+  need_module "python3.11/test/test_import" libpython3.11-testsuite
+  MPIIO_CACHE_PATHS+=:$SCRATCH
+  check_outcomes test_import test_runpy test_py_compile test_zipimport test_pkgutil
+}
+
+# bats test_tags=all
 @test "CPython's tests of the import system come out as without us" {
   all_modules_of test_import test_importlib test_zipimport test_pkgutil test_runpy test_site test_py_compile
 }

@@ -189,6 +189,34 @@ static void bytecode_write_of_an_import_is_told_from_others(void **state)
     assert_int_equal(mioc_serve_is_bytecode_write(AT_FDCWD, temporary, creation), 0);
 }
 
+static void own_source_bytecode_is_written(void **state)
+{
+    static const char *const others[] = { "__pycache__/n.cpython-311.pyc", "__pycache__/mm.cpython-311.pyc", "m.pyc", "p/__pycache__/m.cpython-311.pyc" };
+    const int creation = O_EXCL | O_CREAT | O_WRONLY | O_CLOEXEC;
+    char py[160], pyc[192], temporary[224];
+    struct mioc_query q;
+
+    (void)state;
+    (void)snprintf(py, sizeof(py), "%s/m.py", store_dir);
+    for (int is_written = 0; is_written < 2; is_written++) {
+        (void)snprintf(pyc, sizeof(pyc), "%s/__pycache__/m.cpython-311.pyc", store_dir);
+        (void)snprintf(temporary, sizeof(temporary), "%s.1402345", pyc);
+        assert_int_equal(mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, pyc), 1);
+        mioc_serve_bytecode_read(&q);
+        assert_int_equal(mioc_serve_is_bytecode_write(AT_FDCWD, temporary, creation), !is_written);
+        for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+            (void)snprintf(pyc, sizeof(pyc), "%s/%s", store_dir, others[i]);
+            (void)snprintf(temporary, sizeof(temporary), "%s.1402345", pyc);
+            assert_int_equal(mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, pyc), 1);
+            mioc_serve_bytecode_read(&q);
+            assert_int_equal(mioc_serve_is_bytecode_write(AT_FDCWD, temporary, creation), 1);
+        }
+        errno = 77;
+        mioc_serve_wrote_source(AT_FDCWD, py);
+        assert_int_equal(errno, 77);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +226,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(detach_keeps_offset_and_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(detach_from_another_file_of_that_name_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(bytecode_write_of_an_import_is_told_from_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(own_source_bytecode_is_written, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
