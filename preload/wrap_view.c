@@ -3,9 +3,13 @@
  * have it, so the process, and with it its children, is not served any more (view.h). */
 #include "serve.h"
 #include "../mpi_shim/node.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* What is done to all threads is done to those that answer for others, too: not while they do. Only the superuser can, as what is
@@ -47,7 +51,27 @@ MIOC_EXPORT int setresgid(gid_t real, gid_t effective, gid_t saved)
 }
 MIOC_EXPORT int setgroups(size_t n, const gid_t *groups) { return CHANGE(1, mioc_real(setgroups)(n, groups)); }
 MIOC_EXPORT int initgroups(const char *user, gid_t group) { return CHANGE(1, mioc_real(initgroups)(user, group)); }
-MIOC_EXPORT int chroot(const char *path) { return CHANGE(1, mioc_real(chroot)(path)); }
+
+static int is_directory(const char *path)
+{
+    int saved = errno, result;
+    struct stat st;
+
+    result = syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0) == 0 && S_ISDIR(st.st_mode);
+    errno = saved;
+    return result;
+}
+
+/* To nowhere, as programs try that want to know whether they may: that changes nothing, and must not end the leader's serving. */
+MIOC_EXPORT int chroot(const char *path)
+{
+    int will = is_directory(path), rc;
+
+    will_change(will);
+    rc = mioc_real(chroot)(path);
+    will_change(rc == 0 && !will); /* it came in between */
+    return changed(rc);
+}
 
 /* These are of the calling thread alone. */
 MIOC_EXPORT int unshare(int flags) { return changed(mioc_real(unshare)(flags)); }

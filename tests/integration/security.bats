@@ -261,6 +261,21 @@ PY
   grep -q "'chroot', None, \[2, 2" "$CACHED/stdout"
 }
 
+@test "a change of root that fails changes nothing, for children neither" {
+  make_secrets
+  cat >"$SCRATCH/fails.py" <<'PY'
+import os, subprocess, sys
+for path in "/nowhere", "/etc/passwd", "/etc/passwd/x", "x" * 5000:
+    try: os.chroot(path)
+    except OSError as error: print(error)
+sys.stdout.flush()
+subprocess.run([sys.executable, "-c", "print('child')"])
+PY
+  MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/fails.py"
+  [[ $(grep -c child "$CACHED/stdout") == 2 && $(grep -c Errno "$CACHED/stdout") == 8 ]]
+  [[ $(said) == *'active: 2 ranks'* && $(said) != *inactive* ]]
+}
+
 @test "rank 0 that gives up rights ends the cache for all; the others' answers stay their own" {
   make_secrets
   cat >"$SCRATCH/one.py" <<PY
