@@ -29,8 +29,8 @@
  * The names of the sockets can be guessed. Who takes them first, as another user, keeps a job from the cache, no more.
  *
  * What this cannot help: a leader that is stopped (SIGSTOP) holds up its node, as it would in MPI's start; a rank that is killed
- * after the verdict, before MPI has started in it; under Slurm the only rank of a node, killed while it waits for other nodes (hydra
- * then kills the job); and a plug-in that is there but cannot be loaded, as its MPI is missing on some nodes.
+ * after the verdict, before MPI has started in it; and under Slurm the only rank of a node, killed while it waits for other nodes (hydra
+ * then kills the job).
  *
  * A node where nothing is on a shared filesystem does not come here: that is most often so on all nodes, and such processes are to
  * cost nothing. Where it is not so everywhere, the others wait one deadline for it.

@@ -132,12 +132,11 @@ char *const *mioc_role_mark_exec(char *const *envp, char **space, size_t entries
 struct context {
     const struct mioc_identity *me;
     char *const *env;
+    int64_t timeout_ms;
 };
 
-/* What may go to the shared filesystem: once a node. */
-static int look(void *ctx, char *reason, size_t size)
+static int check_mpi4py(const struct context *context, char *reason, size_t size)
 {
-    const struct context *context = ctx;
     char exe[1024], version[16];
     struct mioc_role_python python = { .version = version, .exe = exe, .env = context->env,
                                        .exec_fn = (const char *)getauxval(AT_EXECFN) };
@@ -147,6 +146,16 @@ static int look(void *ctx, char *reason, size_t size)
     if (python.exec_fn == NULL)
         python.exec_fn = exe;
     return mioc_role_check_mpi4py(&python, context->me->plugin, reason, size);
+}
+
+/* What may go to the shared filesystem: once a node. */
+static int look(void *ctx, char *reason, size_t size)
+{
+    const struct context *context = ctx;
+
+    if (check_mpi4py(context, reason, size) != 0)
+        return -1;
+    return mioc_role_check_load(context->me->plugin, context->env, context->timeout_ms, reason, size);
 }
 
 static void be_dormant(struct mioc_identity *me, const char *reason)
@@ -167,9 +176,9 @@ static int has_paths(struct mioc_identity *me, const struct mioc_config *config,
 /* What can differ from node to node, and must not be found out by MPI's start: 0, or -1 and the reason. */
 static int agree(struct mioc_identity *me, const struct mioc_config *config, char **envp)
 {
-    struct context context = { me, envp };
-    const struct mioc_agree agree = { .me = me, .env = envp, .look = look, .ctx = &context,
-                                      .timeout_ms = config->timeout_ms < LEAST_DEADLINE_MS ? LEAST_DEADLINE_MS : (int64_t)config->timeout_ms };
+    int64_t timeout_ms = config->timeout_ms < LEAST_DEADLINE_MS ? LEAST_DEADLINE_MS : (int64_t)config->timeout_ms;
+    struct context context = { me, envp, timeout_ms };
+    const struct mioc_agree agree = { .me = me, .env = envp, .look = look, .ctx = &context, .timeout_ms = timeout_ms };
 
     /* Started by a stranger it would be a world of one each, if it does not crash (seen: MPICH below Open MPI's mpiexec). */
     if (strncmp(config->mpi, me->has_pmix ? "mpich" : "openmpi", me->has_pmix ? 5 : 7) == 0)

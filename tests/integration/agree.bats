@@ -24,7 +24,7 @@ stays_as_plain() {
   cat >"$SCRATCH/task.sh"
   SLACK=${WAITS:-2} same_as_plain "$@" bash "$SCRATCH/task.sh"
   echo "plain $PLAIN_RC after $PLAIN_SECONDS s, cached $CACHED_RC after $CACHED_SECONDS s: $(said)"
-  [[ $(said) != *'mpiio_cache: active: '* && $(said) == *"$WHY"* ]]
+  [[ $(said) != *'mpiio_cache: active: '* && $(said) == *$WHY* ]] # a pattern
 }
 
 @test "a rank whose shell ends without Python, or runs it as a child, keeps nobody waiting" {
@@ -93,6 +93,30 @@ SH
   done
   without_plugin_on node1 <<<'exec "$PYTHON" "${APP%app.py}mpi.py"'
   (($(grep -c ' of 4' "$CACHED/stdout") == 4))
+}
+
+# HOST SCRIPT: run in each task there, before it is Python; the plug-in is one of ours alone, linked with $MPICH.
+with_plugin_spoilt_on() {
+  mkdir -p "$SCRATCH/with"
+  cp "$MIOC_BUILD"/lib/libmpiio_cache{,_mpich}.so "$SCRATCH/with"
+  export MPICH PLUGIN=$SCRATCH/with/libmpiio_cache_mpich.so
+  { echo "[[ \$(hostname) != $1 ]] || { $2; }"; echo 'exec "$PYTHON" "$APP"'; } >"$SCRATCH/body.sh"
+  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so WHY='the MPI plug-in cannot be loaded: '$3 stays_as_plain on_hosts 2 2 <"$SCRATCH/body.sh"
+}
+
+@test "a plug-in that cannot be loaded on some nodes: all stay dormant at once" {
+  local host
+  MPICH=$(ldd "$MIOC_BUILD/lib/libmpiio_cache_mpich.so" | awk '$1 ~ /^libmpich/ { print $3 }')
+  [[ -s $MPICH ]]
+  # Its MPI is no library; is another version; is not complete; is not there.
+  for host in node0 node1; do
+    with_plugin_spoilt_on "$host" 'mount --bind /dev/null "$MPICH"' '*file too short'
+  done
+  with_plugin_spoilt_on node1 'mount --bind "$(realpath /lib/x86_64-linux-gnu/libz.so.1)" "$MPICH"' 'undefined symbol: '
+  head -c 8192 "$MPICH" >"$SCRATCH/part.so"
+  with_plugin_spoilt_on node1 'mount --bind "${PLUGIN%/with*}/part.so" "$MPICH"' ''
+  sed 's/libmpich\.so\.12/libmpich.so.99/' "$MIOC_BUILD/lib/libmpiio_cache_mpich.so" >"$SCRATCH/other.so"
+  with_plugin_spoilt_on node1 'mount --bind "${PLUGIN%/with*}/other.so" "$PLUGIN"' 'libmpich.so.99 is not found'
 }
 
 @test "a rank that stays after all may close descriptors, exec and end as it likes" {

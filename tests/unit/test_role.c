@@ -11,6 +11,9 @@
 #include "../../preload/role.h"
 #include "../../mpi_shim/topology.h"
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +334,49 @@ static void topology_nodes_are_numbered_by_lowest_rank(void **state)
     assert_true(mioc_topology_node_name() == mioc_topology_node_name());
 }
 
+/* Whether the plug-in, a file, can be loaded; with no trace of how that was found out. */
+static int check_load(const char *plugin, char *reason, size_t size)
+{
+    sigset_t only, before, pending;
+    int lowest = dup(0), rc;
+
+    close(lowest);
+    sigemptyset(&only);
+    sigaddset(&only, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &only, &before);
+    errno = EDOM;
+    rc = mioc_role_check_load(plugin, environ, 10000, reason, size);
+    assert_int_equal(errno, EDOM);
+    sigpending(&pending);
+    assert_int_equal(sigismember(&pending, SIGCHLD), 0);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+    assert_int_equal(dup(0), lowest);
+    close(lowest);
+    return rc;
+}
+
+static void check_load_of_what_the_loader_takes_or_does_not_says_so_and_leaves_nothing(void **state)
+{
+    char reason[256] = "";
+    Dl_info libc;
+
+    (void)state;
+    assert_int_not_equal(dladdr((void *)abort, &libc), 0);
+    assert_int_equal(check_load(libc.dli_fname, reason, sizeof reason), 0);
+    assert_string_equal(reason, "");
+    assert_int_equal(check_load("/dev/null", reason, sizeof reason), -1);
+    assert_non_null(strstr(reason, "file too short"));
+    assert_int_equal(check_load("/dev/null/no.so", reason, sizeof reason), -1);
+    /* A word of its own, as LD_PRELOAD takes it: nobody is asked. */
+    assert_int_equal(check_load("/dev/null/n o.so", reason, sizeof reason), 0);
+    signal(SIGCHLD, SIG_IGN);
+    assert_int_equal(check_load("/dev/null", reason, sizeof reason), -1);
+    assert_int_equal(check_load(libc.dli_fname, reason, sizeof reason), 0);
+    signal(SIGCHLD, SIG_DFL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +394,7 @@ int main(void)
         cmocka_unit_test(proc_stat_odd_name_is_understood),
         cmocka_unit_test(proc_children_child_is_among_them),
         cmocka_unit_test(topology_nodes_are_numbered_by_lowest_rank),
+        cmocka_unit_test(check_load_of_what_the_loader_takes_or_does_not_says_so_and_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
