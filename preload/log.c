@@ -63,18 +63,25 @@ static int write_all(int fd, const char *bytes, size_t size)
     return 0;
 }
 
+/* The signal that comes with a refusal of this kind, 0 if none does. */
+static int signal_of(int error)
+{
+    return error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0;
+}
+
 int mioc_log_write(int fd, const void *bytes, size_t size)
 {
     int before = errno;
-    uint64_t pipe_bit = 1ull << (SIGPIPE - 1), old = 0, pending = 0;
-    /* SIGPIPE would end a program that has not written anything itself: blocked, and taken away if it was ours. */
-    int is_blocked = syscall(SYS_rt_sigprocmask, SIG_BLOCK, &pipe_bit, &old, KERNEL_SIGSET_SIZE) == 0;
+    uint64_t ours = 1ull << (SIGPIPE - 1) | 1ull << (SIGXFSZ - 1), old = 0, pending = 0;
+    /* They would end a program that has not written anything itself: blocked, and taken away if they were ours. */
+    int is_blocked = syscall(SYS_rt_sigprocmask, SIG_BLOCK, &ours, &old, KERNEL_SIGSET_SIZE) == 0;
     (void)syscall(SYS_rt_sigpending, &pending, KERNEL_SIGSET_SIZE);
     int result = write_all(fd, bytes, size);
-    int error = errno;
-    if (result != 0 && error == EPIPE && is_blocked && (pending & pipe_bit) == 0) {
+    int error = errno, raised = result != 0 ? signal_of(error) : 0;
+    if (raised != 0 && is_blocked && (pending & 1ull << (raised - 1)) == 0) {
+        uint64_t bit = 1ull << (raised - 1);
         struct timespec none = {0};
-        (void)syscall(SYS_rt_sigtimedwait, &pipe_bit, NULL, &none, KERNEL_SIGSET_SIZE);
+        (void)syscall(SYS_rt_sigtimedwait, &bit, NULL, &none, KERNEL_SIGSET_SIZE);
     }
     if (is_blocked)
         (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, KERNEL_SIGSET_SIZE);

@@ -16,8 +16,9 @@
 static const char *const outcome_names[MIOC_OUTCOMES] = {
     [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"};
 
-/* The text under construction; what does not fit makes `is_full`, and nothing is written. */
-struct text { char bytes[12288]; size_t used; int is_full; };
+/* The text under construction; what does not fit makes `is_full`, and nothing is written. Static: whoever calls exit() may have a
+ * small stack. */
+static struct text { char bytes[12288]; size_t used; int is_full; } text;
 
 __attribute__((format(printf, 2, 3))) static void put(struct text *t, const char *format, ...)
 {
@@ -188,13 +189,13 @@ static void put_footer(struct text *t, const struct mioc_report *report)
 
 int mioc_report_print(const struct mioc_report *report, const char *line, int fd)
 {
-    struct text t;
-    t.used = 0;
-    t.is_full = 0;
-    put(&t, LINE_PREFIX "%.2000s\n", without_prefix(line));
-    put_table(&t, report);
-    put_footer(&t, report);
-    return write_text(&t, fd);
+    struct text *t = &text;
+    t->used = 0;
+    t->is_full = 0;
+    put(t, LINE_PREFIX "%.2000s\n", without_prefix(line));
+    put_table(t, report);
+    put_footer(t, report);
+    return write_text(t, fd);
 }
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
@@ -277,22 +278,22 @@ static void put_json_job(struct text *t, const struct mioc_job *job, int status)
 
 int mioc_report_json(const struct mioc_report *report, const char *line, const struct mioc_job *job, int status, int fd)
 {
-    struct text t;
+    struct text *t = &text;
     struct figure percent;
     int64_t saved = saved_operations(report, &percent);
-    t.used = 0;
-    t.is_full = 0;
-    put(&t, "{\n  \"schema\": 1,\n  \"line\": ");
-    put_string(&t, without_prefix(line));
-    put(&t, ",\n  \"ranks\": %" PRIu32 ",\n  \"guests\": %" PRIu32 ",\n  \"nodes\": %" PRIu32 ",\n  \"reported_nodes\": %" PRIu32 ",\n",
+    t->used = 0;
+    t->is_full = 0;
+    put(t, "{\n  \"schema\": 1,\n  \"line\": ");
+    put_string(t, without_prefix(line));
+    put(t, ",\n  \"ranks\": %" PRIu32 ",\n  \"guests\": %" PRIu32 ",\n  \"nodes\": %" PRIu32 ",\n  \"reported_nodes\": %" PRIu32 ",\n",
         report->ranks, report->guests, report->nodes, report->reported_nodes);
-    put_json_calls(&t, report);
-    put_json_loader(&t, report);
-    put(&t, "  \"store\": {\"bytes\": %" PRIu64 ", \"contents\": %" PRIu64 "},\n", report->store_bytes, report->contents);
-    put(&t, "  \"root\": {\"requests\": %" PRIu64 ", \"questions\": %" PRIu64 ", \"calls\": %" PRIu64 ", \"ahead\": %" PRIu64 "},\n",
+    put_json_calls(t, report);
+    put_json_loader(t, report);
+    put(t, "  \"store\": {\"bytes\": %" PRIu64 ", \"contents\": %" PRIu64 "},\n", report->store_bytes, report->contents);
+    put(t, "  \"root\": {\"requests\": %" PRIu64 ", \"questions\": %" PRIu64 ", \"calls\": %" PRIu64 ", \"ahead\": %" PRIu64 "},\n",
         report->root_requests, report->root_questions, report->root_calls, report->root_ahead);
-    put(&t, "  \"saved\": {\"operations\": %" PRId64 ", \"percent\": %s},\n", saved, percent.text);
-    put_json_job(&t, job, status);
-    put(&t, "}\n");
-    return write_text(&t, fd);
+    put(t, "  \"saved\": {\"operations\": %" PRId64 ", \"percent\": %s},\n", saved, percent.text);
+    put_json_job(t, job, status);
+    put(t, "}\n");
+    return write_text(t, fd);
 }

@@ -89,6 +89,7 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from);
  *   saved           {operations, percent}   hits + misses - root calls; in percent of hits + misses. Negative: a loss
  *   job             {id, user, host, pid, interpreter, script, started, seconds, status}: of rank 0; user is a number, started
  *                   the seconds of the epoch, status what it ended with, script "" if there is none */
+/* One thread at a time; either writes all in one go, or -1 with errno. */
 int mioc_report_print(const struct mioc_report *report, const char *line, int fd);
 int mioc_report_json(const struct mioc_report *report, const char *line, const struct mioc_job *job, int status, int fd);
 
