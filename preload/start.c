@@ -153,6 +153,14 @@ static int start_trace(const struct mioc_config *config)
     return mioc_trace_start(config, me.rank, job != NULL ? job : "hydra");
 }
 
+/* There are no other threads that it could be of use to. */
+static void end_trace(int fd)
+{
+    mioc_trace_end();
+    if (fd >= 0)
+        (void)mioc_real(close)(fd);
+}
+
 static void start_rank(const struct mioc_config *config, char **argv)
 {
     struct mioc_store *store = NULL;
@@ -166,12 +174,12 @@ static void start_rank(const struct mioc_config *config, char **argv)
     }
     mioc_agree_before_mpi(&me);
     rc = mioc_node_start(&me, config, &policy, &store, line, sizeof line);
-    if (trace_fd >= 0)
+    if (trace_fd >= 0 && rc == 0)
         mioc_plugin_protect_fd(trace_fd);
     if (rc == 0)
         serve(store, config, me.rank);
     else
-        mioc_trace_end();
+        end_trace(trace_fd);
     mioc_plugin_settle();
     mioc_agree_after_mpi();
     mioc_process_guard();

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -20,7 +21,8 @@
 #define EPOCH_2026 1767225600ull
 #define SECOND 1000000000ull
 #define PATH_SHOWN 1000u /* bytes of a path that an event has at most */
-#define FIRST_FD 200
+#define END_TRIES 100
+#define END_PAUSE_NS 1000000
 
 int mioc_trace_state;
 
@@ -30,13 +32,15 @@ static struct {
     uint64_t offset;  /* from CLOCK_MONOTONIC to our epoch */
     uint64_t max;
     uint64_t used, events, dropped; /* atomic */
-    char path[PATH_MAX];
+    int composing; /* atomic: events between is_owner() and done() */
 } trace = { .fd = -1 };
 
-/* A thread's own descriptor, for those that share none with the process. */
+/* A thread's own descriptor and one, for those that share none with the process; -1 if it could have none. */
 static __thread int own_fd __attribute__((tls_model("initial-exec")));
 
-struct event { char text[PATH_SHOWN * 6 + 512]; size_t used; };
+/* On the stacks of the program's threads and signal handlers, which may be small. PATH_ROOM is for what an event has besides. */
+#define PATH_ROOM 320u
+struct event { char text[PATH_SHOWN + PATH_ROOM + 512]; size_t used; };
 
 /* --- Text: without stdio, for signal handlers ---------------------------------------------------------------------- */
 
@@ -78,16 +82,17 @@ static void put_time(struct event *e, const char *name, uint64_t ns)
 static void put_path(struct event *e, const char *path, uint32_t len)
 {
     static const char hex[] = "0123456789abcdef";
+    uint32_t i;
 
     put_text(e, "\"");
-    for (uint32_t i = 0; i < len && i < PATH_SHOWN; i++) {
+    for (i = 0; i < len && i < PATH_SHOWN && e->used < sizeof e->text - PATH_ROOM; i++) {
         unsigned char c = (unsigned char)path[i];
         char escaped[7] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15], '\0' };
         char plain[2] = { (char)c, '\0' };
 
         put_text(e, c < 0x20 || c >= 0x7f || c == '"' || c == '\\' ? escaped : plain);
     }
-    put_text(e, len > PATH_SHOWN ? "...\"" : "\"");
+    put_text(e, i < len ? "...\"" : "\"");
 }
 
 static uint64_t now_ns(void)
@@ -120,11 +125,19 @@ static void begin(struct event *e, const char *phase, const char *cat, const cha
     put_number(e, (uint64_t)syscall(SYS_gettid));
 }
 
+/* Beyond the program's own limit the kernel would not only refuse: it would send the program a signal, SIGXFSZ. */
+static int has_room(uint64_t end)
+{
+    struct rlimit limit;
+
+    return end <= trace.max && (syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) != 0 || end <= limit.rlim_cur);
+}
+
 static void write_event(const struct event *e)
 {
     ssize_t n = -1;
 
-    if (__atomic_fetch_add(&trace.used, e->used, __ATOMIC_RELAXED) + e->used <= trace.max)
+    if (has_room(__atomic_fetch_add(&trace.used, e->used, __ATOMIC_RELAXED) + e->used))
         do
             n = syscall(SYS_write, own_fd != 0 ? own_fd - 1 : trace.fd, e->text, e->used);
         while (n < 0 && errno == EINTR);
@@ -137,10 +150,22 @@ static void write_event(const struct event *e)
         __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_RELAXED);
 }
 
-/* Whether this process, which may be the child of a vfork, is the one that is traced. */
+/* Whether this process, which may be the child of a vfork, is the one that is traced. If so, done() follows. */
 static int is_owner(void)
 {
-    return mioc_trace_is_on() && syscall(SYS_getpid) == trace.owner;
+    if (!mioc_trace_is_on() || syscall(SYS_getpid) != trace.owner)
+        return 0;
+    (void)__atomic_add_fetch(&trace.composing, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&mioc_trace_state, __ATOMIC_SEQ_CST))
+        return 1;
+    (void)__atomic_sub_fetch(&trace.composing, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static void done(int saved)
+{
+    (void)__atomic_sub_fetch(&trace.composing, 1, __ATOMIC_SEQ_CST);
+    errno = saved;
 }
 
 void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char *path, int error, uint64_t bytes, uint64_t started)
@@ -167,7 +192,7 @@ void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char 
     put_number(&e, bytes);
     put_text(&e, "}}");
     write_event(&e);
-    errno = saved;
+    done(saved);
 }
 
 static const char *kind_name(unsigned kind)
@@ -196,7 +221,7 @@ void mioc_trace_work(const char *cat, const char *name, unsigned kind, const cha
     put_path(&e, path, len);
     put_text(&e, "}}");
     write_event(&e);
-    errno = saved;
+    done(saved);
 }
 
 void mioc_trace_flow(char phase, unsigned kind, const char *path, uint32_t len)
@@ -214,11 +239,12 @@ void mioc_trace_flow(char phase, unsigned kind, const char *path, uint32_t len)
     put_number(&e, mioc_item_hash(kind, path, len) >> 11);
     put_text(&e, phase == 'f' ? ",\"bp\":\"e\"}" : "}");
     write_event(&e);
-    errno = saved;
+    done(saved);
 }
 
 void mioc_trace_name_thread(const char *name)
 {
+    int saved = errno;
     struct event e;
 
     if (!is_owner())
@@ -228,66 +254,10 @@ void mioc_trace_name_thread(const char *name)
     put_text(&e, name);
     put_text(&e, "\"}}");
     write_event(&e);
+    done(saved);
 }
 
 /* --- Start and end -------------------------------------------------------------------------------------------------- */
-
-/* The folder with %r, %j and %h filled in; 0 or -1. */
-static int expand(char *out, size_t size, const char *folder, int rank, const char *job)
-{
-    char host[HOST_NAME_MAX + 1] = "", number[16];
-    size_t used = 0;
-
-    (void)gethostname(host, sizeof host - 1);
-    snprintf(number, sizeof number, "%d", rank);
-    for (; *folder != '\0'; folder++) {
-        char one[2] = { *folder, '\0' };
-        const char *text = one;
-
-        if (folder[0] == '%' && folder[1] != '\0') {
-            folder++;
-            text = *folder == 'r' ? number : *folder == 'j' ? job : *folder == 'h' ? host : *folder == '%' ? "%" : NULL;
-            if (text == NULL) {
-                errno = EINVAL;
-                return -1;
-            }
-        }
-        if (used + strlen(text) + 32 > size) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-        memcpy(out + used, text, strlen(text) + 1);
-        used += strlen(text);
-    }
-    return 0;
-}
-
-/* The folder and those above it, as far as they are missing. */
-static int make_folders(char *path)
-{
-    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        int rc;
-
-        if (slash != NULL)
-            *slash = '\0';
-        rc = mioc_real(mkdir)(path, 0777);
-        if (slash != NULL)
-            *slash = '/';
-        if (slash == NULL)
-            return rc == 0 || errno == EEXIST ? 0 : -1;
-    }
-}
-
-static int open_file(int flags)
-{
-    int fd = mioc_real(open)(trace.path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | flags, 0666), high;
-
-    if (fd < 0 || fd >= FIRST_FD)
-        return fd;
-    high = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FIRST_FD);
-    mioc_real(close)(fd);
-    return high;
-}
 
 static int is_wanted(const char *ranks, int rank)
 {
@@ -349,12 +319,7 @@ int mioc_trace_start(const struct mioc_config *config, int rank, const char *job
     trace.max = config->trace_max;
     (void)clock_gettime(CLOCK_REALTIME, &real);
     trace.offset = ((uint64_t)real.tv_sec - EPOCH_2026) * SECOND + (uint64_t)real.tv_nsec - now_ns();
-    if (expand(trace.path, sizeof trace.path, config->trace, rank, job) == 0 && make_folders(trace.path) == 0) {
-        char *end = trace.path + strlen(trace.path);
-
-        snprintf(end, sizeof trace.path - (size_t)(end - trace.path), "/rank-%05d.json", rank);
-        trace.fd = open_file(O_CREAT | O_TRUNC);
-    }
+    trace.fd = mioc_trace_create(config->trace, rank, job);
     if (trace.fd < 0) {
         mioc_log(rank == 0 || !is_wanted(config->trace_ranks, 0) ? MIOC_LOG_WARN : MIOC_LOG_INFO,
                  "cannot write a trace below MPIIO_CACHE_TRACE=%s: %s; running without. Name a folder that can be made or written on every "
@@ -370,12 +335,20 @@ int mioc_trace_start(const struct mioc_config *config, int rank, const char *job
 
 void mioc_trace_reopen(void)
 {
-    int fd;
+    int saved = errno, fd;
 
     if (!is_owner())
         return;
-    fd = open_file(0);
-    own_fd = fd >= 0 ? fd + 1 : 0;
+    fd = mioc_trace_reopen_file(trace.fd);
+    own_fd = fd >= 0 ? fd + 1 : -1;
+    done(saved);
+}
+
+/* Bounded, for a handler may have left an event by longjmp, and this may be one that interrupts an event. */
+static void wait_for_events(void)
+{
+    for (int i = 0; i < END_TRIES && __atomic_load_n(&trace.composing, __ATOMIC_SEQ_CST) > 0; i++)
+        (void)nanosleep(&(struct timespec){ 0, END_PAUSE_NS }, NULL);
 }
 
 void mioc_trace_end(void)
@@ -385,7 +358,9 @@ void mioc_trace_end(void)
 
     if (!is_owner())
         return;
-    __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_SEQ_CST);
+    done(saved);
+    wait_for_events();
     begin(&e, "M", "__metadata", "mpiio_cache_end");
     put_text(&e, ",\"args\":{\"events\":");
     put_number(&e, __atomic_load_n(&trace.events, __ATOMIC_RELAXED));

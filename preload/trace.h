@@ -11,7 +11,8 @@
  *   s, t, f  cat "question": a flow from the call that asks over agents and resolver to the answer; id is the key's hash
  *   M  names of process and threads; the last one, "mpiio_cache_end", has args {events, dropped, bytes}
  *
- * A file is bounded by MPIIO_CACHE_TRACE_MAX; what does not fit, or cannot be written, is counted as dropped. Forked children and the
+ * A file is new; it is bounded by MPIIO_CACHE_TRACE_MAX and the limit of files' sizes; what does not fit, or cannot be written, is counted
+ * as dropped. Forked children and the
  * children of vfork are not traced. All but start, reopen and end: any thread, async-signal-safe, errno kept; nothing but one load
  * where no trace is made. */
 #ifndef MIOC_TRACE_H
@@ -44,5 +45,11 @@ void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char 
 void mioc_trace_work(const char *cat, const char *name, unsigned kind, const char *path, uint32_t len, uint64_t started);
 /* phase: 's' begins the flow of a question, 't' is on its way, 'f' ends it. */
 void mioc_trace_flow(char phase, unsigned kind, const char *path, uint32_t len);
+
+/* --- trace_file.c --- */
+/* A new, empty rank-NNNNN.json in the folder, which is made if need be, open for appending; or -1 with errno. */
+int mioc_trace_create(const char *folder, int rank, const char *job);
+/* The same file for a thread that has a descriptor table of its own; `fd` is the process's. -1: none. */
+int mioc_trace_reopen_file(int fd);
 
 #endif

@@ -156,6 +156,80 @@ PY
   (($(said | wc -l) == 1)) && [[ $(said) == *'cannot write a trace below MPIIO_CACHE_TRACE=/proc/nowhere: '*'; running without. Name a folder'* ]]
 }
 
+@test "what lies in the folder already is neither waited for, nor followed, nor written to" {
+  mkdir "$TRACE"
+  mkfifo "$TRACE/rank-00000.json" # without reader
+  echo precious >"$SCRATCH/precious"
+  ln "$SCRATCH/precious" "$TRACE/rank-00001.json"
+  ln -s "$SCRATCH/dear" "$TRACE/rank-00002.json"
+  mkdir "$TRACE/rank-00003.json"
+  RUN_TIMEOUT=30 MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 4 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  [[ $CACHED_RC == 0 && $(<"$SCRATCH/precious") == precious && ! -e $SCRATCH/dear && -d $TRACE/rank-00003.json ]]
+  [[ $(QUERY='events[-1]["name"]' query "$TRACE"/rank-0000[012].json | sort -u) == mpiio_cache_end ]]
+  # A second job in the folder does not write into what the first may still have open.
+  ln "$TRACE/rank-00000.json" "$SCRATCH/first.json"
+  MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  [[ ! $SCRATCH/first.json -ef $TRACE/rank-00000.json ]]
+  [[ $(QUERY='events[-1]["name"]' query "$SCRATCH/first.json" "$TRACE/rank-00000.json" | sort -u) == mpiio_cache_end ]]
+}
+
+@test "a job's name leads nowhere else" {
+  MPIIO_CACHE_TRACE=$TRACE/a/%j run_cached on_mpiexec 2 env SLURM_JOB_ID=../../up "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  [[ $CACHED_RC == 0 ]]
+  find "$SCRATCH" -name 'rank-*'
+  [[ -s $TRACE/a/_._.._up/rank-00000.json && ! -e $SCRATCH/up ]]
+}
+
+@test "a limit of files' sizes sends no signal, for an event or for statistics" {
+  cat >"$SCRATCH/limit.py" <<'PY'
+import os, resource, signal, sys
+sys.path.insert(0, sys.argv[1])
+got = []
+signal.signal(signal.SIGXFSZ, lambda *about: got.append(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+import module1, module2, module3
+for i in range(40):
+    os.path.exists(sys.argv[1] + "/none%d" % i)
+print("signals", len(got), flush=True)
+if sys.argv[2] == "end":
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 if sys.argv[2] == "end" else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+PY
+  MPIIO_CACHE_TRACE=$TRACE same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/limit.py" "$SCRATCH/lib" go
+  (($(QUERY='events[-1]["args"]["dropped"]' query "$TRACE/rank-00000.json") > 10))
+  # Through a pipe, for the limit holds for the files that bats reads too.
+  limited() { on_mpiexec "$@" 2> >(cat >"$SCRATCH/said"); }
+  MPIIO_CACHE_STATS=$SCRATCH/stats.json same_as_plain limited 2 "$PYTHON" "$SCRATCH/limit.py" "$SCRATCH/lib" end
+  cat "$SCRATCH/said"
+  grep -q "cannot write statistics to MPIIO_CACHE_STATS=$SCRATCH/stats.json: File too large" "$SCRATCH/said"
+}
+
+@test "threads with the smallest stacks make calls, and end the job" {
+  cat >"$SCRATCH/small.py" <<'PY'
+import ctypes, sys
+libc = ctypes.CDLL(None)
+attributes, thread = ctypes.create_string_buffer(64), ctypes.c_ulong()
+libc.pthread_attr_init(attributes)
+libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(16384))
+def run(function, argument):
+    print(libc.pthread_create(ctypes.byref(thread), attributes, function, argument), libc.pthread_join(thread, None), flush=True)
+path = ctypes.c_char_p((sys.argv[1] + "/" + "\u1234" * 400).encode())
+for function in (libc.chdir, libc.rmdir, libc.opendir):
+    run(function, path)
+run(libc.exit, None)
+PY
+  MPIIO_CACHE_TRACE=$TRACE MPIIO_CACHE_STATS=$SCRATCH/stats.json same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/small.py" "$SCRATCH/lib"
+  (($(stat_of "$SCRATCH/stats.json" .ranks) == 2))
+  [[ $(QUERY='any(e["ph"] == "X" and "\u00e1\u0088\u00b4" in e["args"]["path"] and e["args"]["path"].endswith("...") for e in events)' query "$TRACE/rank-00000.json") == True ]]
+}
+
+@test "below a low limit of descriptors there is a trace all the same" {
+  MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 bash -c 'ulimit -n 150 && exec "$@"' bash "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  said
+  [[ $CACHED_RC == 0 && $(said) != *'cannot write a trace'* ]]
+  [[ $(QUERY='len(events)' query "$TRACE/rank-00001.json") -gt 5 ]]
+}
+
 @test "report refuses what is no trace" {
   echo '{"a": 1}' >"$SCRATCH/other.json"
   run mpiio-cache report "$SCRATCH/other.json"
