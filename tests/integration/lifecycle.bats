@@ -108,7 +108,7 @@ make_venv() {
 
 @test "a venv with symbolic links" {
   make_venv --symlinks
-  SERVED_AT_LEAST=100 check "$SHARED/venv/bin/python" -c 'import describe; describe.describe("json", "own", "late")'
+  SERVED_AT_LEAST=50 check "$SHARED/venv/bin/python" -c 'import describe; describe.describe("json", "own", "late")'
 }
 
 @test "a venv with copies, activated, with site-packages of its base" {
