@@ -343,7 +343,8 @@ void mioc_node_abort(void)
     node->ops->abandon(node->transport);
     mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     mioc_node_answer(node, 0, "", 0, 0);
-    mioc_log(MIOC_LOG_WARN, "node %d: MPI gave up, perhaps because another node died: this node goes on without the cache", node->world.node);
+    mioc_log(MIOC_LOG_WARN, "node %d: MPI gave up, perhaps because another node died; running uncached on this one. The launcher says what "
+             "became of the others", node->world.node);
     say_done(node);
     for (;;)
         pause();

@@ -82,11 +82,14 @@ void mioc_node_manifest_complain(struct mioc_node *node)
     enum mioc_log_level level = node->manifest.is_own_dir ? MIOC_LOG_INFO : MIOC_LOG_WARN;
 
     if (__atomic_load_n(&node->manifest.is_bad, __ATOMIC_ACQUIRE))
-        mioc_log(level, "no manifest: %s", node->manifest.problem);
+        mioc_log(level, "no manifest: %s; nothing is read ahead. Remove it, or name another or off by MPIIO_CACHE_MANIFEST",
+                 node->manifest.problem);
     if (!node->is_saving)
         return;
     if (!__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE))
-        mioc_log(level, "the manifest is not written: %s takes too long", node->manifest.dir);
+        mioc_log(level, "the manifest is not written: %s takes too long; the next run reads nothing ahead. Name a faster place by "
+                 "MPIIO_CACHE_MANIFEST", node->manifest.dir);
     else if (node->save_problem[0] != '\0')
-        mioc_log(level, "cannot write the manifest: %s", node->save_problem);
+        mioc_log(level, "cannot write the manifest: %s; the next run reads nothing ahead. Name a file that rank 0 can write, or off, by "
+                 "MPIIO_CACHE_MANIFEST", node->save_problem);
 }

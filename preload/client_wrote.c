@@ -47,7 +47,8 @@ void mioc_client_note_status(enum mioc_ask_status status)
     if (status != MIOC_ASK_TIMEOUT || __atomic_add_fetch(&c->missed, 1, __ATOMIC_RELAXED) < MIOC_BREAKER_LIMIT)
         return;
     if (!__atomic_exchange_n(&c->is_broken, 1, __ATOMIC_RELAXED))
-        mioc_log(MIOC_LOG_WARN, "the cache did not answer %d times in a row within %llu ms: this process (pid %d) asks no more",
+        mioc_log(MIOC_LOG_WARN, "the cache did not answer %d times in a row within %llu ms; this process (pid %d) asks no more, running uncached "
+                 "where it has no answer yet. MPIIO_CACHE_TIMEOUT gives slow nodes more time",
                  MIOC_BREAKER_LIMIT, (unsigned long long)(c->timeout_ns / 1000000), (int)getpid());
 }
 

@@ -381,7 +381,7 @@ static void parse_variable(struct reading *r, const char *variable)
     const char *value = variable + name_len + (variable[name_len] == '=');
     int row = find_row(variable, name_len);
     if (row < 0) {
-        complain(r->config, "%sunknown variable %s, ignored", place_of(r).text, quote(variable, name_len).text);
+        complain(r->config, "%sunknown variable %s, ignored. mpiio-cache config names all", place_of(r).text, quote(variable, name_len).text);
         return;
     }
     if (row == (int)ROW_COUNT || (r->seen & 1u << row) != 0)

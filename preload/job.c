@@ -57,7 +57,7 @@ static void report_statistics(const struct mioc_report *report, const char *line
     }
     fd = mioc_real(open)(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0 || mioc_report_json(report, line, &job, status, fd) != 0)
-        mioc_log(MIOC_LOG_WARN, "cannot write statistics to MPIIO_CACHE_STATS=%s: %s; they are lost", file, strerror(errno));
+        mioc_log(MIOC_LOG_WARN, "cannot write statistics to MPIIO_CACHE_STATS=%s: %s; they are lost. Name a file that rank 0 can write", file, strerror(errno));
     if (fd >= 0)
         mioc_real(close)(fd);
 }

@@ -16,6 +16,7 @@
 #include "loader.h"
 #include "log.h"
 #include "process.h"
+#include "remedy.h"
 #include "ring.h"
 #include "role.h"
 #include "serve.h"
@@ -100,6 +101,14 @@ static void complain(const struct mioc_config *config)
         mioc_log(MIOC_LOG_WARN, "%s (and %u more)", config->complaint, config->complaints - 1);
 }
 
+/* Cause, consequence and remedy. */
+static void say_inactive(enum mioc_log_level level)
+{
+    const char *remedy = mioc_remedy(line);
+
+    mioc_log(level, "%s; running uncached%s%s", line, remedy != NULL ? ". " : "", remedy != NULL ? remedy : "");
+}
+
 static void start_dormant(const struct mioc_config *config, char **argv)
 {
     if (mioc_agree_settle())
@@ -110,7 +119,8 @@ static void start_dormant(const struct mioc_config *config, char **argv)
         return; /* rank 0 says it for all */
     if (me.rank == 0 || me.launcher == MIOC_LAUNCHER_NONE)
         complain(config);
-    mioc_log(MIOC_LOG_INFO, "%s", line);
+    if (line[0] != '\0')
+        say_inactive(MIOC_LOG_INFO);
     if (!config->stats || (me.rank != 0 && !config->disable))
         return;
     mioc_job_note(argv, environ);
@@ -191,8 +201,10 @@ static void start_rank(const struct mioc_config *config, char **argv)
         memcpy(line, INACTIVE, strlen(INACTIVE));
         line[sizeof line - 1] = '\0';
     }
-    if (me.rank == 0)
-        mioc_log(rc == 0 ? MIOC_LOG_INFO : MIOC_LOG_WARN, "%s", line);
+    if (me.rank == 0 && rc == 0)
+        mioc_log(MIOC_LOG_INFO, "%s", line);
+    else if (me.rank == 0)
+        say_inactive(MIOC_LOG_WARN);
 }
 
 static void start(int argc, char **argv, char **envp)

@@ -11,10 +11,9 @@
  *   s, t, f  cat "question": a flow from the call that asks over agents and resolver to the answer; id is the key's hash
  *   M  names of process and threads; the last one, "mpiio_cache_end", has args {events, dropped, bytes}
  *
- * A file is new; it is bounded by MPIIO_CACHE_TRACE_MAX and the limit of files' sizes; what does not fit, or cannot be written, is counted
- * as dropped. Forked children and the
- * children of vfork are not traced. All but start, reopen and end: any thread, async-signal-safe, errno kept; nothing but one load
- * where no trace is made. */
+ * A file is new, and bounded by MPIIO_CACHE_TRACE_MAX and the process's limit of files' sizes; what does not fit, or cannot be written,
+ * is counted as dropped. Forked children and the children of vfork are not traced. All but start, reopen and end: any thread,
+ * async-signal-safe, errno kept; nothing but one load where no trace is made. */
 #ifndef MIOC_TRACE_H
 #define MIOC_TRACE_H
 

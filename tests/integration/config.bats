@@ -36,7 +36,7 @@ check_bad() {
 
 @test "a misspelt variable is one warning on rank 0" {
   check_bad MPIIO_CACHE_TIMOUT=5
-  [[ $(said) == *'unknown variable MPIIO_CACHE_TIMOUT, ignored' ]]
+  [[ $(said) == *'unknown variable MPIIO_CACHE_TIMOUT, ignored. mpiio-cache config names all' ]]
 }
 
 @test "an empty value is as good as none" {

@@ -244,7 +244,7 @@ PY
   export PYTHONPATH=$SCRATCH/lib
   MPIIO_CACHE_MPI=mpich same_as_plain on_openmpi 2 "$PYTHON" "$SCRATCH/app.py"
   said
-  [[ $(said) == *'inactive: MPIIO_CACHE_MPI=mpich, but the launcher speaks PMIx' ]]
+  [[ $(said) == *'inactive: MPIIO_CACHE_MPI=mpich, but the launcher speaks PMIx; running uncached. Unset it, or start the job by that MPI'\''s launcher' ]]
   MPIIO_CACHE_MPI=other same_as_plain on_openmpi 2 "$PYTHON" "$SCRATCH/app.py"
-  [[ $(said) == *'inactive: the MPI plug-in libmpiio_cache_other.so is not beside libmpiio_cache.so' ]]
+  [[ $(said) == *'inactive: the MPI plug-in libmpiio_cache_other.so is not beside libmpiio_cache.so; running uncached. mpiio-cache check says what is missing' ]]
 }

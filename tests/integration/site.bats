@@ -42,7 +42,7 @@ with_site() {
 
 @test "the kill switch keeps every job dormant, whatever the user sets" {
   MPIIO_CACHE_DISABLE=0 with_site KILL_SWITCH=1
-  [[ $(said) == "mpiio_cache: inactive: the site's configuration says so: KILL_SWITCH is on" ]]
+  [[ $(said) == "mpiio_cache: inactive: the site's configuration says so: KILL_SWITCH is on; running uncached. Your site knows why" ]]
   LOG='' with_site KILL_SWITCH=1
   [[ -z $(said) ]]
   with_site KILL_SWITCH=0
@@ -51,13 +51,13 @@ with_site() {
 
 @test "programs and users are left alone by lists" {
   with_site 'DENY_PROGRAMS=nothing:app.py'
-  [[ $(said) == *'DENY_PROGRAMS names this program' ]]
+  [[ $(said) == *'DENY_PROGRAMS names this program; running uncached'* ]]
   with_site 'ALLOW_PROGRAMS=*/python3*'
   [[ $(said) == *'active: 2 ranks'* ]]
   with_site "DENY_USERS=12345, $EUID"
-  [[ $(said) == *'DENY_USERS names this user' ]]
+  [[ $(said) == *'DENY_USERS names this user; running uncached'* ]]
   with_site 'ALLOW_USERS=12345'
-  [[ $(said) == *'ALLOW_USERS does not name this user' ]]
+  [[ $(said) == *'ALLOW_USERS does not name this user; running uncached'* ]]
 }
 
 @test "a line that means nothing is one warning, and the others hold" {
