@@ -1,6 +1,6 @@
-# bench imports [OPTION...]: how long a parallel import takes, whole jobs: plain, with the library's first run, with its manifest,
-# with a tar of the environment copied to every node first, and, as the limit, plain from a local disk. All from one run, the
-# variants alternating; medians and spread. The program starts MPI itself, as an MPI program does.
+# bench imports [OPTION...]: how long a parallel import takes, from the program's first process to its last rank through MPI_Finalize, and
+# what processor time: plain, with the library's first run, with its manifest, with a tar of the environment copied to every node first,
+# and, as the limit, plain from a local disk. All from one run, the variants alternating; medians and spread. The program starts MPI itself.
 #   --jobs 1x8,4x8      nodes x ranks each
 #   --servers 1,8       operations that the metadata server serves at once
 #   --latency-us 500    what one takes

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""bench_imports.py - runs whole import jobs in all variants, alternating, and shows medians; see scripts/bench.d/imports.bash."""
+"""bench_imports.py - runs import jobs in all variants, alternating, and shows medians; see scripts/bench.d/imports.bash.
+
+A job's time is the program's: from the start of its first process until its last rank is through, MPI_Finalize included. What the
+fixture takes to mount and unmount the simulated hosts' filesystems is not the program's. Beside it what processor time all ranks took
+until then, which says more where there are fewer processors than ranks, or other programs run. """
 import argparse
 import csv
 import json
@@ -8,7 +12,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 
 VARIANTS = ["plain", "first", "manifest", "tar", "local"]
 LABELS = {"plain": "plain", "first": "library, first run", "manifest": "library, manifest", "tar": "tar to every node",
@@ -28,17 +31,22 @@ class Bench:
         self.expected = {}
 
     def job(self, nodes, ranks, servers, command, variables, source=None):
-        """One job; seconds, and what it printed, sorted."""
+        """One job; its (seconds, processor seconds), and what it printed, sorted."""
         mount = []
         if source:
             mount = ["--mount", f"{source}:{self.o.scratch}/sw:--latency-us {self.o.latency_us} --servers {servers}"]
-        since = time.monotonic()
+        stamps = self.o.scratch + "/stamps"
+        shutil.rmtree(stamps, ignore_errors=True)
+        os.mkdir(stamps)
         done = subprocess.run([self.fixtures + "/simulated-hosts", *mount, str(nodes), str(ranks), *command], text=True,
-                              env={**self.environment, **variables}, stdin=subprocess.DEVNULL, capture_output=True, timeout=900)
-        took = time.monotonic() - since
+                              env={**self.environment, **variables, "IMPORTS_STAMPS": stamps}, stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=900)
         if done.returncode != 0:
             sys.exit(f"bench: a job failed with {done.returncode}: {' '.join(command)}\n{done.stderr[-2000:]}")
-        return took, sorted(done.stdout.splitlines()), done.stderr
+        began, through, cpu = zip(*(map(float, open(f"{stamps}/{name}").read().split()) for name in os.listdir(stamps)))
+        if len(cpu) != nodes * ranks:
+            sys.exit(f"bench: {len(cpu)} of {nodes * ranks} ranks were through")
+        return (max(through) - min(began), sum(cpu)), sorted(done.stdout.splitlines()), done.stderr
 
     def run(self, variant, nodes, ranks, servers):
         shared, local = self.o.scratch + "/sw", self.o.env
@@ -93,7 +101,7 @@ def measure(options):
     bench, groups, done = Bench(options), list(plan(options)), 0
     total = sum(len(variants) for *_, variants in groups) * options.runs
     for name, nodes, ranks, servers, variants in groups:
-        times = {variant: [] for variant in variants}
+        times, cpu = {variant: [] for variant in variants}, {variant: [] for variant in variants}
         for turn in range(options.runs):
             # The first run leaves what the manifest's run reads; otherwise the order changes from turn to turn.
             order = variants if turn % 2 == 0 else [v for v in reversed(variants) if v not in ("first", "manifest")] + [
@@ -101,29 +109,32 @@ def measure(options):
             for variant in order:
                 done += 1
                 print(f"[{done}/{total}] {name}: {LABELS[variant]} ...", end="", file=sys.stderr, flush=True)
-                times[variant].append(bench.run(variant, nodes, ranks, servers))
-                print(f" {times[variant][-1]:.2f} s", file=sys.stderr, flush=True)
-        yield {"job": name, "nodes": nodes, "ranks": nodes * ranks, "servers": servers, "seconds": times}
+                took, used = bench.run(variant, nodes, ranks, servers)
+                times[variant].append(took)
+                cpu[variant].append(used)
+                print(f" {took:.2f} s, processors {used:.2f} s", file=sys.stderr, flush=True)
+        yield {"job": name, "nodes": nodes, "ranks": nodes * ranks, "servers": servers, "seconds": times, "cpu_seconds": cpu}
 
 
 def rows_of(results):
     for result in results:
-        medians = {variant: statistics.median(times) for variant, times in result["seconds"].items()}
+        medians, cpu = ({variant: statistics.median(times) for variant, times in result[key].items()} for key in ("seconds", "cpu_seconds"))
         for variant, times in result["seconds"].items():
             ratio = medians[variant] / medians["local"] if "local" in medians else None
             aim = AIMS.get(variant) if ratio is not None else None
             yield {"job": result["job"], "variant": variant, "median": medians[variant], "least": min(times), "most": max(times),
-                   "to_local": ratio, "to_plain": medians[variant] / medians["plain"] if "plain" in medians else None, "aim": aim}
+                   "to_local": ratio, "to_plain": medians[variant] / medians["plain"] if "plain" in medians else None, "cpu": cpu[variant],
+                   "cpu_to_local": cpu[variant] / cpu["local"] if "local" in cpu else None, "aim": aim}
 
 
 def show(rows):
-    print(f"{'job':20}{'variant':24}{'seconds':>9}{'least':>8}{'most':>8}{'/ local':>9}{'/ plain':>9}  aim")
+    print(f"{'job':20}{'variant':24}{'seconds':>9}{'least':>8}{'most':>8}{'/ local':>9}{'/ plain':>9}{'cpu':>8}{'/ local':>9}  aim")
     last = None
     for row in rows:
-        ratio = [f"{row[key]:.2f}" if row[key] is not None else "-" for key in ("to_local", "to_plain")]
+        ratio = [f"{row[key]:.2f}" if row[key] is not None else "-" for key in ("to_local", "to_plain", "cpu_to_local")]
         aim = "-" if row["aim"] is None else f"<= {row['aim']}  " + ("reached" if row["to_local"] <= row["aim"] else "missed")
         print(f"{row['job'] if row['job'] != last else '':20}{LABELS[row['variant']]:24}{row['median']:9.2f}{row['least']:8.2f}"
-              f"{row['most']:8.2f}{ratio[0]:>9}{ratio[1]:>9}  {aim}")
+              f"{row['most']:8.2f}{ratio[0]:>9}{ratio[1]:>9}{row['cpu']:8.2f}{ratio[2]:>9}  {aim}")
         last = row["job"]
 
 
@@ -145,7 +156,7 @@ def plot(path, rows):
         axes.bar_label(bars, [f"{value:.1f}" for value in y], fontsize=7, padding=2)
     axes.set_xticks(range(len(jobs)), jobs)
     axes.set_yscale("log")
-    axes.set_ylabel("seconds, whole job (median, least and most)")
+    axes.set_ylabel("seconds, first process to last MPI_Finalize")
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=120)
 

@@ -2,9 +2,14 @@
 """imports.py - imports what argv names, then does what an MPI program does; prints what tells two runs apart.
 
 usage: imports.py FOLDER-OF-MIOC_MPI|- MODULE...     -: no MPI
+
+$IMPORTS_STAMPS names a folder: a file there for each process says when it began and was through, in seconds since boot, and what
+processor time it took until then.
 """
 import hashlib
+import os
 import sys
+import time
 
 folder, names = sys.argv[1], sys.argv[2:]
 for name in names:
@@ -27,3 +32,9 @@ if folder != "-":
     line += f", {mioc_mpi.size()} ranks, {mioc_mpi.allreduce_sum(1.0):g} of them here"
     mioc_mpi.finalize()
 print(line)
+if "IMPORTS_STAMPS" in os.environ:
+    through, times = time.clock_gettime(time.CLOCK_BOOTTIME), os.times()
+    with open("/proc/self/stat") as file:  # the second field, the name, may hold blanks
+        began = int(file.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+    with open(f"{os.environ['IMPORTS_STAMPS']}/{os.getpid()}", "w") as file:
+        print(began, through, times.user + times.system, file=file)
