@@ -65,7 +65,11 @@ check() {
   rm -f "$SCRATCH/asked"
   run_plain counted plain on_mpiexec 2 "$PYTHON" -S "$SCRATCH/app.py"
   mv "$SCRATCH/asked" "$SCRATCH/asked.plain" 2>/dev/null || true
-  MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached counted cached on_mpiexec 2 "$PYTHON" -S "$SCRATCH/app.py"
+  for _ in 1 2; do
+    rm -f "$SCRATCH/asked"
+    MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached counted cached on_mpiexec 2 "$PYTHON" -S "$SCRATCH/app.py"
+    if is_in_time; then break; fi # a busy machine can make one run slow; only what is slow again is ours
+  done
   assert_same
   [[ $PLAIN_RC == "${EXPECTED_RC:-0}" ]] || { cat "$PLAIN/stderr"; return 1; }
   [[ $(stats .line) == *'active: 2 ranks on 1 node'* ]]
