@@ -154,6 +154,11 @@ void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint
     mioc_agent_flush(a);
 }
 
+uint64_t mioc_agent_settled(const struct mioc_agent *a)
+{
+    return a->settled;
+}
+
 int mioc_agent_publish(struct mioc_agent *a, const struct mioc_item *item, const void *bytes, uint64_t now)
 {
     int rc;

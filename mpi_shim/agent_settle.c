@@ -37,11 +37,14 @@ static struct mioc_agent_link *child_towards(struct mioc_agent *a, uint32_t node
 
 void mioc_agent_settle_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end)
 {
-    struct mioc_agent_link *child = child_towards(a, record->node);
+    struct mioc_agent_link *child;
 
     if (record->token == 0) /* nobody waits for it, or for one behind it */
         return;
     a->awaited = end;
+    if (record->item.flags & MIOC_FLAG_EVICT) /* the root wants to know how far all are, as the next one must not be under way */
+        return;
+    child = child_towards(a, record->node);
     if (child != NULL)
         child->awaited = end;
     if (record->node != (uint32_t)a->config.node)

@@ -79,7 +79,7 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
         snprintf(line, size, "MPI failed while the ranks agreed");
         return -1;
     }
-    node->room = (uint64_t)values[1];
+    mioc_node_set_bound(node, (uint64_t)values[1]);
     if (values[0] == INT64_MAX)
         return 0;
     error = (int)(values[0] % 4096);

@@ -219,8 +219,12 @@ static unsigned take_resolved(struct mioc_node *node)
     while (node->resolver != NULL && taken < TAKE_MOST && take_next(node, &resolved)) {
         uint64_t started = mioc_node_now();
 
+        uint64_t offset;
+
         learn_link(node, resolved.item);
-        (void)mioc_agent_publish(node->agent, resolved.item, resolved.bytes, started);
+        offset = mioc_store_end(node->store);
+        if (mioc_agent_publish(node->agent, resolved.item, resolved.bytes, started) == 0)
+            mioc_node_note_published(node, resolved.item, offset);
         if (mioc_trace_is_on())
             mioc_trace_work("agent", "publish", resolved.item->kind, mioc_item_path(resolved.item) != NULL ? mioc_item_path(resolved.item) : "",
                             resolved.item->path_len, started);
@@ -364,7 +368,7 @@ static void *agent_main(void *arg)
 
     while (request != NULL && !may_end(node)) {
         uint64_t now = mioc_node_now(), tick;
-        unsigned events = take_requests(node, request) + take_resolved(node);
+        unsigned events = take_requests(node, request) + take_resolved(node) + mioc_node_make_room(node);
 
         if (!node->has_left) {
             events += poll_transport(node);

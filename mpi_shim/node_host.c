@@ -173,18 +173,6 @@ static void resolver_ready(void *ctx)
     mioc_ring_wake(mioc_store_ring(((struct mioc_node *)ctx)->store));
 }
 
-static int resolver_reserve(void *ctx, uint64_t bytes)
-{
-    struct mioc_node *node = ctx;
-    uint64_t pages = (bytes + 4095) & ~4095ull, room = __atomic_load_n(&node->room, __ATOMIC_RELAXED);
-
-    do {
-        if (room < pages)
-            return -1;
-    } while (!__atomic_compare_exchange_n(&node->room, &room, room - pages, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    return 0;
-}
-
 static int resolver_may_speculate(void *ctx, const char *path, uint32_t len)
 {
     return mioc_policy_classify(((struct mioc_node *)ctx)->policy, path, len) == MIOC_POLICY_LIBRARY;
@@ -218,7 +206,7 @@ int mioc_node_host_start(struct mioc_node *node)
     };
     const struct mioc_resolver_config resolver = {
         .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
-        .is_known = host_is_known, .reserve = resolver_reserve, .may_speculate = resolver_may_speculate,
+        .is_known = host_is_known, .reserve = mioc_node_reserve, .may_speculate = resolver_may_speculate,
         .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = mioc_node_may_serve,
         .ahead = node->ahead, .ctx = node,
     };

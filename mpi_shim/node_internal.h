@@ -52,7 +52,10 @@ struct mioc_node {
     int done;                  /* futex, 1 when the agent's thread is through, atomic */
     int is_ending;             /* mioc_node_end ran, atomic */
     int is_departing, has_departed; /* the launcher is being told, was told, atomic */
+    uint64_t bound, arena_bound; /* bytes that each node's store may take, and its arena of them */
     uint64_t room;             /* bytes of contents the job's stores may still take, atomic (root) */
+    uint64_t wanted;           /* … and how many a resolver waits for, atomic */
+    struct mioc_evictable *evictable; /* contents in the stream's order, the oldest first (root; node_evict.c) */
     uint64_t token;            /* invalidations of this node */
     int is_short;              /* the memory cgroup's limit is near, atomic */
     uint64_t settled;          /* … that all nodes have heard of */
@@ -98,5 +101,15 @@ void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until);
 void mioc_node_manifest_complain(struct mioc_node *node);
 /* Everything that the node's processes counted so far, and the root's own figures. */
 void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *report);
+
+/* --- node_evict.c: root --- */
+/* The bound that the tightest node has. */
+void mioc_node_set_bound(struct mioc_node *node, uint64_t bytes);
+/* Resolvers: room for a content, 0; or -1: there is none, also after others were given up for it (`may_evict`), which takes a moment. */
+int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict);
+/* Agent's thread: a record was published at that offset. */
+void mioc_node_note_published(struct mioc_node *node, const struct mioc_item *item, uint64_t offset);
+/* Agent's thread: gives the oldest contents up for what a resolver waits for. How many. */
+unsigned mioc_node_make_room(struct mioc_node *node);
 
 #endif

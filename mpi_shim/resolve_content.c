@@ -118,7 +118,7 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, con
     struct mioc_content_record *record = buf;
     char *end;
 
-    if (!S_ISREG(st->mode) || st->size > r->config.max_file || r->config.reserve(r->config.ctx, st->size) != 0 ||
+    if (!S_ISREG(st->mode) || st->size > r->config.max_file || r->config.reserve(r->config.ctx, st->size, !job->is_early) != 0 ||
         read_chunks(r, source, content, st->size, answer) != 0 || (source->fd >= 0 && has_changed(r, source->fd, st))) {
         mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
         return;

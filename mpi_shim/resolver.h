@@ -27,7 +27,7 @@ struct mioc_resolver_config {
     /* Whether a record of this key is in the store already (thread-safe), so that speculation does not repeat it. */
     int (*is_known)(void *ctx, unsigned kind, const char *path, uint32_t len);
     /* Takes `bytes` from what the stores may still hold; 0, or -1: the content stays uncached (thread-safe). */
-    int (*reserve)(void *ctx, uint64_t bytes);
+    int (*reserve)(void *ctx, uint64_t bytes, int may_evict);
     /* Whether speculation may touch this path (policy: library class). */
     int (*may_speculate)(void *ctx, const char *path, uint32_t len);
     /* What the last run asked, NULL for none: read by the resolver's threads, behind what is asked now. Its questions count only

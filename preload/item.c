@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 #define ERRNO_MAX 4095
-#define KNOWN_FLAGS (MIOC_FLAG_UNCACHED | MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY | MIOC_FLAG_EARLY)
+#define KNOWN_FLAGS (MIOC_FLAG_UNCACHED | MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY | MIOC_FLAG_EARLY | MIOC_FLAG_EVICT)
 
 uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len)
 {

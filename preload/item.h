@@ -44,6 +44,8 @@ enum mioc_item_kind {
                                    REALPATH behind the INVALIDATE, and a live STICKY record is never superseded. */
 #define MIOC_FLAG_EARLY 0x8u /* a record that nobody had asked for when it was made: the manifest's. Outside the library directories
                                 it counts for MPIIO_CACHE_TTL only, because nobody has touched the path yet */
+#define MIOC_FLAG_EVICT 0x10u /* INVALIDATE: only the content whose number `token` is, of `pages` pages, to make room for others; the path is its
+                                 CONTENT record's, and it is found no more. All nodes have had it before (node_evict.c) */
 
 struct mioc_item {
     uint32_t size;     /* bytes of the whole item, this header included, a multiple of MIOC_ITEM_ALIGN */
@@ -130,7 +132,7 @@ struct mioc_chunk_record {
 struct mioc_invalidate_record {
     struct mioc_item item;
     uint32_t node;  /* who asked */
-    uint32_t reserved;
+    uint32_t pages; /* EVICT; else 0 */
     uint64_t token; /* the asking node's count of invalidations: lifts its local hold (store.h) */
     char path[];
 };

@@ -65,6 +65,17 @@ static void discard(struct mioc_store *s, uint32_t content, uint64_t total)
     errno = saved;
 }
 
+void mioc_store_drop_content(struct mioc_store *s, uint32_t content, uint32_t pages)
+{
+    char path[MIOC_STORE_PATH_MAX];
+    int saved = errno;
+
+    mioc_store_content_path(s, content, path);
+    if (mioc_real(unlinkat)(AT_FDCWD, path, 0) == 0) /* or it did not come to its end here */
+        count_bytes(s, -(int64_t)((uint64_t)pages * 4096), -1);
+    errno = saved;
+}
+
 int mioc_store_has_room(const struct mioc_store *s, uint64_t bytes)
 {
     uint64_t max = s->writer->limits.max_bytes, used = s->index->content_bytes + s->index->allocated;

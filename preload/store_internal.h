@@ -179,6 +179,9 @@ void mioc_hold_free(struct mioc_store_writer *w);
 /* Makes the file of an appended CONTENT record immutable and tags it. 0, or -1: it is not to be made reachable. */
 int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset);
 
+/* Unlinks the file of a sealed content. Who has it open or mapped keeps it. */
+void mioc_store_drop_content(struct mioc_store *s, uint32_t content, uint32_t pages);
+
 /* --- store_mirror.c --- */
 /* Gives the sealed copy of a shared object its name in m/, in the place of an older copy's. That it has none is no failure. */
 void mioc_store_mirror(struct mioc_store *s, const struct mioc_content_record *record);

@@ -72,12 +72,29 @@ static int has_slot_for(const struct mioc_store *s, const struct mioc_item *item
     return !is_new;
 }
 
+static void evict(struct mioc_store *s, const struct mioc_invalidate_record *record)
+{
+    uint32_t len = record->item.path_len;
+    const struct mioc_content_record *content = (const void *)mioc_store_lookup(
+        s, MIOC_ITEM_CONTENT, record->path, len, mioc_item_hash(MIOC_ITEM_CONTENT, record->path, len));
+
+    /* Not a newer one that has its place. */
+    if (content != NULL && content->content == record->token && !(content->item.flags & MIOC_FLAG_UNCACHED))
+        __atomic_store_n(&((struct mioc_content_record *)content)->item.local_dead, 1, __ATOMIC_RELEASE);
+    mioc_store_drop_content(s, (uint32_t)record->token, record->pages);
+}
+
 static void invalidate(struct mioc_store *s, const struct mioc_invalidate_record *record)
 {
     char buf[MIOC_PATH_MAX];
     uint32_t len = record->item.path_len;
-    const char *plain = mioc_store_plain(record->path, &len, buf);
+    const char *plain;
 
+    if (record->item.flags & MIOC_FLAG_EVICT) {
+        evict(s, record);
+        return;
+    }
+    plain = mioc_store_plain(record->path, &len, buf);
     mioc_store_kill(s, plain, len, (record->item.flags & MIOC_FLAG_SUBTREE) != 0);
     if (record->node == s->writer->node)
         mioc_hold_lift(s->writer, plain, len, record->token);

@@ -42,7 +42,8 @@ static void fail(const char *what)
 }
 
 static void on_ready(void *ctx) { (void)ctx; mioc_ring_wake(mioc_store_ring(store)); }
-static int on_reserve(void *ctx, uint64_t bytes) { (void)ctx; return mioc_store_has_room(store, bytes) ? 0 : -1; }
+static int on_reserve(void *ctx, uint64_t bytes, int may_evict) {
+    (void)may_evict; (void)ctx; return mioc_store_has_room(store, bytes) ? 0 : -1; }
 static int on_may_speculate(void *ctx, const char *path, uint32_t len)
 {
     (void)ctx;

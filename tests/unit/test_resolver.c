@@ -34,8 +34,9 @@ static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
     return 0;
 }
 
-static int reserve(void *ctx, uint64_t bytes)
+static int reserve(void *ctx, uint64_t bytes, int may_evict)
 {
+    (void)may_evict;
     (void)ctx;
     if (bytes > room)
         return -1;

@@ -28,8 +28,9 @@ static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
     return len > 6 && memcmp(path + len - 6, "/known", 6) == 0;
 }
 
-static int reserve(void *ctx, uint64_t bytes)
+static int reserve(void *ctx, uint64_t bytes, int may_evict)
 {
+    (void)may_evict;
     (void)ctx, (void)bytes;
     return 0;
 }

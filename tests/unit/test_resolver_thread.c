@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 static void ready(void *ctx) { (void)ctx; }
-static int reserve(void *ctx, uint64_t bytes) { (void)ctx, (void)bytes; return 0; }
+static int reserve(void *ctx, uint64_t bytes, int may_evict) { (void)ctx, (void)bytes, (void)may_evict; return 0; }
 static int never(void *ctx, const char *path, uint32_t len) { (void)ctx, (void)path, (void)len; return 0; }
 static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
