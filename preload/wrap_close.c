@@ -11,6 +11,7 @@
 #include "../mpi_shim/node.h"
 #include "../mpi_shim/plugin.h"
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,10 +39,18 @@ MIOC_EXPORT int close(int fd)
     return mioc_real(close)(fd);
 }
 
+/* The kernel looks at all else before it looks at the new number. (PMI's may be a small one.) */
+static int refuse(int oldfd, int flags)
+{
+    if (flags & ~O_CLOEXEC)
+        return mioc_serve_fail(EINVAL);
+    return mioc_serve_fail(syscall(SYS_fcntl, oldfd, F_GETFD) < 0 ? EBADF : EBUSY);
+}
+
 MIOC_EXPORT int dup2(int oldfd, int newfd)
 {
     if (oldfd != newfd && is_spared(newfd, __builtin_return_address(0)))
-        return mioc_serve_fail(EBUSY);
+        return refuse(oldfd, 0);
     (void)mioc_serve_detach(oldfd);
     return mioc_real(dup2)(oldfd, newfd);
 }
@@ -49,7 +58,7 @@ MIOC_EXPORT int dup2(int oldfd, int newfd)
 MIOC_EXPORT int dup3(int oldfd, int newfd, int flags)
 {
     if (oldfd != newfd && is_spared(newfd, __builtin_return_address(0)))
-        return mioc_serve_fail(EBUSY);
+        return refuse(oldfd, flags);
     (void)mioc_serve_detach(oldfd);
     return mioc_real(dup3)(oldfd, newfd, flags);
 }

@@ -103,8 +103,11 @@ PY
 
 @test "the descriptors that MPI holds cannot be closed or taken, and all others can" {
   cat >"$SCRATCH/app.py" <<'PY'
-import os, errno, package
+import ctypes, os, errno, package
 taken = 0
+libc = ctypes.CDLL(None, use_errno=True)
+bad = os.dup(0)
+os.close(bad)
 for fd in range(200, 240):
     try:
         os.fstat(fd)
@@ -118,6 +121,12 @@ for fd in range(200, 240):
     except OSError as error:
         assert held and error.errno == errno.EBUSY, (fd, error)
         taken += 1
+    try: # CPython's test_dup2 does this, onto PMI's where that is 20
+        os.dup2(bad, fd)
+        assert False, fd
+    except OSError as error:
+        assert error.errno == errno.EBADF, (fd, error)
+    assert libc.dup3(1, fd, os.O_APPEND) == -1 and ctypes.get_errno() == errno.EINVAL, fd
     try:
         os.close(fd)
         assert False, fd
