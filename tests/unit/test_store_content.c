@@ -201,6 +201,45 @@ static void content_larger_than_room_fails_alone(void **state)
     assert_int_equal(content_bytes(s), (BIG + 4095) / 4096 * 4096);
 }
 
+static void evict(struct mioc_store *s, const char *path, uint32_t content)
+{
+    struct mioc_item *item = invalidation(MIOC_FLAG_EVICT, path, UINT32_MAX, content);
+
+    ((struct mioc_invalidate_record *)item)->pages = (BIG + 4095) / 4096;
+    assert_int_equal(mioc_item_check(item, MIOC_ITEM_MAX), 0);
+    assert_true(mioc_store_append(s, item) >= 0);
+}
+
+static void content_given_up_makes_room_and_stays_open(void **state)
+{
+    struct mioc_store *s = *state;
+    const struct mioc_content_record *r = publish_big(s, "/p/a.py", 1);
+    uint64_t arena, before, after, contents;
+    struct stat st;
+    int fd = mioc_store_open_content(s, r, 0);
+    char byte;
+
+    assert_true(mioc_store_append(s, record(MIOC_ITEM_STAT, 0, "/p/a.py", 1)) >= 0);
+    mioc_store_usage(s, &arena, &before, &contents);
+    assert_true(fd >= 0);
+    evict(s, "/p/a.py", 1);
+    assert_null(lookup(s, MIOC_ITEM_CONTENT, "/p/a.py"));
+    assert_non_null(lookup(s, MIOC_ITEM_STAT, "/p/a.py"));
+    mioc_store_usage(s, &arena, &after, &contents);
+    assert_int_equal(before - after, (BIG + 4095) / 4096 * 4096);
+    /* Open, it is there, and known for what it is; to be opened it is no more. */
+    assert_int_equal(pread(fd, &byte, 1, BIG - 1), 1);
+    assert_int_equal(byte, big[BIG - 1]);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_ptr_equal(mioc_store_record_of(s, &st), r);
+    assert_int_equal(mioc_store_open_content(s, r, 0), -1);
+    /* Asked for again it comes again, and what is given up then is the old one only. */
+    assert_non_null(publish_big(s, "/p/a.py", 2));
+    evict(s, "/p/a.py", 1);
+    assert_non_null(lookup(s, MIOC_ITEM_CONTENT, "/p/a.py"));
+    close(fd);
+}
+
 static void chunk_is_read_out_again(void **state)
 {
     static char copy[MIOC_CHUNK_MAX];
@@ -358,6 +397,7 @@ int main(void)
         WITH_STORE(content_not_complete_is_not_reachable),
         WITH_STORE(content_number_reused_leaves_the_first_intact),
         WITH_STORE(content_larger_than_room_fails_alone),
+        WITH_STORE(content_given_up_makes_room_and_stays_open),
         WITH_STORE(chunk_is_read_out_again),
         WITH_STORE(record_of_knows_only_our_copies),
         WITH_STORE(agent_keeps_no_descriptor_but_the_lock),
