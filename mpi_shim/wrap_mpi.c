@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -16,6 +17,7 @@
 /* The application's life cycle. */
 static atomic_int is_initialized, is_finalized, is_over;
 static int level = MPI_THREAD_SINGLE;
+static pthread_t main_thread; /* as MPI means it: the one that called MPI_Init */
 static void (*on_finalize)(void);
 
 int mioc_wrap_mpi_start(int *error)
@@ -49,6 +51,7 @@ static int init(int required, int *provided)
         return REAL(PMPI_Init_thread)(NULL, NULL, required, provided);
     level = required < MPI_THREAD_SINGLE ? MPI_THREAD_SINGLE : required > MPI_THREAD_MULTIPLE ? MPI_THREAD_MULTIPLE : required;
     *provided = level;
+    main_thread = pthread_self();
     return MPI_SUCCESS;
 }
 
@@ -88,6 +91,14 @@ EXPORT int MPI_Query_thread(int *provided)
     return MPI_SUCCESS;
 }
 
+EXPORT int MPI_Is_thread_main(int *flag)
+{
+    if (!atomic_load(&is_initialized))
+        return REAL(PMPI_Comm_call_errhandler)(MPI_COMM_WORLD, MPI_ERR_OTHER);
+    *flag = pthread_equal(main_thread, pthread_self()) != 0;
+    return MPI_SUCCESS;
+}
+
 EXPORT int MPI_Finalize(void)
 {
     int rc;
@@ -109,4 +120,5 @@ EXPORT int PMPI_Init(int *argc, char ***argv) { return MPI_Init(argc, argv); }
 EXPORT int PMPI_Initialized(int *flag) { return MPI_Initialized(flag); }
 EXPORT int PMPI_Finalized(int *flag) { return MPI_Finalized(flag); }
 EXPORT int PMPI_Query_thread(int *provided) { return MPI_Query_thread(provided); }
+EXPORT int PMPI_Is_thread_main(int *flag) { return MPI_Is_thread_main(flag); }
 EXPORT int PMPI_Finalize(void) { return MPI_Finalize(); }

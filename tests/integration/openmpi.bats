@@ -105,6 +105,25 @@ PY
   was_active '3 ranks on 1 node' 'Open MPI'
 }
 
+@test "the thread that calls MPI_Init is MPI's main thread" {
+  need_openmpi
+  cat >"$SCRATCH/app.py" <<'PY'
+import package, threading
+import mpi4py
+mpi4py.rc.initialize = False
+from mpi4py import MPI
+def start():
+    MPI.Init_thread(MPI.THREAD_SERIALIZED)
+    print("thread", MPI.Is_thread_main(), flush=True)
+thread = threading.Thread(target=start)
+thread.start(); thread.join()
+print("main", MPI.Is_thread_main(), MPI.COMM_WORLD.allreduce(1), flush=True)
+PY
+  same_as_plain on_openmpi 2 "$PYTHON" "$SCRATCH/app.py" # fails, as another thread ends it
+  was_active '2 ranks on 1 node' 'Open MPI'
+  (($(grep -cx 'thread True' "$CACHED/stdout") == 2))
+}
+
 @test "MPIPoolExecutor with ranks of the job and with spawned ones" {
   need_openmpi
   cat >"$SCRATCH/app.py" <<'PY'
