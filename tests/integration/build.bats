@@ -97,6 +97,15 @@ configure() {
 }
 
 # bats test_tags=all
+@test "bench pingpong measures latency, message rate and the agents' idle share" {
+  need_hosts
+  run "$MIOC_ROOT/scripts/bench" pingpong --runs 1 --idle 1 --json
+  echo "$output"
+  [[ $status == 0 || $status == 1 ]]
+  [[ $(jq '[.plain, .session, .cache] | map(.latency_us > 0 and .messages_per_us > 0) | all' <<<"$(sed -n '/^{/,$p' <<<"$output")") == true ]]
+}
+
+# bats test_tags=all
 @test "bench dlopen measures each set of libraries, cached and passed through" {
   need_command mpiexec.mpich
   MIOC_BUILD=$MIOC_BUILD run "$MIOC_ROOT/scripts/bench" dlopen --json
