@@ -200,7 +200,7 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
     if (node->ops->watch_finalize != NULL)
         node->ops->watch_finalize(on_finalize);
     *store = node->store;
-    mioc_loader_start(config, node->store);
+    mioc_loader_start(config, node->store, node->world.local_rank == 0);
     snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s, loader %s", node->world.size, node->world.nodes,
              node->world.nodes == 1 ? "" : "s", node->world.library, mioc_loader_text());
     snprintf(line, size, "%s", node->line);

@@ -34,7 +34,7 @@ struct mioc_node {
     struct mioc_transport *transport;
     struct mioc_world world;
     struct mioc_store *store;
-    char line[256];
+    char line[384];
 
     /* leaders */
     struct mioc_agent *agent;

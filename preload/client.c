@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
 #include "client_internal.h"
+#include "loader.h"
 #include "trace.h"
 #include "log.h"
 #include "view.h"
@@ -259,7 +260,8 @@ static int ask(struct mioc_query *q, unsigned kind)
     struct mioc_store *store = mioc_client_store();
     enum mioc_ask_status status;
 
-    if (mioc_store_get_state(store) != MIOC_STORE_ACTIVE || __atomic_load_n(&mioc_client.is_broken, __ATOMIC_RELAXED))
+    if (mioc_store_get_state(store) != MIOC_STORE_ACTIVE || __atomic_load_n(&mioc_client.is_broken, __ATOMIC_RELAXED) ||
+        !mioc_loader_may_ask())
         return 0;
     if (mioc_trace_is_on())
         mioc_trace_flow('s', kind, q->key.text, q->key.len);

@@ -325,6 +325,11 @@ void mioc_dispatch_end(void)
     errno = saved;
 }
 
+int mioc_dispatch_is_begun(void)
+{
+    return thread.depth != 0;
+}
+
 /* --- What the program sees ------------------------------------------------------------------------------------------ */
 
 int mioc_dispatch_sigaction(const struct sigaction *action, struct sigaction *old)

@@ -26,6 +26,8 @@ int mioc_dispatch_prepare(const char **why);
 /* Arms this thread; calls nest, also from constructors, and the first one's answer holds. 0, or -1: not armed, no end. */
 int mioc_dispatch_begin(mioc_dispatch_answer answer);
 void mioc_dispatch_end(void);
+/* Whether this thread is between begin and end. */
+int mioc_dispatch_is_begun(void);
 
 /* sigaction(SIGSYS, …). */
 int mioc_dispatch_sigaction(const struct sigaction *action, struct sigaction *old);

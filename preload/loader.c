@@ -21,10 +21,10 @@
 static struct {
     int is_started;
     enum mioc_loader_way way;
-    int is_unmappable;
+    int is_unmappable, is_held_up;
     int is_traced;      /* atomic, as of looked_ms */
     uint64_t looked_ms; /* atomic */
-    char text[192];
+    char text[256];
 } loader;
 
 /* Tries it: a mount's options are one reason of several, and a security module's rules cannot be read. */
@@ -46,7 +46,7 @@ static int is_mappable(const struct mioc_store *store)
     return 1;
 }
 
-void mioc_loader_start(const struct mioc_config *config, const struct mioc_store *store)
+void mioc_loader_start(const struct mioc_config *config, const struct mioc_store *store, int has_agent)
 {
     const char *why = NULL;
     int saved = errno;
@@ -60,14 +60,14 @@ void mioc_loader_start(const struct mioc_config *config, const struct mioc_store
     }
     if (loader.way == MIOC_LOADER_DISPATCH)
         mioc_bind_now();
-    if (loader.way != MIOC_LOADER_DISPATCH) {
+    loader.is_unmappable = loader.way == MIOC_LOADER_DISPATCH && !is_mappable(store);
+    loader.is_held_up = has_agent && mioc_real_is_shadowed();
+    if (loader.way != MIOC_LOADER_DISPATCH)
         snprintf(loader.text, sizeof loader.text, "plain: %s", why);
-    } else if (is_mappable(store)) {
-        snprintf(loader.text, sizeof loader.text, "dispatch");
-    } else {
-        loader.is_unmappable = 1;
-        snprintf(loader.text, sizeof loader.text, "dispatch for searches only: nothing in MPIIO_CACHE_DIR may be executed");
-    }
+    else
+        snprintf(loader.text, sizeof loader.text, "dispatch%s%s",
+                 loader.is_unmappable ? " for searches only: nothing in MPIIO_CACHE_DIR may be executed" : "",
+                 loader.is_held_up ? ", asking nobody on the first rank of a node: another preload comes after libmpiio_cache.so" : "");
     __atomic_store_n(&loader.is_started, 1, __ATOMIC_RELEASE);
     errno = saved;
 }
@@ -111,4 +111,9 @@ enum mioc_loader_way mioc_loader_way(void)
 int mioc_loader_may_map(void)
 {
     return !loader.is_unmappable;
+}
+
+int mioc_loader_may_ask(void)
+{
+    return !loader.is_held_up || !mioc_dispatch_is_begun();
 }

@@ -3,6 +3,7 @@
 #include "real.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -95,4 +96,34 @@ void mioc_real_bind(void)
 {
     for (size_t i = 0; i < sizeof real_rows / sizeof real_rows[0]; i++)
         (void)mioc_real_find(real_rows[i].slot);
+}
+
+/* Before glibc 2.34 libpthread has some, too. */
+static int is_foreign(void *function, const void *libc)
+{
+    Dl_info info, ours;
+    const char *slash;
+
+    if (function == NULL || dladdr(function, &info) == 0 || info.dli_fbase == libc)
+        return 0;
+    if (dladdr((void *)mioc_real_bind, &ours) != 0 && info.dli_fbase == ours.dli_fbase) /* a stand-in */
+        return 0;
+    slash = info.dli_fname != NULL ? strrchr(info.dli_fname, '/') : NULL;
+    return slash == NULL || strncmp(slash, "/libpthread", sizeof "/libpthread" - 1) != 0;
+}
+
+int mioc_real_is_shadowed(void)
+{
+    int saved = errno, is_shadowed = 0;
+    Dl_info libc;
+
+    if (dladdr((void *)gnu_get_libc_version, &libc) != 0) {
+#define X(name) is_shadowed |= is_foreign((void *)mioc_real(name), libc.dli_fbase);
+        X(open) X(openat) X(read) X(pread) X(close) X(fcntl) X(stat) X(fstat) X(fstatat) X(statx) X(readlink) X(realpath)
+        X(faccessat) X(opendir) X(fdopendir) X(readdir) X(closedir) X(dirfd)
+        X(mkdirat) X(linkat) X(renameat) X(unlinkat) X(ftruncate) X(write) X(pwrite) X(futimens) X(fchmod)
+#undef X
+    }
+    errno = saved;
+    return is_shadowed;
 }

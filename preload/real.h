@@ -28,6 +28,9 @@ void *mioc_real_find(size_t slot);
 /* Binds all. An interpreter does it before main(): a lookup later could fall between the program's dlopen() and its dlerror(),
  * whose message any lookup clears. Other programs use few names, and each costs a third of a microsecond. */
 void mioc_real_bind(void);
+/* Whether another object than libc has some of what threads of ours look at files with: a preload after us. What its functions
+ * do, and which locks they take, is not known. */
+int mioc_real_is_shadowed(void);
 
 #define mioc_real(name) \
     (__builtin_expect(__atomic_load_n(&mioc_real_functions.name, __ATOMIC_RELAXED) != NULL, 1) \

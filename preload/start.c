@@ -151,7 +151,7 @@ static void start_guest(const struct mioc_config *config)
         mioc_client_start_telling(store, &policy);
         return;
     }
-    mioc_loader_start(config, store);
+    mioc_loader_start(config, store, 0);
     snprintf(line, sizeof line, "active: served beside the ranks of its node, loader %s", mioc_loader_text());
     serve(store, config, -1);
 }

@@ -312,12 +312,19 @@ print(subprocess.run([sys.executable, '-c', 'import late']))"
   ORDER=after RUN=in_company check "$PYTHON" -c "$program"
 }
 
-@test "a tracer's library before us sees each call of the program" {
+@test "a tracer's library beside us: before us it sees each call of the program, after us nobody waits for it" {
   OTHER=$MIOC_BUILD/programs/beside.so
   export BESIDE_BELOW=$ENV BESIDE_LOG=$SCRATCH/beside
   ORDER=before RUN=in_company check "$PYTHON" -c "$DESCRIBE"
   cat "$SCRATCH"/beside.?
   [[ $(sort -u "$SCRATCH/beside.0" | wc -l) == 1 && $(cat "$SCRATCH"/beside.? | wc -l) == 4 ]]
+  # Its functions ask the loader, whose lock a thread in dlopen() has; in a constructor too, which opens what no rank knows yet.
+  printf '%s\n' '#include <fcntl.h>' '#include <stdlib.h>' '#include <unistd.h>' \
+    '__attribute__((constructor)) static void look(void) { if (chdir(getenv("SHARED")) != 0 || open("late.py", O_RDONLY) < 0) abort(); }' |
+    gcc -shared -fPIC -x c - -o "$SCRATCH/source/opens.so"
+  ORDER=after RUN=in_company check "$PYTHON" -c "import ctypes, os; ctypes.CDLL(os.environ['SHARED'] + '/opens.so'); $DESCRIBE"
+  grep -F 'loader dispatch, asking nobody' "$SCRATCH/said"
+  (($(stat_of "$SCRATCH/stats.json" '[.calls[].timeout] | add') == 0))
 }
 
 # --- Extension modules built with AddressSanitizer -----------------------------------------------------------------------

@@ -178,7 +178,7 @@ __attribute__((constructor)) static void local_agent_start(void)
     mioc_store_set_state(store, MIOC_STORE_ACTIVE);
     mioc_real_bind(); /* as start.c does: a thread of ours that needs ld.so would wait for the load that waits for it */
     start_threads();
-    mioc_loader_start(mioc_config(), store);
+    mioc_loader_start(mioc_config(), store, 1);
     mioc_client_start(store, &policy, rank == NULL ? 0 : atoi(rank));
 }
 
