@@ -7,57 +7,24 @@
  *
  * No blocking collective beyond those that MPI insists on (Session_init, Comm_create_from_group): between its looks a rank
  * sleeps, because more ranks than cores may be here, and Comm_split_type and its like spin. */
-#include "topology.h"
-#include "transport.h"
+#include "transport_mpi.h"
 #include "../preload/pmi.h"
 
 #include <errno.h>
-#include <mpi.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #ifdef MIOC_WITHOUT_SESSIONS
-#include "wrap_mpi.h"
 #include <dlfcn.h>
-#elif MPI_VERSION < 4
-#error "this MPI has no sessions: MIOC_WITHOUT_SESSIONS"
 #endif
 
 #define TAG_MESSAGE 1
 #define TAG_SHARE 2
-#define RECEIVES 4
-#define SENDS 64
 #define NAP_FIRST_NS 20000l
 #define NAP_LAST_NS 1000000l
 #define PMI_TIMEOUT_MS 1000
-
-struct mioc_transport {
-#ifndef MIOC_WITHOUT_SESSIONS
-    MPI_Session session;
-#endif
-    MPI_Comm job;
-    struct mioc_world world;
-    atomic_int is_abandoned;
-    atomic_int has_departed;
-    int pmi_fd;            /* hydra's, or -1: this launcher needs no farewell */
-    int *leader;           /* node → its leader's rank */
-    int *node_of;          /* rank → node */
-    unsigned char *is_met; /* node → whether we ever exchanged anything: whom to name LOST */
-    int is_broken;         /* an MPI call failed: nothing but LOST comes any more */
-    int lost;              /* broken: next node to name */
-    int turn;              /* poll alternates between receives and sends */
-    int is_held;           /* the buffer of receive[next] is the caller's until the next poll */
-    unsigned next;         /* the receive that was posted first */
-    void *buffer[RECEIVES];
-    MPI_Request receive[RECEIVES];
-    int sends;
-    MPI_Request send[SENDS];
-    struct { void *message; int peer; } sent[SENDS];
-};
 
 /* --- Small things --- */
 
@@ -70,8 +37,7 @@ static void nap(long *ns)
         *ns = NAP_LAST_NS;
 }
 
-/* Waits for a request, asleep. */
-static int complete(struct mioc_transport *t, int rc, MPI_Request *request)
+int mioc_transport_complete(struct mioc_transport *t, int rc, MPI_Request *request)
 {
     long ns = NAP_FIRST_NS;
     int is_done = 0;
@@ -88,150 +54,7 @@ static int complete(struct mioc_transport *t, int rc, MPI_Request *request)
     return -1;
 }
 
-static void name_library(struct mioc_world *world)
-{
-    static char text[MPI_MAX_LIBRARY_VERSION_STRING];
-    char version[64];
-    int length = 0;
-
-    text[0] = '\0';
-    (void)PMPI_Get_library_version(text, &length);
-    if (sscanf(text, "MPICH Version: %63s", version) == 1)
-        snprintf(world->library, sizeof world->library, "MPICH %s", version);
-    else if (sscanf(text, "Open MPI v%63[^, ]", version) == 1)
-        snprintf(world->library, sizeof world->library, "Open MPI %s", version);
-    else
-        snprintf(world->library, sizeof world->library, "%.*s", (int)strcspn(text, "\r\n"), text);
-}
-
 /* --- Start --- */
-
-static int explain(int rc, const char *what, char *reason, size_t size)
-{
-    char text[MPI_MAX_ERROR_STRING] = "";
-    int length = 0;
-
-    (void)PMPI_Error_string(rc, text, &length);
-    snprintf(reason, size, "%s failed: %.*s", what, (int)strcspn(text, "\r\n"), text);
-    return -1;
-}
-
-#ifdef MIOC_WITHOUT_SESSIONS
-static int open_mpi(struct mioc_transport *t, char *reason, size_t size)
-{
-    int error;
-
-    (void)t;
-    if (mioc_wrap_mpi_start(&error) == 0)
-        return 0;
-    if (error != MPI_SUCCESS)
-        return explain(error, "MPI_Init_thread", reason, size);
-    snprintf(reason, size, "this MPI does not give MPI_THREAD_MULTIPLE");
-    return -1;
-}
-
-static int open_communicator(struct mioc_transport *t, char *reason, size_t size)
-{
-    MPI_Request request;
-    int rc = PMPI_Comm_idup(MPI_COMM_WORLD, &t->job, &request);
-
-    if (rc == MPI_SUCCESS && complete(t, rc, &request) == 0)
-        rc = PMPI_Comm_set_errhandler(t->job, MPI_ERRORS_RETURN);
-    else if (rc == MPI_SUCCESS)
-        rc = MPI_ERR_OTHER;
-    return rc == MPI_SUCCESS ? 0 : explain(rc, "MPI_Comm_idup", reason, size);
-}
-#else
-static int open_mpi(struct mioc_transport *t, char *reason, size_t size)
-{
-    char level[64] = "";
-    int has_level = 0, rc;
-    MPI_Info info = MPI_INFO_NULL;
-
-    rc = PMPI_Info_create(&info);
-    if (rc == MPI_SUCCESS)
-        rc = PMPI_Info_set(info, "thread_level", "MPI_THREAD_MULTIPLE");
-    if (rc == MPI_SUCCESS)
-        rc = PMPI_Session_init(info, MPI_ERRORS_RETURN, &t->session);
-    if (info != MPI_INFO_NULL)
-        (void)PMPI_Info_free(&info);
-    if (rc != MPI_SUCCESS)
-        return explain(rc, "MPI_Session_init", reason, size);
-    if (PMPI_Session_get_info(t->session, &info) == MPI_SUCCESS) {
-        (void)PMPI_Info_get(info, "thread_level", (int)sizeof level - 1, level, &has_level);
-        (void)PMPI_Info_free(&info);
-    }
-    if (has_level && strcmp(level, "MPI_THREAD_MULTIPLE") != 0) {
-        snprintf(reason, size, "this MPI gives %s only, not MPI_THREAD_MULTIPLE", level);
-        return -1;
-    }
-    return 0;
-}
-
-static int open_communicator(struct mioc_transport *t, char *reason, size_t size)
-{
-    MPI_Group group;
-    int rc = PMPI_Group_from_session_pset(t->session, "mpi://WORLD", &group);
-
-    if (rc != MPI_SUCCESS)
-        return explain(rc, "MPI_Group_from_session_pset", reason, size);
-    rc = PMPI_Comm_create_from_group(group, "mpiio_cache", MPI_INFO_NULL, MPI_ERRORS_RETURN, &t->job);
-    (void)PMPI_Group_free(&group);
-    return rc == MPI_SUCCESS ? 0 : explain(rc, "MPI_Comm_create_from_group", reason, size);
-}
-#endif
-
-static int open_job(struct mioc_transport *t, char *reason, size_t size)
-{
-    if (open_communicator(t, reason, size) != 0)
-        return -1;
-    if (PMPI_Comm_rank(t->job, &t->world.rank) != MPI_SUCCESS || PMPI_Comm_size(t->job, &t->world.size) != MPI_SUCCESS) {
-        snprintf(reason, size, "MPI does not know this rank");
-        return -1;
-    }
-    return 0;
-}
-
-/* Where this rank stands among its node's. */
-static void find_place(struct mioc_transport *t)
-{
-    struct mioc_world *world = &t->world;
-
-    world->node = t->node_of[world->rank];
-    for (int i = 0; i < world->size; i++)
-        if (t->node_of[i] == world->node) {
-            world->local_rank += i < world->rank;
-            world->local_size++;
-        }
-}
-
-static int find_nodes(struct mioc_transport *t, char *reason, size_t reason_size)
-{
-    size_t size = (size_t)t->world.size;
-    uint64_t mine = mioc_topology_node_name(), *names = calloc(size, sizeof *names);
-    MPI_Request request;
-    int rc = -1;
-
-    t->leader = calloc(size, sizeof *t->leader);
-    t->node_of = calloc(size, sizeof *t->node_of);
-    t->is_met = calloc(size, 1);
-    snprintf(reason, reason_size, "out of memory");
-    if (names == NULL || t->leader == NULL || t->node_of == NULL || t->is_met == NULL)
-        goto done;
-    snprintf(reason, reason_size, "MPI failed while the ranks looked for their nodes");
-    if (complete(t, PMPI_Iallgather(&mine, 1, MPI_UINT64_T, names, 1, MPI_UINT64_T, t->job, &request), &request) != 0)
-        goto done;
-    t->world.nodes = mioc_topology_number(names, t->world.size, t->leader, t->node_of);
-    if (t->world.nodes < 1) {
-        snprintf(reason, reason_size, "out of memory");
-        goto done;
-    }
-    find_place(t);
-    rc = 0;
-done:
-    free(names);
-    return rc;
-}
 
 static int post_receive(struct mioc_transport *t, unsigned i)
 {
@@ -247,7 +70,7 @@ static int post_receives(struct mioc_transport *t)
 {
     if (t->world.local_rank != 0 || t->world.nodes == 1)
         return 0;
-    for (unsigned i = 0; i < RECEIVES; i++) {
+    for (unsigned i = 0; i < MIOC_TRANSPORT_RECEIVES; i++) {
         t->buffer[i] = malloc(MIOC_MESSAGE_MAX);
         if (t->buffer[i] == NULL || post_receive(t, i) != 0)
             return -1;
@@ -261,15 +84,13 @@ static int transport_start(struct mioc_transport **instance, struct mioc_world *
     struct mioc_transport *t = &only;
 
     t->pmi_fd = mioc_pmi_is_hydra_task() ? mioc_pmi_fd(environ) : -1;
-    if (open_mpi(t, reason, reason_size) != 0 || open_job(t, reason, reason_size) != 0 ||
-        find_nodes(t, reason, reason_size) != 0) {
+    if (mioc_transport_open(t, reason, reason_size) != 0) {
         *instance = t; /* for depart() */
         return -1;
     }
     /* A leader without buffers cannot step out alone here: the others would wait for it. It shows as a broken transport. */
     if (post_receives(t) != 0)
         t->is_broken = 1;
-    name_library(&t->world);
     *world = t->world;
     *instance = t;
     return 0;
@@ -281,7 +102,7 @@ static int transport_agree_min(struct mioc_transport *t, int64_t *values, int n)
 {
     MPI_Request request;
 
-    return complete(t, PMPI_Iallreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, t->job, &request), &request);
+    return mioc_transport_complete(t, PMPI_Iallreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, t->job, &request), &request);
 }
 
 /* Point to point on the job's communicator: a communicator for the node would cost a blocking, spinning collective. */
@@ -292,10 +113,10 @@ static int transport_share_node(struct mioc_transport *t, void *bytes, size_t si
     MPI_Request request;
 
     if (world->rank != leader)
-        return complete(t, PMPI_Irecv(bytes, (int)size, MPI_BYTE, leader, TAG_SHARE, t->job, &request), &request);
+        return mioc_transport_complete(t, PMPI_Irecv(bytes, (int)size, MPI_BYTE, leader, TAG_SHARE, t->job, &request), &request);
     for (int i = leader + 1; i < world->size; i++)
         if (t->node_of[i] == world->node &&
-            complete(t, PMPI_Isend(bytes, (int)size, MPI_BYTE, i, TAG_SHARE, t->job, &request), &request) != 0)
+            mioc_transport_complete(t, PMPI_Isend(bytes, (int)size, MPI_BYTE, i, TAG_SHARE, t->job, &request), &request) != 0)
             return -1;
     return 0;
 }
@@ -304,7 +125,7 @@ static int transport_share_all(struct mioc_transport *t, void *bytes, size_t siz
 {
     MPI_Request request;
 
-    return complete(t, PMPI_Ibcast(bytes, (int)size, MPI_BYTE, 0, t->job, &request), &request);
+    return mioc_transport_complete(t, PMPI_Ibcast(bytes, (int)size, MPI_BYTE, 0, t->job, &request), &request);
 }
 
 /* --- Messages --- */
@@ -315,7 +136,7 @@ static int transport_send(struct mioc_transport *t, int peer, void *message, siz
         errno = EPIPE;
         return -1;
     }
-    if (t->sends == SENDS) {
+    if (t->sends == MIOC_TRANSPORT_SENDS) {
         errno = EAGAIN;
         return -1;
     }
@@ -401,7 +222,7 @@ static void transport_poll(struct mioc_transport *t, struct mioc_event *event)
     if (t->is_held && !t->is_broken) {
         t->is_held = 0;
         (void)post_receive(t, t->next);
-        t->next = (t->next + 1) % RECEIVES;
+        t->next = (t->next + 1) % MIOC_TRANSPORT_RECEIVES;
     }
     for (int i = 0; i < 2 && !t->is_broken; i++) {
         t->turn = !t->turn;
@@ -430,7 +251,7 @@ static int transport_is_shared(struct mioc_transport *t)
 static void transport_end(struct mioc_transport *t)
 {
     atomic_store(&t->is_abandoned, 1);
-    for (unsigned i = 0; i < RECEIVES && t->buffer[0] != NULL; i++)
+    for (unsigned i = 0; i < MIOC_TRANSPORT_RECEIVES && t->buffer[0] != NULL; i++)
         if (t->receive[i] != MPI_REQUEST_NULL) {
             (void)PMPI_Cancel(&t->receive[i]);
             (void)PMPI_Request_free(&t->receive[i]);
