@@ -46,7 +46,7 @@ SH
 @test "a rank that never becomes Python keeps the others one deadline at most" {
   local rank why
   for rank in 1 2 0; do
-    why='did not come within 4 s'
+    why='within 4 s' # its node's word, or the root's
     ((rank != 0)) || why='' # who would say it
     WAITS=7 WHY=$why NEVER=$rank stays_as_plain on_hosts 2 2 <<'SH'
 [[ $PMI_RANK == "$NEVER" ]] || exec "$PYTHON" "$APP"

@@ -29,7 +29,7 @@ static struct {
     char written[16][MIOC_PATH_MAX];
     unsigned flags[16], writes;
     int is_unsettled; /* other nodes have yet to hear of writes */
-    int never_settles;
+    int never_settles; /* atomic */
     unsigned settles;
 } agent;
 
@@ -86,7 +86,7 @@ static void answer(const struct mioc_ask_request *request)
 
     if (request->what == MIOC_ASK_SETTLE) {
         agent.settles++;
-        if (agent.never_settles)
+        if (__atomic_load_n(&agent.never_settles, __ATOMIC_ACQUIRE))
             return;
     } else if (request->what == MIOC_ASK_INVALIDATE) {
         if (agent.is_unsettled)

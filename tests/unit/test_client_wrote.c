@@ -99,7 +99,7 @@ static void wrote_that_does_not_settle_is_a_timeout_and_no_more(void **state)
     for (int i = 0; i < MIOC_BREAKER_LIMIT + 1; i++)
         mioc_client_wrote(AT_FDCWD, "/lib_prefix/b", 0);
     expect_counts(MIOC_CALL_WRITE, 0, 0, 0, MIOC_BREAKER_LIMIT + 1);
-    agent.never_settles = 0;
+    __atomic_store_n(&agent.never_settles, 0, __ATOMIC_RELEASE);
     assert_int_equal(stat_of("/lib_prefix/a"), 0); /* served, and asked for */
 }
 
