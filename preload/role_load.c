@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* role_load.c - whether a plug-in could be loaded here, asked of the loader in a process of its own.
  *
- * That process is this program once more, with the plug-in preloaded, in the loader's tracing mode: it maps and binds what would
+ * First of the loader alone, which is a file of the node's own. Where that does not find all, an rpath of this program's may be needed:
+ * then the process is this program once more, which may lie on the shared filesystem, with the plug-in preloaded, in the loader's tracing mode: it maps and binds what would
  * be loaded, by the very search paths that dlopen() has, runs none of it, says what is missing and ends. 1 to 5 ms. The program
  * could see of it some milliseconds in getrusage(RUSAGE_CHILDREN). */
 #include "role.h"
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -70,9 +72,8 @@ static int is_child_signal_pending(void)
 }
 
 /* 0 and *out to read from, or -1. */
-static int start(char *const *env, pid_t *pid, int *out)
+static int start(const char *program, char *const *arguments, char *const *env, pid_t *pid, int *out)
 {
-    char *const arguments[] = { "ld.so", "--version", NULL }; /* should it be run after all */
     posix_spawn_file_actions_t actions;
     int pipe_of[2], rc;
 
@@ -82,7 +83,7 @@ static int start(char *const *env, pid_t *pid, int *out)
     if (rc == 0) {
         rc = posix_spawn_file_actions_adddup2(&actions, pipe_of[1], STDOUT_FILENO);
         rc = rc != 0 ? rc : posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-        rc = rc != 0 ? rc : posix_spawn(pid, "/proc/self/exe", &actions, NULL, arguments, env);
+        rc = rc != 0 ? rc : posix_spawn(pid, program, &actions, NULL, arguments, env);
         (void)posix_spawn_file_actions_destroy(&actions);
     }
     syscall(SYS_close, pipe_of[1]);
@@ -138,6 +139,22 @@ static int wait_for(pid_t pid, int was_pending)
     return rc == pid ? status : 0; /* who ignores SIGCHLD by name, across exec, is not told how it ended */
 }
 
+/* One such process from begin to end: 0, what it said and its status; 1: it did not end in time; -1: there was none. */
+static int run(const char *program, char *const *arguments, char *const *env, int64_t timeout_ms, char *says, int *status)
+{
+    int was_pending = is_child_signal_pending(), out, is_over;
+    pid_t pid;
+
+    if (start(program, arguments, env, &pid, &out) != 0)
+        return -1;
+    is_over = listen_to(out, says, SAYS, timeout_ms) == 0;
+    if (!is_over)
+        (void)kill(pid, SIGKILL);
+    syscall(SYS_close, out);
+    *status = wait_for(pid, was_pending);
+    return is_over ? 0 : 1;
+}
+
 /* --- What it says ----------------------------------------------------------------------------------------------------- */
 
 /* The program itself was loaded, so what is missing is the plug-in's. Not so unbound symbols, which nobody may ever call. */
@@ -177,27 +194,62 @@ static int judge(char *says, int status, const char *plugin, char *reason, size_
     return 0;
 }
 
+static int find_loader(struct dl_phdr_info *info, size_t size, void *name)
+{
+    (void)size;
+    if (info->dlpi_addr != _r_debug.r_ldbase)
+        return 0;
+    *(const char **)name = info->dlpi_name;
+    return 1;
+}
+
+/* Whether the loader by itself finds all that the plug-in needs; without LD_LIBRARY_PATH, whose folders may be on the shared
+ * filesystem. */
+static int is_found_alone(const char *plugin, char *const *all, int64_t timeout_ms, char *says)
+{
+    char *const arguments[] = { "ld.so", (char *)plugin, NULL };
+    const char *loader = NULL;
+    char **environment;
+    size_t n = 0, k = 0;
+    int status, rc;
+
+    if (!dl_iterate_phdr(find_loader, &loader) || loader == NULL || loader[0] != '/')
+        return 0;
+    while (all[n] != NULL)
+        n++;
+    environment = malloc((n + 1) * sizeof *environment);
+    if (environment == NULL)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(all[i], "LD_LIBRARY_PATH=", 16) != 0 && strncmp(all[i], "LD_PRELOAD=", 11) != 0)
+            environment[k++] = all[i];
+    environment[k] = NULL;
+    rc = run(loader, arguments, environment, timeout_ms, says, &status);
+    free(environment);
+    return rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && strstr(says, " => /") != NULL &&
+           strstr(says, "not found") == NULL && strstr(says, "undefined symbol") == NULL && strstr(says, "error while loading") == NULL;
+}
+
 int mioc_role_check_load(const char *plugin, char *const *env, int64_t timeout_ms, char *reason, size_t size)
 {
-    int saved = errno, rc = 0, was_pending = is_child_signal_pending(), out, is_over, status;
+    char *const arguments[] = { "ld.so", "--version", NULL }; /* should it be run after all */
+    int saved = errno, rc = 0, outcome, status;
     char **environment = NULL, *says = NULL;
-    pid_t pid;
 
     /* No place in LD_PRELOAD; or a library that takes part in the search, and may do more. */
     if (strpbrk(plugin, ": ") != NULL || mioc_proc_getenv(env, "LD_AUDIT") != NULL)
         goto done;
     environment = make_environment(env, plugin);
     says = malloc(SAYS);
-    if (environment == NULL || says == NULL || start(environment, &pid, &out) != 0)
+    if (environment == NULL || says == NULL || is_found_alone(plugin, environment, timeout_ms, says))
         goto done;
-    is_over = listen_to(out, says, SAYS, timeout_ms) == 0;
-    if (!is_over)
-        (void)kill(pid, SIGKILL);
-    syscall(SYS_close, out);
-    status = wait_for(pid, was_pending);
-    rc = is_over ? judge(says, status, plugin, reason, size) : -1;
-    if (!is_over)
+    outcome = run("/proc/self/exe", arguments, environment, timeout_ms, says, &status);
+    if (outcome == 0)
+        rc = judge(says, status, plugin, reason, size);
+    else if (outcome > 0) {
         snprintf(reason, size, "the MPI plug-in cannot be loaded within %lld ms", (long long)timeout_ms);
+        rc = -1;
+    }
 done:
     free(environment);
     free(says);

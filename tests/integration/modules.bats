@@ -61,7 +61,7 @@ check_session() {
 @test "Environment Modules load, help, swap and unload" {
   need_command mpiexec.mpich
   need_command tclsh
-  local modules=${XDG_CACHE_HOME:-/var/tmp}/mpiio_cache-tests/environment-modules
+  local modules=$PYTHON_ENVS/environment-modules
   fixture environment-modules "$modules"
   env -u LD_PRELOAD PATH=/usr/local/bin:/usr/bin:/bin LIB="$SCRATCH/lib" PYTHON="$PYTHON" MODULEPATH="$FILES" HOME="$SCRATCH" MODULES_PAGER= \
     bash -c "module() { eval \"\$(tclsh '$modules/modulecmd.tcl' bash \"\$@\")\"; }; . '$SCRATCH/session.sh'" >"$SCRATCH/out" 2>&1

@@ -54,11 +54,12 @@ check_processor() {
   # Of this machine's headers only the one that is the same everywhere.
   cp "$(echo '#include <xxhash.h>' | gcc -E - | sed -n 's/^# [0-9]* "\(.*xxhash\.h\)".*/\1/p' | head -n 1)" "$SCRATCH/include"
   common=(-std=gnu11 -D_GNU_SOURCE -O1 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow
-    -Wmissing-prototypes -Wstrict-prototypes -Werror -isystem "$SCRATCH/include")
-  printf '%s\n' "$MIOC_ROOT"/preload/*.c "$MIOC_ROOT"/mpi_shim/*.c "$PROGRAMS/local_agent.c" | grep -v /transport_mpi >"$SCRATCH/sources"
+    -Wmissing-prototypes -Wstrict-prototypes -Werror -isystem "$SCRATCH/include"
+    -DMIOC_SITE_FILE='"/etc/mpiio_cache.conf"' -DMIOC_VERSION='"0"')
+  printf '%s\n' "$MIOC_ROOT"/preload/*.c "$MIOC_ROOT"/mpi_shim/*.c "$PROGRAMS/local_agent.c" | grep -vE '/(transport_(mpi|open)|wrap_mpi)\.c$' >"$SCRATCH/sources"
   (cd "$SCRATCH/objects" && xargs -P 2 -n 8 "$cc" "${common[@]}" -c <"$SCRATCH/sources")
   for source in start:libmpiio_cache local_agent:local_agent; do
-    mapfile -t objects < <(ls "$SCRATCH"/objects/*.o | grep -vE "/(start|local_agent).o$")
+    mapfile -t objects < <(ls "$SCRATCH"/objects/*.o | grep -vE "/(start|api|local_agent).o$")
     "$cc" -shared -o "$SCRATCH/${source#*:}.so" "$SCRATCH/objects/${source%:*}.o" "${objects[@]}" -Wl,-z,defs \
       -Wl,--version-script="$MIOC_ROOT/preload/libmpiio_cache.map" -lpthread -ldl
   done

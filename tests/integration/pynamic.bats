@@ -8,7 +8,7 @@ setup() {
   need_hosts
   need_command jq
   SEEN_AT=/tmp/mioc-pynamic # the libraries hold this path; each host has its own mount there
-  PYNAMIC=${XDG_CACHE_HOME:-/var/tmp}/mpiio_cache-tests/pynamic
+  PYNAMIC=$PYTHON_ENVS/pynamic
   mkdir -p "$(dirname "$PYNAMIC")"
   local rc=0
   "$PROGRAMS/pynamic/build" "$PYNAMIC" $SEEN_AT >"$SCRATCH/build" 2>&1 || rc=$?
