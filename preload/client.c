@@ -163,35 +163,43 @@ static int is_trustworthy(const struct mioc_store *store)
            !mioc_ring_is_silent(ring, mioc_client.timeout_ns);
 }
 
-int mioc_client_peek(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
+/* Most calls are nobody's of ours: nothing is noted for them but the time, if that is wanted. */
+static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
 {
     const struct mioc_client *c = &mioc_client;
 
+    q->started = mioc_stats_now();
     q->call = call;
     q->outcome = MIOC_PASS;
-    q->path = path;
-    q->started = mioc_stats_now();
     /* The loader's names are taken as they are, with 300 slashes in the middle: they are few, and a trap costs more. */
     if (mioc_client_is_serving() && (may_be_ours(c, dirfd, path) || (call == MIOC_CALL_LOADER && path[0] == '/')) && mioc_path_key(&q->key, dirfd, path) == 0) {
         q->kind = mioc_policy_classify(c->policy, q->key.text, q->key.len);
         if (q->kind != MIOC_POLICY_NONE && is_trustworthy(mioc_client_store()))
             return 1;
     }
+    if (q->started == 0 || thread_is_exempt)
+        return 0;
     q->kind = MIOC_POLICY_NONE;
     q->key.text = "";
     q->key.len = 0;
-    return q->started != 0 && !thread_is_exempt;
+    q->path = path;
+    return 1;
+}
+
+int mioc_client_peek(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
+{
+    return begin(q, call, dirfd, path);
 }
 
 int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
 {
-    int is_begun = mioc_client_peek(q, call, dirfd, path);
-
+    if (!begin(q, call, dirfd, path))
+        return 0;
     /* So that the trace can tell whether the call failed. */
     q->error_before = errno;
-    if (is_begun && mioc_trace_is_on())
+    if (mioc_trace_is_on())
         errno = 0;
-    return is_begun;
+    return 1;
 }
 
 static void trace_end(struct mioc_query *q, uint64_t bytes, int error)
