@@ -10,6 +10,8 @@ setup() {
   export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONDONTWRITEBYTECODE=1 MPIIO_CACHE_LOG=info
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
   export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+  # After each signal to a job that it ends, mpiexec waits a second, or not, as it happens: two runs of one kind differ by two seconds.
+  export OMPI_MCA_odls_base_sigkill_timeout=0
   PYTHONPATH=$SCRATCH/lib
 }
 
