@@ -141,10 +141,11 @@ stat_of() { jq -r "$2" "$1"; }
 
 # Stores that nobody holds. A held one is of somebody else's job, or its process is found by own_processes.
 own_stores() {
-  local store inode
+  local store dev inode
   find "${MPIIO_CACHE_DIR:-/dev/shm}" -maxdepth 1 -name "mpiio_cache-$EUID-*" 2>/dev/null | sort | while read -r store; do
-    inode=$(stat -c %i "$store/owner" 2>/dev/null) || inode=none
-    grep -q ":$inode " /proc/locks || echo "$store"
+    read -r dev inode < <(stat -c '%d %i' "$store/owner" 2>/dev/null) || dev=0 inode=none
+    # Other mounts have files of that number, too.
+    grep -q "$(printf ' %02x:%02x:%s ' $((dev >> 8 & 0xfff)) $((dev & 0xff | dev >> 12 & 0xfff00)) "$inode")" /proc/locks || echo "$store"
   done
 }
 
