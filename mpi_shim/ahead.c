@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ahead.c - threads that read the manifest's contents into one mapping. */
 #include "ahead.h"
+#include "../preload/aside.h"
 #include "../preload/real.h"
 #include "resolver_internal.h"
 
@@ -164,7 +165,7 @@ static void *thread_main(void *arg)
     struct mioc_ahead *a = arg;
     unsigned i;
 
-    mioc_resolver_part_from_descriptors();
+    mioc_aside_part_from_descriptors();
     if (__atomic_fetch_add(&a->running, 1, __ATOMIC_ACQ_REL) == 0)
         load(a);
     wait_for(&a->is_loaded);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node_manifest.c - at the root's end: what was asked is noted for the next run. */
 #include "node_internal.h"
+#include "../preload/aside.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
 
@@ -37,7 +38,7 @@ static void *save(void *arg)
     struct mioc_node *node = arg;
 
     mioc_client_exempt_thread(1);
-    mioc_resolver_part_from_descriptors();
+    mioc_aside_part_from_descriptors();
     /* Nothing can be said from here: this thread has no standard error. */
     (void)mioc_manifest_write(&node->manifest, node->store, node->save_problem, sizeof node->save_problem);
     __atomic_store_n(&node->has_saved, 1, __ATOMIC_RELEASE);

@@ -2,6 +2,7 @@
 /* resolver.c - the root's threads and the two queues of finished items. */
 #include "resolver_internal.h"
 #include "ahead.h"
+#include "../preload/aside.h"
 #include "../preload/path.h"
 #include "../preload/trace.h"
 
@@ -130,13 +131,6 @@ int mioc_resolver_stream(struct mioc_resolver *r, struct mioc_result *result)
     return 0;
 }
 
-void mioc_resolver_part_from_descriptors(void)
-{
-#if defined SYS_close_range && defined CLOSE_RANGE_UNSHARE
-    (void)syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE);
-#endif
-}
-
 /* With the lock held: what was read while MPI started, if it is of no more use. */
 static struct mioc_ahead *take_spent(struct mioc_resolver *r)
 {
@@ -151,7 +145,7 @@ static void *thread_main(void *arg)
 {
     struct mioc_resolver *r = arg;
 
-    mioc_resolver_part_from_descriptors();
+    mioc_aside_part_from_descriptors();
     mioc_trace_reopen();
     mioc_trace_name_thread("resolver");
     pthread_mutex_lock(&r->lock);

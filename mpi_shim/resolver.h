@@ -60,9 +60,4 @@ int mioc_resolver_is_busy(const struct mioc_resolver *r);
 /* Real filesystem calls made so far. */
 uint64_t mioc_resolver_calls(const struct mioc_resolver *r);
 
-/* In a thread of ours that opens files. The program would see our descriptors come and go at numbers that it expects for its own, and
- * may close them all while a file is being read: from here on ours are in a table that this thread alone has. Not before
- * Linux 5.9. */
-void mioc_resolver_part_from_descriptors(void);
-
 #endif

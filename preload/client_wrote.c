@@ -30,7 +30,8 @@ uint64_t mioc_client_deadline(void)
 
 int mioc_client_is_agent_alive(void *store)
 {
-    if (mioc_store_is_owner_alive(store))
+    /* The look at its lock takes a descriptor for a moment, which other threads of the program could miss. */
+    if (mioc_ring_is_beating(mioc_store_ring(store), DEAD_NS) || mioc_store_is_owner_alive(store))
         return 1;
     /* It never comes back: nobody else on this node has to find out by waiting. But in another root its lock cannot be found. */
     if (mioc_ring_is_silent(mioc_store_ring(store), DEAD_NS))
@@ -99,6 +100,21 @@ static int is_sticky(const char *path, uint32_t len)
     return item != NULL && (item->flags & MIOC_FLAG_STICKY) != 0;
 }
 
+/* The store goes on saying what was there before the write, to every process of the node. */
+static void give_up(const char *path)
+{
+    mioc_ring_taint(mioc_store_ring(mioc_client_store()));
+    if (__atomic_load_n(&mioc_client.is_serving, __ATOMIC_RELAXED))
+        mioc_log(MIOC_LOG_DEBUG, "nobody to tell that %s was written: this process goes on without the cache", path);
+    mioc_client_stop();
+}
+
+/* Which other names a file has is then not to be found out. */
+static int is_out_of_descriptors(void)
+{
+    return errno == EMFILE || errno == ENFILE;
+}
+
 static void tell(struct tidings *t, const char *path, uint32_t len)
 {
     enum mioc_ask_status status = ask(path, len, t->flags);
@@ -108,13 +124,8 @@ static void tell(struct tidings *t, const char *path, uint32_t len)
         t->outcome = MIOC_TIMEOUT;
     t->is_unsettled |= status == MIOC_ASK_UNSETTLED;
     t->has_sticky |= is_sticky(path, len);
-    if (status == MIOC_ASK_ANSWERED || status == MIOC_ASK_UNSETTLED)
-        return;
-    /* The store goes on saying what was there before the write, to every process of the node. */
-    mioc_ring_taint(mioc_store_ring(mioc_client_store()));
-    if (__atomic_load_n(&mioc_client.is_serving, __ATOMIC_RELAXED))
-        mioc_log(MIOC_LOG_DEBUG, "nobody to tell that %s was written: this process goes on without the cache", path);
-    mioc_client_stop();
+    if (status != MIOC_ASK_ANSWERED && status != MIOC_ASK_UNSETTLED)
+        give_up(path);
 }
 
 /* One spelling, and those that reach it through a prefix that is a symbolic link. */
@@ -187,6 +198,8 @@ static __attribute__((noinline)) void tell_target(struct tidings *t, const char 
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_CLOEXEC);
     long n;
 
+    if (fd < 0 && is_out_of_descriptors())
+        give_up(path);
     if (fd < 0)
         return;
     (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
@@ -207,8 +220,12 @@ static __attribute__((noinline)) void tell_physical(struct tidings *t, const cha
     struct mioc_path physical;
     int is_link;
 
-    if (find_physical(&physical, path, len, &is_link) != 0)
+    errno = 0;
+    if (find_physical(&physical, path, len, &is_link) != 0) {
+        if (is_out_of_descriptors())
+            give_up(path);
         return;
+    }
     if (physical.len != len || memcmp(physical.text, path, len) != 0) {
         if (is_concerned(t, physical.text, physical.len))
             tell(t, physical.text, physical.len);
@@ -223,7 +240,7 @@ static __attribute__((noinline)) void tell_all(struct tidings *t, int dirfd, con
 {
     struct mioc_path key;
 
-    if ((uintptr_t)path < 4096 || mioc_path_key(&key, dirfd, path) != 0)
+    if (mioc_path_is_nowhere(path) || mioc_path_key(&key, dirfd, path) != 0)
         return;
     if (is_concerned(t, key.text, key.len)) {
         tell(t, key.text, key.len);
@@ -255,7 +272,7 @@ static __thread uint64_t written_soon __attribute__((tls_model("initial-exec")))
 
 static uint64_t hash_of(const char *path)
 {
-    return (uintptr_t)path < 4096 ? 0 : mioc_item_hash(0, path, (uint32_t)strnlen(path, 4096));
+    return mioc_path_is_nowhere(path) ? 0 : mioc_item_hash(0, path, (uint32_t)strnlen(path, 4096));
 }
 
 static void finish(struct tidings *t, const char *path, uint64_t started, int is_soon)

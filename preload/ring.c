@@ -154,6 +154,11 @@ int mioc_ring_is_silent(const struct mioc_ring *ring, uint64_t ns)
     return now > last && now - last > ns / 1000000u;
 }
 
+int mioc_ring_is_beating(const struct mioc_ring *ring, uint64_t ns)
+{
+    return __atomic_load_n(&ring->beat_ms, __ATOMIC_RELAXED) != 0 && !mioc_ring_is_silent(ring, ns);
+}
+
 void mioc_ring_wake(struct mioc_ring *ring)
 {
     int saved = errno;

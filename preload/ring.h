@@ -58,6 +58,8 @@ int mioc_ring_is_tainted(const struct mioc_ring *ring);
 
 /* Whether the agent has shown no sign of life for that long: then it hears of no writes either. Before its first beat it is not silent. */
 int mioc_ring_is_silent(const struct mioc_ring *ring, uint64_t ns);
+/* Whether it has shown one within that time. Neither is so before its first beat. */
+int mioc_ring_is_beating(const struct mioc_ring *ring, uint64_t ns);
 
 /* This process's statistics block: claims one (by pid) or returns NULL if all are taken. is_rank marks launcher's tasks. */
 struct mioc_stats *mioc_ring_stats_claim(struct mioc_ring *ring, pid_t pid, int rank);

@@ -338,6 +338,7 @@ void mioc_store_detach(struct mioc_store *s)
 {
     if (s->writer) {
         mioc_store_disown(s);
+        mioc_aside_free(s->writer->aside);
         mioc_hold_free(s->writer);
         free(s->writer->odd);
         free(s->writer->arrival);

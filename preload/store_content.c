@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_content.c - the agent's side of content files: chunks arrive, the CONTENT record seals.
  *
- * No descriptor is kept from one call to the next: the program may close any number and open its own file under it, and
- * then we would write into that. */
+ * Files are opened aside (aside.h), and none is kept open from one call to the next. */
 #include "real.h"
 #include "store_internal.h"
 #include <errno.h>
@@ -83,7 +82,7 @@ int mioc_store_has_room(const struct mioc_store *s, uint64_t bytes)
     return !s->writer->is_full && used <= max && bytes <= INT64_MAX && mioc_page_round(bytes) <= max - used;
 }
 
-/* Makes the file with room for all of it: a descriptor, or -1 and nothing left behind. */
+/* Aside. Makes the file with room for all of it: a descriptor, or -1 and nothing left behind. */
 static int create_content(struct mioc_store *s, uint32_t content, uint64_t total)
 {
     int fd, saved;
@@ -123,83 +122,130 @@ static int write_all(int fd, const char *bytes, size_t size, uint64_t offset)
     return 0;
 }
 
+/* A chunk's way into its file, or out of it. */
+struct transfer {
+    struct mioc_store *s;
+    const struct mioc_chunk_record *chunk;
+    void *bytes;
+    int is_first;
+    int is_there; /* there is a file now, and it is ours */
+};
+
+static int write_file(void *arg)
+{
+    struct transfer *t = arg;
+    const struct mioc_chunk_record *chunk = t->chunk;
+    int result = -1, saved;
+    int fd = t->is_first ? create_content(t->s, chunk->content, chunk->total) : open_content(t->s, chunk->content, O_RDWR);
+
+    t->is_there = fd >= 0 || !t->is_first;
+    if (fd < 0)
+        return -1;
+    /* It is reserved, but the program may have lowered RLIMIT_FSIZE since. */
+    if (mioc_store_reserve(fd, chunk->offset + chunk->length, 0) == 0)
+        result = write_all(fd, t->bytes, chunk->length, chunk->offset);
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
 int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record *chunk, const void *bytes)
 {
     struct mioc_arrival *arrival = find_arrival(s->writer, chunk->content);
-    int fd = -1, is_first = arrival == NULL, result = -1, saved = errno;
+    struct transfer t = {.s = s, .chunk = chunk, .bytes = (void *)(uintptr_t)bytes, .is_first = arrival == NULL};
+    int result = -1, saved = errno;
 
-    if (is_first && (arrival = add_arrival(s->writer, chunk->content, chunk->total)) == NULL)
+    if (t.is_first && (arrival = add_arrival(s->writer, chunk->content, chunk->total)) == NULL)
         return -1;
     if (arrival->failed) {
         errno = ENOSPC;
         return -1;
     }
+    t.is_there = !t.is_first;
     errno = EPROTO;
     /* In order, each byte once: a chunk that came twice, or elsewhere, would leave a hole of zeros that nothing notices. */
     if (chunk->total == arrival->total && chunk->offset == arrival->received &&
-        chunk->length <= arrival->total - arrival->received) {
-        fd = is_first ? create_content(s, chunk->content, chunk->total) : open_content(s, chunk->content, O_RDWR);
-        /* It is reserved, but the program may have lowered RLIMIT_FSIZE since. */
-        if (fd >= 0 && mioc_store_reserve(fd, chunk->offset + chunk->length, 0) == 0)
-            result = write_all(fd, bytes, chunk->length, chunk->offset);
-    }
+        chunk->length <= arrival->total - arrival->received)
+        result = mioc_aside_run(s->writer->aside, write_file, &t);
     if (result == 0) {
         arrival->received += chunk->length;
     } else {
         saved = errno;
         arrival->failed = 1;
-        if (fd >= 0 || !is_first)
+        if (t.is_there)
             discard(s, chunk->content, arrival->total);
     }
-    if (fd >= 0)
-        mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
+static int read_file(void *arg)
+{
+    const struct transfer *t = arg;
+    int fd = open_content(t->s, t->chunk->content, O_RDONLY), result = 0, saved;
+
+    if (fd < 0)
+        return -1;
+    for (uint32_t done = 0; done < t->chunk->length && result == 0;) {
+        ssize_t n = mioc_real(pread)(fd, (char *)t->bytes + done, t->chunk->length - done, (off_t)(t->chunk->offset + done));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            errno = EIO;
+        if (n <= 0)
+            result = -1;
+        else
+            done += (uint32_t)n;
+    }
+    saved = errno;
+    mioc_real(close)(fd);
     errno = saved;
     return result;
 }
 
 int mioc_store_read_chunk(struct mioc_store *s, const struct mioc_chunk_record *chunk, void *bytes)
 {
-    int fd = open_content(s, chunk->content, O_RDONLY), saved = errno;
-    uint32_t done = 0;
+    struct transfer t = {.s = s, .chunk = chunk, .bytes = bytes};
 
-    if (fd < 0)
-        return -1;
-    while (done < chunk->length) {
-        ssize_t n = mioc_real(pread)(fd, (char *)bytes + done, chunk->length - done, (off_t)(chunk->offset + done));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            saved = n == 0 ? EIO : errno;
-            break;
-        }
-        done += (uint32_t)n;
-    }
-    mioc_real(close)(fd);
-    errno = saved;
-    return done == chunk->length ? 0 : -1;
+    return mioc_aside_run(s->writer->aside, read_file, &t);
 }
 
-/* The order matters: whoever opens the file only by a record that is reachable finds it sealed. */
-static int seal_file(int fd, const struct mioc_content_record *record, uint64_t offset)
+/* Without a descriptor. The order matters: whoever opens the file only by a record that is reachable finds it sealed. */
+static int seal_file(const struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)(offset / MIOC_ITEM_ALIGN)}};
+    char path[MIOC_STORE_PATH_MAX];
     struct stat st;
 
+    mioc_store_content_path(s, record->content, path);
     times[1].tv_nsec = (long)mioc_content_tag(record->item.hash);
-    if (mioc_real(fstat)(fd, &st) != 0)
+    if (mioc_real(fstatat)(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return -1;
     errno = EIO;
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != record->size)
         return -1;
-    return mioc_real(fchmod)(fd, 0400) == 0 && mioc_real(futimens)(fd, times) == 0 ? 0 : -1;
+    return mioc_real(chmod)(path, 0400) == 0 && mioc_real(utimensat)(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -1;
+}
+
+static int make_empty(void *arg)
+{
+    const struct transfer *t = arg;
+    int fd = create_content(t->s, t->chunk->content, 0);
+
+    if (fd >= 0)
+        mioc_real(close)(fd);
+    return fd >= 0 ? 0 : -1;
 }
 
 int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset)
 {
     struct mioc_arrival *arrival = find_arrival(s->writer, record->content);
     struct mioc_arrival was = {.content = record->content};
-    int fd, result = -1;
+    const struct mioc_chunk_record none = {.content = record->content};
+    struct transfer t = {.s = s, .chunk = &none};
+    int result;
 
     if (arrival) {
         was = *arrival;
@@ -211,13 +257,10 @@ int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *reco
         discard(s, was.content, was.total);
         return -1;
     }
-    fd = arrival ? open_content(s, was.content, O_RDWR) : create_content(s, was.content, 0);
-    if (fd < 0 && arrival == NULL)
-        return -1; /* nothing of it was made; what has that name is another's */
-    if (fd >= 0) {
-        result = seal_file(fd, record, offset);
-        mioc_real(close)(fd);
-    }
+    /* Else nothing of it was made; what has that name is another's. */
+    if (arrival == NULL && mioc_aside_run(s->writer->aside, make_empty, &t) != 0)
+        return -1;
+    result = seal_file(s, record, offset);
     if (result == 0)
         count_bytes(s, 0, 1);
     else

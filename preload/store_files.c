@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_files.c - making a store's directory and files, and knowing which ones this process made. */
+#include "proc.h"
 #include "real.h"
 #include "store_internal.h"
 #include "view.h"
@@ -11,8 +12,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A program gets the lowest free numbers and may close ranges above 2: ours stay away from both as far as they can. */
-#define FIRST_FD 200
 /* The least arena that is worth a store. */
 #define MIN_ARENA (64u << 10)
 #define RESERVE_STEP (2u << 20)
@@ -21,16 +20,7 @@ static struct mioc_store *own_stores; /* pushed and taken by whoever creates and
 
 int mioc_store_open(int dirfd, const char *path, int flags)
 {
-    int fd = mioc_real(openat)(dirfd, path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int high;
-
-    if (fd < 0 || fd >= FIRST_FD)
-        return fd;
-    high = mioc_real(fcntl)(fd, F_DUPFD_CLOEXEC, FIRST_FD);
-    if (high < 0)
-        return fd; /* RLIMIT_NOFILE is low */
-    mioc_real(close)(fd);
-    return high;
+    return mioc_real(openat)(dirfd, path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 int mioc_store_reserve(int fd, uint64_t offset, uint64_t length)
@@ -159,16 +149,25 @@ static int make_ring(int dirfd)
     return result;
 }
 
-/* Fills an empty store directory and maps it. 0 or -1; EAGAIN: somebody took it for a dead one, try another name. */
-static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
+/* The one descriptor that stays open in the program. 0 or -1. */
+static int make_owner(struct mioc_store *s, int dirfd)
 {
     int fd = make_file(dirfd, "owner");
 
     if (fd < 0)
-        goto raced;
-    s->lock_fd = fd;
+        return -1;
+    s->lock_fd = mioc_proc_high_fd(fd);
+    mioc_real(close)(fd);
     s->pid = getpid();
-    if (mioc_store_lock_owner(fd) != 0)
+    return s->lock_fd < 0 ? -1 : mioc_store_lock_owner(s->lock_fd);
+}
+
+/* Fills an empty store directory and maps it. 0 or -1; EAGAIN: somebody took it for a dead one, try another name. */
+static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
+{
+    int fd;
+
+    if (make_owner(s, dirfd) != 0)
         goto raced;
     for (unsigned i = 0; i < 2; i++) {
         fd = make_dir(dirfd, i == 0 ? "c" : "m");
@@ -202,6 +201,11 @@ static struct mioc_store *new_store(const struct mioc_store_limits *limits)
     s->writer = calloc(1, sizeof(*s->writer));
     if (s->writer == NULL) {
         mioc_store_free(s);
+        return NULL;
+    }
+    s->writer->aside = mioc_aside_new();
+    if (s->writer->aside == NULL) {
+        mioc_store_detach(s);
         return NULL;
     }
     s->writer->node = UINT32_MAX;

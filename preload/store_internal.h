@@ -13,6 +13,7 @@
 #ifndef MIOC_STORE_INTERNAL_H
 #define MIOC_STORE_INTERNAL_H
 
+#include "aside.h"
 #include "ring.h"
 #include "store.h"
 #include <string.h>
@@ -76,6 +77,7 @@ struct mioc_hold;
 
 struct mioc_store_writer {
     struct mioc_store_limits limits;
+    struct mioc_aside *aside; /* where files are opened: the program's descriptors stay as they are */
     uint32_t node;
     uint32_t used;  /* slots that are not empty */
     int is_full;    /* an item did not fit: what comes after it can never be appended */
@@ -139,7 +141,7 @@ int mioc_store_is_name(const char *name, uint64_t *key);
 int mioc_store_open_dir(int dirfd, const char *name);
 
 /* --- store_files.c --- */
-/* open(2) without following a last symbolic link, close-on-exec; moved above the numbers that a program expects to get. */
+/* open(2) without following a last symbolic link, close-on-exec. */
 int mioc_store_open(int dirfd, const char *path, int flags);
 /* posix_fallocate that respects RLIMIT_FSIZE (whose signal would end the program). 0, or -1 with errno. */
 int mioc_store_reserve(int fd, uint64_t offset, uint64_t length);

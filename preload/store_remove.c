@@ -82,14 +82,24 @@ static void remove_contents(int dirfd)
     remove_tree(dirfd, "m");
 }
 
+/* Aside. */
+static int give_back(void *store)
+{
+    int dirfd = mioc_store_open_dir(AT_FDCWD, ((const struct mioc_store *)store)->path);
+
+    if (dirfd < 0)
+        return -1;
+    remove_contents(dirfd);
+    mioc_real(close)(dirfd);
+    return 0;
+}
+
 void mioc_store_give_back(struct mioc_store *s)
 {
-    int dirfd, saved = errno;
+    int saved = errno;
 
-    if (s->pid == getpid() && s->lock_fd >= 0 && (dirfd = mioc_store_open_dir(AT_FDCWD, s->path)) >= 0) {
-        remove_contents(dirfd);
-        mioc_real(close)(dirfd);
-    }
+    if (s->pid == getpid() && s->lock_fd >= 0)
+        (void)mioc_aside_run(s->writer->aside, give_back, s);
     errno = saved;
 }
 
@@ -103,26 +113,35 @@ int mioc_store_unlink(int parent, const char *name, int dirfd)
     return mioc_real(unlinkat)(parent, name, AT_REMOVEDIR);
 }
 
-void mioc_store_remove(struct mioc_store *s)
+/* Aside: also where the program ends with all its descriptors used up. */
+static int remove_store(void *store)
 {
+    const struct mioc_store *s = store;
     const char *name = strrchr(s->path, '/') + 1;
     char dir[MIOC_STORE_PATH_MAX];
     size_t len = (size_t)(name - s->path);
-    int parent, dirfd, saved = errno;
+    int parent, dirfd;
 
-    if (s->pid != getpid() || s->lock_fd < 0)
-        return; /* a forked child's cleanup */
     memcpy(dir, s->path, len);
     dir[len] = '\0';
     parent = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent >= 0) {
-        dirfd = mioc_store_open_dir(parent, name);
-        if (dirfd >= 0) {
-            mioc_store_unlink(parent, name, dirfd);
-            mioc_real(close)(dirfd);
-        }
-        mioc_real(close)(parent);
+    if (parent < 0)
+        return -1;
+    dirfd = mioc_store_open_dir(parent, name);
+    if (dirfd >= 0) {
+        mioc_store_unlink(parent, name, dirfd);
+        mioc_real(close)(dirfd);
     }
+    mioc_real(close)(parent);
+    return 0;
+}
+
+void mioc_store_remove(struct mioc_store *s)
+{
+    int saved = errno;
+
+    if (s->pid == getpid() && s->lock_fd >= 0) /* not a forked child's cleanup */
+        (void)mioc_aside_run(s->writer->aside, remove_store, s);
     errno = saved;
 }
 

@@ -33,33 +33,43 @@ static uint64_t size_for(const struct mioc_store *s, uint64_t end)
     return want <= limits->max_bytes - s->index->content_bytes ? want : 0;
 }
 
-int mioc_store_grow(struct mioc_store *s, uint64_t end)
+struct growth { const struct mioc_store *s; uint64_t size; };
+
+/* Aside. */
+static int grow_file(void *arg)
 {
     static const char index[] = "/index";
-    uint64_t size;
+    const struct growth *growth = arg;
+    const struct mioc_store *s = growth->s;
     char path[MIOC_STORE_PATH_MAX];
     struct stat st;
     int fd, result = -1, saved;
 
-    if (end <= s->index->allocated)
-        return 0;
-    errno = ENOSPC;
-    size = size_for(s, end);
-    if (size == 0)
-        return -1;
     memcpy(path, s->path, s->path_len);
     memcpy(path + s->path_len, index, sizeof(index));
-    fd = mioc_store_open(AT_FDCWD, path, O_RDWR); /* not kept open: the program may close any descriptor */
+    fd = mioc_store_open(AT_FDCWD, path, O_RDWR);
     if (fd < 0)
         return -1;
     if (mioc_real(fstat)(fd, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
-        result = mioc_store_reserve(fd, MIOC_INDEX_ARENA_AT + s->index->allocated, size - s->index->allocated);
+        result = mioc_store_reserve(fd, MIOC_INDEX_ARENA_AT + s->index->allocated, growth->size - s->index->allocated);
     saved = errno;
     mioc_real(close)(fd);
     errno = saved;
-    if (result == 0)
-        s->index->allocated = size;
     return result;
+}
+
+int mioc_store_grow(struct mioc_store *s, uint64_t end)
+{
+    struct growth growth = {.s = s};
+
+    if (end <= s->index->allocated)
+        return 0;
+    errno = ENOSPC;
+    growth.size = size_for(s, end);
+    if (growth.size == 0 || mioc_aside_run(s->writer->aside, grow_file, &growth) != 0)
+        return -1;
+    s->index->allocated = growth.size;
+    return 0;
 }
 
 static int has_slot_for(const struct mioc_store *s, const struct mioc_item *item)

@@ -226,11 +226,14 @@ static void store_of_agent_that_stands_still_is_not_served(void **state)
     (void)state;
     assert_int_equal(stat_of("/lib_prefix/a"), 0);
     assert_false(mioc_ring_is_silent(ring, 0)); /* it never beat */
+    assert_false(mioc_ring_is_beating(ring, SECOND));
     mioc_client.timeout_ns = SECOND / 10;
     mioc_ring_beat(mioc_store_ring(agent.store));
+    assert_true(mioc_ring_is_beating(ring, 60 * SECOND));
     assert_int_equal(stat_of("/lib_prefix/a"), 0);
     while (!mioc_ring_is_silent(ring, mioc_client.timeout_ns))
         nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+    assert_false(mioc_ring_is_beating(ring, mioc_client.timeout_ns));
     assert_int_equal(stat_of("/lib_prefix/a"), -1);
     assert_int_equal(stat_of("/lib_prefix/b"), -1);
     assert_int_equal(asked(), 1);

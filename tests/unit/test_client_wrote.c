@@ -2,6 +2,8 @@
 /* test_client_wrote.c - who is told of a write, in which spellings, and what happens if nobody hears. */
 #include "client_fixture.h"
 
+#include <sys/resource.h>
+
 static void wrote_kills_the_records(void **state)
 {
     (void)state;
@@ -185,6 +187,29 @@ static void wrote_that_nobody_hears_stops_serving(void **state)
     expect_counts(MIOC_CALL_WRITE, 0, 0, 0, 1);
 }
 
+/* Whether the path leads through a link cannot be seen then, and so not which other names the store has for the file. */
+static void wrote_when_no_descriptor_is_left_stops_serving(void **state)
+{
+    const struct mioc_ring *ring = mioc_store_ring(agent.store);
+    struct rlimit limit, none;
+    char path[160];
+
+    (void)state;
+    put("b.py");
+    snprintf(path, sizeof path, "%s/b.py", tree);
+    assert_int_equal(stat_of("/lib_prefix/a"), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){ 0, limit.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    errno = 99;
+    mioc_client_wrote(AT_FDCWD, path, 0);
+    assert_int_equal(errno, 99);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(agent.writes, 1);
+    assert_int_equal(stat_of("/lib_prefix/a"), -1);
+    assert_true(mioc_ring_is_tainted(ring)); /* nor in other processes of the node */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +223,7 @@ int main(void)
         WITH_CLIENT(moved_file_that_is_written_is_given_up_under_its_new_name),
         WITH_CLIENT(wrote_through_a_link_tells_what_it_leads_to),
         WITH_CLIENT(wrote_that_nobody_hears_stops_serving),
+        WITH_CLIENT(wrote_when_no_descriptor_is_left_stops_serving),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

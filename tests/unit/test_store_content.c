@@ -45,10 +45,15 @@ static const struct mioc_content_record *publish(struct mioc_store *s, const cha
     return (const void *)lookup(s, MIOC_ITEM_CONTENT, path);
 }
 
-static int make_filled(void **state)
+static void fill_big(void)
 {
     for (unsigned i = 0; i < BIG; i++)
         big[i] = (char)(i * 7 + i / 251);
+}
+
+static int make_filled(void **state)
+{
+    fill_big();
     return make_store(state);
 }
 
@@ -313,6 +318,37 @@ static void agent_keeps_no_descriptor_but_the_lock(void **state)
     assert_int_equal(count_descriptors(&highest), before);
 }
 
+static int without_descriptors(void *arg)
+{
+    const struct rlimit limit = {.rlim_cur = 40, .rlim_max = 40};
+    struct mioc_store *s = mioc_store_create(store_dir, KEY, &limits);
+    char bytes[100], path[64];
+
+    (void)arg;
+    if (s == NULL || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1;
+    while (open("/dev/null", O_RDONLY) >= 0)
+        ;
+    fill_big();
+    if (publish_big(s, "/lib/a", 1) == NULL || publish(s, "/lib/empty", 2, 0) == NULL)
+        return 2;
+    if (mioc_store_read_chunk(s, chunk(1, 100, sizeof(bytes), BIG), bytes) != 0 || memcmp(bytes, big + 100, sizeof(bytes)) != 0)
+        return 3;
+    for (unsigned i = 0; i < 20000; i++) { /* the index grows */
+        snprintf(path, sizeof(path), "/lib/%u", i);
+        if (mioc_store_append(s, record(MIOC_ITEM_STAT, 0, path, i)) < 0)
+            return 4;
+    }
+    mioc_store_remove(s);
+    return rmdir(store_dir) == 0 && mkdir(store_dir, 0700) == 0 ? 0 : 5; /* all of it is gone */
+}
+
+static void agent_takes_none_of_the_program_s_descriptors(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(without_descriptors, NULL), 0);
+}
+
 /* --- Where there is no room --------------------------------------------------------------------------------------- */
 
 static int under_file_size_limit(void *arg)
@@ -401,6 +437,7 @@ int main(void)
         WITH_STORE(chunk_is_read_out_again),
         WITH_STORE(record_of_knows_only_our_copies),
         WITH_STORE(agent_keeps_no_descriptor_but_the_lock),
+        WITH_DIR(agent_takes_none_of_the_program_s_descriptors),
         WITH_DIR(file_size_limit_gives_errors_not_signals),
         WITH_DIR(full_filesystem_is_enospc_and_no_bus_error),
     };

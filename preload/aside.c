@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* aside.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a program. */
+#include "aside.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define STACK (512u * 1024u)
+
+enum state { IDLE, WORK, DONE, END };
+
+struct mioc_aside {
+    pid_t owner;
+    pthread_t thread;
+    int is_taken; /* somebody's work is under way, atomic */
+    int state;    /* futex, enum state, atomic */
+    int (*work)(void *arg);
+    void *arg;
+    int result, error;
+};
+
+/* --- The table ---------------------------------------------------------------------------------------------------- */
+
+/* The table is a copy, whose pipes would never hang up. By /proc, as the limit may be lower than what is open; it may be full. */
+static void close_all(void)
+{
+    union { struct dirent64 entry; char bytes[4096]; } buf;
+    long n;
+    int dir;
+
+    syscall(SYS_close, 0);
+    dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buf.bytes, sizeof buf)) > 0)
+        for (long at = 0; at < n; at += ((const struct dirent64 *)(buf.bytes + at))->d_reclen) {
+            const char *name = ((const struct dirent64 *)(buf.bytes + at))->d_name;
+
+            if (name[0] != '.' && atoi(name) != dir)
+                syscall(SYS_close, atoi(name));
+        }
+    if (dir >= 0)
+        syscall(SYS_close, dir);
+}
+
+void mioc_aside_part_from_descriptors(void)
+{
+    int saved = errno, rc = -1;
+
+#if defined SYS_close_range && defined CLOSE_RANGE_UNSHARE
+    rc = (int)syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE);
+#endif
+    if (rc != 0 && syscall(SYS_unshare, CLONE_FILES) == 0)
+        close_all();
+    errno = saved;
+}
+
+/* --- The thread --------------------------------------------------------------------------------------------------- */
+
+static void set_state(struct mioc_aside *a, enum state state)
+{
+    __atomic_store_n(&a->state, (int)state, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &a->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Sleeps as long as it is `state`; what it is then. */
+static enum state wait_while(struct mioc_aside *a, enum state state)
+{
+    int now;
+
+    while ((now = __atomic_load_n(&a->state, __ATOMIC_ACQUIRE)) == (int)state)
+        syscall(SYS_futex, &a->state, FUTEX_WAIT_PRIVATE, (int)state, NULL, NULL, 0);
+    return (enum state)now;
+}
+
+static void *thread_main(void *arg)
+{
+    struct mioc_aside *a = arg;
+    enum state state;
+
+    mioc_aside_part_from_descriptors();
+    state = wait_while(a, IDLE);
+    while (state != END) {
+        errno = 0;
+        a->result = a->work(a->arg);
+        a->error = errno;
+        set_state(a, DONE);
+        state = wait_while(a, DONE);
+    }
+    return NULL;
+}
+
+struct mioc_aside *mioc_aside_new(void)
+{
+    struct mioc_aside *a = calloc(1, sizeof *a);
+    pthread_attr_t attr;
+    sigset_t all, old;
+    int rc;
+
+    if (a == NULL)
+        return NULL;
+    a->owner = getpid();
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(&a->thread, &attr, thread_main, a);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    if (rc == 0)
+        return a;
+    free(a);
+    errno = rc;
+    return NULL;
+}
+
+void mioc_aside_free(struct mioc_aside *a)
+{
+    if (a == NULL)
+        return;
+    if (a->owner == getpid()) {
+        set_state(a, END);
+        (void)pthread_join(a->thread, NULL);
+    }
+    free(a);
+}
+
+int mioc_aside_run(struct mioc_aside *a, int (*work)(void *arg), void *arg)
+{
+    int result;
+
+    if (a == NULL || a->owner != getpid() || __atomic_exchange_n(&a->is_taken, 1, __ATOMIC_ACQUIRE))
+        return work(arg);
+    a->work = work;
+    a->arg = arg;
+    set_state(a, WORK);
+    (void)wait_while(a, WORK);
+    result = a->result;
+    if (result != 0)
+        errno = a->error;
+    __atomic_store_n(&a->is_taken, 0, __ATOMIC_RELEASE);
+    return result;
+}

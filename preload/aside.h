@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* aside.h - a thread with a table of descriptors of its own, for files that we open for a moment inside of a program.
+ *
+ * A program may count on the lowest free number, and on how many it can have. A descriptor that another thread of its process opens
+ * for a moment takes one away: what should be standard input gets another number, a table that was full has room again. MPI's are
+ * kept out of the way once (guard.h); files of a moment are opened in here. They can be had, too, when the program has used up
+ * all of its own. Memory, limits, user, root and working directory are the process's. */
+#ifndef MIOC_ASIDE_H
+#define MIOC_ASIDE_H
+
+/* The calling thread, one of ours, has no descriptors from now on, and what it opens is its own. Where neither close_range() nor
+ * unshare() can be had (a container's filter on an old kernel) it goes on sharing them. Keeps errno. */
+void mioc_aside_part_from_descriptors(void);
+
+struct mioc_aside;
+
+/* Starts the thread; all signals stay with the program's threads. NULL with errno. */
+struct mioc_aside *mioc_aside_new(void);
+/* Ends it. NULL is allowed; a forked child, which has no such thread, gives back the memory. */
+void mioc_aside_free(struct mioc_aside *aside);
+/* Runs work(arg) in that thread and waits for its result, which is 0, or -1 with errno. Any thread may call; work runs in the calling
+ * thread itself where another's is under way, in a forked child, and without an `aside` (NULL). */
+int mioc_aside_run(struct mioc_aside *aside, int (*work)(void *arg), void *arg);
+
+#endif

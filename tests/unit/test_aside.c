@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_aside.c - work is done, its result comes back, and the program's descriptors are the same all the while. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../preload/aside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct task { int fd; long thread; struct mioc_aside *aside; int inner; };
+
+static int note_thread(void *arg)
+{
+    ((struct task *)arg)->thread = syscall(SYS_gettid);
+    return 0;
+}
+
+static int open_null(void *arg)
+{
+    struct task *task = arg;
+
+    task->thread = syscall(SYS_gettid);
+    task->fd = open("/dev/null", O_RDONLY);
+    return task->fd < 0 ? -1 : 0;
+}
+
+static int refuse(void *arg)
+{
+    (void)arg;
+    errno = EPROTO;
+    return -1;
+}
+
+static int run_within(void *arg)
+{
+    struct task *task = arg, inner = { 0 };
+
+    task->inner = mioc_aside_run(task->aside, note_thread, &inner) == 0 && inner.thread == syscall(SYS_gettid);
+    return 0;
+}
+
+static void run_gives_result_and_errno(void **state)
+{
+    struct mioc_aside *aside = mioc_aside_new();
+    struct task task = { .aside = aside };
+
+    (void)state;
+    assert_non_null(aside);
+    errno = 77;
+    assert_int_equal(mioc_aside_run(aside, note_thread, &task), 0);
+    assert_int_equal(errno, 77);
+    assert_true(task.thread != syscall(SYS_gettid));
+    assert_int_equal(mioc_aside_run(aside, refuse, NULL), -1);
+    assert_int_equal(errno, EPROTO);
+    assert_int_equal(mioc_aside_run(aside, run_within, &task), 0); /* taken: by whoever calls */
+    assert_true(task.inner);
+    assert_int_equal(mioc_aside_run(NULL, note_thread, &task), 0);
+    assert_int_equal(task.thread, syscall(SYS_gettid));
+    mioc_aside_free(aside);
+    mioc_aside_free(NULL);
+}
+
+static void run_in_a_forked_child_is_its_own_work(void **state)
+{
+    struct mioc_aside *aside = mioc_aside_new();
+    struct task task = { 0 };
+    int status;
+    pid_t child;
+
+    (void)state;
+    assert_non_null(aside);
+    child = fork();
+    if (child == 0) {
+        int rc = mioc_aside_run(aside, note_thread, &task);
+
+        mioc_aside_free(aside);
+        _exit(rc == 0 && task.thread == getpid() ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    mioc_aside_free(aside);
+}
+
+/* In a child: whether what the thread opens is its own, also when the process has no descriptor left, and whether it holds none of
+ * the process's: a pipe's reader sees the end of its writer. */
+static int has_own_table(void)
+{
+    struct rlimit limit = { 64, 64 };
+    struct mioc_aside *aside;
+    struct task task = { 0 };
+    struct pollfd end = { .events = POLLIN };
+    int pipe_of[2];
+
+    if (pipe(pipe_of) != 0 || (aside = mioc_aside_new()) == NULL || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1;
+    while (open("/dev/null", O_RDONLY) >= 0)
+        ;
+    if (errno != EMFILE || mioc_aside_run(aside, open_null, &task) != 0)
+        return 2;
+    close(40);
+    if (task.fd > 2 || mioc_aside_run(aside, open_null, &task) != 0 || task.fd > 3 || fcntl(40, F_GETFD) >= 0)
+        return 3;
+    close(pipe_of[1]);
+    end.fd = pipe_of[0];
+    return poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) ? 0 : 4;
+}
+
+static int in_child(int (*body)(void))
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(body());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void what_is_opened_aside_is_not_the_program_s(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(has_own_table), 0);
+}
+
+/* Linux 4.18 has no close_range(). */
+static int has_own_table_on_an_old_kernel(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        return 77;
+    return syscall(SYS_close_range, 100u, 100u, 0) == 0 || errno != ENOSYS ? 78 : has_own_table();
+}
+
+static void on_an_old_kernel_neither(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(has_own_table_on_an_old_kernel), 0);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(run_gives_result_and_errno),
+        cmocka_unit_test(run_in_a_forked_child_is_its_own_work),
+        cmocka_unit_test(what_is_opened_aside_is_not_the_program_s),
+        cmocka_unit_test(on_an_old_kernel_neither),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
