@@ -8,6 +8,7 @@
 #include "../preload/log.h"
 #include "../preload/real.h"
 #include "../preload/trace.h"
+#include "../preload/view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,16 +68,21 @@ static int create_store(struct mioc_node *node, uint64_t key)
     return 0;
 }
 
-/* Whether all nodes have a store; the room that the tightest has. */
+/* Whether all nodes have a store, and all ranks the rights by which the root answers; the room that the tightest node has. */
 static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size_t size)
 {
     int is_leader = node->world.local_rank == 0;
     int error = is_leader ? create_store(node, key) : 0;
-    int64_t values[2] = { error == 0 ? INT64_MAX : FAILURE(node->world.node, error),
-                          is_leader ? (int64_t)mioc_node_store_limit(node->config) : INT64_MAX };
+    int64_t rights = (int64_t)(mioc_view_rights() >> 1);
+    int64_t values[4] = { error == 0 ? INT64_MAX : FAILURE(node->world.node, error),
+                          is_leader ? (int64_t)mioc_node_store_limit(node->config) : INT64_MAX, rights, -rights };
 
-    if (node->ops->agree_min(node->transport, values, 2) != 0) {
+    if (node->ops->agree_min(node->transport, values, 4) != 0) {
         snprintf(line, size, "MPI failed while the ranks agreed");
+        return -1;
+    }
+    if (values[2] != -values[3]) { /* the least and the most */
+        snprintf(line, size, "the ranks were started with different rights: not all are of one user, groups and capabilities");
         return -1;
     }
     mioc_node_set_bound(node, (uint64_t)values[1]);

@@ -328,6 +328,42 @@ PY
   (($(stat_of "$SCRATCH/stats.json" .guests) >= 1))
 }
 
+# Rank 0 may read what rank 1 may not.
+@test "ranks that were started with different rights are not answered by each other's" {
+  local less
+  echo 'value = "secret"' >"$SCRATCH/lib/secret.py"
+  chmod 600 "$SCRATCH/lib/secret.py"
+  chown 65534:65534 "$SCRATCH/lib/secret.py"
+  cat >>"$SCRATCH/app.py" <<'PY'
+import os
+try:
+    import secret
+    print(os.environ["PMI_RANK"], secret.value)
+except PermissionError as error:
+    print(os.environ["PMI_RANK"], error)
+PY
+  for less in '--bounding-set -dac_override,-dac_read_search' '--groups 65533' '--regid 65533 --clear-groups'; do
+    cat >"$SCRATCH/task.sh" <<SH
+[[ \$PMI_RANK != "\$LESS" ]] || exec setpriv $less "\$@"
+exec "\$@"
+SH
+    for LESS in 1 0; do
+      echo "rank $LESS with $less"
+      export LESS
+      MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 bash "$SCRATCH/task.sh" "${APP[@]}"
+      said
+      [[ $(said) == *'inactive: the ranks were started with different rights'*'Start all ranks as the same user'* ]]
+    done
+  done
+  # On another node, and nothing is said against those that all have given up the same.
+  MPIIO_CACHE_LOG=info LESS=3 same_as_plain on_hosts 2 2 bash "$SCRATCH/task.sh" "${APP[@]}"
+  [[ $(said) == *'inactive: the ranks were started with different rights'* ]]
+  echo "exec setpriv --bounding-set -dac_override,-dac_read_search \"\$@\"" >"$SCRATCH/task.sh"
+  MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 bash "$SCRATCH/task.sh" "${APP[@]}"
+  grep -q 'Permission denied' "$CACHED/stdout"
+  [[ $(said) == *'active: 2 ranks'* ]]
+}
+
 # --- Programs with more rights than their caller ---------------------------------------------------------------------------
 
 @test "a setuid program takes nothing from its caller's environment" {
