@@ -136,7 +136,7 @@ static int may_be_ours(const struct mioc_client *c, int dirfd, const char *path)
     size_t len;
     int covered;
 
-    if ((uintptr_t)path < 4096) /* NULL, and what the kernel answers EFAULT to */
+    if (mioc_path_is_nowhere(path))
         return 0;
     if (path[0] == '/') {
         if (path[1] == '/' || path[1] == '.')

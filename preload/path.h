@@ -15,6 +15,13 @@ struct mioc_path {
     char buf[4096];   /* not initialised */
 };
 
+/* Whether nobody's memory can be there: the first page, the kernel's half of the addresses, numbers beyond all processors' (text that was
+ * taken for an address). Such a path is left to the kernel, which says EFAULT. */
+static inline int mioc_path_is_nowhere(const char *path)
+{
+    return (uint64_t)(uintptr_t)path - 4096 >= (1ull << 56) - 4096;
+}
+
 /* Resolves (dirfd, path) to a key; needs no system call where path is absolute. For reading, a relative path makes it
  * look up the working directory (getcwd) or the directory descriptor (/proc/self/fd). 0, or -1: no key (empty,
  * NULL, 4096 bytes or more, a name of more than 255, unreachable directory) and the caller makes the real call. errno is kept.

@@ -102,7 +102,7 @@ const char *mioc_serve_original(const char *path)
 {
     const struct mioc_content_record *record;
 
-    if (mioc_is_null(path) || (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
+    if (mioc_path_is_nowhere(path) || (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
                                strncmp(path, "/dev/std", 8) != 0))
         return path;
     if (mioc_client_store() == NULL)

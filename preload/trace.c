@@ -3,6 +3,7 @@
 #include "trace.h"
 #include "item.h"
 #include "log.h"
+#include "path.h"
 #include "real.h"
 
 #include <errno.h>
@@ -182,7 +183,7 @@ void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char 
     put_time(&e, ",\"ts\":", started + trace.offset);
     put_time(&e, ",\"dur\":", now - started);
     put_text(&e, ",\"args\":{\"path\":");
-    path = error == EFAULT || (uintptr_t)path < 4096 ? "" : path;
+    path = error == EFAULT || mioc_path_is_nowhere(path) ? "" : path;
     put_path(&e, path, (uint32_t)strnlen(path, PATH_MAX));
     put_text(&e, ",\"answer\":\"");
     put_text(&e, answers[outcome]);

@@ -69,7 +69,7 @@ int mioc_serve_detach(int fd)
 
 int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags)
 {
-    return (flags & AT_EMPTY_PATH) && dirfd >= 0 && !mioc_is_null(path) && path[0] == '\0';
+    return (flags & AT_EMPTY_PATH) && dirfd >= 0 && !mioc_path_is_nowhere(path) && path[0] == '\0';
 }
 
 /* After a successful change through a descriptor: its name is what /proc says. */

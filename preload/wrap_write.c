@@ -87,7 +87,7 @@ MIOC_EXPORT int linkat(int from_fd, const char *from, int to_fd, const char *to,
 
     if (flags & AT_SYMLINK_FOLLOW)
         from = mioc_serve_original(from);
-    if ((flags & AT_EMPTY_PATH) && !mioc_is_null(from) && from[0] == '\0')
+    if ((flags & AT_EMPTY_PATH) && !mioc_path_is_nowhere(from) && from[0] == '\0')
         copy = mioc_serve_copy_at(from_fd, "", AT_EMPTY_PATH);
     if (copy != NULL) {
         from = copy->path;

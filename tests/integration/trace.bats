@@ -134,7 +134,12 @@ print(ctypes.get_errno() == errno.EXFULL) # success leaves errno alone
 libc.access((sys.argv[1] + "/none").encode(), 0)
 print(ctypes.get_errno())
 ctypes.set_errno(0)
-print(libc.open(ctypes.c_void_p(1), 0), ctypes.get_errno()) # EFAULT, not a crash
+for nowhere in 0, 1, -1, 1 << 63, 0x4141414141414141: # EFAULT, not a crash
+    path, buffer = ctypes.c_void_p(nowhere), ctypes.create_string_buffer(512)
+    for call in "open", "access", "stat", "lstat", "readlink", "unlink", "open64":
+        ctypes.set_errno(0)
+        print(nowhere, call, getattr(libc, call)(path, ctypes.byref(buffer) if "stat" in call or "link" in call else 0, 512), ctypes.get_errno())
+    print(libc.openat(-100, path, os.O_WRONLY), libc.linkat(-100, path, -100, b"x", 0x1000), libc.fstatat(-100, path, buffer, 0x1000), ctypes.get_errno())
 print(os.open("/dev/null", os.O_RDONLY) < 10)
 os.closerange(3, 1024)
 if os.fork() == 0:
