@@ -25,6 +25,11 @@ static int host_is_known(void *ctx, unsigned kind, const char *path, uint32_t le
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 < item->local_applied_ms + node->config->ttl_ms;
 }
 
+static const struct mioc_item *resolver_find(void *ctx, unsigned kind, const char *path, uint32_t len)
+{
+    return mioc_store_lookup(((struct mioc_node *)ctx)->store, kind, path, len, mioc_item_hash(kind, path, len));
+}
+
 static int64_t host_append(void *ctx, const struct mioc_item *item)
 {
     return mioc_store_append(((struct mioc_node *)ctx)->store, item);
@@ -206,7 +211,7 @@ int mioc_node_host_start(struct mioc_node *node)
     };
     const struct mioc_resolver_config resolver = {
         .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
-        .is_known = host_is_known, .reserve = mioc_node_reserve, .may_speculate = resolver_may_speculate,
+        .is_known = host_is_known, .find = resolver_find, .reserve = mioc_node_reserve, .may_speculate = resolver_may_speculate,
         .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = mioc_node_may_serve,
         .ahead = node->ahead, .ctx = node,
     };

@@ -111,6 +111,17 @@ static int has_changed(struct mioc_resolver *r, int fd, const struct mioc_stat *
            now.mtime_ns != before->mtime_ns || now.ctime != before->ctime || now.ctime_ns != before->ctime_ns;
 }
 
+/* What was read whole is looked into for what it imports. */
+static void look_into(struct mioc_resolver *r, const struct mioc_job *job, uint32_t content, const struct mioc_answer *answer)
+{
+    for (const struct mioc_result *result = answer->results.head; result != NULL; result = result->next) {
+        const struct mioc_chunk_record *chunk = (const void *)result->item;
+
+        if (chunk->item.kind == MIOC_ITEM_CHUNK && chunk->content == content && chunk->length == chunk->total)
+            mioc_resolve_imports(r, job, result->item + sizeof *chunk, chunk->length);
+    }
+}
+
 static void add_content(struct mioc_resolver *r, const struct mioc_job *job, const struct source *source, const struct mioc_stat *st,
                         struct mioc_answer *answer, void *buf)
 {
@@ -128,6 +139,7 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, con
     record->size = st->size;
     record->stat = *st;
     (void)mioc_resolve_add(answer, buf, end);
+    look_into(r, job, content, answer);
 }
 
 /* 1: it was read while MPI started. */

@@ -6,7 +6,9 @@
  *     a name that is not there       the directory's listing
  *     pkg/__init__.* (not .py)       that, pkg/__init__.py           (and so its bytecode)
  *     m.py                           its bytecode                    the directory's listing
- *     an extension module            it, if small                    it, if large; the directory's listing */
+ *     an extension module            it, if small                    it, if large; the directory's listing
+ *
+ * What bytecode imports is guessed behind that: resolve_imports.c. */
 #include "../preload/path.h"
 #include "resolver_internal.h"
 
@@ -78,6 +80,8 @@ void mioc_resolve_next(struct mioc_resolver *r, const struct mioc_job *job, int 
         return;
     }
     if (error == 0 && job->kind == MIOC_ITEM_STAT) {
+        if (strcmp(name, "__init__.py") == 0) /* its bytecode's imports are looked for there */
+            mioc_resolver_bring(r, MIOC_ITEM_LIST, job->path, parent);
         len = bytecode_path(r, job, bytecode);
         if (len > 0 && size > 0)
             mioc_resolver_bring(r, MIOC_ITEM_CONTENT, bytecode, len);
@@ -86,5 +90,7 @@ void mioc_resolve_next(struct mioc_resolver *r, const struct mioc_job *job, int 
         else if (size > 0 && is_extension_module(job, name))
             mioc_resolver_speculate(r, MIOC_ITEM_CONTENT, job->path, job->len);
     }
+    if (error == 0 && is_extension_module(job, name))
+        mioc_resolve_note_root(r, job->path, parent);
     mioc_resolver_speculate(r, MIOC_ITEM_LIST, job->path, parent);
 }

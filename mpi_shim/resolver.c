@@ -41,6 +41,44 @@ static uint64_t result_hash(const struct mioc_result *result)
     return ((const struct mioc_item *)(const void *)result->item)->hash; /* 0: a chunk */
 }
 
+/* -1: not in the store. */
+static int visit_stored(struct mioc_resolver *r, const char *dir, uint32_t len, void (*visit)(void *ctx, const struct mioc_list_record *list),
+                        void *ctx)
+{
+    const struct mioc_item *item = r->config.find != NULL ? r->config.find(r->config.ctx, MIOC_ITEM_LIST, dir, len) : NULL;
+    const struct mioc_list_record *list = (const void *)item;
+
+    if (item == NULL)
+        return -1;
+    if ((item->flags & MIOC_FLAG_UNCACHED) || list->list_errno != 0)
+        return 0;
+    visit(ctx, list);
+    return 1;
+}
+
+int mioc_resolver_with_listing(struct mioc_resolver *r, const char *dir, uint32_t len,
+                               void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx)
+{
+    uint64_t hash = mioc_item_hash(MIOC_ITEM_LIST, dir, len);
+    int rc = visit_stored(r, dir, len, visit, ctx);
+
+    if (rc >= 0)
+        return rc;
+    pthread_mutex_lock(&r->lock);
+    for (const struct mioc_result *result = r->small.head; result != NULL && rc < 0; result = result->next) {
+        const struct mioc_list_record *list = (const void *)result->item;
+
+        if (list->item.hash != hash || list->item.kind != MIOC_ITEM_LIST || list->item.path_len != len || memcmp(list->path, dir, len) != 0)
+            continue;
+        rc = !(list->item.flags & MIOC_FLAG_UNCACHED) && list->list_errno == 0;
+        if (rc)
+            visit(ctx, list);
+    }
+    pthread_mutex_unlock(&r->lock);
+    /* Once more: it may have gone from the one place to the other meanwhile. */
+    return rc >= 0 ? rc : visit_stored(r, dir, len, visit, ctx) == 1;
+}
+
 /* With the lock held. */
 void mioc_resolver_file(struct mioc_resolver *r, struct mioc_result_queue *q, struct mioc_result *result)
 {
@@ -174,8 +212,8 @@ static void *thread_main(void *arg)
         pthread_mutex_unlock(&r->lock);
         mioc_resolver_run_job(r, job);
         pthread_mutex_lock(&r->lock);
-        if (r->early.first != NULL)
-            pthread_cond_signal(&r->work); /* this one's place among the manifest's is free */
+        if (mioc_resolver_has_idle_work(r))
+            pthread_cond_signal(&r->work); /* this one's place among those that nobody waits for is free */
     }
     r->threads--;
     pthread_cond_broadcast(&r->room);
@@ -199,7 +237,7 @@ static int take(struct mioc_resolver *r, struct mioc_resolved *out, int is_small
             q->tail = &q->head;
         mioc_resolver_forget(r, result);
         pthread_cond_broadcast(&r->room);
-        if (r->early.first != NULL)
+        if (mioc_resolver_has_idle_work(r))
             pthread_cond_signal(&r->work);
     }
     pthread_mutex_unlock(&r->lock);
@@ -227,7 +265,7 @@ int mioc_resolver_is_busy(const struct mioc_resolver *r)
     int busy;
 
     pthread_mutex_lock(&mutable->lock);
-    busy = r->asked.first != NULL || r->early.first != NULL || r->active != NULL || r->small.head != NULL || r->bulk.head != NULL;
+    busy = r->asked.first != NULL || mioc_resolver_has_idle_work(r) || r->active != NULL || r->small.head != NULL || r->bulk.head != NULL;
     pthread_mutex_unlock(&mutable->lock);
     return busy;
 }
@@ -332,6 +370,9 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
         mioc_ahead_free(r->ahead);
     free_jobs(r->asked.first);
     free_jobs(r->early.first);
+    free_jobs(r->guesses);
+    for (unsigned i = 0; i < r->roots; i++)
+        free(r->root[i]);
     mioc_keys_free(&r->keys);
     free_results(&r->small);
     free_results(&r->bulk);

@@ -4,8 +4,8 @@
  * A question (kind, path) is put in a queue; a pool of threads answers it with real calls (preload/real.h) and hands finished
  * items, contents as CHUNKs followed by their CONTENT record, to the agent's thread through a bounded queue.
  * Speculation: the first question about a name in a directory brings that directory's listing; a `.py` that exists brings
- * its `.pyc` (stat and content) once a question has shown how this interpreter names them. What was published is not read
- * again unless asked for again.
+ * its `.pyc` (stat and content) once a question has shown how this interpreter names them; and a `.pyc` that was read brings the modules
+ * that it imports, behind all that is asked. What was published is not read again unless asked for again.
  * Manifest: what the last run asked (manifest.h) is read before anybody asks, by all threads but one, which is there for
  * what is asked. */
 #ifndef MIOC_RESOLVER_H
@@ -26,6 +26,8 @@ struct mioc_resolver_config {
     void (*ready)(void *ctx);
     /* Whether a record of this key is in the store already (thread-safe), so that speculation does not repeat it. */
     int (*is_known)(void *ctx, unsigned kind, const char *path, uint32_t len);
+    /* That record, if it is (thread-safe; it stays readable). NULL: nothing is looked for there. */
+    const struct mioc_item *(*find)(void *ctx, unsigned kind, const char *path, uint32_t len);
     /* Takes `bytes` from what the stores may still hold; 0, or -1: the content stays uncached (thread-safe). */
     int (*reserve)(void *ctx, uint64_t bytes, int may_evict);
     /* Whether speculation may touch this path (policy: library class). */

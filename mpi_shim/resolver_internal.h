@@ -10,6 +10,10 @@
 /* Finished items wait for the agent up to this many bytes; then threads that read long contents, or what nobody asked for, wait. */
 #define MIOC_RESOLVER_QUEUE_MAX (8u * 1024u * 1024u)
 
+/* Directories of sys.path that imports are looked for in, and guesses that may wait. */
+#define MIOC_RESOLVER_ROOTS 8u
+#define MIOC_RESOLVER_GUESSES 1024u
+
 struct mioc_job {
     struct mioc_job *next;
     unsigned kind;
@@ -17,6 +21,7 @@ struct mioc_job {
     uint64_t hash; /* of kind and path */
     int is_early;  /* the manifest's: nobody waits for it */
     int is_listed; /* the manifest's, asked for or not: its content may have been read ahead */
+    int is_guess;  /* of resolve_imports.c: nobody waits for it */
     int dirty; /* the path was written since the job began: its answer is thrown away and made anew */
     char path[];
 };
@@ -40,8 +45,10 @@ struct mioc_resolver {
     pthread_mutex_t lock; /* guards all below; never held across a real call or a callback */
     pthread_cond_t work, room;
     struct mioc_job_queue asked, early; /* in order; running ones stay in `active` */
+    struct mioc_job *guesses;           /* the last module's first, as the interpreter imports */
+    unsigned guesses_waiting;
     struct mioc_job *active;
-    unsigned early_active;
+    unsigned idle_active;      /* early ones and guesses */
     unsigned listed;           /* jobs, queued and active, that may use what was read ahead */
     struct mioc_ahead *ahead;  /* NULL: none, or through */
     int has_read_manifest;  /* a thread does, or did */
@@ -52,6 +59,8 @@ struct mioc_resolver {
     unsigned threads;    /* alive */
     int stop;
     char tag[64]; /* ".cpython-311.pyc", learned from the first question that has one; empty before */
+    unsigned roots; /* atomic, only grows */
+    char *root[MIOC_RESOLVER_ROOTS]; /* directories of modules outside of packages, as they were found */
     uint32_t next_content; /* atomic */
     uint64_t calls;        /* atomic */
 };
@@ -69,6 +78,11 @@ void mioc_results_init(struct mioc_result_queue *q);
 void mioc_resolver_file(struct mioc_resolver *r, struct mioc_result_queue *q, struct mioc_result *result);
 
 /* --- resolver_jobs.c --- */
+/* With the lock held: whether there is something to do that nobody waits for. */
+static inline int mioc_resolver_has_idle_work(const struct mioc_resolver *r)
+{
+    return r->guesses != NULL || r->early.first != NULL;
+}
 /* With the lock held: what a thread is to do next, or NULL. */
 struct mioc_job *mioc_resolver_next_job(struct mioc_resolver *r);
 /* With the lock held: it is active from here on, so that a write makes its answer stale. */
@@ -93,6 +107,14 @@ void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char 
 /* Answers it now, in this thread, before the answer under way, unless it is known or under way. The library's paths only. */
 void mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 void mioc_resolver_count(struct mioc_resolver *r, unsigned calls);
+/* A job for what may be asked soon; NULL: it is known, may not be read, or there is no memory. And queues a list of such, but for those
+ * under way, before all guesses that wait. Takes them. */
+struct mioc_job *mioc_resolver_new_guess(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
+void mioc_resolver_enqueue_guesses(struct mioc_resolver *r, struct mioc_job *first);
+/* Calls visit() with the listing of that directory, if it is in the store or on its way there. Whether it did. visit() may be
+ * called with the lock held. */
+int mioc_resolver_with_listing(struct mioc_resolver *r, const char *dir, uint32_t len,
+                               void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx);
 
 /* With the lock held: a result that waited is taken out. */
 void mioc_resolver_forget(struct mioc_resolver *r, const struct mioc_result *result);
@@ -129,6 +151,10 @@ int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, s
 /* A path was looked at: what the looker asks next comes before the answer or is under way with it. `error` is what the look
  * gave, `size` that of a regular file, else 0. */
 void mioc_resolve_next(struct mioc_resolver *r, const struct mioc_job *job, int error, uint64_t size);
+/* resolve_imports.c: bytecode was read: what its module imports is guessed to be asked for soon. */
+void mioc_resolve_imports(struct mioc_resolver *r, const struct mioc_job *job, const unsigned char *bytes, size_t size);
+/* A module was found in that directory; it, or where its outermost package is, is a root from here on. */
+void mioc_resolve_note_root(struct mioc_resolver *r, const char *dir, uint32_t len);
 void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
 void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
 

@@ -60,24 +60,71 @@ int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const ch
     return mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)) ? 0 : add_job(r, &r->early, kind, path, len);
 }
 
-/* With the lock held: what waits among the manifest's questions is asked now. */
+static struct mioc_job *take_out(struct mioc_job **at, uint64_t hash, struct mioc_job ***place)
+{
+    struct mioc_job *job;
+
+    while (*at != NULL && (*at)->hash != hash)
+        at = &(*at)->next;
+    job = *at;
+    if (job != NULL)
+        *at = job->next;
+    *place = at;
+    return job;
+}
+
+/* With the lock held: what waits among the guesses or the manifest's questions is asked now. */
 static void hurry(struct mioc_resolver *r, uint64_t hash)
 {
-    for (struct mioc_job **at = &r->early.first; *at != NULL; at = &(*at)->next) {
-        struct mioc_job *job = *at;
+    struct mioc_job **at, *job = take_out(&r->guesses, hash, &at);
 
-        if (job->hash != hash)
-            continue;
-        *at = job->next;
+    if (job != NULL) {
+        r->guesses_waiting--;
+    } else {
+        job = take_out(&r->early.first, hash, &at);
+        if (job == NULL)
+            return;
         if (job->next == NULL)
             r->early.last = at;
-        job->next = NULL;
-        job->is_early = 0;
-        *r->asked.last = job;
-        r->asked.last = &job->next;
-        pthread_cond_signal(&r->work);
-        return;
     }
+    job->next = NULL;
+    job->is_early = job->is_guess = 0;
+    *r->asked.last = job;
+    r->asked.last = &job->next;
+    pthread_cond_signal(&r->work);
+}
+
+struct mioc_job *mioc_resolver_new_guess(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+{
+    struct mioc_job *job;
+
+    if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
+        return NULL;
+    job = new_job(kind, path, len);
+    if (job != NULL)
+        job->is_guess = 1;
+    return job;
+}
+
+void mioc_resolver_enqueue_guesses(struct mioc_resolver *r, struct mioc_job *first)
+{
+    struct mioc_job **at = &r->guesses, *job;
+
+    pthread_mutex_lock(&r->lock);
+    while ((job = first) != NULL) {
+        first = job->next;
+        if (r->stop || r->guesses_waiting == MIOC_RESOLVER_GUESSES || mioc_keys_has(&r->keys, job->hash)) {
+            free(job);
+            continue;
+        }
+        job->next = *at;
+        *at = job;
+        at = &job->next;
+        r->guesses_waiting++;
+        mioc_keys_add(&r->keys, job->hash);
+        pthread_cond_signal(&r->work);
+    }
+    pthread_mutex_unlock(&r->lock);
 }
 
 void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
@@ -152,7 +199,7 @@ void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
 {
     job->next = r->active;
     r->active = job;
-    r->early_active += (unsigned)job->is_early;
+    r->idle_active += job->is_early || job->is_guess;
 }
 
 static void trace_job(const struct mioc_job *job, uint64_t started)
@@ -178,7 +225,7 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
         if (!is_stale) {
             unlink_job(&r->active, job);
             mioc_keys_remove(&r->keys, job->hash);
-            r->early_active -= (unsigned)job->is_early;
+            r->idle_active -= job->is_early || job->is_guess;
             r->listed -= (unsigned)job->is_listed;
         }
         pthread_mutex_unlock(&r->lock);
@@ -220,9 +267,15 @@ static struct mioc_job *take_first(struct mioc_job_queue *q)
  * waits while the agent is behind. */
 struct mioc_job *mioc_resolver_next_job(struct mioc_resolver *r)
 {
+    struct mioc_job *guess = r->guesses;
+
     if (r->asked.first != NULL)
         return take_first(&r->asked);
-    if (r->early.first == NULL || r->queued_bytes > MIOC_RESOLVER_QUEUE_MAX || (r->threads > 1 && r->early_active + 1 >= r->threads))
+    if (!mioc_resolver_has_idle_work(r) || r->queued_bytes > MIOC_RESOLVER_QUEUE_MAX || (r->threads > 1 && r->idle_active + 1 >= r->threads))
         return NULL;
-    return take_first(&r->early);
+    if (guess == NULL)
+        return take_first(&r->early);
+    r->guesses = guess->next;
+    r->guesses_waiting--;
+    return guess;
 }

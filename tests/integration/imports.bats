@@ -123,7 +123,7 @@ PY
 }
 
 # Waits of a rank, and different questions at the root: ranks in step wait for each one.
-@test "ranks wait about once for a module, and hardly ever in a second run" {
+@test "ranks wait for few modules, and for hardly any in a second run" {
   IMPORT=("${IMPORT[@]::3}" numpy scipy.linalg)
   export MPIIO_CACHE_STATS=$SCRATCH/stats.json
   run_plain import_on plain 2 2
@@ -138,7 +138,8 @@ PY
     echo "$run run: $modules modules, ${misses[-1]} misses of four ranks, ${questions[-1]} questions at the root," \
       "${operations[-1]} metadata operations"
   done
-  ((misses[0] <= modules * 5 && questions[0] * 4 <= modules * 5))
+  # What a module imports is read while it is on its way.
+  ((misses[0] <= modules * 3 && questions[0] * 3 <= modules * 2))
   # What it still waits for are large shared objects on their way.
   ((misses[1] * 5 <= modules && questions[1] * 10 <= modules))
   ((operations[1] * 100 <= operations[0] * 105))
