@@ -7,6 +7,7 @@
 #include "../preload/loader.h"
 #include "../preload/log.h"
 #include "../preload/real.h"
+#include "../preload/role.h"
 #include "../preload/trace.h"
 #include "../preload/view.h"
 
@@ -181,6 +182,7 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
     node->policy = policy;
     if (me->rank == 0)
         mioc_node_manifest_start(node);
+    node->world.local_size = mioc_role_count_tasks(me, environ);
     rc = mioc_plugin_start(me->plugin, &node->ops, &node->transport, &node->world, line, size);
     if (node->ahead != NULL)
         mioc_ahead_release(node->ahead);

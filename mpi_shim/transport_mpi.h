@@ -26,6 +26,7 @@ struct mioc_transport {
 #endif
     MPI_Comm job;
     struct mioc_world world;
+    int tasks;             /* of this node, as the launcher says; 0: it does not */
     atomic_int is_abandoned;
     atomic_int has_departed;
     int pmi_fd;            /* hydra's, or -1: this launcher needs no farewell */
