@@ -32,6 +32,7 @@ teardown() { helper_teardown; }
   run_plain on_slurm 4 2 "$PYTHON" -c 'import package; print(package.value, package.__file__)'
   MPIIO_CACHE_LOG=info run_cached on_slurm 4 2 "$PYTHON" -c 'import package; print(package.value, package.__file__)'
   assert_same
+  said
   [[ $(said) == *'active: 8 ranks on 4 nodes'* ]]
 }
 
