@@ -172,6 +172,14 @@ static int start_leader(struct mioc_node *node, char *line, size_t size)
 
 static void on_finalize(void);
 
+/* A leader has threads to start and neighbours to meet. On a busy node that takes longer than the other ranks take to come to their first
+ * calls, which would all go to the filesystem. */
+static void await_leader(const struct mioc_node *node)
+{
+    if (node->world.local_rank != 0)
+        (void)mioc_store_await(node->store, mioc_node_now() + node->config->timeout_ms * 1000000u);
+}
+
 int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *config, const struct mioc_policy *policy,
                     struct mioc_store **store, char *line, size_t size)
 {
@@ -205,6 +213,7 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
         mioc_node_manifest_drop(node);
         return -1;
     }
+    await_leader(node);
     if (node->ops->watch_finalize != NULL)
         node->ops->watch_finalize(on_finalize);
     *store = node->store;

@@ -131,6 +131,9 @@ void mioc_store_fill_stat(const struct mioc_store *s, const struct mioc_stat *fr
 uint64_t mioc_store_local_dev(const struct mioc_store *s, uint64_t root_dev);
 
 enum mioc_store_state mioc_store_get_state(const struct mioc_store *s);
+/* Sleeps until the agent's start is over, its process is gone, or CLOCK_MONOTONIC has come to `until` (ns); the state then. Never in the
+ * agent's process. */
+enum mioc_store_state mioc_store_await(const struct mioc_store *s, uint64_t until);
 /* What paths meant to the process that made it (view.h). */
 uint64_t mioc_store_view(const struct mioc_store *s);
 const char *mioc_store_path(const struct mioc_store *s);

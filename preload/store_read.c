@@ -4,6 +4,13 @@
 #include "store_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How soon it is noticed that an agent's process died during its start. */
+#define AWAIT_SLICE_NS 100000000
 
 /* The item that a slot leads to. The agent's program may have written over slot and item: then there is none, or one that is
  * wrong, but nobody is led out of the arena. */
@@ -149,6 +156,19 @@ uint64_t mioc_store_view(const struct mioc_store *s)
 enum mioc_store_state mioc_store_get_state(const struct mioc_store *s)
 {
     return (enum mioc_store_state)__atomic_load_n(&s->index->state, __ATOMIC_ACQUIRE);
+}
+
+enum mioc_store_state mioc_store_await(const struct mioc_store *s, uint64_t until)
+{
+    struct timespec now, slice = { .tv_nsec = AWAIT_SLICE_NS };
+
+    while (mioc_store_get_state(s) == MIOC_STORE_STARTING) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec >= until || !mioc_store_is_owner_alive(s))
+            break;
+        syscall(SYS_futex, &s->index->state, FUTEX_WAIT, MIOC_STORE_STARTING, &slice, NULL, 0);
+    }
+    return mioc_store_get_state(s);
 }
 
 const char *mioc_store_path(const struct mioc_store *s)

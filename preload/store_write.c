@@ -4,7 +4,11 @@
 #include "store_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FIRST_STEP (256u << 10)
 #define STEP (1u << 20)
@@ -191,6 +195,7 @@ void mioc_store_set_state(struct mioc_store *s, enum mioc_store_state state)
     while ((uint32_t)state > now &&
            !__atomic_compare_exchange_n(&s->index->state, &now, (uint32_t)state, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         ;
+    syscall(SYS_futex, &s->index->state, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); /* of mioc_store_await() */
 }
 
 void mioc_store_set_devices(struct mioc_store *s, const struct mioc_device_pair *pairs, unsigned n)

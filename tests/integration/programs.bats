@@ -227,3 +227,16 @@ os.unlink(path + ".moved")
 print(os.path.exists(path + ".moved"))
 PY
 }
+
+@test "ranks whose leader is slow to start wait for it, and ask the filesystem nothing" {
+  export MPIIO_CACHE_STATS=$SCRATCH/stats.json
+  slowly() { PRELOAD="$MIOC_BUILD/programs/beside.so $PRELOAD" BESIDE_THREAD_MS=$MS on_mpiexec 2 "$@"; }
+  local passed=() MS
+  for MS in 0 300; do
+    run_cached slowly "$PYTHON" -c 'import package, late; print(package.value, late.value)'
+    [[ $CACHED_RC == 0 && $(sort -u "$CACHED/stdout") == "package late" ]]
+    passed+=("$(stat_of "$SCRATCH/stats.json" '[.calls.open, .calls.stat, .calls.opendir] | map(.passed) | @csv')")
+  done
+  echo "passed: at once ${passed[0]}, slow ${passed[1]}"
+  [[ ${passed[0]} == "${passed[1]}" ]]
+}

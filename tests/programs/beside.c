@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* beside.c - another preloaded library, of the kind that tracers and profilers are: it overrides the start of main and calls that
  * we override too, passes them on to the next library, and counts those that name something below $BESIDE_BELOW. At the end it adds
- * a line to $BESIDE_LOG.PMI_RANK. */
+ * a line to $BESIDE_LOG.PMI_RANK. With $BESIDE_THREAD_MS each thread that rank 0 starts takes that long. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,15 @@ int fcntl(int fd, int command, ...)
     argument = va_arg(arguments, void *);
     va_end(arguments);
     return NEXT(fcntl)(fd, command, argument);
+}
+
+int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attr, void *(*run)(void *), void *restrict argument)
+{
+    const char *rank = getenv("PMI_RANK"), *ms = getenv("BESIDE_THREAD_MS");
+
+    if (rank != NULL && ms != NULL && strcmp(rank, "0") == 0)
+        (void)usleep((useconds_t)atoi(ms) * 1000);
+    return NEXT(pthread_create)(thread, attr, run, argument);
 }
 
 static void report(void)

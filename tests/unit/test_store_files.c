@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 
 static unsigned count_names(const char *dir)
 {
@@ -216,6 +217,55 @@ static void owner_is_alive_until_its_process_ends(void **state)
     mioc_store_detach(view);
 }
 
+static uint64_t seconds_from_now(unsigned seconds)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return ((uint64_t)now.tv_sec + seconds) * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int sees_it_active(void *path)
+{
+    const struct mioc_store *view = mioc_store_attach(path);
+
+    return view != NULL && mioc_store_await(view, seconds_from_now(60)) == MIOC_STORE_ACTIVE ? 0 : 1;
+}
+
+static void awaited_start_ends_by_itself_by_death_or_in_time(void **state)
+{
+    struct owner owner;
+    struct mioc_store *s, *view;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    start_owner(&owner, KEY);
+    view = mioc_store_attach(owner.path);
+    assert_int_equal(mioc_store_await(view, seconds_from_now(0)), MIOC_STORE_STARTING);
+    pid = fork();
+    if (pid == 0) {
+        usleep(50000);
+        kill(owner.pid, SIGKILL);
+        _exit(0);
+    }
+    assert_int_equal(mioc_store_await(view, seconds_from_now(60)), MIOC_STORE_STARTING);
+    assert_int_equal(mioc_store_is_owner_alive(view), 0);
+    waitpid(pid, NULL, 0);
+    end_owner(&owner, SIGKILL);
+    mioc_store_detach(view);
+    s = mioc_store_create(store_dir, KEY, &limits);
+    pid = fork();
+    if (pid == 0)
+        _exit(sees_it_active((void *)(uintptr_t)mioc_store_path(s)));
+    usleep(50000);
+    mioc_store_set_state(s, MIOC_STORE_ACTIVE);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    mioc_store_remove(s);
+    mioc_store_detach(s);
+}
+
 static int finds_alive(void *path)
 {
     struct mioc_store *view = mioc_store_attach(path);
@@ -381,6 +431,7 @@ int main(void)
         WITH_STORE(remove_by_forked_child_does_nothing),
         WITH_DIR(find_skips_dead_and_foreign_stores),
         WITH_DIR(owner_is_alive_until_its_process_ends),
+        WITH_DIR(awaited_start_ends_by_itself_by_death_or_in_time),
         WITH_STORE(owner_keeps_its_lock_through_its_own_calls),
         WITH_STORE(attach_refuses_what_is_not_a_store_of_ours),
         WITH_DIR(reclaim_removes_dead_stores_only),
