@@ -49,6 +49,7 @@ struct mioc_query {
     uint64_t started;
     const char *path;            /* as the program gave it */
     int error_before;            /* while a trace is made: the program's errno */
+    struct mioc_copy copy;       /* of an open by the loader: what it got, if the caller has set `record` to NULL before */
     struct mioc_path key;        /* empty where kind is NONE */
 };
 

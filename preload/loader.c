@@ -3,6 +3,7 @@
 #include "loader.h"
 #include "bind.h"
 #include "dispatch.h"
+#include "identity.h"
 #include "proc.h"
 #include "real.h"
 #include <errno.h>
@@ -58,8 +59,10 @@ void mioc_loader_start(const struct mioc_config *config, const struct mioc_store
     } else if (mioc_dispatch_prepare(&why) != 0) {
         loader.way = MIOC_LOADER_SYSTEM;
     }
-    if (loader.way == MIOC_LOADER_DISPATCH)
+    if (loader.way == MIOC_LOADER_DISPATCH) {
         mioc_bind_now();
+        (void)mioc_identity_prepare();
+    }
     loader.is_unmappable = loader.way == MIOC_LOADER_DISPATCH && !is_mappable(store);
     loader.is_held_up = has_agent && mioc_real_is_shadowed();
     if (loader.way != MIOC_LOADER_DISPATCH)

@@ -51,7 +51,7 @@ int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes)
         return MIOC_NOT_SERVED;
     /* O_NOFOLLOW is handed on because F_GETFL shows it. */
     flags &= O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW;
-    fd = q->call == MIOC_CALL_LOADER ? mioc_store_open_object(mioc_client_store(), content, flags)
+    fd = q->call == MIOC_CALL_LOADER ? mioc_store_open_object(mioc_client_store(), content, flags, &q->copy)
                                      : mioc_store_open_content(mioc_client_store(), content, flags);
     if (fd >= 0)
         *bytes = content->size;
@@ -74,14 +74,20 @@ int mioc_serve_open_at(int dirfd, const char *path, int flags)
     return fd;
 }
 
-int mioc_serve_map_stat(struct stat *st)
+const struct mioc_content_record *mioc_serve_record_of(const struct stat *st)
 {
     const struct mioc_store *store = mioc_client_store();
-    const struct mioc_content_record *record = store == NULL ? NULL : mioc_store_record_of(store, st);
+
+    return store == NULL ? NULL : mioc_store_record_of(store, st);
+}
+
+int mioc_serve_map_stat(struct stat *st)
+{
+    const struct mioc_content_record *record = mioc_serve_record_of(st);
 
     if (record == NULL)
         return 0;
-    mioc_store_fill_stat(store, &record->stat, st);
+    mioc_store_fill_stat(mioc_client_store(), &record->stat, st);
     return 1;
 }
 

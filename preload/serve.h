@@ -48,7 +48,9 @@ int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes);
 /* The same with the real call behind it, from begin to end: never MIOC_NOT_SERVED. */
 int mioc_serve_open_at(int dirfd, const char *path, int flags);
 
-/* If st (of a real fstat) is that of a cached copy, the original's stat takes its place: 1; else 0. */
+/* If st (of a real fstat) is that of a cached copy: its record, else NULL. */
+const struct mioc_content_record *mioc_serve_record_of(const struct stat *st);
+/* The same, and the original's stat takes its place: 1; else 0. */
 int mioc_serve_map_stat(struct stat *st);
 
 /* The record of the copy that (dirfd, path, flags) of fstatat(2) leads to, NULL if it is none. Keeps errno. */

@@ -6,6 +6,7 @@
  * hence the entry in assembly. For such names the call returns through a `ret` in the caller's own code. */
 #include "bridge.h"
 #include "dispatch.h"
+#include "identity.h"
 #include "loader.h"
 #include "serve.h"
 #include <dlfcn.h>
@@ -32,14 +33,21 @@ static long or_error(long rc)
     return rc < 0 ? -errno : rc;
 }
 
-/* The real open. It may be of a copy: the program has one open and loads /proc/self/fd/N, or a link to it. */
-static long raw_open(long number, const long a[6], int *is_copy)
+/* What an open gave: whether the loader's look at it has to be answered. It may be a copy though the open was the real one: the program
+ * has one open and loads /proc/self/fd/N, or a link to it. */
+static long opened(long fd, struct mioc_copy copy, int *is_copy)
 {
     struct stat st;
-    long rc = raw(number, a);
 
-    *is_copy = rc >= 0 && syscall(SYS_fstat, rc, &st) == 0 && mioc_serve_map_stat(&st);
-    return rc;
+    if (fd < 0 || (copy.record == NULL && syscall(SYS_fstat, fd, &st) != 0))
+        return fd;
+    if (copy.record == NULL)
+        copy = (struct mioc_copy){ mioc_serve_record_of(&st), st.st_dev, st.st_ino };
+    if (copy.record == NULL)
+        mioc_identity_settle();
+    else
+        *is_copy = !mioc_identity_lend(copy.dev, copy.ino, mioc_store_local_dev(mioc_client_store(), copy.record->stat.dev), copy.record->stat.ino);
+    return fd;
 }
 
 static long answer_open(long number, const long a[6], int dirfd, const char *path, int flags, int *is_copy)
@@ -50,10 +58,10 @@ static long answer_open(long number, const long a[6], int dirfd, const char *pat
 
     flags &= ~KERNEL_O_LARGEFILE;
     if ((flags & ~MIOC_SERVE_OPEN_FLAGS) != 0 || !mioc_client_begin(&q, MIOC_CALL_LOADER, dirfd, path))
-        return raw_open(number, a, is_copy);
+        return opened(raw(number, a), (struct mioc_copy){ NULL, 0, 0 }, is_copy);
+    q.copy.record = NULL;
     rc = mioc_serve_open(&q, flags, &bytes);
-    *is_copy = rc >= 0;
-    rc = rc == MIOC_NOT_SERVED ? raw_open(number, a, is_copy) : or_error(rc);
+    rc = opened(rc == MIOC_NOT_SERVED ? raw(number, a) : or_error(rc), q.copy, is_copy);
     mioc_client_end(&q, bytes);
     return rc;
 }
@@ -135,6 +143,8 @@ __attribute__((used)) int mioc_dl_enter(struct entry *entry, const char *name, u
 
     entry->function = is_dlmopen ? (void *)mioc_real(dlmopen) : (void *)mioc_real(dlopen);
     entry->bridge = 0;
+    if (is_dlmopen)
+        mioc_identity_stop();
     /* Without a name it is the program itself, which is there. */
     if (mioc_is_null(name) || name[0] == '\0' || !mioc_client_is_serving())
         return WAY_JUMP;
@@ -151,7 +161,11 @@ __attribute__((used)) int mioc_dl_enter(struct entry *entry, const char *name, u
     return way == MIOC_LOADER_DISPATCH ? WAY_CALL : WAY_JUMP;
 }
 
-__attribute__((used)) void mioc_dl_leave(void) { mioc_dispatch_end(); }
+__attribute__((used)) void mioc_dl_leave(void)
+{
+    mioc_dispatch_end();
+    mioc_identity_end();
+}
 
 /* The entries' frame is left without a return: a thread is cancelled in a constructor. */
 __attribute__((visibility("hidden"))) _Unwind_Reason_Code mioc_dl_unwind(int version, _Unwind_Action actions,
@@ -164,7 +178,7 @@ __attribute__((used)) _Unwind_Reason_Code mioc_dl_unwind(int version, _Unwind_Ac
 {
     (void)version, (void)class, (void)exception, (void)context;
     if (actions & _UA_CLEANUP_PHASE)
-        mioc_dispatch_end();
+        mioc_dl_leave();
     return _URC_CONTINUE_UNWIND;
 }
 
