@@ -229,11 +229,6 @@ int mioc_node_is_owner(void)
     return mioc_node.owner != 0 && mioc_node.owner == getpid();
 }
 
-int mioc_node_is_protected_fd(int fd)
-{
-    return mioc_plugin_is_protected_fd(fd);
-}
-
 /* --- The end --- */
 
 struct visit_context { struct mioc_report *report; };

@@ -27,7 +27,5 @@ int mioc_node_is_owner(void);
  * not return: the node goes on without cache, the thread stands still for good, and the program lives. Unless the program runs
  * MPI itself: then it may wait for what that thread holds, and MPI's end is its own. */
 void mioc_node_abort(void);
-/* Descriptors that the application must not close in the owner: bit test, no system call. */
-int mioc_node_is_protected_fd(int fd);
 
 #endif

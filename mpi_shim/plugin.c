@@ -19,7 +19,7 @@
 
 #define MOST_OBJECTS 1024
 #define MOST_RANGES 256
-#define MOST_FDS 65536
+#define MOST_FDS MIOC_PLUGIN_MOST_FDS
 #define MOST_PROTECTED 512
 
 /* UCX handles crash signals by a backtrace and a hang for a debugger; the program's own handlers are to see them instead. */
@@ -81,7 +81,7 @@ int mioc_plugin_is_own_code(const void *address)
 /* A number alone is not enough: MPI may close its descriptor where we do not see it, and the program gets the number. */
 struct holding { int fd; dev_t dev; ino_t ino; };
 
-static unsigned char protected_bits[MOST_FDS / 8]; /* atomic bytes */
+unsigned char mioc_plugin_protected_bits[MOST_FDS / 8];
 static struct holding holdings[MOST_PROTECTED];     /* written before main() only */
 static unsigned held;
 
@@ -102,15 +102,10 @@ static int identify(int fd, struct holding *holding)
     return 0;
 }
 
-static int is_marked(int fd)
-{
-    return fd >= 0 && fd < MOST_FDS && (__atomic_load_n(&protected_bits[fd / 8], __ATOMIC_RELAXED) >> (fd % 8) & 1);
-}
-
 void mioc_plugin_release_fd(int fd)
 {
     if (fd >= 0 && fd < MOST_FDS)
-        __atomic_fetch_and(&protected_bits[fd / 8], (unsigned char)~(1u << (fd % 8)), __ATOMIC_RELAXED);
+        __atomic_fetch_and(&mioc_plugin_protected_bits[fd / 8], (unsigned char)~(1u << (fd % 8)), __ATOMIC_RELAXED);
 }
 
 static struct holding *find_holding(int fd)
@@ -133,7 +128,7 @@ void mioc_plugin_protect_fd(int fd)
         slot = &holdings[held++];
     }
     *slot = holding;
-    __atomic_fetch_or(&protected_bits[fd / 8], (unsigned char)(1u << (fd % 8)), __ATOMIC_RELAXED);
+    __atomic_fetch_or(&mioc_plugin_protected_bits[fd / 8], (unsigned char)(1u << (fd % 8)), __ATOMIC_RELAXED);
 }
 
 int mioc_plugin_is_protected_fd(int fd)
@@ -141,7 +136,7 @@ int mioc_plugin_is_protected_fd(int fd)
     const struct holding *known;
     struct holding now;
 
-    if (!is_marked(fd))
+    if (!mioc_plugin_may_be_protected_fd(fd))
         return 0;
     known = find_holding(fd);
     if (known != NULL && identify(fd, &now) == 0 && now.dev == known->dev && now.ino == known->ino)
@@ -153,7 +148,7 @@ int mioc_plugin_is_protected_fd(int fd)
 int mioc_plugin_next_protected_fd(int fd)
 {
     for (fd = fd < 0 ? 0 : fd; fd < MOST_FDS; fd++) {
-        if (fd % 8 == 0 && __atomic_load_n(&protected_bits[fd / 8], __ATOMIC_RELAXED) == 0)
+        if (fd % 8 == 0 && __atomic_load_n(&mioc_plugin_protected_bits[fd / 8], __ATOMIC_RELAXED) == 0)
             fd += 7;
         else if (mioc_plugin_is_protected_fd(fd))
             return fd;

@@ -28,8 +28,16 @@ void mioc_plugin_note_descriptors(void);
 void mioc_plugin_hand_over(void);
 /* Adds one descriptor of our own (the store's lock). */
 void mioc_plugin_protect_fd(int fd);
-/* Whether it is one of those, and still the same file: a bit test, and an fstat only if the bit is set. Keeps errno. */
+/* Whether it is one of those, and still the same file: an fstat. Keeps errno. */
 int mioc_plugin_is_protected_fd(int fd);
+/* The same without the fstat: whether it could be one. For each close() of the program. */
+#define MIOC_PLUGIN_MOST_FDS 65536
+extern unsigned char mioc_plugin_protected_bits[MIOC_PLUGIN_MOST_FDS / 8]; /* atomic bytes; plugin.c writes them */
+static inline int mioc_plugin_may_be_protected_fd(int fd)
+{
+    return (unsigned)fd < MIOC_PLUGIN_MOST_FDS &&
+           (__atomic_load_n(&mioc_plugin_protected_bits[(unsigned)fd / 8], __ATOMIC_RELAXED) >> ((unsigned)fd % 8) & 1);
+}
 /* The next protected number from `fd` on, or -1: to close around them. */
 int mioc_plugin_next_protected_fd(int fd);
 /* MPI's own code (return address) closes a descriptor: it is nobody's from now on. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 struct mioc_client mioc_client;
+uint64_t mioc_client_copies_dev;
 
 static __thread int thread_is_exempt __attribute__((tls_model("initial-exec")));
 
@@ -36,6 +37,7 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     c->is_broken = 0;
     c->view = mioc_view();
     c->pid = getpid();
+    __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);
     __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
     (void)pthread_once(&once, mioc_client_watch_forks);
     mioc_client_cwd_changed();
@@ -50,6 +52,7 @@ void mioc_client_start_telling(struct mioc_store *store, const struct mioc_polic
     c->rank = -1;
     c->timeout_ns = mioc_config()->timeout_ms * 1000000;
     c->pid = getpid();
+    __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);
     __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
     __atomic_store_n(&c->is_telling, 1, __ATOMIC_RELEASE);
 }
@@ -186,6 +189,11 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
     return 1;
 }
 
+int mioc_client_is_foreign(int dirfd, const char *path)
+{
+    return !mioc_stats_is_timed() && (!mioc_client_is_serving() || !may_be_ours(&mioc_client, dirfd, path));
+}
+
 int mioc_client_peek(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
 {
     return begin(q, call, dirfd, path);
@@ -294,14 +302,9 @@ static const struct mioc_item *accept(struct mioc_query *q, const struct mioc_it
     return item;
 }
 
-const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind)
+/* `item`: what has been found. */
+static const struct mioc_item *record_behind(struct mioc_query *q, unsigned kind, const struct mioc_item *item)
 {
-    const struct mioc_item *item;
-
-    if (q->kind == MIOC_POLICY_NONE ||
-        (kind == MIOC_ITEM_LIST && !mioc_policy_is_whole(mioc_client.policy, q->key.text, q->key.len)))
-        return NULL;
-    item = look_up(kind, q->key.text, q->key.len);
     if (item != NULL && !is_stale(q, item))
         return accept(q, item, MIOC_HIT);
     if (ask(q, kind) && (item = look_up(kind, q->key.text, q->key.len)) != NULL)
@@ -309,6 +312,14 @@ const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind)
     if (q->outcome != MIOC_TIMEOUT)
         q->outcome = MIOC_PASS;
     return NULL;
+}
+
+const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind)
+{
+    if (q->kind == MIOC_POLICY_NONE ||
+        (kind == MIOC_ITEM_LIST && !mioc_policy_is_whole(mioc_client.policy, q->key.text, q->key.len)))
+        return NULL;
+    return record_behind(q, kind, look_up(kind, q->key.text, q->key.len));
 }
 
 /* Whether everybody who may read the directory's names may look them up too; else a name that is not there is EACCES. */
@@ -361,7 +372,7 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
     }
     if (*absent != 0)
         return NULL;
-    item = mioc_client_record(q, MIOC_ITEM_STAT);
+    item = record_behind(q, MIOC_ITEM_STAT, item);
     /* The root may answer a first question with the listing alone. */
     if (item == NULL && q->outcome == MIOC_PASS && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
         (*absent = absent_by_listing(q)) != 0)

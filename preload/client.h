@@ -29,6 +29,8 @@ void mioc_client_stop(void);
 void mioc_client_stop_serving(void);
 /* After a call that may have changed what paths mean or who may have them: does that if it has. Not undone if it is changed back. */
 void mioc_client_view_changed(void);
+/* st_dev of all copies, 0 before the start: what has another one is none. Atomic. */
+extern uint64_t mioc_client_copies_dev;
 /* NULL before the start. They stay after a stop, because copies may still be open. */
 struct mioc_store *mioc_client_store(void);
 const struct mioc_policy *mioc_client_policy(void);
@@ -58,6 +60,9 @@ struct mioc_query {
  * real calls and are counted by mioc_client_end. This is the fast path of every call that is not ours. Paths relative to a
  * descriptor are not ours. */
 int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path);
+/* Whether mioc_client_begin() would certainly say 0. For calls that come so often that a query's place on the stack, and the way back
+ * through our frames, are felt: the real call can then be the caller's last act. */
+int mioc_client_is_foreign(int dirfd, const char *path);
 /* The same for a question of our own, which is not counted and ends without mioc_client_end. */
 int mioc_client_peek(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path);
 /* The record of that kind for the query's path, by lookup or by asking; NULL: make the real call (uncached, timed out, a

@@ -52,6 +52,11 @@ int mioc_serve_open_at(int dirfd, const char *path, int flags);
 const struct mioc_content_record *mioc_serve_record_of(const struct stat *st);
 /* The same, and the original's stat takes its place: 1; else 0. */
 int mioc_serve_map_stat(struct stat *st);
+/* Whether it could be: for each fstat() of the program. */
+static inline int mioc_serve_may_be_copy(const struct stat *st)
+{
+    return __builtin_expect(st->st_dev == __atomic_load_n(&mioc_client_copies_dev, __ATOMIC_RELAXED), 0);
+}
 
 /* The record of the copy that (dirfd, path, flags) of fstatat(2) leads to, NULL if it is none. Keeps errno. */
 const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path, int flags);

@@ -69,9 +69,14 @@ static uint64_t clock_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+int mioc_stats_is_timed(void)
+{
+    return __atomic_load_n(&has_timers, __ATOMIC_RELAXED);
+}
+
 uint64_t mioc_stats_now(void)
 {
-    return __atomic_load_n(&has_timers, __ATOMIC_RELAXED) ? clock_ns() : 0;
+    return mioc_stats_is_timed() ? clock_ns() : 0;
 }
 
 uint64_t mioc_stats_since(uint64_t start)

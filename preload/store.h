@@ -138,6 +138,8 @@ enum mioc_store_state mioc_store_await(const struct mioc_store *s, uint64_t unti
 /* What paths meant to the process that made it (view.h). */
 uint64_t mioc_store_view(const struct mioc_store *s);
 const char *mioc_store_path(const struct mioc_store *s);
+/* st_dev of all copies. */
+uint64_t mioc_store_dev(const struct mioc_store *s);
 struct mioc_ring *mioc_store_ring(const struct mioc_store *s);
 /* Bytes of arena and contents in use; items published. */
 void mioc_store_usage(const struct mioc_store *s, uint64_t *arena_bytes, uint64_t *content_bytes, uint64_t *contents);

@@ -171,6 +171,11 @@ enum mioc_store_state mioc_store_await(const struct mioc_store *s, uint64_t unti
     return mioc_store_get_state(s);
 }
 
+uint64_t mioc_store_dev(const struct mioc_store *s)
+{
+    return s->dev;
+}
+
 const char *mioc_store_path(const struct mioc_store *s)
 {
     return s->path;

@@ -21,15 +21,20 @@ static int is_owner(void)
     return mioc_node_is_owner() || mioc_handover_is_owner();
 }
 
-/* Whether fd is to be spared from `caller`. One bit test for all others. */
-static int is_spared(int fd, const void *caller)
+static __attribute__((noinline)) int is_spared_from(int fd, const void *caller)
 {
-    if (__builtin_expect(!mioc_node_is_protected_fd(fd), 1) || !is_owner())
+    if (!mioc_plugin_is_protected_fd(fd) || !is_owner())
         return 0;
     if (!mioc_plugin_is_own_code(caller))
         return 1;
     mioc_plugin_release_fd(fd);
     return 0;
+}
+
+/* Whether fd is to be spared from `caller`. One bit test for all others. */
+static inline int is_spared(int fd, const void *caller)
+{
+    return __builtin_expect(mioc_plugin_may_be_protected_fd(fd), 0) && is_spared_from(fd, caller);
 }
 
 MIOC_EXPORT int close(int fd)

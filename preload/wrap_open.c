@@ -42,7 +42,7 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
 static int do_open(int dirfd, const char *path, int flags, mode_t mode)
 {
     if ((flags & ~MIOC_SERVE_OPEN_FLAGS) == 0)
-        return mioc_serve_open_at(dirfd, path, flags);
+        return mioc_client_is_foreign(dirfd, path) ? real_open(dirfd, path, flags, 0) : mioc_serve_open_at(dirfd, path, flags);
     if (!is_tmpfile(flags) && !(flags & O_PATH) && ((flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY))
         return open_for_writing(dirfd, path, flags, mode);
     /* O_PATH, O_DIRECT, O_NOATIME, …: F_GETFL and the rights that they need are the original's. */

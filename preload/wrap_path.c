@@ -9,7 +9,7 @@
 
 /* --- stat, lstat, fstatat, fstat ------------------------------------------------------------------------------------ */
 
-static int real_stat(int dirfd, const char *path, struct stat *st, int flags)
+static inline __attribute__((always_inline)) int real_stat(int dirfd, const char *path, struct stat *st, int flags)
 {
     int rc;
 
@@ -20,20 +20,18 @@ static int real_stat(int dirfd, const char *path, struct stat *st, int flags)
     else
         rc = mioc_real(fstatat)(dirfd, path, st, flags);
     /* AT_EMPTY_PATH and /proc/self/fd/N, in whatever spelling, lead to copies. */
-    if (rc == 0)
+    if (rc == 0 && mioc_serve_may_be_copy(st))
         (void)mioc_serve_map_stat(st);
     return rc;
 }
 
-static int do_stat(int dirfd, const char *path, struct stat *st, int flags)
+static __attribute__((noinline)) int served_stat(int dirfd, const char *path, struct stat *st, int flags)
 {
     const struct mioc_stat *found;
     struct mioc_query q;
     int rc;
 
-    /* AT_EMPTY_PATH means nothing where there is a path; an empty one is no key. */
-    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) != 0 || mioc_is_null(st) ||
-        !mioc_client_begin(&q, MIOC_CALL_STAT, dirfd, path))
+    if (!mioc_client_begin(&q, MIOC_CALL_STAT, dirfd, path))
         return real_stat(dirfd, path, st, flags);
     if (flags & AT_SYMLINK_NOFOLLOW)
         mioc_serve_bytecode_lstat(&q);
@@ -46,13 +44,22 @@ static int do_stat(int dirfd, const char *path, struct stat *st, int flags)
     return rc;
 }
 
+static inline __attribute__((always_inline)) int do_stat(int dirfd, const char *path, struct stat *st, int flags)
+{
+    /* AT_EMPTY_PATH means nothing where there is a path; an empty one is no key. */
+    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) != 0 || mioc_is_null(st) ||
+        mioc_client_is_foreign(dirfd, path))
+        return real_stat(dirfd, path, st, flags);
+    return served_stat(dirfd, path, st, flags);
+}
+
 /* The descriptor itself needs no question; that it is a copy's is seen from what the kernel says of it. */
 static int do_fstat(int fd, struct stat *st)
 {
     uint64_t started = mioc_stats_now();
     int rc = mioc_real(fstat)(fd, st);
 
-    enum mioc_outcome outcome = rc == 0 && mioc_serve_map_stat(st) ? MIOC_HIT : MIOC_PASS;
+    enum mioc_outcome outcome = rc == 0 && mioc_serve_may_be_copy(st) && mioc_serve_map_stat(st) ? MIOC_HIT : MIOC_PASS;
 
     if (started == 0 && outcome == MIOC_PASS)
         return rc;
