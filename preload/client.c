@@ -166,6 +166,13 @@ static int is_trustworthy(const struct mioc_store *store)
            !mioc_ring_is_silent(ring, mioc_client.timeout_ns);
 }
 
+/* A path as it stands is classified as fast as it is looked at: only what needs a system call is looked at before. (So the loader's
+ * names, with 300 slashes in the middle, are served too.) */
+static int may_have_key(const struct mioc_client *c, int dirfd, const char *path)
+{
+    return !mioc_path_is_nowhere(path) && (path[0] == '/' || may_be_ours(c, dirfd, path));
+}
+
 /* Most calls are nobody's of ours: nothing is noted for them but the time, if that is wanted. */
 static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
 {
@@ -174,9 +181,10 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
     q->started = mioc_stats_now();
     q->call = call;
     q->outcome = MIOC_PASS;
-    /* The loader's names are taken as they are, with 300 slashes in the middle: they are few, and a trap costs more. */
-    if (mioc_client_is_serving() && (may_be_ours(c, dirfd, path) || (call == MIOC_CALL_LOADER && path[0] == '/')) && mioc_path_key(&q->key, dirfd, path) == 0) {
-        q->kind = mioc_policy_classify(c->policy, q->key.text, q->key.len);
+    q->stat = NULL;
+    if (mioc_client_is_serving() && may_have_key(c, dirfd, path) && mioc_path_key(&q->key, dirfd, path) == 0) {
+        q->kind = q->key.text == path ? mioc_policy_classify_plain(c->policy, path, q->key.len)
+                                      : mioc_policy_classify(c->policy, q->key.text, q->key.len);
         if (q->kind != MIOC_POLICY_NONE && is_trustworthy(mioc_client_store()))
             return 1;
     }
@@ -364,7 +372,7 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
     *absent = 0;
     if (q->kind == MIOC_POLICY_NONE)
         return NULL;
-    item = look_up(MIOC_ITEM_STAT, q->key.text, q->key.len);
+    item = q->stat != NULL ? q->stat : look_up(MIOC_ITEM_STAT, q->key.text, q->key.len);
     if (item == NULL) {
         *absent = absent_by_listing(q);
         if (*absent != 0)
@@ -383,10 +391,12 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
 /* Only by names that are regular files' everywhere: opening alone would be felt by a FIFO's writer or a device. */
 void mioc_client_expect_content(struct mioc_query *q)
 {
-    uint32_t parent = mioc_path_parent(q->key.text, q->key.len);
+    uint32_t parent;
 
-    if (q->kind != MIOC_POLICY_NONE && parent > 0 &&
-        mioc_policy_is_import_name(q->key.text + parent + 1, q->key.len - parent - 1) && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
+    if (q->kind == MIOC_POLICY_NONE || (q->stat = look_up(MIOC_ITEM_STAT, q->key.text, q->key.len)) != NULL)
+        return;
+    parent = mioc_path_parent(q->key.text, q->key.len);
+    if (parent > 0 && mioc_policy_is_import_name(q->key.text + parent + 1, q->key.len - parent - 1) &&
         look_up(MIOC_ITEM_CONTENT, q->key.text, q->key.len) == NULL && absent_by_listing(q) == 0 && ask(q, MIOC_ITEM_CONTENT))
         note_outcome(q, MIOC_MISS);
 }

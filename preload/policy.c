@@ -190,6 +190,13 @@ static __attribute__((noinline)) enum mioc_policy_class classify_dotted(const st
     return classify_plain(policy, buf, folded_len, &is_near);
 }
 
+enum mioc_policy_class mioc_policy_classify_plain(const struct mioc_policy *policy, const char *path, uint32_t len)
+{
+    int is_near;
+
+    return len == 0 || path[0] != '/' || !has_known_head(policy, path, len) ? MIOC_POLICY_NONE : classify_plain(policy, path, len, &is_near);
+}
+
 enum mioc_policy_class mioc_policy_classify(const struct mioc_policy *policy, const char *path, uint32_t len)
 {
     enum mioc_policy_class kind;

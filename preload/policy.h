@@ -67,6 +67,8 @@ int mioc_policy_is_sound(const struct mioc_policy *policy);
  * form are below prefixes; the normal form then says what it is. At most some ten nanoseconds for a path that is not ours.
  * Keeps errno. */
 enum mioc_policy_class mioc_policy_classify(const struct mioc_policy *policy, const char *path, uint32_t len);
+/* The same for a key that is known to have no "..". */
+enum mioc_policy_class mioc_policy_classify_plain(const struct mioc_policy *policy, const char *path, uint32_t len);
 /* Whether a path, as spelled, is a prefix or below one: cheaper than a key and its class. */
 int mioc_policy_is_candidate(const struct mioc_policy *policy, const char *path, uint32_t len);
 /* Whether the path's listing may be served: a directory that is library as a whole, not one with interpreter's names only. */
