@@ -86,12 +86,12 @@ configure() {
 @test "bench imports runs every variant and writes table, CSV, JSON and plot" {
   need_fuse
   need_hosts
-  run "$MIOC_ROOT/scripts/bench" imports --jobs 2x2 --servers 8 --latency-us 50 --runs 1 --modules json --csv "$SCRATCH/f.csv" \
+  run "$MIOC_ROOT/scripts/bench" imports --jobs 2x2 --servers 8 --latency-us 50 --runs 1 --modules json --steps --csv "$SCRATCH/f.csv" \
     --json "$SCRATCH/f.json" --plot "$SCRATCH/f.png"
   echo "$output"
-  [[ $status -le 1 && $output == *'plain, local disk'* ]]
-  [[ $(jq -r '.rows | map(.variant) | join(" ")' "$SCRATCH/f.json") == 'plain first manifest tar local' ]]
-  (($(wc -l <"$SCRATCH/f.csv") == 6 && $(stat -c %s "$SCRATCH/f.png") > 5000))
+  [[ $status -le 1 && $output == *'plain, local disk'* && $output == *'time line'*'library, manifest'* ]]
+  [[ $(jq -r '.rows | map(.variant) | join(" ")' "$SCRATCH/f.json") == 'plain first manifest tar floor local' ]]
+  (($(wc -l <"$SCRATCH/f.csv") == 7 && $(stat -c %s "$SCRATCH/f.png") > 5000))
   run "$MIOC_ROOT/scripts/bench" imports --variants manifest
   [[ $status == 2 && $output == *'manifest needs first before it'* ]]
 }

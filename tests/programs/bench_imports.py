@@ -13,9 +13,9 @@ import statistics
 import subprocess
 import sys
 
-VARIANTS = ["plain", "first", "manifest", "tar", "local"]
+VARIANTS = ["plain", "first", "manifest", "tar", "floor", "local"]
 LABELS = {"plain": "plain", "first": "library, first run", "manifest": "library, manifest", "tar": "tar to every node",
-          "local": "plain, local disk", "alone": "local disk, left alone", "forced": "local disk, forced"}
+          "local": "plain, local disk", "floor": "shared interpreter only", "alone": "local disk, left alone", "forced": "local disk, forced"}
 # What issue 5 asks for, as ratios to `local`.
 AIMS = {"first": 1.5, "manifest": 1.2, "alone": 1.02, "forced": 1.15}
 
@@ -43,9 +43,14 @@ class Bench:
                               timeout=900)
         if done.returncode != 0:
             sys.exit(f"bench: a job failed with {done.returncode}: {' '.join(command)}\n{done.stderr[-2000:]}")
-        began, through, cpu = zip(*(map(float, open(f"{stamps}/{name}").read().split()) for name in os.listdir(stamps)))
+        files = [open(f"{stamps}/{name}").read().splitlines() for name in os.listdir(stamps)]
+        began, through, cpu = zip(*(map(float, lines[0].split()) for lines in files))
         if len(cpu) != nodes * ranks:
             sys.exit(f"bench: {len(cpu)} of {nodes * ranks} ranks were through")
+        self.steps = {}  # name: (when the last rank was done with it, processor seconds of all until then)
+        for step, when, used in (line.split("\t") for lines in files for line in lines[1:]):
+            last, total = self.steps.get(step, (0, 0))
+            self.steps[step] = max(last, float(when) - min(began)), total + float(used)
         return (max(through) - min(began), sum(cpu)), sorted(done.stdout.splitlines()), done.stderr
 
     def run(self, variant, nodes, ranks, servers):
@@ -55,13 +60,15 @@ class Bench:
             return self.run_tar(nodes, ranks, servers)
         if variant == "first":
             shutil.rmtree(self.environment["XDG_CACHE_HOME"], ignore_errors=True)
-        prefix = shared if variant in ("plain", "first", "manifest") else local
-        variables = {} if variant in ("plain", "local") else preload
+        prefix = shared if variant in ("plain", "first", "manifest", "floor") else local
+        variables = {} if variant in ("plain", "local", "floor") else preload
+        if variant == "floor":
+            variables = {"PYTHONHOME": local}
         if variant == "forced":
             variables = {**preload, "MPIIO_CACHE_PATHS": local}
         took, out, err = self.job(nodes, ranks, servers, [prefix + "/bin/python3", *self.program], variables,
                                   local if prefix == shared else None)
-        if variables and variant != "alone" and "mpiio_cache: active: " not in err:
+        if "LD_PRELOAD" in variables and variant != "alone" and "mpiio_cache: active: " not in err:
             sys.exit(f"bench: the cache was not active: {err[-500:]}")
         self.check(nodes * ranks, out)
         return took
@@ -101,7 +108,7 @@ def measure(options):
     bench, groups, done = Bench(options), list(plan(options)), 0
     total = sum(len(variants) for *_, variants in groups) * options.runs
     for name, nodes, ranks, servers, variants in groups:
-        times, cpu = {variant: [] for variant in variants}, {variant: [] for variant in variants}
+        times, cpu, steps = ({variant: [] for variant in variants} for _ in range(3))
         for turn in range(options.runs):
             # The first run leaves what the manifest's run reads; otherwise the order changes from turn to turn.
             order = variants if turn % 2 == 0 else [v for v in reversed(variants) if v not in ("first", "manifest")] + [
@@ -112,8 +119,9 @@ def measure(options):
                 took, used = bench.run(variant, nodes, ranks, servers)
                 times[variant].append(took)
                 cpu[variant].append(used)
+                steps[variant].append(bench.steps)
                 print(f" {took:.2f} s, processors {used:.2f} s", file=sys.stderr, flush=True)
-        yield {"job": name, "nodes": nodes, "ranks": nodes * ranks, "servers": servers, "seconds": times, "cpu_seconds": cpu}
+        yield {"job": name, "nodes": nodes, "ranks": nodes * ranks, "servers": servers, "seconds": times, "cpu_seconds": cpu, "steps": steps}
 
 
 def rows_of(results):
@@ -136,6 +144,17 @@ def show(rows):
         print(f"{row['job'] if row['job'] != last else '':20}{LABELS[row['variant']]:24}{row['median']:9.2f}{row['least']:8.2f}"
               f"{row['most']:8.2f}{ratio[0]:>9}{ratio[1]:>9}{row['cpu']:8.2f}{ratio[2]:>9}  {aim}")
         last = row["job"]
+
+
+def show_steps(results):
+    """When the last rank was done with each step, and what it took of the processors since the step before."""
+    names = ["script begins", "imported", "MPI_Init", "MPI_Finalize"]
+    print(f"\n{'time line (seconds, processor)':44}" + "".join(f"{name:>18}" for name in names))
+    for result in results:
+        for variant, runs in result["steps"].items():
+            at, used = ([statistics.median(run[name][i] for run in runs) for name in names] for i in (0, 1))
+            taken = [b - a for a, b in zip([0] + used, used)]
+            print(f"{result['job']:20}{LABELS[variant]:24}" + "".join(f"{a:11.2f} {b:6.2f}" for a, b in zip(at, taken)))
 
 
 def plot(path, rows):
@@ -172,6 +191,7 @@ def main():
     parser.add_argument("--modules", default="numpy,scipy.linalg")
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--one-node", action="store_true")
+    parser.add_argument("--steps", action="store_true")
     for name in "json", "csv", "plot":
         parser.add_argument("--" + name)
     parser.error = lambda message: (print(f"bench: imports: {message} (--help)", file=sys.stderr), sys.exit(2))
@@ -183,6 +203,8 @@ def main():
     results = list(measure(options))
     rows = list(rows_of(results))
     show(rows)
+    if options.steps:
+        show_steps(results)
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"latency_us": int(options.latency_us), "modules": options.modules, "results": results, "rows": rows}, file, indent=1)

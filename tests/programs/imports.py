@@ -3,17 +3,26 @@
 
 usage: imports.py FOLDER-OF-MIOC_MPI|- MODULE...     -: no MPI
 
-$IMPORTS_STAMPS names a folder: a file there for each process says when it began and was through, in seconds since boot, and what
-processor time it took until then.
+$IMPORTS_STAMPS names a folder: a file there for each process says in its first line when it began and was through, in seconds since boot,
+and what processor time it took until then; in the lines behind that the same of each step: name, when it was done, processor time.
 """
 import hashlib
 import os
 import sys
 import time
 
+steps = []
+
+
+def done(step):
+    steps.append((step, time.clock_gettime(time.CLOCK_BOOTTIME), time.process_time()))
+
+
+done("script begins")
 folder, names = sys.argv[1], sys.argv[2:]
 for name in names:
     __import__(name)
+done("imported")
 modules = sorted((name, getattr(module, "__file__", None) or "") for name, module in sys.modules.items())
 digest = hashlib.sha256(repr(modules).encode()).hexdigest()[:16]
 line = f"{len(modules)} modules, {digest}"
@@ -29,8 +38,10 @@ if folder != "-":
     import mioc_mpi
 
     mioc_mpi.init()
+    done("MPI_Init")
     line += f", {mioc_mpi.size()} ranks, {mioc_mpi.allreduce_sum(1.0):g} of them here"
     mioc_mpi.finalize()
+    done("MPI_Finalize")
 print(line)
 if "IMPORTS_STAMPS" in os.environ:
     through, times = time.clock_gettime(time.CLOCK_BOOTTIME), os.times()
@@ -38,3 +49,5 @@ if "IMPORTS_STAMPS" in os.environ:
         began = int(file.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
     with open(f"{os.environ['IMPORTS_STAMPS']}/{os.getpid()}", "w") as file:
         print(began, through, times.user + times.system, file=file)
+        for step in steps:
+            print(*step, sep="\t", file=file)
