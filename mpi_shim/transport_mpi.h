@@ -17,7 +17,7 @@
 #error "this MPI has no sessions: MIOC_WITHOUT_SESSIONS"
 #endif
 
-#define MIOC_TRANSPORT_RECEIVES 4
+#define MIOC_TRANSPORT_RECEIVES 2
 #define MIOC_TRANSPORT_SENDS 64
 
 struct mioc_transport {
