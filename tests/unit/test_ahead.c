@@ -1,47 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_ahead.c - contents that are read while MPI starts: whole or not at all, within bounds, and void after a write. */
+#include "folder_fixture.h"
+
 #include "../../mpi_shim/ahead.h"
 #include "../../mpi_shim/resolver_internal.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #define WAIT 10000000000ull
 
-static char top[] = "/tmp/mioc_ahead_XXXXXX";
 static struct mioc_manifest manifest;
 
-static const char *at(const char *name)
-{
-    static char path[4][512];
-    static unsigned turn;
-    char *out = path[turn++ % 4];
-
-    snprintf(out, 512, "%s/%s", top, name);
-    return out;
-}
-
-static void put(const char *name, size_t size, char byte)
+static void fill(const char *name, size_t size, char byte)
 {
     char *bytes = malloc(size + 1);
-    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
     assert_non_null(bytes);
     memset(bytes, byte, size);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, bytes, size), size);
-    close(fd);
+    put(name, bytes, size);
     free(bytes);
 }
 
@@ -268,7 +245,7 @@ static void resolver_gives_what_was_read_before(void **state)
     struct mioc_resolver *r;
 
     (void)state;
-    put("passing", 300000, 'p');
+    fill("passing", 300000, 'p');
     a = start(8u << 20, NAMES("passing"));
     mioc_ahead_release(a);
     assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
@@ -284,11 +261,11 @@ static void a_write_makes_what_was_read_before_void(void **state)
     struct mioc_resolver *r;
 
     (void)state;
-    put("written", 300000, 'o');
+    fill("written", 300000, 'o');
     a = start(8u << 20, NAMES("written"));
     assert_int_equal(mioc_ahead_wait(a, 50000000), -1); /* not through: the resolver waits, and the write comes first */
     r = new_resolver(a);
-    put("written", 200000, 'n');
+    fill("written", 200000, 'n');
     mioc_resolver_invalidate(r, at("written"), (uint32_t)strlen(at("written")), 0);
     mioc_ahead_release(a);
     assert_int_equal(content_of(r, "written", 'n'), 200000);
@@ -300,24 +277,15 @@ static int set_up(void **state)
     if (count_sanitizers(state) != 0)
         return -1;
     assert_non_null(mkdtemp(top));
-    put("small", 5, 's');
-    put("large", 700000, 'l');
-    put("huge", 2u << 20, 'h');
-    put("empty", 0, 0);
-    put("private", 5, 'x');
+    fill("small", 5, 's');
+    fill("large", 700000, 'l');
+    fill("huge", 2u << 20, 'h');
+    fill("empty", 0, 0);
+    fill("private", 5, 'x');
     assert_int_equal(symlink("small", at("link")), 0);
     assert_int_equal(mkfifo(at("fifo"), 0600), 0);
     assert_int_equal(mkdir(at("dir"), 0700), 0);
     return 0;
-}
-
-static int tear_down(void **state)
-{
-    char command[600];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", top);
-    return system(command);
 }
 
 int main(void)
@@ -331,5 +299,5 @@ int main(void)
         cmocka_unit_test(a_write_makes_what_was_read_before_void),
     };
 
-    return cmocka_run_group_tests_name("ahead", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("ahead", tests, set_up, remove_folder);
 }

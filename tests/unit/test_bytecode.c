@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_bytecode.c - the imports in what the system's own Python compiles, in whole and damaged files; and read ahead by a resolver. */
+#include "folder_fixture.h"
+
 #include "../../mpi_shim/bytecode.h"
 #include "../../mpi_shim/resolver.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-static char top[] = "/tmp/mioc_bytecode_XXXXXX";
 static char text[65536];
 
 static void note(void *ctx, const struct mioc_import *import)
@@ -39,18 +30,6 @@ static unsigned char *read_file(const char *path, size_t *size)
     return bytes;
 }
 
-static void put(const char *name, const char *source)
-{
-    char path[512];
-    FILE *file;
-
-    snprintf(path, sizeof path, "%s/%s", top, name);
-    file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(source, file);
-    fclose(file);
-}
-
 static void compile_all(void)
 {
     char command[600];
@@ -65,7 +44,7 @@ static const char *imports_of(const char *source)
     unsigned char *bytes;
     size_t size;
 
-    put("module.py", source);
+    put("module.py", source, strlen(source));
     compile_all();
     snprintf(path, sizeof path, "%s/__pycache__/module.cpython-311.pyc", top);
     bytes = read_file(path, &size);
@@ -227,7 +206,7 @@ static void what_a_module_imports_is_read_before_it_is_asked_for(void **state)
     for (unsigned i = 0; i < sizeof tree / sizeof *tree; i++) {
         snprintf(path, sizeof path, "%s/%.*s", top, (int)(strrchr(tree[i].name, '/') ? strrchr(tree[i].name, '/') - tree[i].name : 0), tree[i].name);
         mkdir(path, 0755);
-        put(tree[i].name, tree[i].source);
+        put(tree[i].name, tree[i].source, strlen(tree[i].source));
     }
     compile_all();
     r = mioc_resolver_new(&config);
@@ -262,15 +241,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    char command[600];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", top);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,5 +255,5 @@ int main(void)
         puts("1..0 # SKIP /usr/bin/python3 is no Python 3.11");
         return 0;
     }
-    return cmocka_run_group_tests_name("bytecode", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("bytecode", tests, set_up, remove_folder);
 }

@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_resolver.c - the root's real calls, its speculation, and answers that a write overtakes. */
+#include "folder_fixture.h"
+
 #include "../../mpi_shim/resolver.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #define BIG (5u * MIOC_CHUNK_MAX + 77u)
 
-static char top[] = "/tmp/mioc_resolver_XXXXXX";
 static uint64_t room;
 static int ready_count;
 
@@ -62,25 +52,6 @@ static struct mioc_resolver *new_resolver(void)
     r = mioc_resolver_new(&config);
     assert_non_null(r);
     return r;
-}
-
-static const char *at(const char *name)
-{
-    static char path[4][512];
-    static unsigned turn;
-    char *out = path[turn++ % 4];
-
-    snprintf(out, 512, "%s/%s", top, name);
-    return out;
-}
-
-static void put(const char *name, const char *text, size_t size)
-{
-    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, size), size);
-    close(fd);
 }
 
 static void ask(struct mioc_resolver *r, unsigned kind, const char *path)
@@ -406,15 +377,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    char command[600];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", top);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,5 +394,5 @@ int main(void)
         cmocka_unit_test(realpath_resolves_links),
     };
 
-    return cmocka_run_group_tests_name("resolver", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("resolver", tests, set_up, remove_folder);
 }

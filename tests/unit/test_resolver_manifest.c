@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_resolver_manifest.c - the last run's questions are read ahead, behind what is asked now and within the policy. */
+#include "folder_fixture.h"
+
 #include "../../mpi_shim/resolver_internal.h"
 
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-static char top[] = "/tmp/mioc_resolver_XXXXXX";
 static struct mioc_manifest manifest;
 
 static void ready(void *ctx)
@@ -253,40 +242,16 @@ static void a_question_that_waits_is_hurried_when_it_is_asked(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
-static void put(const char *name)
-{
-    char path[512];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", top, name);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("pass\n", f);
-    fclose(f);
-}
-
 static int set_up(void **state)
 {
     (void)state;
     assert_non_null(mkdtemp(top));
     for (const char *const *dir = (const char *const[]){ "dir", "private", NULL }; *dir != NULL; dir++) {
-        char path[512];
-
-        snprintf(path, sizeof path, "%s/%s", top, *dir);
-        assert_int_equal(mkdir(path, 0755), 0);
+        assert_int_equal(mkdir(at(*dir), 0755), 0);
     }
-    put("a.py");
-    put("private/secret.py");
+    put("a.py", "pass\n", 5);
+    put("private/secret.py", "pass\n", 5);
     return 0;
-}
-
-static int tear_down(void **state)
-{
-    char command[600];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", top);
-    return system(command);
 }
 
 int main(void)
@@ -300,5 +265,5 @@ int main(void)
         cmocka_unit_test(a_question_that_waits_is_hurried_when_it_is_asked),
     };
 
-    return cmocka_run_group_tests_name("resolver's manifest", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("resolver's manifest", tests, set_up, remove_folder);
 }

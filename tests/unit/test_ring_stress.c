@@ -1,66 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_ring_stress.c - many clients ask at once while some are killed: no answer is lost or crossed, no slot leaks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "ring_fixture.h"
 
-#include <cmocka.h>
-
-#include "../../preload/item.h"
-#include "../../preload/ring_internal.h"
-
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#define SECOND 1000000000ull
 #define CLIENTS 8
 #define ASKS 1500u
 #define KILLS 40u
 #define PENDING 8u
-
-static struct mioc_ring *ring;
-static struct mioc_ask_request request;
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
-static int make_ring(void **state)
-{
-    (void)state;
-    ring = mmap(NULL, mioc_ring_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (ring == MAP_FAILED)
-        return -1;
-    mioc_ring_init(ring, getpid());
-    return mioc_ring_check(ring, mioc_ring_size());
-}
-
-static int remove_ring(void **state)
-{
-    (void)state;
-    return munmap(ring, mioc_ring_size());
-}
-
-static unsigned slots_in_use(void)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < MIOC_RING_SLOTS; i++)
-        n += (__atomic_load_n(&ring->state[i], __ATOMIC_ACQUIRE) & 7u) != 0;
-    return n;
-}
 
 /* What the agent answers to a path, so that a client knows whether the answer is its own. */
 static enum mioc_ask_status answer_to(const char *path)
