@@ -3,14 +3,13 @@
 #include "ahead.h"
 #include "../preload/aside.h"
 #include "../preload/real.h"
+#include "../preload/thread.h"
 #include "resolver_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -181,20 +180,10 @@ static void *thread_main(void *arg)
 
 static unsigned start_threads(struct mioc_ahead *a)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, old;
     unsigned started = 0;
 
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (started < THREADS && pthread_create(&thread, &attr, thread_main, a) == 0)
+    while (started < THREADS && mioc_thread_start(NULL, 0, STACK, thread_main, a) == 0)
         started++;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
     return started;
 }
 

@@ -4,6 +4,7 @@
 #include "node_internal.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
+#include "../preload/thread.h"
 #include "../preload/trace.h"
 #include "pause.h"
 #include "wire.h"
@@ -11,7 +12,6 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -401,18 +401,8 @@ static void *agent_main(void *arg)
 
 int mioc_node_agent_run(struct mioc_node *node)
 {
-    pthread_attr_t attr;
-    sigset_t all, old;
-    int rc;
+    int rc = mioc_thread_start(&node->thread, 0, AGENT_STACK, agent_main, node);
 
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, AGENT_STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&node->thread, &attr, agent_main, node);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
     node->has_thread = rc == 0;
     if (rc == 0)
         mioc_node_watch_memory(node);

@@ -4,10 +4,10 @@
 #include "../preload/aside.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
+#include "../preload/thread.h"
 
 #include <limits.h>
 #include <linux/futex.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,23 +48,12 @@ static void *save(void *arg)
 
 void mioc_node_manifest_save(struct mioc_node *node)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, old;
-
     /* Where not even the reading came to its end, a writing thread would be one more that hangs. An agent that gave up has heard a
      * part of the questions only. */
     if (node->world.rank != 0 || __atomic_load_n(&node->has_left, __ATOMIC_RELAXED) || node->manifest.dir[0] == '\0' || node->is_saving ||
         !__atomic_load_n(&node->manifest.is_through, __ATOMIC_ACQUIRE))
         return;
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    node->is_saving = pthread_create(&thread, &attr, save, node) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
+    node->is_saving = mioc_thread_start(NULL, 0, STACK, save, node) == 0;
 }
 
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until)

@@ -3,8 +3,8 @@
 #include "limits.h"
 #include "node_internal.h"
 #include "../preload/aside.h"
+#include "../preload/thread.h"
 
-#include <signal.h>
 #include <time.h>
 
 #define LOOK_NS 100000000l
@@ -28,18 +28,7 @@ static void *watch(void *arg)
 
 void mioc_node_watch_memory(struct mioc_node *node)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, old;
-
     if (mioc_limits_are_near("") < 0)
         return;
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    (void)pthread_create(&thread, &attr, watch, node); /* without it the bound of the start stays the only one */
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
+    (void)mioc_thread_start(NULL, 0, STACK, watch, node); /* without it the bound of the start stays the only one */
 }

@@ -4,10 +4,10 @@
 #include "ahead.h"
 #include "../preload/aside.h"
 #include "../preload/path.h"
+#include "../preload/thread.h"
 #include "../preload/trace.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -275,25 +275,14 @@ uint64_t mioc_resolver_calls(const struct mioc_resolver *r)
     return __atomic_load_n(&r->calls, __ATOMIC_RELAXED);
 }
 
-/* Threads inherit the creator's mask: all signals stay with the application's threads. */
 static int start_thread(struct mioc_resolver *r)
 {
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, old;
     int rc;
 
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, THREAD_STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_mutex_lock(&r->lock);
-    rc = pthread_create(&thread, &attr, thread_main, r);
+    rc = mioc_thread_start(NULL, 0, THREAD_STACK, thread_main, r);
     r->threads += rc == 0;
     pthread_mutex_unlock(&r->lock);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
     return rc == 0 ? 0 : -1;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* aside.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a program. */
 #include "aside.h"
+#include "thread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -99,20 +99,12 @@ static void *thread_main(void *arg)
 struct mioc_aside *mioc_aside_new(void)
 {
     struct mioc_aside *a = calloc(1, sizeof *a);
-    pthread_attr_t attr;
-    sigset_t all, old;
     int rc;
 
     if (a == NULL)
         return NULL;
     a->owner = getpid();
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&a->thread, &attr, thread_main, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
+    rc = mioc_thread_start(&a->thread, 1, STACK, thread_main, a);
     if (rc == 0)
         return a;
     free(a);

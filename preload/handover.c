@@ -5,13 +5,13 @@
 #include "proc.h"
 #include "role.h"
 #include "../mpi_shim/plugin.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,19 +140,7 @@ static void *relay(void *unused)
 
 static int start_relay(void)
 {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    int rc;
-
-    if (pthread_attr_init(&attributes) != 0)
-        return -1;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    (void)pthread_attr_setstacksize(&attributes, STACK);
-    rc = pthread_create(&handover.thread, &attributes, relay, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return rc == 0 ? 0 : -1;
+    return mioc_thread_start(&handover.thread, 1, STACK, relay, NULL) == 0 ? 0 : -1;
 }
 
 /* --- The program's side --- */
