@@ -28,6 +28,8 @@
 #define RESOLVER_END_NS (SECOND / 10)
 #define AGENT_STACK (1024u * 1024u)
 #define TAKE_MOST 64
+/* Where each look takes the processor from a rank: how much rarer they are. */
+#define CROWDED 4u
 
 uint64_t mioc_node_now(void)
 {
@@ -117,6 +119,7 @@ static void meet_neighbours(struct mioc_node *node, uint64_t until)
 
 int mioc_node_agent_start(struct mioc_node *node, uint64_t until)
 {
+    node->is_crowded = node->world.local_size > sysconf(_SC_NPROCESSORS_ONLN);
     if (mioc_node_host_start(node) != 0)
         return -1;
     if (node->world.nodes > 1)
@@ -300,6 +303,9 @@ static uint64_t next_pause(const struct mioc_node *node, uint64_t silence, uint6
 {
     int is_busy = mioc_agent_is_busy(node->agent) || node->unsent > 0;
     uint64_t pause = node->world.nodes == 1 || node->has_left ? PAUSE_ALONE_NS : mioc_pause(is_busy, silence);
+
+    if (node->is_crowded && pause < MIOC_PAUSE_IDLE_NS / CROWDED)
+        pause *= CROWDED;
 
     if (tick > now && tick - now < pause)
         pause = tick - now;

@@ -48,6 +48,7 @@ struct mioc_node {
     char save_problem[512];    /* what went wrong then */
     pthread_t thread;
     int has_thread;
+    int is_crowded;            /* the node has more ranks than processors */
     int wish;                  /* enum mioc_node_wish, atomic */
     int done;                  /* futex, 1 when the agent's thread is through, atomic */
     int is_ending;             /* mioc_node_end ran, atomic */

@@ -6,20 +6,39 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#define TURN_NS 200000l
+#define TURN_NS 200000
+/* A sleeping thread is woken by its timer, so that becomes rarer while it sleeps: a tick is what the kernel would leave it at most. */
+#define LONGEST_NS 4000000
 
 static struct {
     int is_on; /* the thread's that began, read in its handler */
     timer_t timer;
     struct sigaction old;
+    int64_t length, used; /* of this turn, and what the thread has taken of the processor before it, ns */
 } turns;
 
-static const struct itimerspec one_turn = { .it_value = { 0, TURN_NS } };
+static int64_t used_ns(void)
+{
+    struct timespec now = { 0, 0 };
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void begin_turn(int64_t length)
+{
+    const struct itimerspec once = { .it_value = { 0, (long)length } };
+
+    turns.length = length;
+    turns.used = used_ns();
+    (void)timer_settime(turns.timer, 0, &once, NULL);
+}
 
 static int is_timers(const siginfo_t *info)
 {
@@ -50,8 +69,11 @@ static void give_turn(int signal, siginfo_t *info, void *context)
         if (!is_timers(info))
             (void)raise(signal);
     } else if (is_timers(info)) {
-        (void)sched_yield();
-        (void)timer_settime(turns.timer, 0, &one_turn, NULL); /* from now on, not from when it was last due */
+        int was_asleep = used_ns() - turns.used < turns.length / 4;
+
+        if (!was_asleep)
+            (void)sched_yield();
+        begin_turn(!was_asleep ? TURN_NS : turns.length * 2 < LONGEST_NS ? turns.length * 2 : LONGEST_NS);
     } else {
         end();
         if (info->si_code <= 0) /* sent; a fault comes again by itself */
@@ -94,7 +116,7 @@ void mioc_turns_start(int ranks)
     if (ranks > sysconf(_SC_NPROCESSORS_ONLN) && is_open() && !is_traced() && timer_create(CLOCK_MONOTONIC, &event, &turns.timer) == 0) {
         if (sigaction(SIGFPE, &action, &turns.old) == 0) {
             turns.is_on = 1;
-            (void)timer_settime(turns.timer, 0, &one_turn, NULL);
+            begin_turn(TURN_NS);
         } else {
             (void)timer_delete(turns.timer);
         }
