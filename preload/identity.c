@@ -30,9 +30,9 @@ static size_t offset;            /* in struct link_map */
 static iterate_function iterate; /* libc's own: it holds the lock without which no library comes or goes */
 static int is_lending;           /* atomic */
 
-/* The last that was lent. Written with ld.so's lock, after all before it were settled; `turn` first, so that who reads without that lock
- * knows whether it has read one of them. */
-static struct { uint32_t turn, is_open; struct file_id copy, original; } lent;
+/* The last that was lent. Written with ld.so's lock, after all before it were settled; `turn` first and `written` last, so that who reads
+ * without that lock knows whether it has read one of them. */
+static struct { uint32_t turn, written, is_open; struct file_id copy, original; } lent;
 static __thread uint32_t turn_of_thread; /* which one this thread has to settle; 0: none */
 static __thread int is_alone;            /* a fork ago: nobody else changes the list, and the lock may never be free again */
 
@@ -45,15 +45,15 @@ static struct file_id *id_of(const struct link_map *map, size_t at)
 
 static struct file_id get(const struct file_id *from)
 {
-    struct file_id id = { __atomic_load_n(&from->dev, __ATOMIC_RELAXED), __atomic_load_n(&from->ino, __ATOMIC_RELAXED) };
+    struct file_id id = { __atomic_load_n(&from->dev, __ATOMIC_ACQUIRE), __atomic_load_n(&from->ino, __ATOMIC_ACQUIRE) };
 
     return id;
 }
 
 static void set(struct file_id *to, struct file_id id)
 {
-    __atomic_store_n(&to->ino, id.ino, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->dev, id.dev, __ATOMIC_RELAXED);
+    __atomic_store_n(&to->ino, id.ino, __ATOMIC_RELEASE);
+    __atomic_store_n(&to->dev, id.dev, __ATOMIC_RELEASE);
 }
 
 static int is_same(struct file_id a, struct file_id b)
@@ -150,11 +150,6 @@ int mioc_identity_prepare(void)
 
 /* --- Lending ---------------------------------------------------------------------------------------------------------- */
 
-void mioc_identity_stop(void)
-{
-    __atomic_store_n(&is_lending, 0, __ATOMIC_RELAXED);
-}
-
 static int has_namespaces(void)
 {
     return _r_debug.r_version > 1; /* glibc 2.35 and newer say so */
@@ -169,9 +164,9 @@ int mioc_identity_lend(uint64_t dev, uint64_t ino, uint64_t original_dev, uint64
     lent.is_open = 1;
     turn_of_thread = lent.turn + 1 != 0 ? lent.turn + 1 : 1;
     __atomic_store_n(&lent.turn, turn_of_thread, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
     set(&lent.copy, (struct file_id){ dev, ino });
     set(&lent.original, id);
+    __atomic_store_n(&lent.written, turn_of_thread, __ATOMIC_RELEASE);
     return 1;
 }
 
@@ -182,14 +177,14 @@ void mioc_identity_settle(void)
     lent.is_open = 0;
 }
 
-static int settle_own(struct dl_phdr_info *info, size_t size, void *context)
+static int settle_last(struct dl_phdr_info *info, size_t size, void *context)
 {
+    const uint32_t written = __atomic_load_n(&lent.written, __ATOMIC_ACQUIRE);
     const struct file_id copy = get(&lent.copy), original = get(&lent.original);
 
     (void)info, (void)size, (void)context;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    /* Who lent after us has settled ours. */
-    if (__atomic_load_n(&lent.turn, __ATOMIC_RELAXED) == turn_of_thread)
+    /* Who is about to lend has settled what was. */
+    if (written != 0 && __atomic_load_n(&lent.turn, __ATOMIC_RELAXED) == written)
         (void)replace(copy, original, NULL);
     return 1;
 }
@@ -199,9 +194,18 @@ void mioc_identity_end(void)
     int saved = errno;
 
     if (turn_of_thread != 0 && turn_of_thread == __atomic_load_n(&lent.turn, __ATOMIC_RELAXED))
-        (void)(is_alone ? settle_own(NULL, 0, NULL) : iterate(settle_own, NULL));
+        (void)(is_alone ? settle_last(NULL, 0, NULL) : iterate(settle_last, NULL));
     turn_of_thread = 0;
     is_alone = 0;
+    errno = saved;
+}
+
+void mioc_identity_stop(void)
+{
+    int saved = errno;
+
+    if (__atomic_exchange_n(&is_lending, 0, __ATOMIC_RELAXED))
+        (void)iterate(settle_last, NULL);
     errno = saved;
 }
 

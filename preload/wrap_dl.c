@@ -143,10 +143,12 @@ __attribute__((used)) int mioc_dl_enter(struct entry *entry, const char *name, u
 
     entry->function = is_dlmopen ? (void *)mioc_real(dlmopen) : (void *)mioc_real(dlopen);
     entry->bridge = 0;
-    if (is_dlmopen)
-        mioc_identity_stop();
     /* Without a name it is the program itself, which is there. */
-    if (mioc_is_null(name) || name[0] == '\0' || !mioc_client_is_serving())
+    if (mioc_is_null(name) || name[0] == '\0')
+        return WAY_JUMP;
+    if (is_dlmopen || !mioc_client_is_serving())
+        mioc_identity_stop();
+    if (!mioc_client_is_serving())
         return WAY_JUMP;
     way = mioc_loader_way();
     if (way == MIOC_LOADER_DISPATCH && (strchr(name, '/') == NULL || strchr(name, '$') != NULL)) {
@@ -156,6 +158,8 @@ __attribute__((used)) int mioc_dl_enter(struct entry *entry, const char *name, u
     }
     if (way == MIOC_LOADER_DISPATCH && mioc_dispatch_begin(answer) != 0)
         way = MIOC_LOADER_SYSTEM;
+    if (way != MIOC_LOADER_DISPATCH)
+        mioc_identity_stop();
     mioc_stats_count_load(way);
     errno = saved;
     return way == MIOC_LOADER_DISPATCH ? WAY_CALL : WAY_JUMP;
