@@ -249,7 +249,7 @@ static int enter(mioc_dispatch_answer answer)
         return -1;
     }
     take_lock();
-    if (users++ == 0)
+    if (__atomic_fetch_add(&users, 1, __ATOMIC_SEQ_CST) == 0)
         install();
     drop_lock();
     thread.answer = answer;
@@ -275,7 +275,7 @@ static void leave(void)
 
     block_all(&before);
     take_lock();
-    if (users != 0 && --users == 0)
+    if (users != 0 && __atomic_sub_fetch(&users, 1, __ATOMIC_SEQ_CST) == 0)
         uninstall();
     drop_lock();
     if (thread.is_blocked)
@@ -328,6 +328,11 @@ void mioc_dispatch_end(void)
 int mioc_dispatch_is_begun(void)
 {
     return thread.depth != 0;
+}
+
+int mioc_dispatch_is_elsewhere(void)
+{
+    return __atomic_load_n(&users, __ATOMIC_SEQ_CST) > (thread.depth != 0);
 }
 
 /* --- What the program sees ------------------------------------------------------------------------------------------ */

@@ -28,6 +28,8 @@ int mioc_dispatch_begin(mioc_dispatch_answer answer);
 void mioc_dispatch_end(void);
 /* Whether this thread is between begin and end. */
 int mioc_dispatch_is_begun(void);
+/* Whether another one is, just now. */
+int mioc_dispatch_is_elsewhere(void);
 
 /* sigaction(SIGSYS, …). */
 int mioc_dispatch_sigaction(const struct sigaction *action, struct sigaction *old);

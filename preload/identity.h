@@ -8,9 +8,9 @@
  * two libraries; if that is not plain, nothing is lent, ever.
  *
  * What is loaded is compared at each open that succeeds, and those come to us as long as a thread is under dispatch; all that was
- * lent is set right at the next one, of whatever thread, or at the load's end, just after ld.so gave its lock back. Loads that go past us could
- * fall in between: nothing is lent any more once there was one. Nor where the original is loaded already, or once there are namespaces
- * (dlmopen) other than the first.
+ * lent is set right at the next one, of whatever thread, or at the load's end, just after ld.so gave its lock back. A load that goes past us
+ * could fall in between: nothing is lent any more once there was one beside another thread's. Nor where the original is loaded already, or
+ * once there are namespaces (dlmopen) other than the first.
  *
  * lend and settle are for the handler of ld.so's own calls, which has ld.so's lock; end and stop are for any thread, and keep errno. */
 #ifndef MIOC_IDENTITY_H
@@ -27,7 +27,7 @@ int mioc_identity_lend(uint64_t dev, uint64_t ino, uint64_t original_dev, uint64
 void mioc_identity_settle(void);
 /* After a load in this thread, without ld.so's lock. */
 void mioc_identity_end(void);
-/* Before a load that goes past us, or makes a namespace: what was lent is set right, and from here on nothing is. */
+/* Before a load that goes past us while others do not, or that makes a namespace: what was lent is set right, and from here on nothing is. */
 void mioc_identity_stop(void);
 
 #endif

@@ -131,6 +131,14 @@ _Static_assert(sizeof(struct entry) == 16 && __builtin_offsetof(struct entry, br
 
 enum { WAY_JUMP = 0, WAY_CALL = 1 };
 
+/* For a load of which nothing comes to us. */
+static int go_past(void)
+{
+    if (mioc_dispatch_is_elsewhere())
+        mioc_identity_stop();
+    return WAY_JUMP;
+}
+
 /* Called by the entries; `caller` is where dlopen returns to. WAY_JUMP: go there as if we were not here. */
 __attribute__((visibility("hidden"))) int mioc_dl_enter(struct entry *entry, const char *name, unsigned long caller,
                                                         int is_dlmopen);
@@ -146,10 +154,10 @@ __attribute__((used)) int mioc_dl_enter(struct entry *entry, const char *name, u
     /* Without a name it is the program itself, which is there. */
     if (mioc_is_null(name) || name[0] == '\0')
         return WAY_JUMP;
-    if (is_dlmopen || !mioc_client_is_serving())
+    if (is_dlmopen)
         mioc_identity_stop();
     if (!mioc_client_is_serving())
-        return WAY_JUMP;
+        return go_past();
     way = mioc_loader_way();
     if (way == MIOC_LOADER_DISPATCH && (strchr(name, '/') == NULL || strchr(name, '$') != NULL)) {
         entry->bridge = mioc_bridge_find(caller);
@@ -158,17 +166,15 @@ __attribute__((used)) int mioc_dl_enter(struct entry *entry, const char *name, u
     }
     if (way == MIOC_LOADER_DISPATCH && mioc_dispatch_begin(answer) != 0)
         way = MIOC_LOADER_SYSTEM;
-    if (way != MIOC_LOADER_DISPATCH)
-        mioc_identity_stop();
     mioc_stats_count_load(way);
     errno = saved;
-    return way == MIOC_LOADER_DISPATCH ? WAY_CALL : WAY_JUMP;
+    return way == MIOC_LOADER_DISPATCH ? WAY_CALL : go_past();
 }
 
 __attribute__((used)) void mioc_dl_leave(void)
 {
-    mioc_dispatch_end();
     mioc_identity_end();
+    mioc_dispatch_end();
 }
 
 /* The entries' frame is left without a return: a thread is cancelled in a constructor. */

@@ -392,6 +392,34 @@ static void threads_share_the_handler(void **state)
     assert_true(current_action().sa_handler == SIG_DFL);
 }
 
+static void *ask_from_elsewhere(void *answer)
+{
+    *(int *)answer = mioc_dispatch_is_elsewhere();
+    return NULL;
+}
+
+static int seen_from_elsewhere(void)
+{
+    pthread_t thread;
+    int answer = -1;
+
+    assert_int_equal(pthread_create(&thread, NULL, ask_from_elsewhere, &answer), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return answer;
+}
+
+static void load_is_seen_by_other_threads_and_not_by_its_own(void **state)
+{
+    (void)state;
+    assert_false(seen_from_elsewhere());
+    assert_int_equal(mioc_dispatch_begin(count), 0);
+    assert_false(mioc_dispatch_is_elsewhere());
+    assert_true(seen_from_elsewhere());
+    mioc_dispatch_end();
+    assert_false(mioc_dispatch_is_elsewhere());
+    assert_false(seen_from_elsewhere());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +435,7 @@ int main(void)
         cmocka_unit_test_setup(default_action_kills_as_ever, reset),
         cmocka_unit_test_setup(child_of_a_fork_goes_on_without_and_can_begin_again, reset),
         cmocka_unit_test_setup(threads_share_the_handler, reset),
+        cmocka_unit_test_setup(load_is_seen_by_other_threads_and_not_by_its_own, reset),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);
