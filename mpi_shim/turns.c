@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,15 +21,16 @@ static struct {
     int is_on; /* the thread's that began, read in its handler */
     timer_t timer;
     struct sigaction old;
-    int64_t length, used; /* of this turn, and what the thread has taken of the processor before it, ns */
+    int64_t length; /* of this turn, ns */
+    long sleeps;    /* of this thread, before it */
 } turns;
 
-static int64_t used_ns(void)
+static long count_sleeps(void)
 {
-    struct timespec now = { 0, 0 };
+    struct rusage usage = { .ru_nvcsw = 0 };
 
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    (void)getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
 }
 
 static void begin_turn(int64_t length)
@@ -36,7 +38,7 @@ static void begin_turn(int64_t length)
     const struct itimerspec once = { .it_value = { 0, (long)length } };
 
     turns.length = length;
-    turns.used = used_ns();
+    turns.sleeps = count_sleeps();
     (void)timer_settime(turns.timer, 0, &once, NULL);
 }
 
@@ -69,7 +71,7 @@ static void give_turn(int signal, siginfo_t *info, void *context)
         if (!is_timers(info))
             (void)raise(signal);
     } else if (is_timers(info)) {
-        int was_asleep = used_ns() - turns.used < turns.length / 4;
+        int was_asleep = count_sleeps() != turns.sleeps;
 
         if (!was_asleep)
             (void)sched_yield();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_turns.c - processes that wait for each other in bare loops on one processor, with and without turns; and whose SIGFPE it is. */
+/* test_turns.c - a process that spins beside another one on one processor, with and without turns; and whose SIGFPE it is. */
 #include "../../mpi_shim/turns.h"
 
 #include <errno.h>
@@ -11,82 +11,88 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#define PROCESSES 4
-#define ROUNDS 60
 #define CROWD 100000 /* ranks of a node with fewer processors */
+#define SPIN_MS 100
 
 /* --- Turns ---------------------------------------------------------------------------------------------------------------- */
 
-struct barrier { int come, sense; };
-
-/* As MPICH's. */
-static void wait_at(struct barrier *barrier, int *sense)
+static double used_ms(void)
 {
-    *sense = !*sense;
-    if (__atomic_add_fetch(&barrier->come, 1, __ATOMIC_SEQ_CST) == PROCESSES) {
-        __atomic_store_n(&barrier->come, 0, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&barrier->sense, *sense, __ATOMIC_SEQ_CST);
-    }
-    while (__atomic_load_n(&barrier->sense, __ATOMIC_SEQ_CST) != *sense)
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* How often a process gives its processor to others within SPIN_MS of running. */
+static long count_switches(int ranks)
+{
+    struct rusage from, to;
+    double until;
+
+    mioc_turns_start(ranks);
+    getrusage(RUSAGE_SELF, &from);
+    for (until = used_ms() + SPIN_MS; used_ms() < until;)
         ;
+    getrusage(RUSAGE_SELF, &to);
+    mioc_turns_end();
+    return to.ru_nivcsw - from.ru_nivcsw;
 }
 
-static double meet(struct barrier *barrier, int ranks)
+/* The kernel's ticks are 1 to 4 ms. Others that use this machine make it switch more often, never less. */
+static void a_rank_that_spins_gives_way_to_others_of_its_processor(void **state)
 {
-    struct timespec from, to;
-    int status;
-
-    memset(barrier, 0, sizeof *barrier);
-    clock_gettime(CLOCK_MONOTONIC, &from);
-    for (int i = 0; i < PROCESSES; i++)
-        if (fork() == 0) {
-            int sense = 0;
-
-            mioc_turns_start(ranks);
-            for (int round = 0; round < ROUNDS; round++)
-                wait_at(barrier, &sense);
-            mioc_turns_end();
-            _exit(0);
-        }
-    for (int i = 0; i < PROCESSES; i++) {
-        assert_true(wait(&status) > 0);
-        assert_int_equal(status, 0);
-    }
-    clock_gettime(CLOCK_MONOTONIC, &to);
-    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
-}
-
-/* The kernel's ticks are 1 to 4 ms. */
-static void ranks_that_spin_for_each_other_take_turns(void **state)
-{
-    struct barrier *barrier = mmap(NULL, sizeof *barrier, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    double without = 1e9, with = 1e9, one;
     cpu_set_t old, single;
+    long without, with;
+    pid_t other;
     int cpu = 0;
 
     (void)state;
-    assert_true(barrier != MAP_FAILED);
     assert_int_equal(sched_getaffinity(0, sizeof old, &old), 0);
     while (!CPU_ISSET(cpu, &old))
         cpu++;
     CPU_ZERO(&single);
     CPU_SET(cpu, &single);
     assert_int_equal(sched_setaffinity(0, sizeof single, &single), 0);
-    for (int i = 0; i < 3; i++) { /* others may use the processor */
-        without = (one = meet(barrier, 1)) < without ? one : without;
-        with = (one = meet(barrier, CROWD)) < with ? one : with;
-    }
+    other = fork();
+    if (other == 0)
+        for (;;)
+            ;
+    assert_true(other > 0);
+    without = count_switches(1);
+    with = 0;
+    for (int i = 0; i < 5 && with < 150; i++)
+        with = count_switches(CROWD);
+    assert_int_equal(kill(other, SIGKILL), 0);
+    assert_int_equal(waitpid(other, NULL, 0), other);
     assert_int_equal(sched_setaffinity(0, sizeof old, &old), 0);
-    printf("# %d processes, %d rounds: %.1f ms without turns, %.1f ms with\n", PROCESSES, ROUNDS, without * 1e3, with * 1e3);
-    assert_true(with * 2 < without);
-    munmap(barrier, sizeof *barrier);
+    printf("# in %d ms of running: %ld switches without turns, %ld with\n", SPIN_MS, without, with);
+    assert_true(with >= 150); /* of 500 turns: after some the kernel has nobody better */
+}
+
+/* What sleeps is not to be woken for each turn. */
+static void a_rank_that_sleeps_is_woken_rarely(void **state)
+{
+    struct timespec until;
+    int wakes = 0;
+
+    (void)state;
+    mioc_turns_start(CROWD);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (until.tv_nsec + 200000000) / 1000000000;
+    until.tv_nsec = (until.tv_nsec + 200000000) % 1000000000;
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        wakes++;
+    mioc_turns_end();
+    printf("# in 200 ms of sleeping: woken %d times\n", wakes);
+    assert_in_range(wakes, 1, 100);
 }
 
 /* --- SIGFPE --------------------------------------------------------------------------------------------------------------- */
@@ -208,7 +214,8 @@ static void where_it_is_blocked_there_are_no_turns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranks_that_spin_for_each_other_take_turns),
+        cmocka_unit_test(a_rank_that_spins_gives_way_to_others_of_its_processor),
+        cmocka_unit_test(a_rank_that_sleeps_is_woken_rarely),
         cmocka_unit_test(nothing_is_left_of_it),
         cmocka_unit_test(somebody_elses_signal_goes_where_it_would_have_gone),
         cmocka_unit_test(a_fault_goes_where_it_would_have_gone),
