@@ -53,6 +53,7 @@ int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict)
 {
     struct mioc_node *node = ctx;
     uint64_t needed = pages_of(bytes) * PAGE, until, wanted = 0;
+    unsigned refusals = __atomic_load_n(&node->refusals, __ATOMIC_ACQUIRE);
 
     if (take_room(node, needed) == 0)
         return 0;
@@ -63,7 +64,9 @@ int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict)
     for (until = mioc_node_now() + WAIT_NS; mioc_node_now() < until; nanosleep(&(struct timespec){ 0, NAP_NS }, NULL)) {
         if (take_room(node, needed) == 0)
             return 0;
-        if (__atomic_load_n(&node->wanted, __ATOMIC_ACQUIRE) == 0) { /* another's wish was met, or none can be */
+        if (__atomic_load_n(&node->refusals, __ATOMIC_ACQUIRE) != refusals)
+            return -1;
+        if (__atomic_load_n(&node->wanted, __ATOMIC_ACQUIRE) == 0) { /* another's wish was met */
             wanted = 0;
             (void)__atomic_compare_exchange_n(&node->wanted, &wanted, needed, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
         }
@@ -109,22 +112,37 @@ static uint64_t evict(struct mioc_node *node, const struct mioc_content_record *
     return mioc_agent_publish(node->agent, &record->item, NULL, mioc_node_now()) == 0 ? (uint64_t)record->pages * PAGE : 0;
 }
 
+/* Nobody is to wait for what will not come. */
+static void refuse(struct mioc_node *node)
+{
+    (void)__atomic_fetch_add(&node->refusals, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&node->wanted, 0, __ATOMIC_RELEASE);
+}
+
 unsigned mioc_node_make_room(struct mioc_node *node)
 {
     uint64_t wanted = __atomic_load_n(&node->wanted, __ATOMIC_ACQUIRE), settled;
     struct mioc_evictable *e = node->evictable;
     unsigned evicted = 0;
 
-    /* What was given up is asked for again, and published again: that must end before the stream has no place. */
-    if (wanted == 0 || node->has_left || mioc_store_end(node->store) > node->arena_bound / 4 * 3)
+    if (wanted == 0)
         return 0;
+    /* What was given up is asked for again, and published again: that must end before the stream has no place. */
+    if (node->has_left || mioc_store_end(node->store) > node->arena_bound / 4 * 3) {
+        refuse(node);
+        return 0;
+    }
     settled = mioc_agent_settled(node->agent);
     while (__atomic_load_n(&node->room, __ATOMIC_RELAXED) < wanted) {
         const struct mioc_item *item;
         uint64_t bytes;
 
-        if (e == NULL || e->count == 0 || e->offset[e->first] >= settled)
-            return evicted; /* perhaps later: the resolver waits for a while */
+        if (e == NULL || e->count == 0) {
+            refuse(node);
+            return evicted;
+        }
+        if (e->offset[e->first] >= settled)
+            return evicted; /* soon: the resolver waits for a while */
         item = mioc_store_item_at(node->store, e->offset[e->first]);
         e->first++;
         e->count--;

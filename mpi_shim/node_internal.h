@@ -56,6 +56,7 @@ struct mioc_node {
     uint64_t bound, arena_bound; /* bytes that each node's store may take, and its arena of them */
     uint64_t room;             /* bytes of contents the job's stores may still take, atomic (root) */
     uint64_t wanted;           /* … and how many a resolver waits for, atomic */
+    unsigned refusals;         /* … in vain, atomic */
     struct mioc_evictable *evictable; /* contents in the stream's order, the oldest first (root; node_evict.c) */
     uint64_t token;            /* invalidations of this node */
     int is_short;              /* the memory cgroup's limit is near, atomic */
