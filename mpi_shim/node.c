@@ -74,7 +74,7 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
 {
     int is_leader = node->world.local_rank == 0;
     int error = is_leader ? create_store(node, key) : 0;
-    int64_t rights = (int64_t)(mioc_view_rights() >> 1);
+    int64_t rights = (int64_t)(mioc_view_rights(0) >> 1);
     int64_t values[4] = { error == 0 ? INT64_MAX : FAILURE(node->world.node, error),
                           is_leader ? (int64_t)mioc_node_store_limit(node->config) : INT64_MAX, rights, -rights };
 
@@ -83,7 +83,7 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
         return -1;
     }
     if (values[2] != -values[3]) { /* the least and the most */
-        snprintf(line, size, "the ranks were started with different rights: not all are of one user, groups and capabilities");
+        snprintf(line, size, "the ranks of the nodes were started with different rights: not all have one user, groups and capabilities");
         return -1;
     }
     mioc_node_set_bound(node, (uint64_t)values[1]);

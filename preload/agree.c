@@ -6,6 +6,7 @@
 #include "pmi.h"
 #include "proc.h"
 #include "store.h"
+#include "view.h"
 #include "../mpi_shim/transport.h"
 #include "../mpi_shim/wire.h"
 
@@ -37,7 +38,8 @@ struct message {
     int32_t kind, local_rank;
     uint32_t pad;
     uint64_t layout;
-    char reason[256];
+    uint64_t rights; /* UCX reads other ranks' memory by /proc: MPI ends where one may not do that to another */
+    char reason[248];
 };
 
 struct meeting {
@@ -46,6 +48,7 @@ struct meeting {
     struct pollfd *peer;    /* connections; [peers] is the listener */
     int *local_rank;        /* of each, -1 until it has said hello */
     int64_t since, look_at, look_every;
+    uint64_t rights;
     char *reason;
     size_t size;
 };
@@ -129,7 +132,8 @@ static int is_marked(const struct mioc_identity *me)
 
 static int say(int fd, enum kind kind, const struct mioc_identity *me, const char *reason)
 {
-    struct message message = { .magic = HELLO_MAGIC, .kind = kind, .local_rank = me->local_rank, .layout = mioc_agree_layout() };
+    struct message message = { .magic = HELLO_MAGIC, .kind = kind, .local_rank = me->local_rank, .layout = mioc_agree_layout(),
+                               .rights = mioc_view_rights(1) };
 
     snprintf(message.reason, sizeof message.reason, "%s", reason);
     return send(fd, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof message ? 0 : -1;
@@ -233,6 +237,10 @@ static int hear_peers(struct meeting *m)
             snprintf(m->reason, m->size, "the ranks of a node have different versions of libmpiio_cache.so");
             return -1;
         }
+        if (message.rights != m->rights) {
+            snprintf(m->reason, m->size, "the ranks of a node were started with different rights: not all have one user, groups, capabilities and user namespace");
+            return -1;
+        }
         m->come += m->local_rank[i] < 0;
         m->local_rank[i] = message.local_rank >= 0 ? message.local_rank : 0;
     }
@@ -277,6 +285,7 @@ static int lead(struct meeting *m)
     int rc = agree->look(agree->ctx, m->reason, m->size);
 
     m->listener = -1;
+    m->rights = mioc_view_rights(1);
     m->since = mioc_pmi_now_ms();
     m->look_at = m->since + FIRST_LOOK_MS;
     m->peer = calloc((size_t)m->tasks + STRANGERS + 1, sizeof *m->peer);

@@ -32,6 +32,8 @@
  * after the verdict, before MPI has started in it; and under Slurm the only rank of a node, killed while it waits for other nodes (hydra
  * then kills the job).
  *
+ * The ranks of a node compare their rights (view.h) here; those of different nodes do so in MPI (mpi_shim/node.c), where it does no harm.
+ *
  * A node where nothing is on a shared filesystem does not come here: that is most often so on all nodes, and such processes are to
  * cost nothing. Where it is not so everywhere, the others wait one deadline for it.
  *

@@ -38,7 +38,7 @@ static const struct { const char *part, *remedy; } table[] = {
     {"not all ranks of", "All tasks must be this Python; if some start slowly, raise MPIIO_CACHE_TIMEOUT"},
     {"cannot meet the other ranks", "The ranks of a node must share its network namespace"},
     /* MPI and the node */
-    {"different rights", "Start all ranks as the same user, with the same groups and capabilities"},
+    {"different rights", "Start all ranks as the same user, with the same groups and capabilities; those of a node in one container"},
     {"cannot use MPIIO_CACHE_DIR", "Name a directory in memory, with room, that only you or root can replace"},
     {"cannot map", "Name an MPIIO_CACHE_DIR that all ranks of a node share, and leave it memory"},
     {"agent's threads", "Raise the limits of threads and memory (ulimit -u, ulimit -v)"},

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -64,15 +65,34 @@ uint64_t mioc_view(void)
     return mioc_item_hash(0, (const char *)&view, sizeof view);
 }
 
-uint64_t mioc_view_rights(void)
+/* What an id is called outside of the user namespace; *is_all: the namespace has all that there are, so it is the machine's own. */
+static uint32_t outside(const char *map, uint32_t id, uint32_t *is_all)
 {
-    struct { struct rights rights; char users[1024], groups[1024]; } all;
+    unsigned from, to, count;
+    char text[4096];
+    int n;
+
+    if (mioc_proc_read(map, text, sizeof text) <= 0)
+        return id;
+    for (const char *at = text; sscanf(at, "%u %u %u%n", &from, &to, &count, &n) == 3; at += n) {
+        *is_all = count == UINT32_MAX;
+        if (id - from < count)
+            return id - from + to;
+    }
+    return id;
+}
+
+uint64_t mioc_view_rights(int is_one_node)
+{
+    struct { struct rights rights; uint32_t uid, gid, is_all_users, is_all_groups; uint64_t namespace_dev, namespace_ino; } all;
     int saved = errno;
 
     memset(&all, 0, sizeof all);
     get_rights(&all.rights);
-    (void)mioc_proc_read("/proc/self/uid_map", all.users, sizeof all.users);
-    (void)mioc_proc_read("/proc/self/gid_map", all.groups, sizeof all.groups);
+    all.uid = outside("/proc/self/uid_map", all.rights.uid, &all.is_all_users);
+    all.gid = outside("/proc/self/gid_map", all.rights.gid, &all.is_all_groups);
+    if (is_one_node)
+        look("/proc/thread-self/ns/user", &all.namespace_dev, &all.namespace_ino);
     errno = saved;
     return mioc_item_hash(0, (const char *)&all, sizeof all);
 }
