@@ -17,7 +17,7 @@ const char *const mioc_loader_way_names[MIOC_LOADER_WAYS] = {
 
 static struct mioc_stats private_block;
 static struct mioc_stats *in_force = &private_block;
-static int has_timers;
+int mioc_stats_has_timers;
 
 static void add(uint64_t *counter, uint64_t n)
 {
@@ -35,7 +35,7 @@ void mioc_stats_use(struct mioc_stats *block, int timers)
     if (block == NULL)
         block = &private_block;
     struct mioc_stats *old = __atomic_exchange_n(&in_force, block, __ATOMIC_ACQ_REL);
-    __atomic_store_n(&has_timers, timers, __ATOMIC_RELAXED);
+    __atomic_store_n(&mioc_stats_has_timers, timers, __ATOMIC_RELAXED);
     if (old != &private_block || block == old)
         return;
     uint64_t *from = (uint64_t *)old, *to = (uint64_t *)block;
@@ -67,11 +67,6 @@ static uint64_t clock_ns(void)
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-int mioc_stats_is_timed(void)
-{
-    return __atomic_load_n(&has_timers, __ATOMIC_RELAXED);
 }
 
 uint64_t mioc_stats_now(void)

@@ -53,7 +53,11 @@ void mioc_stats_count(enum mioc_call call, enum mioc_outcome outcome, uint64_t b
 void mioc_stats_count_load(enum mioc_loader_way way);
 /* Start of a timed call: CLOCK_MONOTONIC ns, or 0 if timers are off; mioc_stats_since() gives 0 for 0. */
 uint64_t mioc_stats_now(void);
-int mioc_stats_is_timed(void);
+extern int mioc_stats_has_timers; /* atomic, read through mioc_stats_is_timed() */
+static inline int mioc_stats_is_timed(void)
+{
+    return __atomic_load_n(&mioc_stats_has_timers, __ATOMIC_RELAXED);
+}
 uint64_t mioc_stats_since(uint64_t start);
 /* The block in force, for a process that reports by itself. */
 const struct mioc_stats *mioc_stats_current(void);

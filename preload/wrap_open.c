@@ -61,6 +61,8 @@ static int do_open(int dirfd, const char *path, int flags, mode_t mode)
 
 MIOC_EXPORT int open(const char *path, int flags, ...)
 {
+    if (!has_mode(flags))
+        return do_open(AT_FDCWD, path, flags, 0);
     TAKE_MODE(mode, flags)
     return do_open(AT_FDCWD, path, flags, mode);
 }
