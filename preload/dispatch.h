@@ -17,8 +17,8 @@
 #include <signal.h>
 
 /* The result as the kernel gives it: -errno on failure. Runs in a signal handler, in the midst of ld.so, with its locks held:
- * async-signal-safe, nothing that loads, no cancellation. *is_copy, 0 before, is set where the result is a descriptor that is not what
- * the loader asked for, so that its look at it has to be answered too; others' descriptors are not asked about. */
+ * async-signal-safe, nothing that loads, no cancellation. *is_copy, 0 before, is set where the result is a descriptor whose fstat by the
+ * loader has to be answered too, as it is not what the loader asked for (but see identity.h); others' descriptors are not asked about. */
 typedef long (*mioc_dispatch_answer)(long number, const long arguments[6], int *is_copy);
 
 /* Finds ld.so and tries what this kernel can do: 0; or -1 and *why is a text that lives for ever. Before begin, once. */
