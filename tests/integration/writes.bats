@@ -217,7 +217,7 @@ PY
 import os, subprocess, sys
 shared, me = sys.argv[1], int(os.environ["PMI_RANK"])
 for name, command in (("chmod", "chmod 600 /proc/self/fd/%d"), ("touch", "touch -d @77 /proc/self/fd/%d"),
-                      ("write", "echo more >>/proc/self/fd/%d"), ("lock", "flock -n %d true")):
+                      ("write", "echo more >>/proc/self/fd/%d"), ("lock", "flock -n %d")):
     path = "%s/%s%d.so" % (shared, name, me)
     os.path.exists(shared + "/none.so")
     fd = os.open(path, os.O_RDONLY)
