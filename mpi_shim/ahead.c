@@ -26,9 +26,11 @@ struct entry {
     uint64_t hash;
     const char *path; /* in the text */
     uint32_t len;
-    int is_read; /* atomic: `file` is filled in */
+    int state;   /* futex, atomic */
     struct mioc_ahead_file file;
 };
+
+enum { STATE_WAITS, STATE_READ /* `file` is filled in */, STATE_ODD };
 
 struct mioc_ahead {
     const struct mioc_manifest *manifest;
@@ -48,10 +50,15 @@ struct mioc_ahead {
     unsigned char data[];
 };
 
+static void set(int *futex, int value)
+{
+    __atomic_store_n(futex, value, __ATOMIC_RELEASE);
+    syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
 static void wake(int *futex)
 {
-    __atomic_store_n(futex, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    set(futex, 1);
 }
 
 static void wait_for(int *futex)
@@ -130,24 +137,24 @@ static void read_file(struct mioc_ahead *a, struct entry *entry)
 {
     char path[PATH_MAX];
     unsigned char *bytes;
+    int fd, state = STATE_ODD;
     struct statx st;
     mode_t mode;
-    int fd;
 
     memcpy(path, entry->path, entry->len);
     path[entry->len] = '\0';
     fd = mioc_resolve_open_regular(path, &mode);
     __atomic_fetch_add(&a->calls, 3, __ATOMIC_RELAXED);
-    if (fd < 0)
-        return;
-    if (mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &st) == 0 && S_ISREG(st.stx_mode) &&
+    if (fd >= 0 && mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &st) == 0 && S_ISREG(st.stx_mode) &&
         st.stx_size <= a->max_file && (bytes = place_for(a, st.stx_size)) != NULL && read_whole(a, fd, bytes, st.stx_size) == 0 &&
         !has_changed(a, fd, &st)) {
         mioc_resolve_copy_stat(&entry->file.st, &st);
         entry->file.bytes = bytes;
-        __atomic_store_n(&entry->is_read, 1, __ATOMIC_RELEASE);
+        state = STATE_READ;
     }
-    mioc_real(close)(fd);
+    if (fd >= 0)
+        mioc_real(close)(fd);
+    set(&entry->state, state);
 }
 
 static void load(struct mioc_ahead *a)
@@ -231,17 +238,50 @@ int mioc_ahead_wait(struct mioc_ahead *a, uint64_t wait_ns)
     return 0;
 }
 
-const struct mioc_ahead_file *mioc_ahead_find(const struct mioc_ahead *a, const char *path, uint32_t len)
+/* NULL: it is not in the manifest, as far as that is known. */
+static const struct entry *entry_of(const struct mioc_ahead *a, const char *path, uint32_t len)
 {
     const struct entry *entry;
-    uint32_t slot = *slot_of(a, mioc_item_hash(MIOC_ITEM_CONTENT, path, len));
+    uint32_t slot;
 
-    if (slot == 0 || __atomic_load_n(&a->is_void, __ATOMIC_ACQUIRE))
+    if (!__atomic_load_n(&a->is_loaded, __ATOMIC_ACQUIRE) || (slot = *slot_of(a, mioc_item_hash(MIOC_ITEM_CONTENT, path, len))) == 0)
         return NULL;
     entry = &a->entry[slot - 1];
-    if (!__atomic_load_n(&entry->is_read, __ATOMIC_ACQUIRE) || entry->len != len || memcmp(entry->path, path, len) != 0)
-        return NULL;
-    return &entry->file;
+    return entry->len == len && memcmp(entry->path, path, len) == 0 ? entry : NULL;
+}
+
+const struct mioc_ahead_file *mioc_ahead_find(const struct mioc_ahead *a, const char *path, uint32_t len)
+{
+    const struct entry *entry = __atomic_load_n(&a->is_void, __ATOMIC_ACQUIRE) ? NULL : entry_of(a, path, len);
+
+    return entry != NULL && __atomic_load_n(&entry->state, __ATOMIC_ACQUIRE) == STATE_READ ? &entry->file : NULL;
+}
+
+/* Whether the futex has another value than 0 by then. */
+static int wait_until(int *futex, uint64_t until)
+{
+    while (!__atomic_load_n(futex, __ATOMIC_ACQUIRE)) {
+        struct timespec time;
+        uint64_t now;
+
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        now = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+        if (now >= until)
+            return 0;
+        time = (struct timespec){ (time_t)((until - now) / 1000000000u), (long)((until - now) % 1000000000u) };
+        syscall(SYS_futex, futex, FUTEX_WAIT, 0, &time, NULL, 0);
+    }
+    return 1;
+}
+
+int mioc_ahead_await(struct mioc_ahead *a, const char *path, uint32_t len, uint64_t until)
+{
+    const struct entry *entry;
+
+    if (!wait_until(&a->is_loaded, until))
+        return -1;
+    entry = entry_of(a, path, len);
+    return entry == NULL || wait_until((int *)(uintptr_t)&entry->state, until) ? 0 : -1;
 }
 
 void mioc_ahead_void(struct mioc_ahead *a)

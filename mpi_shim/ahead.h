@@ -27,8 +27,10 @@ struct mioc_ahead *mioc_ahead_start(const struct mioc_manifest *m, uint64_t max_
 void mioc_ahead_release(struct mioc_ahead *a);
 /* Any thread. Waits until all is read, at most wait_ns. 0 or -1: it is not, and is not to be used. */
 int mioc_ahead_wait(struct mioc_ahead *a, uint64_t wait_ns);
-/* After a wait that succeeded: the file, valid until the end, or NULL. */
+/* Any thread: the file, valid until the end, or NULL: not read, or not yet. */
 const struct mioc_ahead_file *mioc_ahead_find(const struct mioc_ahead *a, const char *path, uint32_t len);
+/* Any thread. Waits until it is known whether that file is read, until then on CLOCK_MONOTONIC, ns. 0 or -1: the time is over. */
+int mioc_ahead_await(struct mioc_ahead *a, const char *path, uint32_t len, uint64_t until);
 void mioc_ahead_void(struct mioc_ahead *a);
 /* Filesystem calls made. */
 uint64_t mioc_ahead_calls(const struct mioc_ahead *a);

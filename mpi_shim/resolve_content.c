@@ -145,7 +145,7 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, con
 /* 1: it was read while MPI started. */
 static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
-    struct mioc_ahead *ahead = job->is_listed ? __atomic_load_n(&r->ahead, __ATOMIC_ACQUIRE) : NULL;
+    struct mioc_ahead *ahead = job->is_listed || job->is_borrower ? __atomic_load_n(&r->ahead, __ATOMIC_ACQUIRE) : NULL;
     const struct mioc_ahead_file *file = ahead != NULL ? mioc_ahead_find(ahead, job->path, job->len) : NULL;
 
     if (file == NULL)

@@ -17,6 +17,8 @@
 
 #define MAP_FROM (8u * 1024u)
 #define THREAD_STACK (512u * 1024u)
+/* All is read; its threads are ending. */
+#define AHEAD_END_NS 1000000000u
 
 void mioc_results_init(struct mioc_result_queue *q)
 {
@@ -200,7 +202,9 @@ static void *thread_main(void *arg)
 
         if (spent != NULL) {
             pthread_mutex_unlock(&r->lock);
-            mioc_ahead_free(spent);
+            mioc_resolver_count(r, (unsigned)mioc_ahead_calls(spent));
+            if (mioc_ahead_wait(spent, AHEAD_END_NS) == 0) /* else it is left behind */
+                mioc_ahead_free(spent);
             pthread_mutex_lock(&r->lock);
             continue;
         }

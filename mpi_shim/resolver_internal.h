@@ -21,6 +21,7 @@ struct mioc_job {
     uint64_t hash; /* of kind and path */
     int is_early;  /* the manifest's: nobody waits for it */
     int is_listed; /* the manifest's, asked for or not: its content may have been read ahead */
+    int is_borrower; /* asked while there may be something that was read ahead: it may use that */
     int is_guess;  /* of resolve_imports.c: nobody waits for it */
     int dirty; /* the path was written since the job began: its answer is thrown away and made anew */
     char path[];
@@ -49,8 +50,8 @@ struct mioc_resolver {
     unsigned guesses_waiting;
     struct mioc_job *active;
     unsigned idle_active;      /* early ones and guesses */
-    unsigned listed;           /* jobs, queued and active, that may use what was read ahead */
-    struct mioc_ahead *ahead;  /* NULL: none, or through */
+    unsigned listed;           /* jobs, queued and active, that may use what was read ahead: the manifest's, borrowers */
+    struct mioc_ahead *ahead;  /* atomic; NULL: none, or through */
     int has_read_manifest;  /* a thread does, or did */
     int is_manifest_queued; /* it did */
     struct mioc_keys keys; /* of all jobs and of all results that wait: what is under way */

@@ -171,7 +171,7 @@ static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_an
         if (is_stale || r->stop) {
             mioc_result_free(result);
         } else {
-            if (job->is_listed)
+            if (job->is_listed || job->is_borrower)
                 ((struct mioc_item *)(void *)result->item)->flags |= MIOC_FLAG_EARLY;
             mioc_resolver_file(r, is_bulk ? &r->bulk : &r->small, result);
         }
@@ -199,6 +199,8 @@ void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
 {
     job->next = r->active;
     r->active = job;
+    job->is_borrower = r->ahead != NULL && !job->is_listed && job->kind == MIOC_ITEM_CONTENT;
+    r->listed += (unsigned)job->is_borrower;
     r->idle_active += job->is_early || job->is_guess;
 }
 
@@ -226,7 +228,7 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
             unlink_job(&r->active, job);
             mioc_keys_remove(&r->keys, job->hash);
             r->idle_active -= job->is_early || job->is_guess;
-            r->listed -= (unsigned)job->is_listed;
+            r->listed -= (unsigned)(job->is_listed + job->is_borrower);
         }
         pthread_mutex_unlock(&r->lock);
     } while (is_stale);

@@ -3,13 +3,21 @@
 #include "resolver_internal.h"
 #include "ahead.h"
 
-/* Longest wait for what was to be read while MPI started. */
+#include <time.h>
+
+/* Longest wait for what is being read since MPI started. */
 #define AHEAD_NS 10000000000ull
+
+struct taking { struct mioc_resolver *r; uint64_t until; };
 
 static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
-    struct mioc_resolver *r = ctx;
+    struct taking *taking = ctx;
+    struct mioc_resolver *r = taking->r;
 
+    /* Both go in the manifest's order, so this one comes soon; what is queued already is answered meanwhile. */
+    if (kind == MIOC_ITEM_CONTENT && r->ahead != NULL && mioc_ahead_await(r->ahead, path, len, taking->until) != 0)
+        __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE); /* a filesystem that hangs: left behind */
     if (!r->config.may_serve(r->config.ctx, kind, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
         return;
     pthread_mutex_lock(&r->lock);
@@ -20,9 +28,10 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 
 void mioc_resolver_read_manifest(struct mioc_resolver *r)
 {
-    if (r->ahead != NULL && mioc_ahead_wait(r->ahead, AHEAD_NS) != 0)
-        __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE); /* a filesystem that hangs: left behind */
-    if (r->ahead != NULL)
-        mioc_resolver_count(r, (unsigned)mioc_ahead_calls(r->ahead));
-    (void)mioc_manifest_read(r->config.manifest, take, r); /* it says what is wrong to whoever asks it */
+    struct timespec now;
+    struct taking taking = { .r = r };
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    taking.until = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + AHEAD_NS;
+    (void)mioc_manifest_read(r->config.manifest, take, &taking); /* it says what is wrong to whoever asks it */
 }
