@@ -8,21 +8,21 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
-static const char *const shared_types[] = {
+static const char shared_types[][16] = {
     "lustre", "nfs",  "nfs4",   "gpfs",   "beegfs", "beegfs_nodev", "ceph",     "weka",    "wekafs",  "panfs",  "pvfs2", "orangefs",
     "cvmfs",  "afs",  "openafs", "cifs",  "smb3",   "smbfs",        "9p",       "virtiofs", "dvs",    "vast",   "quobyte", "glusterfs",
     "dtfs",   "coda", "gfs2",   "ocfs2",  "daos",   "unifyfs",      "fuse",
 };
 
 /* FUSE filesystems that stand for something of this node alone. */
-static const char *const local_fuse_types[] = {
+static const char local_fuse_types[][24] = {
     "fuse.squashfuse", "fuse.squashfuse_ll", "fuse.fuse-overlayfs", "fuse.fuse2fs", "fuse.lxcfs", "fuse.portal", "fuse.gvfsd-fuse",
 };
 
-static int is_among(const char *type, const char *const *list, size_t n)
+static int is_among(const char *type, const char *list, size_t size, size_t each)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(type, list[i]) == 0)
+    for (size_t at = 0; at < size; at += each)
+        if (strcmp(type, list + at) == 0)
             return 1;
     return 0;
 }
@@ -30,8 +30,8 @@ static int is_among(const char *type, const char *const *list, size_t n)
 int mioc_policy_is_shared_type(const char *type)
 {
     if (strncmp(type, "fuse.", 5) == 0)
-        return !is_among(type, local_fuse_types, sizeof local_fuse_types / sizeof local_fuse_types[0]);
-    return is_among(type, shared_types, sizeof shared_types / sizeof shared_types[0]);
+        return !is_among(type, local_fuse_types[0], sizeof local_fuse_types, sizeof local_fuse_types[0]);
+    return is_among(type, shared_types[0], sizeof shared_types, sizeof shared_types[0]);
 }
 
 /* --- mountinfo ---------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <gnu/libc-version.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* The version of the names that glibc keeps for old programs only: dlsym() does not find them, dlvsym() does. */
@@ -29,7 +30,11 @@
 
 struct mioc_real_table mioc_real_functions;
 
-struct mioc_real_row { const char *name; size_t slot; };
+#define NAME_SIZE 34
+struct mioc_real_row { char name[NAME_SIZE]; uint16_t slot; }; /* no pointers: they would be relocated at the start of every process */
+#define X(name) _Static_assert(sizeof #name <= NAME_SIZE, "a row has room for the name");
+MIOC_REAL_NAMES(X)
+#undef X
 static const struct mioc_real_row real_rows[] = {
 #define X(name) { #name, offsetof(struct mioc_real_table, name) },
     MIOC_REAL_NAMES(X)

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
-static const struct { const char *part, *remedy; } table[] = {
+/* Arrays, not pointers, here and in other tables: each pointer would be relocated at the start of every process, of shells too. */
+static const struct { char part[44], remedy[108]; } table[] = {
     {"MPIIO_CACHE_DISABLE is set", "Unset it to use the cache"},
     {"the site's configuration", "Your site knows why"},
     {"nothing that this Python imports from", "MPIIO_CACHE_PATHS names prefixes to cache all the same"},

@@ -85,14 +85,14 @@ enum task { TASK_ALIKE, TASK_STARTING, TASK_OTHER };
 /* Programs that start another one with exec, as most wrappers do: what comes of them is not known yet. */
 static int is_wrapper(const char *name)
 {
-    static const char *const names[] = {
+    static const char names[][16] = {
         "bash", "sh", "dash", "zsh", "ksh", "mksh", "csh", "tcsh", "fish", "busybox", "env", "time", "timeout", "nice", "ionice",
         "nohup", "setsid", "numactl", "taskset", "setarch", "stdbuf", "strace", "ltrace", "gdb", "perf", "valgrind",
         "valgrind.bin", "singularity", "apptainer", "starter", "starter-suid", "unshare", "nsenter", "chroot", "sudo", "perl",
-        "conda", "micromamba", NULL };
+        "conda", "micromamba" };
 
-    for (const char *const *known = names; *known != NULL; known++)
-        if (strcmp(name, *known) == 0)
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
             return 1;
     return 0;
 }
