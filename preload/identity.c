@@ -61,7 +61,8 @@ static int is_same(struct file_id a, struct file_id b)
     return a.ino == b.ino && a.dev == b.dev;
 }
 
-/* Gives whatever has the id `from` the id `to`; whether a library has the id `wanted` then. With either of ld.so's locks. */
+/* Gives whatever has the id `from` the id `to`; whether a library has the id `wanted` then. With either of ld.so's locks. The program and ld.so
+ * have no id, and `from` is none before anything was lent: they are not written to, which ld.so's own may not be. */
 static int replace(struct file_id from, struct file_id to, const struct file_id *wanted)
 {
     int is_there = 0;
@@ -69,7 +70,7 @@ static int replace(struct file_id from, struct file_id to, const struct file_id 
     for (const struct link_map *map = _r_debug.r_map; map != NULL; map = map->l_next) {
         struct file_id *kept = id_of(map, offset);
 
-        if (is_same(get(kept), from))
+        if (from.ino != 0 && is_same(get(kept), from))
             set(kept, to);
         is_there |= wanted != NULL && is_same(get(kept), *wanted);
     }
