@@ -24,6 +24,10 @@ struct file_id { uint64_t dev, ino; };
 /* The structure is larger than that in every glibc: nothing behind it is read. */
 #define MAP_SIZE 1024u
 
+/* Minor numbers of 2.x. */
+#define OLDEST_GLIBC 28
+#define NEWEST_GLIBC 41
+
 typedef int (*iterate_function)(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context);
 
 static size_t offset;            /* in struct link_map */
@@ -130,6 +134,18 @@ static iterate_function find_iterate(const struct link_map *libc)
     return (iterate_function)function;
 }
 
+/* The glibcs whose ld.so is known to keep its own in plain memory, which can be written while no library is loaded. Protection of link
+ * maps has been proposed for later ones. */
+static int is_known_libc(void)
+{
+    unsigned long major, minor;
+    char *end;
+
+    major = strtoul(gnu_get_libc_version(), &end, 10);
+    minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    return major == 2 && minor >= OLDEST_GLIBC && minor <= NEWEST_GLIBC;
+}
+
 int mioc_identity_prepare(void)
 {
     iterate_function function;
@@ -138,7 +154,7 @@ int mioc_identity_prepare(void)
     Dl_info info;
     size_t at;
 
-    if (offset == 0 && getenv("LD_AUDIT") == NULL &&
+    if (offset == 0 && is_known_libc() && getenv("LD_AUDIT") == NULL &&
         dladdr1((void *)gnu_get_libc_version, &info, (void **)&libc, RTLD_DL_LINKMAP) != 0 && libc != NULL && (at = find_in(libc)) != 0 &&
         is_confirmed(libc, at) && (function = find_iterate(libc)) != NULL && pthread_atfork(NULL, NULL, start_child) == 0) {
         iterate = function;

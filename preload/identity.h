@@ -5,7 +5,7 @@
  * descriptor. For a copy it has to be told the original's. Either its fstat traps and is answered, which costs as much as ten
  * system calls; or it sees the copy's, which is nobody else's, and before it compares again what it keeps is set right: the copy's
  * identity is *lent*. It keeps it in the part of struct link_map that no header shows, so where is found out by what is known of
- * two libraries; if that is not plain, nothing is lent, ever.
+ * two libraries; if that is not plain, or glibc is newer than 2.41, nothing is lent, ever.
  *
  * What is loaded is compared at each open that succeeds, and those come to us as long as a thread is under dispatch; all that was
  * lent is set right at the next one, of whatever thread, or at the load's end, just after ld.so gave its lock back. A load that goes past us
