@@ -43,7 +43,8 @@ struct mioc_transport_ops {
     uint32_t abi; /* MIOC_TRANSPORT_ABI */
     const char *name; /* "mpich" */
 
-    /* Joins the job; world->local_size says how many ranks this node has, as far as the launcher said, or 0. Returns 0 with *world and *instance, or -1 with a reason for people. Collective over the job. */
+    /* Joins the job; world->local_size says how many ranks this node has, as far as the launcher said, or 0. Returns 0 with *world and
+     * *instance, or -1 with a reason for people. Collective over the job. */
     int (*start)(struct mioc_transport **instance, struct mioc_world *world, char *reason, size_t reason_size);
 
     /* Collective over the job, asleep between polls: each values[i] becomes the minimum over all ranks. 0 or -1. */
