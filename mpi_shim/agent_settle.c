@@ -22,7 +22,8 @@ static uint64_t applied_below(const struct mioc_agent *a)
     return applied;
 }
 
-/* The child through which that node is reached, NULL for this one itself and all that are not below it. */
+/* The child through which that node is reached, NULL for this one itself and all that are not below it. A number that came in a message
+ * may be of no node at all. */
 static struct mioc_agent_link *child_towards(struct mioc_agent *a, uint32_t node)
 {
     uint32_t self = (uint32_t)a->config.node, arity = (uint32_t)a->config.arity, parent;
@@ -30,7 +31,7 @@ static struct mioc_agent_link *child_towards(struct mioc_agent *a, uint32_t node
     for (; node > self; node = parent) {
         parent = (node - 1) / arity;
         if (parent == self)
-            return &a->child[node - (uint32_t)a->first_child];
+            return node - (uint32_t)a->first_child < a->children ? &a->child[node - (uint32_t)a->first_child] : NULL;
     }
     return NULL;
 }

@@ -71,6 +71,20 @@ static void write_of_another_is_passed_on_towards_its_node_only(void **state)
     assert_int_equal(w.settled, 0);
 }
 
+/* Found by fuzz_agent: a child's place was written to, of which there is none. AddressSanitizer sees it. */
+static void write_of_a_node_that_is_none_is_nobodys(void **state)
+{
+    (void)state;
+    for (uint32_t node = 2; node < 3000; node++) {
+        start_with(1, 2, 2);
+        deliver_written(node, 1);
+        assert_int_equal(w.settled, 0);
+        assert_int_equal(ended(), MIOC_AGENT_RUNNING);
+        assert_int_equal(stop_world(state), 0);
+    }
+    start_with(1, 2, 2);
+}
+
 static void write_is_published_by_its_other_names_first(void **state)
 {
     const struct mioc_invalidate_record *first, *last;
@@ -199,6 +213,7 @@ int main(void)
         TEST(write_in_a_job_of_one_node_is_settled_at_once),
         TEST(write_at_root_waits_for_all_children),
         TEST(write_of_another_is_passed_on_towards_its_node_only),
+        TEST(write_of_a_node_that_is_none_is_nobodys),
         TEST(write_is_published_by_its_other_names_first),
         TEST(write_that_does_not_fit_ends_at_its_first_name),
         TEST(node_between_tells_up_what_its_subtree_has),
