@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store, and ends. */
+/* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store (its end: node_end.c). */
 #include "../preload/bystander.h"
 #include "node_internal.h"
 #include "limits.h"
-#include "../preload/job.h"
 #include "../preload/loader.h"
 #include "../preload/log.h"
 #include "../preload/real.h"
@@ -13,12 +12,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,14 +21,6 @@
 #define ARENA_BYTES (256ull << 20)
 /* How long the leaders may take to meet before main(); who is not met by then is met later. */
 #define MEET_NS (2 * SECOND)
-/* How long an ending process waits for its agent to say goodbye when it does not linger. */
-#define GOODBYE_NS (SECOND / 2)
-/* How long the manifest's filesystem may take at the end, beside all else. */
-#define MANIFEST_NS (SECOND / 2)
-/* How long another thread's goodbye to the launcher may take. */
-#define DEPART_NS SECOND
-/* How soon a lingering process sees that a signal wants it to end. */
-#define LINGER_SLICE_NS (SECOND / 10)
 
 struct mioc_node mioc_node;
 
@@ -170,8 +157,6 @@ static int start_leader(struct mioc_node *node, char *line, size_t size)
     return -1;
 }
 
-static void on_finalize(void);
-
 /* A leader has threads to start and neighbours to meet. On a busy node that takes longer than the other ranks take to come to their first
  * calls, which would all go to the filesystem. */
 static void await_leader(const struct mioc_node *node)
@@ -215,7 +200,7 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
     }
     await_leader(node);
     if (node->ops->watch_finalize != NULL)
-        node->ops->watch_finalize(on_finalize);
+        node->ops->watch_finalize(mioc_node_finalize);
     *store = node->store;
     mioc_loader_start(config, node->store, node->world.local_rank == 0);
     snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s, loader %s", node->world.size, node->world.nodes,
@@ -227,228 +212,4 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
 int mioc_node_is_owner(void)
 {
     return mioc_node.owner != 0 && mioc_node.owner == getpid();
-}
-
-/* --- The end --- */
-
-struct visit_context { struct mioc_report *report; };
-
-static void add_process(void *ctx, pid_t pid, int rank, const struct mioc_stats *stats)
-{
-    (void)pid;
-    mioc_report_add(((struct visit_context *)ctx)->report, stats, rank >= 0);
-}
-
-void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *report)
-{
-    struct visit_context context = { report };
-    const struct mioc_agent_counters *counters = mioc_agent_counters(node->agent);
-    const struct mioc_resolver *resolver = __atomic_load_n(&node->resolver, __ATOMIC_ACQUIRE);
-    uint64_t arena, content, contents;
-
-    memset(report, 0, sizeof *report);
-    report->nodes = report->reported_nodes = 1;
-    mioc_ring_stats_visit(mioc_store_ring(node->store), add_process, &context);
-    mioc_report_merge(report, &node->report);
-    if (node->world.node != 0)
-        return;
-    mioc_store_usage(node->store, &arena, &content, &contents);
-    report->nodes = (uint32_t)node->world.nodes;
-    report->store_bytes = arena + content;
-    report->contents = contents;
-    report->root_requests = counters->requests_local + counters->requests_children;
-    report->root_questions = counters->requests_resolved;
-    report->root_ahead = __atomic_load_n(&node->manifest.ahead, __ATOMIC_RELAXED);
-    report->root_calls = resolver != NULL ? mioc_resolver_calls(resolver) : node->resolver_calls;
-}
-
-/* Rank 0, at its end. */
-static void print_report(const struct mioc_node *node, int status)
-{
-    struct mioc_report report;
-
-    mioc_node_fill_report(node, &report);
-    mioc_job_report(&report, node->line, node->config, status);
-}
-
-/* Sleeps until the agent's thread is through or the time is up. Returns whether it is through. */
-static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
-{
-    uint64_t until = mioc_node_now() + wait_ns;
-
-    for (;;) {
-        uint64_t now = mioc_node_now();
-        struct timespec left;
-
-        if (__atomic_load_n(&node->done, __ATOMIC_ACQUIRE))
-            return 1;
-        if (now >= until)
-            return 0;
-        left = (struct timespec){ (time_t)((until - now) / SECOND), (long)((until - now) % SECOND) };
-        syscall(SYS_futex, &node->done, FUTEX_WAIT, 0, &left, NULL, 0);
-    }
-}
-
-/* --- Lingering: for the program this process is gone, with status 0, so no signal's action may change that any more --- */
-
-static int is_without_effect(int signal)
-{
-    struct sigaction action;
-
-    if (sigaction(signal, NULL, &action) != 0 || action.sa_handler == SIG_IGN)
-        return 1;
-    return action.sa_handler == SIG_DFL && (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH);
-}
-
-/* Whether a signal waits that the program had not blocked. */
-static int is_called(const sigset_t *blocked)
-{
-    sigset_t pending;
-
-    if (sigpending(&pending) != 0)
-        return 0;
-    for (int signal = 1; signal < NSIG; signal++)
-        if (sigismember(&pending, signal) == 1 && sigismember(blocked, signal) == 0 && !is_without_effect(signal))
-            return 1;
-    return 0;
-}
-
-/* A watchdog's alarm() is no more, as it would be after the end; other threads could take the signal. */
-static void stop_timers(void)
-{
-    const struct itimerval none = { { 0, 0 }, { 0, 0 } };
-
-    (void)setitimer(ITIMER_REAL, &none, NULL);
-    (void)setitimer(ITIMER_VIRTUAL, &none, NULL);
-    (void)setitimer(ITIMER_PROF, &none, NULL);
-}
-
-/* Serves until all are through, the time is up or a signal came, which then stays blocked for the moment that is left. */
-static int linger(struct mioc_node *node)
-{
-    static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
-    uint64_t until = mioc_node_now() + node->config->linger_ms * 1000000;
-    sigset_t all, blocked;
-    int is_done;
-
-    stop_timers();
-    sigfillset(&all);
-    for (unsigned i = 0; i < sizeof open / sizeof open[0]; i++)
-        sigdelset(&all, open[i]);
-    pthread_sigmask(SIG_BLOCK, &all, &blocked);
-    do {
-        if (is_called(&blocked))
-            return 0;
-        is_done = wait_for_agent(node, LINGER_SLICE_NS);
-    } while (!is_done && mioc_node_now() < until);
-    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
-    return is_done;
-}
-
-static void wish(struct mioc_node *node, enum mioc_node_wish what)
-{
-    __atomic_store_n(&node->wish, what, __ATOMIC_RELEASE);
-    mioc_ring_wake(mioc_store_ring(node->store));
-}
-
-/* The application ends MPI, which all ranks do together, and with it ours (transport.h): what comes after is not cached. */
-static void on_finalize(void)
-{
-    struct mioc_node *node = &mioc_node;
-
-    if (!mioc_node_is_owner())
-        return;
-    mioc_log(MIOC_LOG_DEBUG, "rank %d: the program ends MPI: it goes on without the cache", node->world.rank);
-    if (node->has_thread) {
-        wish(node, MIOC_WISH_FINALIZE);
-        if (!wait_for_agent(node, node->config->timeout_ms * 1000000u)) {
-            wish(node, MIOC_WISH_LEAVE);
-            (void)wait_for_agent(node, GOODBYE_NS);
-        }
-    }
-    node->ops->end(node->transport);
-}
-
-static void end_leader(struct mioc_node *node, int status)
-{
-    int is_done = 0;
-
-    if (status == 0) {
-        mioc_node_manifest_save(node); /* while the others come to their ends */
-        wish(node, MIOC_WISH_LINGER);
-        is_done = linger(node);
-    }
-    if (!is_done) {
-        wish(node, MIOC_WISH_LEAVE);
-        (void)wait_for_agent(node, GOODBYE_NS);
-    }
-    mioc_node_manifest_wait(node, mioc_node_now() + MANIFEST_NS);
-    mioc_node_manifest_complain(node);
-    if (node->world.rank == 0 && status >= 0 && mioc_job_is_wanted(node->config))
-        print_report(node, status);
-    mioc_store_remove(node->store);
-}
-
-/* Another thread ends already, and may linger, or this one did and a signal's handler ends it now: that one waits no more. */
-static void hurry_leader(struct mioc_node *node)
-{
-    wish(node, MIOC_WISH_LEAVE);
-    (void)wait_for_agent(node, GOODBYE_NS);
-    mioc_store_remove(node->store);
-}
-
-/* Says goodbye to the launcher, once, and not without having heard its answer: it takes a broken conversation for a crash. A
- * signal's handler that ends the process would break it; another thread that does waits for its end. */
-static void depart(struct mioc_node *node)
-{
-    uint64_t until = mioc_node_now() + DEPART_NS;
-    sigset_t all, old;
-
-    if (__atomic_exchange_n(&node->is_departing, 1, __ATOMIC_ACQ_REL)) {
-        while (!__atomic_load_n(&node->has_departed, __ATOMIC_ACQUIRE) && mioc_node_now() < until)
-            nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
-        return;
-    }
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    node->ops->depart(node->transport);
-    __atomic_store_n(&node->has_departed, 1, __ATOMIC_RELEASE);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
-void mioc_node_end(int status)
-{
-    struct mioc_node *node = &mioc_node;
-    int saved = errno, is_first;
-
-    if (!mioc_node_is_owner())
-        return;
-    is_first = !__atomic_exchange_n(&node->is_ending, 1, __ATOMIC_ACQ_REL);
-    if (node->store != NULL)
-        mioc_ring_process_ends(mioc_store_ring(node->store), node->owner);
-    /* An MPI error handler may call exit() in the agent's own thread, which cannot wait for itself. */
-    if (node->has_thread && !pthread_equal(pthread_self(), node->thread)) {
-        if (is_first)
-            end_leader(node, status);
-        else
-            hurry_leader(node);
-    }
-    mioc_trace_end();
-    depart(node);
-    errno = saved;
-}
-
-void mioc_node_retire(void)
-{
-    struct mioc_node *node = &mioc_node;
-    int saved = errno;
-
-    if (!mioc_node_is_owner() || !node->has_thread || __atomic_load_n(&node->done, __ATOMIC_ACQUIRE))
-        return;
-    wish(node, MIOC_WISH_LEAVE);
-    if (!wait_for_agent(node, GOODBYE_NS))
-        mioc_store_set_state(node->store, MIOC_STORE_LEFT);
-    mioc_store_remove(node->store); /* it may be out of reach later */
-    mioc_log(MIOC_LOG_DEBUG, "node %d: its leader gets another root or other rights and serves no more", node->world.node);
-    errno = saved;
 }

@@ -92,11 +92,14 @@ void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, 
 /* Creates agent and, on the root, resolver; meets the neighbours (deadline `until`), so that connections exist. 0 or -1. */
 int mioc_node_agent_start(struct mioc_node *node, uint64_t until);
 int mioc_node_agent_run(struct mioc_node *node); /* starts the thread: 0 or -1 */
-/* node_manifest.c. Root, ending thread: what was asked is noted for the next run, in a thread of its own; and waits for it until the
- * deadline. A process that ends before costs the note, no more. */
+/* node_end.c. The application ends MPI, which all ranks do together, and with it ours (transport.h): what comes after is not cached. */
+void mioc_node_finalize(void);
+
 /* node_manifest.c. Rank 0, before MPI starts: reads what the last run read; and after a start that failed: throws it away. */
 void mioc_node_manifest_start(struct mioc_node *node);
 void mioc_node_manifest_drop(struct mioc_node *node);
+/* Root, ending thread: what was asked is noted for the next run, in a thread of its own; and waits for it until the
+ * deadline. A process that ends before costs the note, no more. */
 void mioc_node_manifest_save(struct mioc_node *node);
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until);
 /* Says what went wrong with reading and writing it, if anything did: as a warning only where the user chose the file. */
