@@ -51,6 +51,14 @@ void mioc_agent_take_stream(struct mioc_agent *a, const struct mioc_message *m)
 
 /* --- Out ---------------------------------------------------------------------------------------------------------- */
 
+/* Whether it can go out: it was checked when it came, but stands in memory that the program can have written over. */
+static int is_whole(const struct mioc_item *item)
+{
+    const struct mioc_chunk_record *chunk = (const void *)item;
+
+    return item->kind != MIOC_ITEM_CHUNK || (item->size == sizeof *chunk && chunk->length <= MIOC_CHUNK_MAX);
+}
+
 /* Bytes of a chunk on the wire, padding included; 0 for all other items. */
 static uint32_t bytes_behind(const struct mioc_item *item)
 {
@@ -83,9 +91,12 @@ static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, 
 
     *next = link->cursor;
     while ((item = a->host.item_at(a->host.ctx, *next)) != NULL) {
-        uint32_t size = item->size + bytes_behind(item);
+        uint32_t size;
 
-        if (size > BODY_MAX - at || item->size < sizeof(*item))
+        if (item->size < sizeof(*item) || !is_whole(item))
+            break;
+        size = item->size + bytes_behind(item);
+        if (size > BODY_MAX - at)
             break;
         if (copy_item(a, item, body + at) != 0)
             return 0;

@@ -321,7 +321,7 @@ int mioc_manifest_write(const struct mioc_manifest *m, const struct mioc_store *
     if (m->dir[0] == '\0')
         return 0;
     if (mioc_manifest_compose(&text, store) != 0)
-        return fail(m, problem, size, "no memory");
+        return fail(m, problem, size, "%s", errno == EPROTO ? "the store is damaged" : "no memory");
     if (text.count == 0) {
         free(text.bytes);
         return 0;

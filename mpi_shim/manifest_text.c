@@ -3,6 +3,7 @@
 #include "manifest.h"
 #include "wire.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +131,7 @@ static int is_forgotten(const struct mioc_item *item)
 /* Whether it belongs into a manifest. A name with a line's end in it does not fit one. */
 static int is_question(const struct mioc_store *store, const struct mioc_item *item)
 {
-    return is_live(item) && !is_forgotten(item) && !is_implied(store, item) && memchr(mioc_item_path(item), '\n', item->path_len) == NULL;
+    return is_live(item) && mioc_item_is_bounded(item) && !is_forgotten(item) && !is_implied(store, item) && memchr(mioc_item_path(item), '\n', item->path_len) == NULL;
 }
 
 int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_store *store)
@@ -146,6 +147,11 @@ int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_sto
     while (offset < end && t.used < MIOC_MANIFEST_BYTES_MAX - 2 * PATH_MAX) {
         const struct mioc_item *item = mioc_store_item_at(store, offset);
 
+        if (item == NULL) { /* the program has written over it: where the next one begins is not known */
+            free(t.bytes);
+            errno = EPROTO;
+            return -1;
+        }
         offset += item->size;
         if (!is_question(store, item))
             continue;
@@ -158,6 +164,7 @@ int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_sto
     put(&t, tail, (size_t)snprintf(tail, sizeof tail, "end %u\n", text->count));
     if (t.failed) {
         free(t.bytes);
+        errno = ENOMEM;
         return -1;
     }
     text->bytes = t.bytes;

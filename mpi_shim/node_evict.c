@@ -112,6 +112,12 @@ static uint64_t evict(struct mioc_node *node, const struct mioc_content_record *
     return mioc_agent_publish(node->agent, &record->item, NULL, mioc_node_now()) == 0 ? (uint64_t)record->pages * PAGE : 0;
 }
 
+/* Whether what was noted is still there: the program can have written over it. */
+static int is_content(const struct mioc_item *item)
+{
+    return item != NULL && item->kind == MIOC_ITEM_CONTENT && item->path_len < MIOC_PATH_MAX && mioc_item_is_bounded(item);
+}
+
 /* Nobody is to wait for what will not come. */
 static void refuse(struct mioc_node *node)
 {
@@ -146,7 +152,7 @@ unsigned mioc_node_make_room(struct mioc_node *node)
         item = mioc_store_item_at(node->store, e->offset[e->first]);
         e->first++;
         e->count--;
-        bytes = item != NULL && item->kind == MIOC_ITEM_CONTENT ? evict(node, (const void *)item) : 0;
+        bytes = is_content(item) ? evict(node, (const void *)item) : 0;
         if (bytes > 0) {
             evicted++;
             (void)__atomic_fetch_add(&node->room, bytes, __ATOMIC_RELAXED);

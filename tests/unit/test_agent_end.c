@@ -237,16 +237,22 @@ static void store_full_at_root_ends_all(void **state)
 static void store_full_below_root_ends_the_subtree(void **state)
 {
     (void)state;
-    for (unsigned way = 0; way < 3; way++) {
+    struct mioc_chunk_record *chunk = (void *)w.arena;
+
+    for (unsigned way = 0; way < 5; way++) {
         start(1);
         ask(STAT, "/a");
         w.chunk_fails = way == 1;
         w.room = way == 0 ? 8 : w.room;
-        if (way == 2) { /* what it took it cannot give */
+        if (way >= 2) { /* what it took it cannot give, or the program has written over it */
             w.limit = 0;
             deliver_item(0, MIOC_ITEM_CHUNK, "");
             w.limit = 100;
-            w.chunk_fails = 1;
+            w.chunk_fails = way == 2;
+            if (way == 3)
+                chunk->length = UINT32_MAX - 70;
+            if (way == 4)
+                chunk->item.size = sizeof(struct mioc_item);
             tick_after(MS);
         } else {
             deliver_item(0, way == 0 ? STAT : MIOC_ITEM_CHUNK, "/a");

@@ -320,6 +320,32 @@ static void a_damaged_file_is_said_and_replaced(void **state)
     assert_int_equal(read_it(), 4);
 }
 
+/* The root's program can write over its own mapping of the store. */
+static void a_store_that_was_written_over_leaves_the_old_file(void **state)
+{
+    static const uint32_t sizes[] = { 0, 4, sizeof(struct mioc_item) - 8, sizeof(struct mioc_item) + 4, UINT32_MAX - 7 };
+    struct mioc_store *s = *state;
+    struct mioc_item *item;
+    uint32_t size;
+
+    append_all(s, "/sw/one");
+    append_all(s, "/sw/two");
+    find("auto");
+    assert_int_equal(write_it(s), 0);
+    item = (struct mioc_item *)mioc_store_item_at(s, mioc_store_item_at(s, 0)->size);
+    size = item->size;
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        item->size = sizes[i];
+        assert_int_equal(write_it(s), -1);
+        assert_non_null(strstr(problem, "damaged"));
+        assert_int_equal(read_it(), 8);
+    }
+    item->size = size;
+    item->path_len = UINT16_MAX; /* out of the item: that one is left out */
+    assert_int_equal(write_it(s), 0);
+    assert_int_equal(read_it(), 7);
+}
+
 /* A full disk, as far as a process can have one: the old file stays, and nothing else. */
 static void a_write_that_fails_leaves_the_old_file(void **state)
 {
@@ -407,6 +433,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cache_directory_that_others_may_change_is_not_used, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_too_large_is_not_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_said_and_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_store_that_was_written_over_leaves_the_old_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_write_that_fails_leaves_the_old_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_oldest_go_when_there_are_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_of_the_users_choice_is_used_where_it_is, set_up, tear_down),
