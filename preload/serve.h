@@ -65,6 +65,14 @@ const char *mioc_serve_original(const char *path);
 /* Puts the original in the place of a copy behind fd, at the same offset, with the same flags: what the descriptor shares
  * with others (mode, times, locks) must not be the copy's. 0: fd is no copy (any more); -1 with errno: it still is. */
 int mioc_serve_detach(int fd);
+/* The same for a call that is made of the copy, too, if it has to be, and whose success leaves errno alone. */
+static inline void mioc_serve_try_detach(int fd)
+{
+    int saved = errno;
+
+    (void)mioc_serve_detach(fd);
+    errno = saved;
+}
 /* Whether a call with these arguments means the descriptor itself: AT_EMPTY_PATH and no path. */
 int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags);
 /* After a change through a descriptor that returned rc: tells it by the name that the descriptor has. Returns rc. */

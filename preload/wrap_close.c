@@ -56,7 +56,7 @@ MIOC_EXPORT int dup2(int oldfd, int newfd)
 {
     if (oldfd != newfd && is_spared(newfd, __builtin_return_address(0)))
         return refuse(oldfd, 0);
-    (void)mioc_serve_detach(oldfd);
+    mioc_serve_try_detach(oldfd);
     return mioc_real(dup2)(oldfd, newfd);
 }
 
@@ -64,7 +64,7 @@ MIOC_EXPORT int dup3(int oldfd, int newfd, int flags)
 {
     if (oldfd != newfd && is_spared(newfd, __builtin_return_address(0)))
         return refuse(oldfd, flags);
-    (void)mioc_serve_detach(oldfd);
+    mioc_serve_try_detach(oldfd);
     return mioc_real(dup3)(oldfd, newfd, flags);
 }
 

@@ -155,7 +155,7 @@ MIOC_EXPORT int fremovexattr(int fd, const char *name)
  * or there is none any more, the copy has the same bytes. */
 MIOC_EXPORT ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t length, unsigned flags)
 {
-    (void)mioc_serve_detach(in);
+    mioc_serve_try_detach(in);
     return mioc_real(copy_file_range)(in, in_at, out, out_at, length, flags);
 }
 
@@ -175,7 +175,7 @@ MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval time
 
 MIOC_EXPORT int dup(int fd)
 {
-    (void)mioc_serve_detach(fd);
+    mioc_serve_try_detach(fd);
     return mioc_real(dup)(fd);
 }
 
@@ -189,7 +189,7 @@ MIOC_EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
 MIOC_EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handle *handle, int *mount_id, int flags)
 {
     if (mioc_serve_is_fd_itself(dirfd, path, flags))
-        (void)mioc_serve_detach(dirfd);
+        mioc_serve_try_detach(dirfd);
     else if (flags & AT_SYMLINK_FOLLOW)
         path = mioc_serve_original(path);
     return mioc_real(name_to_handle_at)(dirfd, path, handle, mount_id, flags);
@@ -199,12 +199,12 @@ MIOC_EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handl
 
 MIOC_EXPORT int flock(int fd, int operation)
 {
-    (void)mioc_serve_detach(fd);
+    mioc_serve_try_detach(fd);
     return mioc_real(flock)(fd, operation);
 }
 MIOC_EXPORT int lockf(int fd, int command, off_t length)
 {
-    (void)mioc_serve_detach(fd);
+    mioc_serve_try_detach(fd);
     return mioc_real(lockf)(fd, command, length);
 }
 MIOC_EXPORT int lockf64(int fd, int command, off64_t length) { return lockf(fd, command, length); }
@@ -239,7 +239,7 @@ MIOC_EXPORT int fcntl(int fd, int command, ...)
     argument = va_arg(arguments, void *);
     va_end(arguments);
     if (needs_original(command))
-        (void)mioc_serve_detach(fd);
+        mioc_serve_try_detach(fd);
     return mioc_real(fcntl)(fd, command, argument);
 }
 MIOC_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));

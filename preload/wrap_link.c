@@ -81,6 +81,7 @@ static char *hand_out(const char *text, uint32_t len, char *resolved)
 /* realpath follows /proc/self/fd/N inside libc, into the store, or to nothing where the store has been removed since. */
 static char *real_realpath(const char *path, char *resolved)
 {
+    int saved = errno;
     char *result = mioc_real(realpath)(path, resolved), original[PATH_MAX];
     const struct mioc_content_record *record;
     uint32_t len;
@@ -94,7 +95,10 @@ static char *real_realpath(const char *path, char *resolved)
     len = mioc_serve_canonical(record, original);
     if (result != resolved)
         free(result);
-    return hand_out(original, len, resolved);
+    result = hand_out(original, len, resolved);
+    if (result != NULL)
+        errno = saved;
+    return result;
 }
 
 /* 1: *result is the answer; 0: make the real call. */

@@ -170,7 +170,7 @@ MIOC_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
     int saved = errno, has_heir;
 
-    (void)mioc_serve_detach(fd);
+    mioc_serve_try_detach(fd);
     has_heir = has_business() && can_execute(fd, "", AT_EMPTY_PATH) && leave(NULL, envp);
     MARK(envp, has_heir);
     errno = saved;
@@ -182,7 +182,7 @@ MIOC_EXPORT int execveat(int dirfd, const char *path, char *const argv[], char *
     int saved = errno, has_heir;
 
     if (mioc_serve_is_fd_itself(dirfd, path, flags))
-        (void)mioc_serve_detach(dirfd);
+        mioc_serve_try_detach(dirfd);
     has_heir = has_business() && can_execute(dirfd, path, flags) && leave(NULL, envp);
     MARK(envp, has_heir);
     errno = saved;

@@ -113,7 +113,7 @@ static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
     if (mioc_is_null(path)) {
         /* Another mode for the same file: libc reopens /proc/self/fd/N, which must not be the copy if it is to be written. */
         if (!is_reading(mode, &flags))
-            (void)mioc_serve_detach(fileno(stream));
+            mioc_serve_try_detach(fileno(stream));
         return mioc_real(freopen)(path, mode, stream);
     }
     if (!is_reading(mode, &flags))

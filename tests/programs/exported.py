@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""exported.py - runs exported.so's cases in this process, and in children that are guests and no interpreters.
+
+usage: exported.py --make FOLDERS LIBRARY         the files that the cases need, anew; LIBRARY is some shared object
+       exported.py --names MODULE                 the names that have a case
+       exported.py FOLDERS MODULE MAIN OUT        as ranks of a job: writes OUT/{rank0,rank1,guest,other}, what each role found
+       exported.py --compare PLAIN OTHER          of two such OUTs: what is wrong in the second
+       exported.py --idle PLAIN                   the names whose case succeeds nowhere
+"""
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+
+# What acts on the file itself fails where there is only a copy of it left (README); it leaves nothing in errno then that it should not.
+NEEDS_ORIGINAL = {"fchmod", "fchown", "fchownat", "futimens", "futimes", "fsetxattr", "fremovexattr", "copy_file_range"}
+OURS = "mpiio_cache_"
+ROLES = "rank0", "rank1", "guest", "other"
+SPARES = 100
+
+
+def make_folder(folder, library):
+    os.makedirs(folder)
+    for name in ["module.py"] + ["spare%d.py" % i for i in range(SPARES)]:
+        with open(folder + name, "w") as f:
+            f.write("pass\n")
+    os.setxattr(folder + "module.py", "trusted.mioc", b"1")
+    os.symlink("module.py", folder + "link.py")
+    shutil.copy(library, folder + "library.so")
+
+
+def make(top, library):
+    shutil.rmtree(top, ignore_errors=True)
+    for where in ("library", "outside"):
+        for role in ROLES:
+            make_folder("%s/%s/%s/" % (top, where, role), library)
+
+
+def names(module):
+    module = ctypes.CDLL(module)
+    module.exported_name.restype = ctypes.c_char_p
+    i = 0
+    while (name := module.exported_name(i)) is not None:
+        print(name.decode())
+        i += 1
+
+
+def run(top, module, main, out):
+    role = os.environ.get("EXPORTED_ROLE", "rank" + os.environ.get("PMI_RANK", "0"))
+    folders = ["%s/%s/%s/" % (top, where, role) for where in ("library", "outside")]
+    if ctypes.CDLL(module).exported_errno(*(f.encode() for f in folders), ("%s/%s" % (out, role)).encode()) != 0:
+        sys.exit("exported_errno failed")
+    if role == "rank" + str(int(os.environ.get("PMI_SIZE", "1")) - 1):
+        subprocess.run([sys.executable, __file__, top, module, main, out], check=True, env={**os.environ, "EXPORTED_ROLE": "guest"})
+        subprocess.run([main, module, *(f.replace(role, "other") for f in folders), out + "/other"], check=True)
+
+
+def read(path):
+    with open(path) as f:
+        return [line.rstrip("\n").partition(": ") for line in f]
+
+
+def compare(plain, other):
+    wrong = 0
+    for role in ROLES:
+        for (name, _, before), (same, _, after) in zip(read(plain + "/" + role), read(other + "/" + role), strict=True):
+            place, function = name.split(" ")[0], name.split(" ")[-1]
+            if function.startswith(OURS):
+                is_right = not after.startswith("succeeds") or after.endswith("untouched")
+            elif place == "gone" and function in NEEDS_ORIGINAL and after.startswith("fails"):
+                is_right = True
+            else:
+                is_right = after == before or after == "succeeds, errno untouched"
+            if name != same or not is_right:
+                print("%s: %s: plain %s, with the library %s" % (role, name, before, after))
+                wrong = 1
+    return wrong
+
+
+def idle(plain):
+    found = {}
+    for role in ROLES:
+        for name, _, answer in read(plain + "/" + role):
+            found[name.split(" ")[-1]] = found.get(name.split(" ")[-1], False) or answer.startswith("succeeds")
+    print(" ".join(sorted(name for name, succeeds in found.items() if not succeeds and not name.startswith(OURS))))
+
+
+COMMANDS = {"--make": make, "--names": names, "--compare": compare, "--idle": idle}
+if sys.argv[1] in COMMANDS:
+    sys.exit(COMMANDS[sys.argv[1]](*sys.argv[2:]))
+run(*sys.argv[1:])
