@@ -12,9 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long a write tries to get a slot while all are taken by others who wait. */
-#define BUSY_TRIES 50
-#define BUSY_PAUSE_NS 2000000
 /* An agent that lives says so five times a second. */
 #define DEAD_NS 500000000
 
@@ -63,19 +60,11 @@ struct tidings { /* of one write */
     enum mioc_outcome outcome;
 };
 
-static enum mioc_ask_status ask_patiently(enum mioc_ask what, uint32_t flags, const char *path, uint32_t len)
+static enum mioc_ask_status ask_agent(enum mioc_ask what, uint32_t flags, const char *path, uint32_t len)
 {
-    const struct timespec pause = { .tv_nsec = BUSY_PAUSE_NS };
     struct mioc_store *store = mioc_client_store();
-    enum mioc_ask_status status = MIOC_ASK_BUSY;
 
-    for (int i = 0; i < BUSY_TRIES && status == MIOC_ASK_BUSY; i++) {
-        if (i > 0)
-            (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-        status = mioc_ring_ask(mioc_store_ring(store), what, flags, path, len, mioc_client_deadline(), mioc_client_is_agent_alive,
-                               store);
-    }
-    return status;
+    return mioc_ring_ask(mioc_store_ring(store), what, flags, path, len, mioc_client_deadline(), mioc_client_is_agent_alive, store);
 }
 
 static enum mioc_ask_status ask(const char *path, uint32_t len, uint32_t flags)
@@ -87,7 +76,7 @@ static enum mioc_ask_status ask(const char *path, uint32_t len, uint32_t flags)
         return MIOC_ASK_ANSWERED;
     if (__atomic_load_n(&mioc_client.is_broken, __ATOMIC_RELAXED))
         return status;
-    status = ask_patiently(MIOC_ASK_INVALIDATE, flags, path, len);
+    status = ask_agent(MIOC_ASK_INVALIDATE, flags, path, len);
     mioc_client_note_status(status);
     return status;
 }
@@ -254,7 +243,7 @@ static __attribute__((noinline)) void tell_all(struct tidings *t, int dirfd, con
  * not answer it is stopped or gone; its neighbours find that out, and this call waits no longer than any other. */
 static void settle(struct tidings *t)
 {
-    if (ask_patiently(MIOC_ASK_SETTLE, 0, "/", 1) == MIOC_ASK_TIMEOUT)
+    if (ask_agent(MIOC_ASK_SETTLE, 0, "/", 1) == MIOC_ASK_TIMEOUT)
         t->outcome = MIOC_TIMEOUT;
 }
 

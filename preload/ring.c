@@ -13,62 +13,48 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_MAGIC 0x4d494f4352303031ull
-#define SLICE_NS 100000000ull
+#define RING_MAGIC 0x4d494f4352303032ull
 /* An answer that nobody fetched for that long is abandoned. */
 #define ABANDONED_NS 1000000000ull
 
-/* A state word is {pid : 32, generation : 24, status : 5, phase : 3}. Each claim has the next generation of its slot. The futex is
- * the lower half. */
-enum phase { FREE, CLAIMED, ASKED, TAKEN, DONE, DROPPED };
+/* --- What both sides use -------------------------------------------------------------------------------------------- */
 
-_Static_assert(MIOC_RING_SLOTS == 256, "a ticket has 8 bits for the slot and 24 for the generation");
-
-static uint64_t word_make(pid_t pid, uint32_t generation, enum phase phase)
-{
-    return (uint64_t)(uint32_t)pid << 32 | (generation & 0xffffffu) << 8 | phase;
-}
-static enum phase word_phase(uint64_t word) { return (enum phase)(word & 7u); }
-static uint32_t word_generation(uint64_t word) { return (uint32_t)word >> 8; }
-static pid_t word_pid(uint64_t word) { return (pid_t)(word >> 32); }
-static uint64_t word_with(uint64_t word, enum phase phase, unsigned status)
-{
-    return (word & ~0xffull) | (uint64_t)(status & 0x1fu) << 3 | phase;
-}
-
-static uint64_t load(const struct mioc_ring *ring, uint32_t slot)
-{
-    return __atomic_load_n(&ring->state[slot], __ATOMIC_ACQUIRE);
-}
-static int swap(struct mioc_ring *ring, uint32_t slot, uint64_t from, uint64_t to)
-{
-    return __atomic_compare_exchange_n(&ring->state[slot], &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-}
-
-/* The half of a state word that changes with phase and generation. */
-static uint32_t *futex_of(struct mioc_ring *ring, uint32_t slot)
-{
-    return (uint32_t *)(void *)&ring->state[slot] + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
-}
-
-static void futex_wait(uint32_t *at, uint32_t value, uint64_t ns)
+void mioc_ring_futex_wait(uint32_t *at, uint32_t value, uint64_t ns)
 {
     struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
 
     syscall(SYS_futex, at, FUTEX_WAIT, value, &time, NULL, 0);
 }
 
-static void futex_wake(uint32_t *at)
+static void futex_wake(uint32_t *at, int most)
 {
-    syscall(SYS_futex, at, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, at, FUTEX_WAKE, most, NULL, NULL, 0);
 }
 
-static uint64_t now_ns(void)
+uint64_t mioc_ring_now(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void mioc_lane_wake(struct mioc_lane *lane)
+{
+    if (!__atomic_load_n(&lane->is_awaited, __ATOMIC_RELAXED) || !__atomic_exchange_n(&lane->is_awaited, 0, __ATOMIC_SEQ_CST))
+        return;
+    __atomic_add_fetch(&lane->freed, 1, __ATOMIC_RELEASE);
+    futex_wake(&lane->freed, 1);
+}
+
+int mioc_slot_release(struct mioc_ring *ring, uint32_t slot, uint64_t word)
+{
+    if (!mioc_slot_swap(ring, slot, word, mioc_word_with(word, MIOC_SLOT_FREE, 0)))
+        return 0;
+    /* Who waits stores is_awaited and then looks at the slots, we the other way round: see mioc_ring_wake(). */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    mioc_lane_wake(&ring->lane[slot >= MIOC_RING_READS]);
+    return 1;
 }
 
 int mioc_ring_is_gone(pid_t pid)
@@ -116,7 +102,7 @@ int mioc_ring_check(const struct mioc_ring *ring, size_t size)
     return 0;
 }
 
-/* --- Client ------------------------------------------------------------------------------------------------------- */
+/* --- Signs of life ---------------------------------------------------------------------------------------------------- */
 
 void mioc_ring_taint(struct mioc_ring *ring)
 {
@@ -167,104 +153,13 @@ void mioc_ring_wake(struct mioc_ring *ring)
      * consistent operations at least one sees the other, so either it does not sleep or we wake it. */
     __atomic_add_fetch(&ring->doorbell, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ring->sleeping, __ATOMIC_SEQ_CST))
-        futex_wake(&ring->doorbell);
+        futex_wake(&ring->doorbell, INT_MAX);
     errno = saved;
-}
-
-/* Claims a free slot: its word, and *at; or 0. */
-static uint64_t claim(struct mioc_ring *ring, pid_t pid, uint32_t *at)
-{
-    /* Where the stack is differs between threads, and the pid between processes. */
-    uint64_t start = ((uintptr_t)&start ^ (uint64_t)(uint32_t)pid << 20) * 0x9e3779b97f4a7c15ull >> 56;
-
-    for (uint32_t i = 0; i < MIOC_RING_SLOTS; i++) {
-        uint32_t slot = (uint32_t)(start + i) % MIOC_RING_SLOTS;
-        uint64_t word = load(ring, slot), mine = word_make(pid, word_generation(word) + 1, CLAIMED);
-
-        if (word_phase(word) == FREE && swap(ring, slot, word, mine)) {
-            *at = slot;
-            return mine;
-        }
-    }
-    return 0;
-}
-
-/* Gives up waiting; 1, or 0 if the word changed meanwhile. A request that the agent reads right now is the agent's to free. */
-static int drop(struct mioc_ring *ring, uint32_t slot, uint64_t word)
-{
-    enum phase to = word_phase(word) == TAKEN ? DROPPED : FREE;
-
-    return swap(ring, slot, word, word_with(word, to, 0));
-}
-
-static enum mioc_ask_status await(struct mioc_ring *ring, uint32_t slot, uint64_t mine, uint64_t deadline,
-                                  int (*is_agent_alive)(void *ctx), void *ctx)
-{
-    uint64_t look = now_ns() + SLICE_NS;
-
-    for (;;) {
-        uint64_t word = load(ring, slot), now, until;
-
-        if ((word ^ mine) & ~0xffull)
-            return MIOC_ASK_REAL; /* swept away: the agent took us for dead */
-        if (word_phase(word) == DONE) {
-            swap(ring, slot, word, word_with(word, FREE, 0));
-            return (enum mioc_ask_status)(word >> 3 & 0x1fu);
-        }
-        if (word_phase(word) != ASKED && word_phase(word) != TAKEN)
-            return MIOC_ASK_REAL;
-        now = now_ns();
-        if (now >= deadline) {
-            if (drop(ring, slot, word))
-                return MIOC_ASK_TIMEOUT;
-            continue;
-        }
-        if (now >= look) {
-            if (is_agent_alive && !is_agent_alive(ctx)) {
-                if (drop(ring, slot, word))
-                    return MIOC_ASK_REAL;
-                continue;
-            }
-            look = now_ns() + SLICE_NS;
-        }
-        until = look < deadline ? look : deadline;
-        if (until > now)
-            futex_wait(futex_of(ring, slot), (uint32_t)word, until - now);
-    }
-}
-
-enum mioc_ask_status mioc_ring_ask(struct mioc_ring *ring, enum mioc_ask what, unsigned kind, const char *path,
-                                   uint32_t len, uint64_t deadline_ns, int (*is_agent_alive)(void *ctx), void *ctx)
-{
-    enum mioc_ask_status status = MIOC_ASK_BUSY;
-    int saved = errno;
-    uint32_t at;
-    uint64_t mine, asked;
-
-    if (len == 0 || len >= MIOC_PATH_MAX)
-        return MIOC_ASK_REAL;
-    mine = claim(ring, getpid(), &at);
-    if (mine != 0) {
-        struct mioc_slot *slot = &ring->slot[at];
-
-        slot->what = what;
-        slot->kind = kind;
-        slot->len = len;
-        memcpy(slot->path, path, len);
-        slot->path[len] = '\0';
-        asked = word_with(mine, ASKED, 0);
-        if (swap(ring, at, mine, asked)) {
-            mioc_ring_wake(ring);
-            status = await(ring, at, asked, deadline_ns, is_agent_alive, ctx);
-        }
-    }
-    errno = saved;
-    return status;
 }
 
 /* --- Agent -------------------------------------------------------------------------------------------------------- */
 
-/* Copies a TAKEN request out: what stands there may be anything, and may change while it is read. 0 or -1. */
+/* Copies a MIOC_SLOT_TAKEN request out: what stands there may be anything, and may change while it is read. 0 or -1. */
 static int copy_request(const struct mioc_slot *slot, struct mioc_ask_request *request)
 {
     request->what = (enum mioc_ask)__atomic_load_n(&slot->what, __ATOMIC_RELAXED);
@@ -289,13 +184,13 @@ int mioc_ring_take(struct mioc_ring *ring, struct mioc_ask_request *request)
 
     for (uint32_t i = 0; i < MIOC_RING_SLOTS; i++) {
         uint32_t at = (start + i) % MIOC_RING_SLOTS;
-        uint64_t word = load(ring, at);
+        uint64_t word = mioc_slot_load(ring, at);
 
-        if (word_phase(word) == DROPPED)
-            swap(ring, at, word, word_with(word, FREE, 0));
-        if (word_phase(word) != ASKED || !swap(ring, at, word, word_with(word, TAKEN, 0)))
+        if (mioc_word_phase(word) == MIOC_SLOT_DROPPED)
+            mioc_slot_release(ring, at, word);
+        if (mioc_word_phase(word) != MIOC_SLOT_ASKED || !mioc_slot_swap(ring, at, word, mioc_word_with(word, MIOC_SLOT_TAKEN, 0)))
             continue;
-        request->slot = word_generation(word) << 8 | at;
+        request->slot = mioc_word_generation(word) << 8 | at;
         if (copy_request(&ring->slot[at], request) != 0) {
             mioc_ring_answer(ring, request->slot, MIOC_ASK_REAL);
             continue;
@@ -312,13 +207,13 @@ void mioc_ring_answer(struct mioc_ring *ring, uint32_t ticket, enum mioc_ask_sta
     uint64_t word;
     int saved = errno;
 
-    while (word = load(ring, at), word_generation(word) == ticket >> 8) {
-        if (word_phase(word) == TAKEN) {
-            if (!swap(ring, at, word, word_with(word, DONE, status)))
+    while (word = mioc_slot_load(ring, at), mioc_word_generation(word) == ticket >> 8) {
+        if (mioc_word_phase(word) == MIOC_SLOT_TAKEN) {
+            if (!mioc_slot_swap(ring, at, word, mioc_word_with(word, MIOC_SLOT_DONE, status)))
                 continue;
-            futex_wake(futex_of(ring, at));
-        } else if (word_phase(word) == DROPPED) {
-            swap(ring, at, word, word_with(word, FREE, 0));
+            futex_wake(mioc_slot_futex(ring, at), INT_MAX);
+        } else if (mioc_word_phase(word) == MIOC_SLOT_DROPPED) {
+            mioc_slot_release(ring, at, word);
         }
         break;
     }
@@ -327,21 +222,21 @@ void mioc_ring_answer(struct mioc_ring *ring, uint32_t ticket, enum mioc_ask_sta
 
 void mioc_ring_sweep(struct mioc_ring *ring)
 {
-    uint64_t now = now_ns();
+    uint64_t now = mioc_ring_now();
     int saved = errno, is_late = now - ring->swept_ns >= ABANDONED_NS;
 
     if (is_late)
         ring->swept_ns = now;
 
     for (uint32_t at = 0; at < MIOC_RING_SLOTS; at++) {
-        uint64_t word = load(ring, at);
-        enum phase phase = word_phase(word);
+        uint64_t word = mioc_slot_load(ring, at);
+        enum mioc_slot_phase phase = mioc_word_phase(word);
 
-        /* A DONE slot of a living process waits for a thread that is stopped, or never comes: the latter must not use slots up, and
+        /* A MIOC_SLOT_DONE slot of a living process waits for a thread that is stopped, or never comes: the latter must not use slots up, and
          * the former finds another generation and makes the real call. */
-        if (phase != FREE && (phase >= DROPPED || mioc_ring_is_gone(word_pid(word)) ||
-                              (phase == DONE && is_late && ring->swept[at] == word)))
-            swap(ring, at, word, word_with(word, FREE, 0));
+        if (phase != MIOC_SLOT_FREE && (phase >= MIOC_SLOT_DROPPED || mioc_ring_is_gone(mioc_word_pid(word)) ||
+                              (phase == MIOC_SLOT_DONE && is_late && ring->swept[at] == word)))
+            mioc_slot_release(ring, at, word);
         if (is_late)
             ring->swept[at] = word;
     }
@@ -355,7 +250,7 @@ void mioc_ring_sleep(struct mioc_ring *ring, uint64_t timeout_ns)
     if (__atomic_load_n(&ring->doorbell, __ATOMIC_ACQUIRE) == ring->seen) {
         __atomic_store_n(&ring->sleeping, 1, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&ring->doorbell, __ATOMIC_SEQ_CST) == ring->seen)
-            futex_wait(&ring->doorbell, ring->seen, timeout_ns);
+            mioc_ring_futex_wait(&ring->doorbell, ring->seen, timeout_ns);
         __atomic_store_n(&ring->sleeping, 0, __ATOMIC_RELAXED);
     }
     ring->seen = __atomic_load_n(&ring->doorbell, __ATOMIC_ACQUIRE);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ring_internal.h - the layout that ring.c and ring_stats.c share; nobody else includes it. */
+/* ring_internal.h - what ring.c, ring_ask.c and ring_stats.c share; nobody else includes it. */
 #ifndef MIOC_RING_INTERNAL_H
 #define MIOC_RING_INTERNAL_H
 
@@ -16,6 +16,9 @@ struct mioc_process {
     struct mioc_stats stats;
 };
 
+/* Those who wait for a slot of a lane sleep on `freed`, which changes when one comes free. */
+struct mioc_lane { _Alignas(64) uint32_t freed; uint32_t is_awaited; };
+
 struct mioc_ring {
     uint64_t magic; /* stored last */
     uint64_t pid_namespace;
@@ -24,6 +27,7 @@ struct mioc_ring {
     uint32_t is_tainted; /* a write could not be told: what the store has may be old; set once, by anyone */
     _Alignas(64) uint32_t doorbell;
     uint32_t sleeping;
+    struct mioc_lane lane[2]; /* reads, writes */
     _Alignas(64) uint32_t seen; /* from here on the agent's own */
     uint32_t cursor;
     uint64_t swept_ns;
@@ -33,6 +37,45 @@ struct mioc_ring {
     struct mioc_process process[MIOC_RING_PROCESSES];
 };
 
+/* A state word is {pid : 32, generation : 24, status : 5, phase : 3}. Each claim has the next generation of its slot. The futex is
+ * the lower half. */
+enum mioc_slot_phase { MIOC_SLOT_FREE, MIOC_SLOT_CLAIMED, MIOC_SLOT_ASKED, MIOC_SLOT_TAKEN, MIOC_SLOT_DONE, MIOC_SLOT_DROPPED };
+
+_Static_assert(MIOC_RING_SLOTS == 256, "a ticket has 8 bits for the slot and 24 for the generation");
+
+static inline uint64_t mioc_word_make(pid_t pid, uint32_t generation, enum mioc_slot_phase phase)
+{
+    return (uint64_t)(uint32_t)pid << 32 | (generation & 0xffffffu) << 8 | phase;
+}
+static inline enum mioc_slot_phase mioc_word_phase(uint64_t word) { return (enum mioc_slot_phase)(word & 7u); }
+static inline uint32_t mioc_word_generation(uint64_t word) { return (uint32_t)word >> 8; }
+static inline pid_t mioc_word_pid(uint64_t word) { return (pid_t)(word >> 32); }
+static inline uint64_t mioc_word_with(uint64_t word, enum mioc_slot_phase phase, unsigned status)
+{
+    return (word & ~0xffull) | (uint64_t)(status & 0x1fu) << 3 | phase;
+}
+
+static inline uint64_t mioc_slot_load(const struct mioc_ring *ring, uint32_t slot)
+{
+    return __atomic_load_n(&ring->state[slot], __ATOMIC_ACQUIRE);
+}
+static inline int mioc_slot_swap(struct mioc_ring *ring, uint32_t slot, uint64_t from, uint64_t to)
+{
+    return __atomic_compare_exchange_n(&ring->state[slot], &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+/* The half of a state word that changes with phase and generation. */
+static inline uint32_t *mioc_slot_futex(struct mioc_ring *ring, uint32_t slot)
+{
+    return (uint32_t *)(void *)&ring->state[slot] + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+}
+
+/* --- ring.c --- */
+uint64_t mioc_ring_now(void); /* CLOCK_MONOTONIC, ns */
+void mioc_ring_futex_wait(uint32_t *at, uint32_t value, uint64_t ns);
+/* Makes a slot free, and wakes one who waits for it; 1, or 0 if its word is not `word` any more. */
+int mioc_slot_release(struct mioc_ring *ring, uint32_t slot, uint64_t word);
+/* Wakes one who waits for a slot of the lane, if anybody does. */
+void mioc_lane_wake(struct mioc_lane *lane);
 /* Whether no process has that pid any more. Changes errno. */
 int mioc_ring_is_gone(pid_t pid);
 

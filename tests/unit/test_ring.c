@@ -3,6 +3,8 @@
 #include "ring_fixture.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <sys/resource.h>
 
 /* One ask in a thread of its own. */
 struct asker {
@@ -114,15 +116,109 @@ static void ask_of_dead_agent_is_a_real_call(void **state)
     assert_true(now_ns() - begin < 20 * SECOND);
 }
 
-static void ask_with_all_slots_taken_is_busy(void **state)
+/* All slots as if others had just claimed them, but for the last `rest` of reads. */
+static void take_slots(unsigned rest)
 {
+    for (unsigned i = 0; i < MIOC_RING_SLOTS; i++)
+        ring->state[i] = i < MIOC_RING_READS - rest || i >= MIOC_RING_READS ? (uint64_t)getpid() << 32 | MIOC_SLOT_CLAIMED : 0;
+}
+
+static void ask_with_all_slots_taken_waits_asleep_until_its_deadline(void **state)
+{
+    uint64_t begin = now_ns();
+    struct rusage before, after;
+
+    (void)state;
+    take_slots(0);
+    getrusage(RUSAGE_THREAD, &before);
+    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_INVALIDATE, 0, "/a", 2, now_ns() + SECOND / 2, NULL, NULL), MIOC_ASK_TIMEOUT);
+    getrusage(RUSAGE_THREAD, &after);
+    assert_true(now_ns() - begin >= SECOND / 2);
+    assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 1, 10); /* it looks at the agent ten times a second, and sleeps */
+    assert_int_equal(slots_in_use(), MIOC_RING_SLOTS);
+}
+
+static void ask_with_all_slots_taken_of_dead_agent_is_a_real_call(void **state)
+{
+    uint64_t begin = now_ns();
     struct asker a;
 
     (void)state;
-    for (unsigned i = 0; i < MIOC_RING_SLOTS; i++)
-        ring->state[i] = (uint64_t)getpid() << 32 | 1;
-    start(&a, "/lib/a.py", 10 * SECOND);
-    assert_int_equal(end(&a), MIOC_ASK_BUSY);
+    take_slots(0);
+    start(&a, "/lib/a.py", 100 * SECOND);
+    __atomic_store_n(&a.alive, 0, __ATOMIC_RELAXED);
+    assert_int_equal(end(&a), MIOC_ASK_REAL);
+    assert_true(now_ns() - begin < 20 * SECOND);
+}
+
+static void ask_for_a_write_has_slots_that_no_read_takes(void **state)
+{
+    (void)state;
+    take_slots(0);
+    ring->state[MIOC_RING_SLOTS - 1] = 0;
+    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "/a", 2, now_ns(), NULL, NULL), MIOC_ASK_TIMEOUT);
+    assert_int_equal(mioc_ring_take(ring, &request), 0);
+    assert_int_equal(slots_in_use(), MIOC_RING_SLOTS - 1);
+    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_INVALIDATE, 0, "/a", 2, now_ns(), NULL, NULL), MIOC_ASK_TIMEOUT);
+    ring->state[0] = 0;
+    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "/a", 2, now_ns(), NULL, NULL), MIOC_ASK_TIMEOUT);
+}
+
+#define WAITERS 64u
+
+/* However a slot comes free: those who wait are asleep, and one after the other gets it, long before the next look at the agent. */
+static void ask_gets_the_slot_that_comes_free(void **state)
+{
+    static struct asker a[WAITERS];
+    uint64_t begin;
+
+    (void)state;
+    take_slots(1);
+    for (unsigned i = 0; i < WAITERS; i++)
+        start(&a[i], "/lib/a.py", 100 * SECOND);
+    begin = now_ns();
+    for (unsigned i = 0; i < WAITERS; i++) {
+        take();
+        mioc_ring_answer(ring, request.slot, MIOC_ASK_ANSWERED);
+    }
+    for (unsigned i = 0; i < WAITERS; i++)
+        assert_int_equal(end(&a[i]), MIOC_ASK_ANSWERED);
+    assert_true(now_ns() - begin < WAITERS * SECOND / 20); /* half of what WAITERS slices would take */
+    assert_int_equal(slots_in_use(), MIOC_RING_SLOTS - 1);
+}
+
+static void *free_all(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&ring->lane[0].is_awaited, __ATOMIC_ACQUIRE))
+        sched_yield();
+    for (unsigned i = 0; i < MIOC_RING_READS; i++) /* their askers have given up */
+        ring->state[i] = (ring->state[i] & ~7ull) | MIOC_SLOT_DROPPED;
+    mioc_ring_sweep(ring);
+    return NULL;
+}
+
+static void slots_that_come_free_at_once_wake_all_who_can_have_them(void **state)
+{
+    static struct asker a[WAITERS];
+    uint64_t begin = now_ns();
+    pthread_t thread;
+
+    (void)state;
+    take_slots(0);
+    for (unsigned i = 0; i < WAITERS; i++)
+        start(&a[i], "/lib/a.py", 100 * SECOND);
+    assert_int_equal(pthread_create(&thread, NULL, free_all, NULL), 0);
+    pthread_join(thread, NULL);
+    while (slots_in_use() < MIOC_RING_SLOTS - MIOC_RING_READS + WAITERS && now_ns() - begin < 10 * SECOND)
+        mioc_ring_sleep(ring, SECOND); /* all have asked before one is answered */
+    assert_int_equal(slots_in_use(), MIOC_RING_SLOTS - MIOC_RING_READS + WAITERS);
+    for (unsigned i = 0; i < WAITERS; i++) {
+        take();
+        mioc_ring_answer(ring, request.slot, MIOC_ASK_ANSWERED);
+    }
+    for (unsigned i = 0; i < WAITERS; i++)
+        assert_int_equal(end(&a[i]), MIOC_ASK_ANSWERED);
 }
 
 static void ask_of_impossible_path_is_a_real_call(void **state)
@@ -140,8 +236,7 @@ static void late_answer_does_not_reach_the_slots_next_request(void **state)
     uint32_t late;
 
     (void)state;
-    for (unsigned i = 1; i < MIOC_RING_SLOTS; i++) /* one slot only */
-        ring->state[i] = (uint64_t)getpid() << 32 | 1;
+    take_slots(1);
     start(&first, "/lib/first.py", SECOND / 20);
     take();
     late = request.slot;
@@ -154,7 +249,7 @@ static void late_answer_does_not_reach_the_slots_next_request(void **state)
     assert_string_equal(request.path, "/lib/second.py");
     assert_true(request.slot != late);
     mioc_ring_answer(ring, late, MIOC_ASK_REAL);
-    assert_int_equal(ring->state[0] & 7u, 3); /* still taken */
+    assert_int_equal(ring->state[MIOC_RING_READS - 1] & 7u, MIOC_SLOT_TAKEN); /* still */
     mioc_ring_answer(ring, request.slot, MIOC_ASK_ANSWERED);
     assert_int_equal(end(&second), MIOC_ASK_ANSWERED);
 }
@@ -315,7 +410,11 @@ int main(void)
         WITH_RING(ask_gets_the_agents_answer),
         WITH_RING(ask_without_answer_times_out),
         WITH_RING(ask_of_dead_agent_is_a_real_call),
-        WITH_RING(ask_with_all_slots_taken_is_busy),
+        WITH_RING(ask_with_all_slots_taken_waits_asleep_until_its_deadline),
+        WITH_RING(ask_with_all_slots_taken_of_dead_agent_is_a_real_call),
+        WITH_RING(ask_for_a_write_has_slots_that_no_read_takes),
+        WITH_RING(ask_gets_the_slot_that_comes_free),
+        WITH_RING(slots_that_come_free_at_once_wake_all_who_can_have_them),
         WITH_RING(ask_of_impossible_path_is_a_real_call),
         WITH_RING(late_answer_does_not_reach_the_slots_next_request),
         WITH_RING(take_answers_malformed_requests_itself),
