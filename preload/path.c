@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define KEY_SIZE 4096u /* PATH_MAX: the kernel takes no longer one either */
+#define KEY_SIZE MIOC_PATH_MAX
 #define NAME_LIMIT 255u
 
 /* --- Scanning eight bytes at a time ------------------------------------------------------------------------------- */
@@ -193,6 +193,34 @@ int mioc_path_normalize(const char *path, char *out, size_t size)
         out[n++] = '/';
     out[n] = '\0';
     return (int)n;
+}
+
+/* Whether a path is its own normal form. */
+static int is_plain(const char *path, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++) {
+        if (path[i] != '/')
+            continue;
+        if (path[i + 1] == '/' || (path[i + 1] == '\0' && len > 1))
+            return 0;
+        if (path[i + 1] == '.' && (path[i + 2] == '/' || path[i + 2] == '\0' ||
+                                   (path[i + 2] == '.' && (path[i + 3] == '/' || path[i + 3] == '\0'))))
+            return 0;
+    }
+    return 1;
+}
+
+const char *mioc_path_plain(const char *path, uint32_t *len, char buf[MIOC_PATH_MAX])
+{
+    int folded;
+
+    if (is_plain(path, *len))
+        return path;
+    folded = mioc_path_normalize(path, buf, MIOC_PATH_MAX);
+    if (folded <= 0)
+        return path;
+    *len = (uint32_t)folded;
+    return buf;
 }
 
 int mioc_path_is_below(const char *path, uint32_t len, const char *prefix, uint32_t prefix_len)

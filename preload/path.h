@@ -9,10 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define MIOC_PATH_MAX 4096u /* PATH_MAX: the kernel takes no longer path either */
+
 struct mioc_path {
     const char *text; /* NUL-terminated; the caller's own string where it is a key already, else buf */
     uint32_t len;
-    char buf[4096];   /* not initialised */
+    char buf[MIOC_PATH_MAX]; /* not initialised */
 };
 
 /* Whether nobody's memory can be there: the first page, the kernel's half of the addresses, numbers beyond all processors' (text that was
@@ -32,6 +34,9 @@ int mioc_path_key(struct mioc_path *out, int dirfd, const char *path);
 int mioc_path_has_dotdot(const char *path, uint32_t len);
 /* Folds "..", ".", "//" and trailing slashes lexically into out[size]; length or -1 (ENAMETOOLONG). path is absolute. */
 int mioc_path_normalize(const char *path, char *out, size_t size);
+/* The normal form of a key, by which paths are compared with what was written: path itself where it is that already (NUL-terminated), else
+ * in buf, and its length. One that has none stays as it is. */
+const char *mioc_path_plain(const char *path, uint32_t *len, char buf[MIOC_PATH_MAX]);
 /* Whether `prefix` (no trailing slash, or "/") is path or one of its ancestors, by whole components. */
 int mioc_path_is_below(const char *path, uint32_t len, const char *prefix, uint32_t prefix_len);
 /* Length of the parent of path ("/a/b" → 2, "/a" → 1), 0 for "/" or where the last component is empty, "." or "..". */

@@ -15,6 +15,7 @@
 #ifndef MIOC_RING_H
 #define MIOC_RING_H
 
+#include "path.h"
 #include "stats.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +24,6 @@
 #define MIOC_RING_SLOTS 256u
 #define MIOC_RING_READS 192u /* of them, the first; the others are for writes */
 #define MIOC_RING_PROCESSES 512u
-#define MIOC_PATH_MAX 4096u
 
 enum mioc_ask { /* what a slot asks */
     MIOC_ASK_RECORD = 1, /* publish the record (kind, path) */

@@ -162,8 +162,6 @@ int mioc_store_unlink(int parent, const char *name, int dirfd);
 int mioc_store_grow(struct mioc_store *s, uint64_t end);
 
 /* --- store_reach.c --- */
-/* The normal form of a path ("..", trailing slash folded) and its length: path itself or buf. */
-const char *mioc_store_plain(const char *path, uint32_t *len, char buf[MIOC_PATH_MAX]);
 /* Where a record of that key is or belongs in the table. *is_new: it needs a slot that was empty. */
 uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *path, uint32_t len, uint64_t hash, int *is_new);
 /* Makes an appended record reachable unless a hold or a sticky record forbids it. */

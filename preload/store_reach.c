@@ -4,34 +4,6 @@
 #include "store_internal.h"
 #include <stdlib.h>
 
-/* Whether a path is its own normal form. */
-static int is_plain(const char *path, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++) {
-        if (path[i] != '/')
-            continue;
-        if (path[i + 1] == '/' || (path[i + 1] == '\0' && len > 1))
-            return 0;
-        if (path[i + 1] == '.' && (path[i + 2] == '/' || path[i + 2] == '\0' ||
-                                   (path[i + 2] == '.' && (path[i + 3] == '/' || path[i + 3] == '\0'))))
-            return 0;
-    }
-    return 1;
-}
-
-const char *mioc_store_plain(const char *path, uint32_t *len, char buf[MIOC_PATH_MAX])
-{
-    int folded;
-
-    if (is_plain(path, *len))
-        return path;
-    folded = mioc_path_normalize(path, buf, MIOC_PATH_MAX);
-    if (folded <= 0)
-        return path;
-    *len = (uint32_t)folded;
-    return buf;
-}
-
 uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *path, uint32_t len, uint64_t hash, int *is_new)
 {
     uint32_t at = (uint32_t)hash & MIOC_INDEX_MASK, reusable = UINT32_MAX;
@@ -104,7 +76,7 @@ void mioc_store_link(struct mioc_store *s, struct mioc_item *item, uint64_t offs
     uint64_t old;
     int is_new;
 
-    plain = mioc_store_plain(path, &len, buf);
+    plain = mioc_path_plain(path, &len, buf);
     /* A sticky record says "make the real call", which is right during a hold too, and it does not come again. */
     if ((item->flags & sticky) != sticky &&
         (mioc_hold_has(w, item->kind, plain, len) || has_sticky(s, item->kind, path, item->path_len) ||
@@ -164,7 +136,7 @@ static void kill_odd(struct mioc_store *s, const char *plain, uint32_t len, uint
                   (w->odd[i].plain == parent_hash && (item->kind == MIOC_ITEM_STAT || item->kind == MIOC_ITEM_LIST));
 
         if (!hit && subtree) {
-            const char *path = mioc_store_plain(mioc_item_path(item), &item_len, buf);
+            const char *path = mioc_path_plain(mioc_item_path(item), &item_len, buf);
 
             hit = mioc_path_is_below(path, item_len, plain, len);
         }

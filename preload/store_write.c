@@ -108,7 +108,7 @@ static void invalidate(struct mioc_store *s, const struct mioc_invalidate_record
         evict(s, record);
         return;
     }
-    plain = mioc_store_plain(record->path, &len, buf);
+    plain = mioc_path_plain(record->path, &len, buf);
     mioc_store_kill(s, plain, len, (record->item.flags & MIOC_FLAG_SUBTREE) != 0);
     if (record->node == s->writer->node)
         mioc_hold_lift(s->writer, plain, len, record->token);
@@ -174,7 +174,7 @@ int mioc_store_hold(struct mioc_store *s, const char *path, uint32_t len, int su
     }
     memcpy(given, path, len);
     given[len] = '\0';
-    plain = mioc_store_plain(given, &len, buf);
+    plain = mioc_path_plain(given, &len, buf);
     result = mioc_hold_add(s->writer, plain, len, subtree, token);
     mioc_store_kill(s, plain, len, subtree);
     if (result != 0)
