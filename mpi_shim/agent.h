@@ -42,8 +42,8 @@ struct mioc_agent_host {
     uint64_t (*end)(void *ctx);
     /* Root only: start the real calls for this question; the answers come back by mioc_agent_publish(), at once or later. */
     void (*resolve)(void *ctx, unsigned kind, const char *path, uint32_t len);
-    /* Root only: before each INVALIDATE goes into the stream: answers under way for this path must be made anew. */
-    void (*invalidated)(void *ctx, const char *path, uint32_t len, uint32_t flags);
+    /* Root only: before each INVALIDATE goes into the stream: answers under way for this path must be made anew. `node` wrote. */
+    void (*invalidated)(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t node);
     /* Root only: the i-th other name under which a write to this path concerns records (aliases.h); its length, 0: no more. */
     uint32_t (*other_name)(void *ctx, unsigned i, const char *path, uint32_t flags, char out[]);
     /* Transport: copies nothing; `message` is from get_buffer and goes back through it. 0 or -1 with errno (EAGAIN, EPIPE); a

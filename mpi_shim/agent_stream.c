@@ -160,11 +160,13 @@ static int compose_and_apply(struct mioc_agent *a, unsigned kind, uint32_t flags
     return mioc_agent_apply(a, a->scratch, NULL);
 }
 
-static void invalidate_name(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path, uint32_t len)
+/* `writer` wrote; `node` and `token` go into the stream. */
+static void invalidate_name(struct mioc_agent *a, uint32_t writer, uint32_t node, uint64_t token, uint32_t flags, const char *path,
+                            uint32_t len)
 {
     static const unsigned sticky[] = {MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH};
 
-    a->host.invalidated(a->host.ctx, path, len, flags);
+    a->host.invalidated(a->host.ctx, path, len, flags, writer);
     if (compose_and_apply(a, MIOC_ITEM_INVALIDATE, flags, path, len, node, token) != 0 || !(flags & MIOC_FLAG_STICKY))
         return;
     for (unsigned i = 0; i < sizeof(sticky) / sizeof(sticky[0]); i++)
@@ -180,7 +182,7 @@ void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, 
     uint32_t other_len;
 
     for (unsigned i = 0; a->state == MIOC_AGENT_RUNNING && (other_len = a->host.other_name(a->host.ctx, i, path, flags, other)) > 0; i++)
-        invalidate_name(a, 0, 0, flags, other, other_len);
+        invalidate_name(a, node, 0, 0, flags, other, other_len);
     if (a->state == MIOC_AGENT_RUNNING) /* the store may have become full: it is served to nobody any more */
-        invalidate_name(a, node, token, flags, path, len);
+        invalidate_name(a, node, node, token, flags, path, len);
 }

@@ -190,8 +190,10 @@ static void learn_link(struct mioc_node *node, const struct mioc_item *item)
     const char *name;
     uint32_t len;
 
-    if (mioc_aliases_learn(node->aliases, item, &name, &len) && mioc_agent_counters(node->agent)->invalidations > 0)
-        mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_node_now());
+    if (!mioc_aliases_learn(node->aliases, item, &name, &len) || mioc_agent_counters(node->agent)->invalidations == 0)
+        return;
+    mioc_resolver_distrust(node->resolver, name, len);
+    mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_node_now());
 }
 
 /* The stream is one: what is in it already goes before a small answer. So long contents come into it at the pace at which the

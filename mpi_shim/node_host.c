@@ -8,6 +8,7 @@
 #include <time.h>
 
 #define SECOND 1000000000ull
+#define MS 1000000ull
 
 /* --- What the state machine asks of its surroundings --- */
 
@@ -16,13 +17,16 @@ static int host_is_known(void *ctx, unsigned kind, const char *path, uint32_t le
     struct mioc_node *node = ctx;
     const struct mioc_item *item = mioc_store_lookup(node->store, kind, path, len, mioc_item_hash(kind, path, len));
     struct timespec now;
+    uint64_t now_ms;
 
     if (item == NULL)
         return 0;
-    if ((item->flags & MIOC_FLAG_UNCACHED) || mioc_policy_classify(node->policy, path, len) != MIOC_POLICY_IMPORT)
+    if (!(item->flags & MIOC_FLAG_BRIEF) &&
+        ((item->flags & MIOC_FLAG_UNCACHED) || mioc_policy_classify(node->policy, path, len) != MIOC_POLICY_IMPORT))
         return 1;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 < item->local_applied_ms + node->config->ttl_ms;
+    now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (item->flags & MIOC_FLAG_BRIEF) ? !mioc_item_is_over(item, now_ms) : now_ms < item->local_applied_ms + node->config->ttl_ms;
 }
 
 static const struct mioc_item *resolver_find(void *ctx, unsigned kind, const char *path, uint32_t len)
@@ -76,9 +80,10 @@ static void host_resolve(void *ctx, unsigned kind, const char *path, uint32_t le
         refuse(node, kind, path, len);
 }
 
-static void host_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags)
+/* What this very node wrote went through the kernel that the resolver asks. */
+static void host_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t writer)
 {
-    mioc_resolver_invalidate(((struct mioc_node *)ctx)->resolver, path, len, flags);
+    mioc_resolver_invalidate(((struct mioc_node *)ctx)->resolver, path, len, flags, writer != 0);
 }
 
 static uint32_t host_other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])
@@ -183,6 +188,11 @@ static int resolver_may_speculate(void *ctx, const char *path, uint32_t len)
     return mioc_policy_classify(((struct mioc_node *)ctx)->policy, path, len) == MIOC_POLICY_LIBRARY;
 }
 
+static uint64_t resolver_client_ns(void *ctx, const char *path, uint32_t len, uint64_t *dev)
+{
+    return mioc_policy_client_ms(((struct mioc_node *)ctx)->policy, path, len, dev) * MS;
+}
+
 /* The manifest may have been written by anybody: what the policy would not serve is not read. */
 int mioc_node_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -213,7 +223,7 @@ int mioc_node_host_start(struct mioc_node *node)
         .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
         .is_known = host_is_known, .find = resolver_find, .reserve = mioc_node_reserve, .may_speculate = resolver_may_speculate,
         .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = mioc_node_may_serve,
-        .ahead = node->ahead, .ctx = node,
+        .client_ns = resolver_client_ns, .client_most_ns = node->policy->client_most_ms * MS, .ahead = node->ahead, .ctx = node,
     };
 
     node->agent = mioc_agent_new(&config, &host, mioc_node_now());

@@ -367,6 +367,7 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
     for (unsigned i = 0; i < r->roots; i++)
         free(r->root[i]);
     mioc_keys_free(&r->keys);
+    mioc_recent_free(r->recent);
     free_results(&r->small);
     free_results(&r->bulk);
     pthread_cond_destroy(&r->work);

@@ -35,6 +35,10 @@ struct mioc_resolver_config {
     /* What the last run asked, NULL for none: read by the resolver's threads, behind what is asked now. Its questions count only
      * where may_serve says that the policy serves such answers. It must live as long as the process. */
     struct mioc_manifest *manifest;
+    /* How long this node's kernel may go on showing what was there before another node's write to that path, ns, and of which device (st_dev)
+     * that is known (thread-safe); of others, and of what is on no device, client_most_ns. NULL: it never does. */
+    uint64_t (*client_ns)(void *ctx, const char *path, uint32_t len, uint64_t *dev);
+    uint64_t client_most_ns;
     struct mioc_ahead *ahead; /* what is being read of it already (ahead.h), NULL: nothing; the resolver's to free */
     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);
     void *ctx;
@@ -47,8 +51,11 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns);
 int mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 
 /* Agent's thread: what is being read, or waits to be taken, for this path, its parent's listing and stat, and with SUBTREE all
- * below, may be from before a write: it is read again before it is handed out. */
-void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags);
+ * below, may be from before a write: it is read again before it is handed out. If another node wrote (`is_foreign`), answers from looks that
+ * begin before client_ns is over are handed out as BRIEF ones (recent.h). */
+void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, int is_foreign);
+/* Agent's thread: this name leads to elsewhere, which was not known before: all below it may be what other nodes have written lately. */
+void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t len);
 
 /* A finished item, and its end. */
 struct mioc_resolved { void *memory; const struct mioc_item *item; const void *bytes; };

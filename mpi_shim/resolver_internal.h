@@ -3,6 +3,7 @@
 #ifndef MIOC_RESOLVER_INTERNAL_H
 #define MIOC_RESOLVER_INTERNAL_H
 
+#include "recent.h"
 #include "resolver.h"
 #include <pthread.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@ struct mioc_job {
     unsigned kind;
     uint32_t len;
     uint64_t hash; /* of kind and path */
+    uint64_t started; /* when it began to look, CLOCK_MONOTONIC, ns */
     int is_early;  /* the manifest's: nobody waits for it */
     int is_listed; /* the manifest's, asked for or not: its content may have been read ahead */
     int is_borrower; /* asked while there may be something that was read ahead: it may use that */
@@ -57,6 +59,9 @@ struct mioc_resolver {
     struct mioc_keys keys; /* of all jobs and of all results that wait: what is under way */
     struct mioc_result_queue small, bulk;
     size_t queued_bytes; /* in both result queues */
+    struct mioc_recent *recent; /* NULL until another node writes */
+    int has_lost_track;         /* there was no memory for it */
+    uint64_t tidied;            /* when it was last seen to that it forgets */
     unsigned threads;    /* alive */
     int stop;
     char tag[64]; /* ".cpython-311.pyc", learned from the first question that has one; empty before */
@@ -119,6 +124,13 @@ int mioc_resolver_with_listing(struct mioc_resolver *r, const char *dir, uint32_
 
 /* With the lock held: a result that waited is taken out. */
 void mioc_resolver_forget(struct mioc_resolver *r, const struct mioc_result *result);
+
+/* --- resolver_invalidate.c --- */
+uint64_t mioc_resolver_now(void);
+/* Without the lock: 1 if the job's answer would not count whatever it is, and the answer that says so. */
+int mioc_resolver_answer_briefly(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
+/* With the lock held: what of a job's answer does not count becomes a BRIEF record. */
+void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
 
 /* --- resolver_manifest.c --- */
 /* Without the lock: reads the manifest and queues its questions. */

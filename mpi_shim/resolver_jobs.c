@@ -160,23 +160,31 @@ static void unlink_job(struct mioc_job **list, struct mioc_job *job)
     *list = job->next;
 }
 
+static int is_brief(const struct mioc_result *result)
+{
+    return (((const struct mioc_item *)(const void *)result->item)->flags & MIOC_FLAG_BRIEF) != 0;
+}
+
 /* With the lock held: files the job's items, or says that they are stale. */
 static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, int is_bulk)
 {
-    struct mioc_result *result = answer->results.head, *next;
+    struct mioc_result *result, *next;
     int is_stale = job->dirty && !r->stop;
 
-    for (; result != NULL; result = next) {
+    if (!is_stale)
+        mioc_resolver_doubt(r, job, answer);
+    for (result = answer->results.head; result != NULL; result = next) {
         next = result->next;
         if (is_stale || r->stop) {
             mioc_result_free(result);
         } else {
-            if (job->is_listed || job->is_borrower)
+            if ((job->is_listed || job->is_borrower) && !is_brief(result))
                 ((struct mioc_item *)(void *)result->item)->flags |= MIOC_FLAG_EARLY;
             mioc_resolver_file(r, is_bulk ? &r->bulk : &r->small, result);
         }
     }
     job->dirty = 0;
+    job->started = mioc_resolver_now(); /* if it is made anew */
     return is_stale;
 }
 
@@ -198,6 +206,7 @@ static int has_streamed(const struct mioc_answer *answer)
 void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
 {
     job->next = r->active;
+    job->started = mioc_resolver_now();
     r->active = job;
     job->is_borrower = __atomic_load_n(&r->ahead, __ATOMIC_RELAXED) != NULL && !job->is_listed && job->kind == MIOC_ITEM_CONTENT;
     r->listed += (unsigned)job->is_borrower;
@@ -219,7 +228,8 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
         uint64_t started = mioc_trace_now();
 
         mioc_results_init(&answer.results);
-        mioc_resolve(r, job, &answer);
+        if (!mioc_resolver_answer_briefly(r, job, &answer))
+            mioc_resolve(r, job, &answer);
         if (started != 0)
             trace_job(job, started);
         pthread_mutex_lock(&r->lock);

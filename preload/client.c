@@ -256,17 +256,19 @@ static int says_absent(const struct mioc_item *item)
 }
 
 /* In a directory that others write to, a name that is not there may be there soon, and what is there may have changed before
- * anybody touched it. */
+ * anybody touched it. What the root could not tell, it may be able to tell now. */
 static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
 {
+    int is_brief = (item->flags & MIOC_FLAG_BRIEF) != 0, is_import = q->kind == MIOC_POLICY_IMPORT && !(item->flags & MIOC_FLAG_UNCACHED);
     struct timespec now;
+    uint64_t now_ms;
 
-    if (q->kind != MIOC_POLICY_IMPORT || (item->flags & MIOC_FLAG_UNCACHED) ||
-        !((item->flags & MIOC_FLAG_EARLY) || says_absent(item)))
+    if (!is_brief && !(is_import && ((item->flags & MIOC_FLAG_EARLY) || says_absent(item))))
         return 0;
     if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
         return 1;
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 >= item->local_applied_ms + mioc_client.ttl_ms;
+    now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return is_brief ? mioc_item_is_over(item, now_ms) : now_ms >= item->local_applied_ms + mioc_client.ttl_ms;
 }
 
 /* Worse outcomes stay: a call that waited for one record and found the next is a miss. */

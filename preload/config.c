@@ -16,7 +16,7 @@
 #define NS 1000000000ull
 #define SECONDS_NS(s) ((uint64_t)((s) * 1e9 + 0.5))
 
-enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, STATS, FOLDER, RANKS, MPI };
+enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, AUTO_SECONDS, BYTES, LOADER, MANIFEST, STATS, FOLDER, RANKS, MPI };
 
 /* name, kind, field, least, most, type, default, help. least and most: nanoseconds or bytes. */
 #define ROWS(X) \
@@ -30,6 +30,8 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, BYTES, LOADER, MANIFEST, 
     X("EXCLUDE", PREFIXES, exclude, 0, 0, "absolute paths separated by colons", "", "prefixes never to cache") \
     X("TTL", SECONDS, ttl_ms, 0, SECONDS_NS(86400), "seconds from 0 to 86400", "2", \
       "how long a name found missing outside the library directories stays missing") \
+    X("ACTIMEO", AUTO_SECONDS, actimeo_ms, 0, SECONDS_NS(86400), "auto or seconds from 0 to 86400", "auto", \
+      "how long a node's kernel may show what was there before another node's write: auto takes it from the mount, and 60 where it does not say") \
     X("TIMEOUT", SECONDS, timeout_ms, SECONDS_NS(0.001), SECONDS_NS(3600), "seconds from 0.001 to 3600", "10", \
       "longest wait of one call for the cache before it goes to the filesystem") \
     X("LINGER", SECONDS, linger_ms, 0, SECONDS_NS(3600), "seconds from 0 to 3600", "30", \
@@ -138,6 +140,14 @@ static int parse_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, 
     if (ns < least_ns || ns > most_ns)
         return -1;
     *ms = ns / 1000000u + (ns % 1000000u != 0); /* upwards: what is more than nothing stays so */
+    return 0;
+}
+
+static int parse_auto_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms)
+{
+    if (strcmp(text, "auto") != 0)
+        return parse_seconds(text, least_ns, most_ns, ms);
+    *ms = MIOC_ACTIMEO_AUTO;
     return 0;
 }
 
@@ -325,6 +335,7 @@ static int parse_row(struct mioc_config *config, size_t row, const char *text)
     case DIRECTORY: return parse_directory(text, field);
     case PREFIXES: parse_prefixes(config, public_rows[row].name, text, field); return 0;
     case SECONDS: return parse_seconds(text, least, most, field);
+    case AUTO_SECONDS: return parse_auto_seconds(text, least, most, field);
     case BYTES: return parse_bytes(text, least, most, field);
     case LOADER: return parse_loader(text, field);
     case MANIFEST: return parse_manifest(text, field);

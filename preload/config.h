@@ -24,6 +24,8 @@ struct mioc_config {
     char paths[4096];         /* MPIIO_CACHE_PATHS       colon-separated absolute prefixes */
     char exclude[4096];       /* MPIIO_CACHE_EXCLUDE     the same */
     uint64_t ttl_ms;          /* MPIIO_CACHE_TTL         seconds, may have a fraction; default 2 */
+    uint64_t actimeo_ms;      /* MPIIO_CACHE_ACTIMEO     auto, or seconds */
+#define MIOC_ACTIMEO_AUTO UINT64_MAX
     uint64_t timeout_ms;      /* MPIIO_CACHE_TIMEOUT     seconds, > 0; default 10: longest wait of one call for the cache */
     uint64_t linger_ms;       /* MPIIO_CACHE_LINGER      seconds; default 30: longest that an ending leader serves the others */
     uint64_t max_file;        /* MPIIO_CACHE_MAX_FILE    bytes with K, M, G, T suffix; default 256M */

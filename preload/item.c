@@ -10,6 +10,9 @@
 
 #define ERRNO_MAX 4095
 #define KNOWN_FLAGS (MIOC_FLAG_UNCACHED | MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY | MIOC_FLAG_EARLY | MIOC_FLAG_EVICT)
+#define BRIEF_FLAGS (MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF)
+/* How far CLOCK_MONOTONIC_COARSE may be behind, and more. */
+#define TICK_MS 20u
 
 uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len)
 {
@@ -187,13 +190,18 @@ static int is_path_sound(const struct mioc_item *item)
            item->hash == mioc_item_hash(item->kind, path, item->path_len);
 }
 
+static int are_flags_sound(uint32_t flags)
+{
+    return (flags & MIOC_FLAG_BRIEF) ? (flags & ((1u << MIOC_BRIEF_SHIFT) - 1)) == BRIEF_FLAGS : (flags & ~KNOWN_FLAGS) == 0;
+}
+
 int mioc_item_check(const void *bytes, uint32_t available)
 {
     const struct mioc_item *item = bytes;
 
     if ((uintptr_t)bytes % MIOC_ITEM_ALIGN == 0 && available >= sizeof(*item) && item->size <= available &&
         item->size >= sizeof(*item) && item->size <= MIOC_ITEM_MAX && item->size % MIOC_ITEM_ALIGN == 0 &&
-        item->kind > 0 && item->kind < MIOC_ITEM_KINDS && (item->flags & ~KNOWN_FLAGS) == 0 && is_path_sound(item) &&
+        item->kind > 0 && item->kind < MIOC_ITEM_KINDS && are_flags_sound(item->flags) && is_path_sound(item) &&
         is_payload_sound(item))
         return 0;
     errno = EPROTO;
@@ -262,4 +270,11 @@ uint32_t mioc_item_finish(void *buf, const void *end)
     memset((char *)buf + used, 0, size - used);
     item->size = size;
     return size;
+}
+
+uint32_t mioc_item_brief(uint64_t ns)
+{
+    uint64_t ms = ns / 1000000 + 1 + TICK_MS;
+
+    return BRIEF_FLAGS | (uint32_t)(ms < MIOC_BRIEF_MOST_MS ? ms : MIOC_BRIEF_MOST_MS) << MIOC_BRIEF_SHIFT;
 }

@@ -47,6 +47,11 @@ enum mioc_item_kind {
 #define MIOC_FLAG_EVICT 0x10u /* INVALIDATE: only the content whose number `token` is, of `pages` pages, to make room for others; the path is its
                                  CONTENT record's, and it is found no more. All nodes have had it before (node_evict.c) */
 
+#define MIOC_FLAG_BRIEF 0x20u /* with UNCACHED, not with STICKY: the root cannot tell yet, as its kernel may go on showing what was there before
+                                 another node's write. It counts for as many ms as the flags' upper bits say, from when a node applied it */
+#define MIOC_BRIEF_SHIFT 8
+#define MIOC_BRIEF_MOST_MS 0xffffffu
+
 struct mioc_item {
     uint32_t size;     /* bytes of the whole item, this header included, a multiple of MIOC_ITEM_ALIGN */
     uint16_t kind;     /* enum mioc_item_kind */
@@ -188,6 +193,12 @@ static inline int mioc_item_is_bounded(const struct mioc_item *item)
     }
 }
 
+/* Whether a record that counts for a time only has outlived it. now_ms: CLOCK_MONOTONIC_COARSE. */
+static inline int mioc_item_is_over(const struct mioc_item *item, uint64_t now_ms)
+{
+    return (item->flags & MIOC_FLAG_BRIEF) && now_ms >= item->local_applied_ms + (item->flags >> MIOC_BRIEF_SHIFT);
+}
+
 /* The entry of that name in a bounded listing, or NULL. */
 const struct mioc_dirent *mioc_list_find(const struct mioc_list_record *list, const char *name, uint32_t len);
 /* The entry at that offset of a bounded listing; NULL if none can be there. */
@@ -198,5 +209,7 @@ const struct mioc_dirent *mioc_list_entry(const struct mioc_list_record *list, u
  * (pads with zeros). */
 char *mioc_item_begin(void *buf, unsigned kind, uint32_t flags, const char *path, uint32_t len);
 uint32_t mioc_item_finish(void *buf, const void *end);
+/* The flags of a record that counts for that long, and a clock's tick. */
+uint32_t mioc_item_brief(uint64_t ns);
 
 #endif

@@ -234,6 +234,19 @@ int mioc_policy_is_noexec(const struct mioc_policy *policy, const char *path, ui
     return 0;
 }
 
+uint64_t mioc_policy_client_ms(const struct mioc_policy *policy, const char *path, uint32_t len, uint64_t *dev)
+{
+    *dev = 0;
+    if (mioc_path_has_dotdot(path, len))
+        return policy->client_most_ms;
+    for (unsigned i = 0; i < policy->count; i++)
+        if (is_below(path, len, &policy->prefix[i])) {
+            *dev = policy->prefix[i].local_dev;
+            return policy->prefix[i].client_ms;
+        }
+    return policy->client_most_ms;
+}
+
 /* --- Writers and working directories ------------------------------------------------------------------------------ */
 
 /* Programs rename their data all the time (`x.tmp` to `x.h5`), and whoever renames cannot know whether it was a directory. A

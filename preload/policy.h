@@ -26,6 +26,7 @@ struct mioc_policy_prefix {
     uint32_t interpreter_names_only; /* 1: only the names that getpath asks for: pyvenv.cfg, pybuilddir.txt, python*, *._pth, … */
     uint32_t real_len;
     uint32_t is_noexec; /* 1: mounted so on this node */
+    uint32_t client_ms; /* how long this node's kernel may show what was there before another node's write */
     uint64_t local_dev; /* st_dev of the prefix on this node; 0 if it could not be found */
     char path[1024];    /* normalised, no trailing slash, never "/" */
     char real[1024];    /* without symbolic links; real_len is 0 if that is unknown or the same */
@@ -33,6 +34,7 @@ struct mioc_policy_prefix {
 
 struct mioc_policy {
     unsigned count, excludes;
+    uint32_t client_most_ms; /* the longest such time of all shared mounts */
     uint64_t program; /* names interpreter, options and script, module or code; not the program's own arguments */
     unsigned heads; /* distinct (head, mask) pairs; 0: no quick way out */
     uint64_t head[MIOC_MAX_PREFIXES], mask[MIOC_MAX_PREFIXES]; /* a prefix's first eight bytes */
@@ -75,6 +77,9 @@ int mioc_policy_is_candidate(const struct mioc_policy *policy, const char *path,
 int mioc_policy_is_whole(const struct mioc_policy *policy, const char *path, uint32_t len);
 /* Whether the path's mount on this node forbids to execute, and so to map for execution, what is there. */
 int mioc_policy_is_noexec(const struct mioc_policy *policy, const char *path, uint32_t len);
+/* How long this node's kernel may go on showing what was there before another node's write to the path, ms, and for which device (st_dev; 0:
+ * none) that is so: a link may lead elsewhere, where it is client_most_ms at most. By the spelling. */
+uint64_t mioc_policy_client_ms(const struct mioc_policy *policy, const char *path, uint32_t len, uint64_t *dev);
 /* Whether a change of the path concerns the cache: it is ours, or (`subtree`) something below it could be. */
 int mioc_policy_is_concerned(const struct mioc_policy *policy, const char *path, uint32_t len, int subtree);
 /* The prefix's own spelling of a path that is below what prefix i is a symbolic link to: its length, or 0 if there is none. */

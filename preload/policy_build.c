@@ -80,6 +80,7 @@ static void add_prefix(struct builder *b, const char *path, const char *real, co
     prefix->interpreter_names_only = (uint32_t)names_only;
     prefix->local_dev = place->dev;
     prefix->is_noexec = (uint32_t)place->is_noexec;
+    prefix->client_ms = place->client_ms;
     len = strlen(real);
     if (len > 1 && len < PLACE_SIZE && strcmp(real, path) != 0) {
         memcpy(prefix->real, real, len + 1);
@@ -285,7 +286,7 @@ static void add_forced(struct builder *b, const char *path)
     struct mioc_place place;
 
     if (look(b, &place, path, 0) != 0)
-        memset(&place, 0, sizeof place);
+        place = (struct mioc_place){ .client_ms = MIOC_CLIENT_MS };
     add_prefix(b, path, place.real, &place, MIOC_POLICY_LIBRARY, 0);
 }
 
@@ -382,6 +383,7 @@ int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_sourc
         mioc_log(MIOC_LOG_DEBUG, "%u directories are left out, the policy holds %u", b->left_out, MIOC_MAX_PREFIXES);
     qsort(policy->prefix, policy->count, sizeof policy->prefix[0], compare_prefixes);
     make_heads(policy);
+    mioc_policy_set_client_times(policy, b->mounts, config->actimeo_ms);
     free(b->mounts);
     free(b);
     return 0;

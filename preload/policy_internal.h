@@ -16,6 +16,7 @@ struct mioc_place {
     int is_shared;   /* by its filesystem's type */
     int is_directory;
     int is_noexec;   /* by its mount's options */
+    uint32_t client_ms; /* policy.h, by both */
     uint64_t dev;    /* st_dev */
     char real[4096]; /* path without symbolic links; "" if unknown */
 };
@@ -23,7 +24,12 @@ struct mioc_place {
 char *mioc_policy_read_mounts(const char *file);
 /* Looks where `path` is, without asking the filesystem for more than the walk. 0, or -1 (it is not there). */
 int mioc_policy_find_place(struct mioc_place *place, const char *path, const char *mounts);
-struct mioc_mount { char type[64]; int is_noexec; };
+struct mioc_mount { char type[64]; int is_noexec; uint32_t client_ms; };
+/* What a filesystem's client that nothing is known of is expected to do. */
+#define MIOC_CLIENT_MS 60000u
+/* Sets client_most_ms from the shared filesystems that are mounted and the prefixes; both from actimeo_ms where that is not
+ * MIOC_ACTIMEO_AUTO. mounts may be NULL. */
+void mioc_policy_set_client_times(struct mioc_policy *policy, const char *mounts, uint64_t actimeo_ms);
 /* The mount with that id and device (either may be unknown to mounts); 0 or -1. */
 int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_mount *mount);
 

@@ -19,6 +19,13 @@ static const char local_fuse_types[][24] = {
     "fuse.squashfuse", "fuse.squashfuse_ll", "fuse.fuse-overlayfs", "fuse.fuse2fs", "fuse.lxcfs", "fuse.portal", "fuse.gvfsd-fuse",
 };
 
+/* Other nodes' changes are known to the client as soon as they are made: the servers call what it keeps back. Of what is this node's alone
+ * there are no others. */
+static const char coherent_types[][16] = {
+    "lustre", "gpfs", "ceph",  "afs",   "openafs", "gfs2", "ocfs2",    "ext2",  "ext3",    "ext4",    "xfs",    "btrfs",
+    "zfs",    "f2fs", "tmpfs", "ramfs", "rootfs",  "jfs",  "squashfs", "erofs", "iso9660", "overlay", "bcachefs",
+};
+
 static int is_among(const char *type, const char *list, size_t size, size_t each)
 {
     for (size_t at = 0; at < size; at += each)
@@ -111,20 +118,68 @@ static int copy_field(char *out, size_t size, const char *at)
     return n > 0 ? 0 : -1;
 }
 
-/* Whether the mount's own options, the field after the root and the mount point, forbid to execute. */
-static int forbids_exec(const char *after_device)
+/* The option of that name among "a,b=1,c", which end at a blank or before `end`: what is behind its "=", "" or more where it has none; NULL: it is
+ * not there. */
+static const char *find_option(const char *options, const char *end, const char *name)
 {
-    const char *at = after_device;
+    size_t len = strlen(name);
 
-    for (int i = 0; i < 3 && at != NULL; i++)
-        at = (at = strchr(at, ' ')) != NULL ? at + 1 : NULL;
-    for (size_t n; at != NULL && (n = strcspn(at, ", \n")) > 0; at += n + 1) {
-        if (n == 6 && memcmp(at, "noexec", 6) == 0)
-            return 1;
-        if (at[n] != ',')
+    for (const char *at = options, *next; at != NULL && at < end; at = next + 1) {
+        next = at + strcspn(at, ", \n");
+        if ((size_t)(next - at) >= len && memcmp(at, name, len) == 0 && (at[len] == '=' || at + len == next))
+            return at + len + (at[len] == '=');
+        if (*next != ',')
             break;
     }
-    return 0;
+    return NULL;
+}
+
+/* Behind so many blanks, NULL: there are fewer. */
+static const char *skip_fields(const char *at, const char *end, int fields)
+{
+    for (; fields > 0 && at != NULL; fields--)
+        at = (at = memchr(at, ' ', (size_t)(end - at))) != NULL ? at + 1 : NULL;
+    return at;
+}
+
+/* Whether the mount's own options, the field after the root and the mount point, forbid to execute. */
+static int forbids_exec(const char *after_device, const char *end)
+{
+    return find_option(skip_fields(after_device, end, 3), end, "noexec") != NULL;
+}
+
+/* The option's value in ms, or `ms`. */
+static uint32_t option_ms(const char *options, const char *end, const char *name, uint32_t ms)
+{
+    const char *value = find_option(options, end, name);
+    unsigned long seconds = value != NULL ? strtoul(value, NULL, 10) : 0;
+
+    return value == NULL ? ms : seconds < 86400 ? (uint32_t)seconds * 1000 : 86400000u;
+}
+
+/* How long attributes and names are kept, from "type source options" to the line's end. What is not said is the kernel's default (nfs(5),
+ * mount.cifs(8)). */
+static uint32_t client_ms(const char *type, const char *at, const char *end)
+{
+    int is_nfs = strcmp(type, "nfs") == 0 || strcmp(type, "nfs4") == 0;
+    uint32_t most = MIOC_CLIENT_MS, files, folders, both;
+    const char *options = skip_fields(at, end, 2);
+
+    if (is_among(type, coherent_types[0], sizeof coherent_types, sizeof coherent_types[0]) ||
+        is_among(type, local_fuse_types[0], sizeof local_fuse_types, sizeof local_fuse_types[0]))
+        return 0;
+    if (is_nfs && find_option(options, end, "noac") != NULL)
+        return 0;
+    if (is_nfs || strcmp(type, "cifs") == 0 || strcmp(type, "smb3") == 0) {
+        both = option_ms(options, end, "actimeo", is_nfs ? 60000 : 1000);
+        files = option_ms(options, end, "acregmax", both);
+        folders = option_ms(options, end, "acdirmax", both);
+        most = files > folders ? files : folders;
+    } else if (strcmp(type, "dvs") == 0) {
+        both = option_ms(options, end, "attrcache_timeout", most);
+        most = both > most ? both : most;
+    }
+    return most;
 }
 
 /* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw": id, device, whether noexec, and where the type starts. */
@@ -142,7 +197,7 @@ static int parse_line(const char *line, const char *end, long *id, dev_t *dev, i
         return -1;
     dev_minor = strtoul(at + 1, &at, 10);
     *dev = makedev((unsigned)dev_major, (unsigned)dev_minor);
-    *is_noexec = forbids_exec(at);
+    *is_noexec = forbids_exec(at, end);
     *type = at < end ? memmem(at, (size_t)(end - at), " - ", 3) : NULL;
     if (*type == NULL)
         return -1;
@@ -170,10 +225,47 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
         if (rank > best && copy_field(type, sizeof type, at) == 0) {
             memcpy(mount->type, type, sizeof type);
             mount->is_noexec = is_noexec;
+            mount->client_ms = client_ms(type, at, end);
             best = rank;
         }
     }
     return best > 0 ? 0 : -1;
+}
+
+static uint32_t client_most(const char *mounts)
+{
+    uint32_t most = 0, ms;
+
+    for (const char *line = mounts, *end; *line != '\0'; line = *end ? end + 1 : end) {
+        char type[sizeof ((struct mioc_mount *)0)->type];
+        const char *at, *place;
+        int is_noexec, is_shared;
+        long id;
+        dev_t dev;
+
+        end = line + strcspn(line, "\n");
+        if (parse_line(line, end, &id, &dev, &is_noexec, &at) != 0 || copy_field(type, sizeof type, at) != 0)
+            continue;
+        /* What will be mounted where an autofs is, is not known. /proc has one of its own. */
+        is_shared = mioc_policy_is_shared_type(type) ||
+                    (strcmp(type, "autofs") == 0 && (place = skip_fields(line, end, 4)) != NULL && strncmp(place, "/proc/", 6) != 0);
+        ms = is_shared ? client_ms(type, at, end) : 0;
+        most = ms > most ? ms : most;
+    }
+    return most;
+}
+
+void mioc_policy_set_client_times(struct mioc_policy *policy, const char *mounts, uint64_t actimeo_ms)
+{
+    policy->client_most_ms = actimeo_ms != MIOC_ACTIMEO_AUTO ? (uint32_t)actimeo_ms : mounts ? client_most(mounts) : MIOC_CLIENT_MS;
+    for (unsigned i = 0; i < policy->count; i++) {
+        struct mioc_policy_prefix *prefix = &policy->prefix[i];
+
+        if (actimeo_ms != MIOC_ACTIMEO_AUTO)
+            prefix->client_ms = (uint32_t)actimeo_ms;
+        if (prefix->client_ms > policy->client_most_ms)
+            policy->client_most_ms = prefix->client_ms;
+    }
 }
 
 /* --- Places ------------------------------------------------------------------------------------------------------- */
@@ -221,12 +313,14 @@ int mioc_policy_find_place(struct mioc_place *place, const char *path, const cha
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_CLOEXEC), result;
 
     memset(place, 0, offsetof(struct mioc_place, real) + 1);
+    place->client_ms = MIOC_CLIENT_MS;
     if (fd < 0)
         return -1;
     result = stat_place(place, fd);
     if (result == 0 && mounts && mioc_policy_find_mount(mounts, mount_id(fd), (dev_t)place->dev, &mount) == 0) {
         place->is_shared = mioc_policy_is_shared_type(mount.type);
         place->is_noexec = mount.is_noexec;
+        place->client_ms = mount.client_ms;
     }
     (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     n = mioc_real(readlink)(name, place->real, sizeof place->real - 1);

@@ -104,10 +104,10 @@ static void resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
     w.kind[w.resolving++ % 64] = kind;
 }
 
-static void invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags)
+static void invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t node)
 {
     (void)ctx;
-    PROMISE(w.config.node == 0 && mioc_wire_is_path(path, len) && (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
+    PROMISE(w.config.node == 0 && node < (uint32_t)w.config.nodes && mioc_wire_is_path(path, len) && (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
 }
 
 static uint32_t other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])

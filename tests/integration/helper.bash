@@ -91,7 +91,11 @@ launch() {
 
 alone() { launch "$@"; }
 on_mpiexec() { launch mpiexec.mpich -n "$1" "${@:2}"; }
-on_hosts() { launch "$FIXTURES/simulated-hosts" ${HOSTS_MOUNT:+--mount "$HOSTS_MOUNT"} "$1" "$2" "${@:3}"; }
+on_hosts() {
+  # Clients that keep nothing. It is FUSE, of which the cache expects the worst.
+  [[ ${HOSTS_MOUNT:-} != *'--dir-timeout 0 --file-attr-timeout 0'* ]] || local -x MPIIO_CACHE_ACTIMEO=${MPIIO_CACHE_ACTIMEO-0}
+  launch "$FIXTURES/simulated-hosts" ${HOSTS_MOUNT:+--mount "$HOSTS_MOUNT"} "$1" "$2" "${@:3}"
+}
 on_slurm() { launch srun -N "$1" --ntasks-per-node="$2" --mpi=pmi2 "${@:3}"; }
 
 # Where more than two tasks wait for each core, all takes longer by as much.

@@ -77,7 +77,7 @@ static void invalidate(const char *path, uint32_t len, uint32_t flags, uint64_t 
     struct mioc_invalidate_record *record = (void *)scratch;
     char *end = mioc_item_begin(scratch, MIOC_ITEM_INVALIDATE, flags, path, len);
 
-    mioc_resolver_invalidate(resolver, path, len, flags);
+    mioc_resolver_invalidate(resolver, path, len, flags, 0);
     record->token = write;
     mioc_item_finish(scratch, end);
     CHECK(mioc_item_check(scratch, sizeof(scratch)) == 0);

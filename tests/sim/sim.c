@@ -159,6 +159,8 @@ static void write_path(struct sim_node *n, int path, uint32_t flags)
     uint32_t len = sim_path_name(path, name);
 
     sim_concerned(path, flags, raise_version, n);
+    if (n->number == 0)
+        sim_root_wrote(s, path, flags);
     s->write[s->writes].node = n->number;
     s->write[s->writes].path = path;
     s->write[s->writes].flags = flags;
@@ -380,7 +382,7 @@ static void clean_up(struct sim *s)
 
 int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options)
 {
-    *s = (struct sim){.seed = seed, .random = seed * 0x2545f4914f6cdd1du, .options = *options, .contents = 1};
+    *s = (struct sim){.seed = seed, .random = seed * 0x2545f4914f6cdd1du, .options = *options, .contents = 1, .recent = mioc_recent_new()};
     for (int key = 0; key < SIM_KEYS; key++)
         s->version[key] = 1;
     sim_plan(s);

@@ -15,6 +15,7 @@
 #define MIOC_SIM_H
 
 #include "../../mpi_shim/agent.h"
+#include "../../mpi_shim/recent.h"
 #include "../../mpi_shim/transport.h"
 
 #include <stddef.h>
@@ -86,7 +87,7 @@ struct sim_node {
     uint64_t lag;             /* how late it may take what has come: it sleeps between looks, or its cores are busy */
 };
 
-struct sim_job { struct sim_job *next; int key; uint16_t version; int is_dirty; uint32_t content, size, at; };
+struct sim_job { struct sim_job *next; int key; uint16_t version; int is_dirty; uint64_t started; uint32_t content, size, at; };
 
 struct sim_options { int nodes, arity, faults; }; /* 0, 0, -1: by seed */
 
@@ -99,17 +100,21 @@ struct sim {
     size_t events, events_cap;
     /* by seed */
     uint64_t latency, jitter, service, slow_service, deadline, stop_at;
+    uint64_t client_ns;      /* how long the root's kernel keeps what it saw, for all that other nodes write */
     uint64_t server[SIM_SERVERS]; /* until when each of the resolver's threads is busy */
     unsigned servers, buffers, refuse_percent, ask_count, write_count, content_max;
     int detects_death, has_faults, is_slow;
     /* ground truth and counts */
     uint16_t version[SIM_KEYS];
+    uint64_t heard[SIM_KEYS]; /* when the root heard of the last write of another node */
     unsigned invalidations[SIM_KEYS], resolves[SIM_KEYS], requests[SIM_KEYS];
     unsigned cut_writes[SIM_KEYS]; /* writes that the others need not have heard of */
     struct sim_write { int node, path; uint32_t flags; uint64_t token; uint16_t made[SIM_KEYS]; } write[SIM_WRITES];
     unsigned writes;
     uint32_t contents, waiter_ids;
     struct sim_job *jobs;
+    struct mioc_recent *recent;
+    struct { uint16_t version; uint64_t until; } kept[SIM_KEYS]; /* in the root's kernel */
     uint64_t messages, bytes, asks, hits, answered, real, timeouts;
     /* result */
     int has_failed;
@@ -151,7 +156,9 @@ uint16_t sim_version_of(const struct mioc_item *item);
 
 /* --- sim_root.c --- */
 void sim_resolve(void *ctx, unsigned kind, const char *path, uint32_t len);
-void sim_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags);
+void sim_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t node);
+/* The root's own node writes: its kernel knows. */
+void sim_root_wrote(struct sim *s, int path, uint32_t flags);
 void sim_resolved(struct sim *s, struct sim_job *job);
 void sim_root_end(struct sim *s);
 

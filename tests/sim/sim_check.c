@@ -97,6 +97,9 @@ static void check_fresh(struct sim_node *n)
             n->sim->cut_writes[key] == 0)
             sim_fail(n->sim, "node %d still serves key %d in version %u of %u", n->number, key, sim_version_of(item),
                      n->sim->version[key]);
+        if (item && (item->flags & MIOC_FLAG_BRIEF) &&
+            (n->sim->heard[key] == 0 || n->sim->now > n->sim->heard[key] + n->sim->client_ns + SIM_WORK_NS))
+            sim_fail(n->sim, "node %d is still told that key %d cannot be told", n->number, key);
     }
     if (n->holds > 0)
         sim_fail(n->sim, "node %d still holds a path", n->number);
@@ -135,12 +138,14 @@ static void check_writes(struct sim *s)
     }
 }
 
-/* Where nothing was lost and nothing too slow, each key is asked and read once, and once more for each reason to. */
+/* Where nothing was lost and nothing too slow, each key is asked and read once, and once more for each reason to: a write, and that what could
+ * not be told after it can be told. */
 static void check_counts(struct sim *s)
 {
     for (int key = 0; key < SIM_KEYS; key++) {
         unsigned expiries = sim_has_ttl(key) ? 2 + (unsigned)(2 * SIM_WORK_NS / MS / (SIM_TTL_MS - 2 * SIM_COARSE_MS)) : 0;
-        unsigned reads = 1 + s->invalidations[key] + expiries;
+        unsigned writes = s->invalidations[key] * (s->client_ns > 0 ? 2 : 1);
+        unsigned reads = 1 + writes + expiries;
         unsigned rounds = s->invalidations[key] == 0 ? reads : 2 * reads;
 
         if (s->resolves[key] > reads)

@@ -30,6 +30,7 @@ static void choose_world(struct sim *s)
     /* A child that stands still keeps its window's buffers. */
     s->buffers = s->has_faults ? (unsigned)c->arity * c->window + 9 : 1 + (unsigned)sim_random(s, 12);
     s->is_slow = sim_random(s, 6) == 0;
+    s->client_ns = sim_random(s, 2) ? 0 : sim_random(s, 2) ? sim_random(s, 400 * MS) : 2 * SECOND; /* the last: no end before the run's */
     s->slow_service = s->is_slow ? 1500 * MS : 0;
     c->request_ns = s->is_slow ? 500 * MS : 2 * SECOND;
     s->deadline = s->is_slow ? 600 * MS : 3 * SECOND;

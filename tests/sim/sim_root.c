@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sim_root.c - the root's resolver, modelled: answers after a while, contents in chunks, speculation, reading anew after a
- * write. */
+ * write. Its kernel may go on showing what was there before another node's write. */
 #include "sim.h"
 
 #include <stdlib.h>
@@ -24,12 +24,32 @@ static void schedule(struct sim *s, struct sim_job *job)
     sim_at(s, *server, SIM_RESOLVED, 0, job->key, job, 0);
 }
 
+static uint16_t look(struct sim *s, int key)
+{
+    if (s->kept[key].until <= s->now) {
+        s->kept[key].version = s->version[key];
+        s->kept[key].until = s->now + s->client_ns;
+    }
+    return s->kept[key].version;
+}
+
+static void drop_kept(void *ctx, int key)
+{
+    ((struct sim *)ctx)->kept[key].until = 0;
+}
+
+void sim_root_wrote(struct sim *s, int path, uint32_t flags)
+{
+    sim_concerned(path, flags, drop_kept, s);
+}
+
 /* The version counts as read here, at the beginning: the worst case for a write that comes during the service. */
 static void read_anew(struct sim *s, struct sim_job *job)
 {
     int is_content = job->key % SIM_KINDS + 1 == MIOC_ITEM_CONTENT;
 
-    job->version = s->version[job->key];
+    job->started = s->now;
+    job->version = look(s, job->key);
     job->is_dirty = 0;
     job->at = job->size = 0;
     if (is_content && s->contents < SIM_CONTENTS) {
@@ -69,6 +89,13 @@ void sim_resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
         add_job(s, content);
 }
 
+static void note_heard(void *ctx, int key)
+{
+    struct sim *s = ctx;
+
+    s->heard[key] = s->now;
+}
+
 static void count_and_spoil(void *ctx, int key)
 {
     struct sim *s = ctx;
@@ -79,10 +106,14 @@ static void count_and_spoil(void *ctx, int key)
         job->is_dirty = 1;
 }
 
-void sim_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags)
+void sim_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t node)
 {
     struct sim *s = ((struct sim_node *)ctx)->sim;
 
+    if (node != 0)
+        mioc_recent_add(s->recent, path, len, flags, s->now);
+    if (node != 0)
+        sim_concerned(sim_path_number(path, len), flags, note_heard, s);
     sim_concerned(sim_path_number(path, len), flags, count_and_spoil, s);
 }
 
@@ -94,6 +125,20 @@ static void remove_job(struct sim *s, struct sim_job *job)
         link = &(*link)->next;
     *link = job->next;
     free(job);
+}
+
+/* What was built, or the word that it cannot be told yet. */
+static void doubt(struct sim *s, const struct sim_job *job)
+{
+    struct mioc_item *built = (void *)item;
+    char path[64];
+    uint32_t len = sim_path_name(job->key / SIM_KINDS, path);
+    uint64_t ns = mioc_recent_doubt(s->recent, built->kind, path, len, job->started, s->client_ns, s->now);
+
+    if (ns > 0 && s->heard[job->key] == 0)
+        sim_fail(s, "the root doubts key %d, which no other node wrote", job->key);
+    if (ns > 0)
+        mioc_item_finish(item, mioc_item_begin(item, (unsigned)(job->key % SIM_KINDS) + 1, mioc_item_brief(ns), path, len));
 }
 
 static int publish_chunk(struct sim *s, struct sim_job *job)
@@ -129,6 +174,7 @@ void sim_resolved(struct sim *s, struct sim_job *job)
     sim_build(item, job->key, job->version, job->content, job->size);
     if (job->key % SIM_KINDS + 1 == MIOC_ITEM_CONTENT && job->content == 0 && job->size == 0)
         ((struct mioc_item *)item)->flags = MIOC_FLAG_UNCACHED; /* out of contents */
+    doubt(s, job);
     remove_job(s, job); /* first: publishing may bring the next question */
     (void)mioc_agent_publish(s->node[0].agent, (void *)item, NULL, s->now);
 }
@@ -137,4 +183,6 @@ void sim_root_end(struct sim *s)
 {
     while (s->jobs)
         remove_job(s, s->jobs);
+    mioc_recent_free(s->recent);
+    s->recent = NULL;
 }

@@ -117,6 +117,8 @@ const struct mioc_item *sim_live(const struct sim_node *n, int key)
 {
     const struct mioc_item *item = linked(n, key);
 
+    if (item && mioc_item_is_over(item, coarse_ms(n)))
+        return NULL;
     if (item && !(item->flags & MIOC_FLAG_UNCACHED) && sim_has_ttl(key) &&
         coarse_ms(n) >= item->local_applied_ms + SIM_TTL_MS)
         return NULL;

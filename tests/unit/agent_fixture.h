@@ -31,7 +31,7 @@ struct world {
     char other_names[64]; /* another name of whatever is written */
     char dead[64]; /* a key of this path is not known though it stands in the arena */
     struct sent sent[SENT_MAX]; /* the first bytes of each message */
-    unsigned sends, buffers, limit, resolved, answered, real, real_all, invalidated, reports, chunks;
+    unsigned sends, buffers, limit, resolved, answered, real, real_all, invalidated, writer, reports, chunks;
     int refuse, refuse_peer; /* errno for sends to that peer, -1: to all */
     int chunk_fails, chunk_first, gets_refused;
 };
@@ -97,10 +97,11 @@ static void fake_resolve(void *ctx, unsigned kind, const char *path, uint32_t le
     w.resolved++;
 }
 
-static void fake_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags)
+static void fake_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t node)
 {
     (void)ctx, (void)path, (void)len, (void)flags;
     w.invalidated++;
+    w.writer = node;
 }
 
 static uint32_t fake_other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])

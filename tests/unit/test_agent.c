@@ -260,6 +260,7 @@ static void wrote_at_root_publishes(void **state)
     wrote("/lib/x.py", MIOC_FLAG_SUBTREE, 5);
     const struct mioc_invalidate_record *record = (const void *)w.arena;
     assert_int_equal(w.invalidated, 1);
+    assert_int_equal(w.writer, 0);
     assert_int_equal(record->item.kind, MIOC_ITEM_INVALIDATE);
     assert_int_equal(record->item.flags, MIOC_FLAG_SUBTREE);
     assert_int_equal(record->node, 0);

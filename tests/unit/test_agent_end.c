@@ -144,6 +144,7 @@ static void child_given_up_that_speaks_again_is_told_and_its_writes_count(void *
     assert_int_equal(count_sent(1, MIOC_MESSAGE_LEAVE), 1);
     deliver_invalidate(1, 3, 4, "/lib/x.py");
     assert_int_equal(w.invalidated, 1);
+    assert_int_equal(w.writer, 3);
     assert_int_equal(count_sent(2, MIOC_MESSAGE_STREAM), 1);
     assert_int_equal(count_sent(1, MIOC_MESSAGE_LEAVE), 1);
     deliver(1, mioc_wire_body(w.message, MIOC_MESSAGE_REPORT, 0, "report", 6));

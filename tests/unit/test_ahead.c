@@ -301,7 +301,7 @@ static void a_write_makes_what_was_read_before_void(void **state)
     assert_int_equal(mioc_ahead_wait(a, 50000000), -1); /* not through, so the write comes while the resolver takes it */
     r = new_resolver(a);
     fill("written", 200000, 'n');
-    mioc_resolver_invalidate(r, at("written"), (uint32_t)strlen(at("written")), 0);
+    mioc_resolver_invalidate(r, at("written"), (uint32_t)strlen(at("written")), 0, 0);
     mioc_ahead_release(a);
     assert_int_equal(content_of(r, "written", 'n'), 200000);
     mioc_resolver_free(r, WAIT);

@@ -142,6 +142,32 @@ static void record_uncached_is_the_real_call(void **state)
     expect_counts(MIOC_CALL_STAT, 0, 0, 1, 0);
 }
 
+static void set_age(const char *path, uint64_t ms)
+{
+    struct timespec now;
+    struct mioc_item *item = (void *)(uintptr_t)mioc_store_lookup(agent.store, MIOC_ITEM_STAT, path, (uint32_t)strlen(path),
+                                                                  mioc_item_hash(MIOC_ITEM_STAT, path, (uint32_t)strlen(path)));
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    item->local_applied_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 - ms;
+}
+
+static void record_that_the_root_cannot_tell_yet_is_asked_for_again_later(void **state)
+{
+    (void)state;
+    append(record(MIOC_ITEM_STAT, mioc_item_brief(60 * SECOND), "/lib_prefix/new", 0));
+    assert_int_equal(stat_of("/lib_prefix/new"), -1);
+    set_age("/lib_prefix/new", 59000);
+    assert_int_equal(stat_of("/lib_prefix/new"), -1);
+    assert_int_equal(asked(), 0);
+    set_age("/lib_prefix/new", 61000);
+    assert_int_equal(stat_of("/lib_prefix/new"), 0);
+    assert_int_equal(asked(), 1);
+    assert_int_equal(stat_of("/lib_prefix/new"), 0);
+    assert_int_equal(asked(), 1);
+    expect_counts(MIOC_CALL_STAT, 1, 1, 2, 0);
+}
+
 static void record_not_given_is_the_real_call(void **state)
 {
     (void)state;
@@ -401,6 +427,7 @@ int main(void)
         WITH_CLIENT(stat_answered_by_listing_alone_is_enoent),
         WITH_CLIENT(record_of_listing_needs_a_whole_library),
         WITH_CLIENT(record_uncached_is_the_real_call),
+        WITH_CLIENT(record_that_the_root_cannot_tell_yet_is_asked_for_again_later),
         WITH_CLIENT(record_not_given_is_the_real_call),
         WITH_CLIENT(enoent_in_import_directory_lives_for_the_ttl),
         WITH_CLIENT(store_without_agent_is_not_served),

@@ -36,6 +36,7 @@ static void parse_empty_environment_gives_defaults(void **state)
     assert_string_equal(config.paths, "");
     assert_string_equal(config.exclude, "");
     assert_int_equal(config.ttl_ms, 2000);
+    assert_int_equal(config.actimeo_ms, MIOC_ACTIMEO_AUTO);
     assert_int_equal(config.timeout_ms, 10000);
     assert_int_equal(config.linger_ms, 30000);
     assert_int_equal(config.max_file, 256ull << 20);
@@ -57,6 +58,9 @@ static void parse_number_reads_seconds_and_bytes(void **state)
         {"MPIIO_CACHE_TTL=0.0001", &config.ttl_ms, 1}, /* not nothing */
         {"MPIIO_CACHE_TTL=007", &config.ttl_ms, 7000},
         {"MPIIO_CACHE_TTL=1.00000000000000000000000000000", &config.ttl_ms, 1000},
+        {"MPIIO_CACHE_ACTIMEO=auto", &config.actimeo_ms, MIOC_ACTIMEO_AUTO},
+        {"MPIIO_CACHE_ACTIMEO=0", &config.actimeo_ms, 0},
+        {"MPIIO_CACHE_ACTIMEO=3.5", &config.actimeo_ms, 3500},
         {"MPIIO_CACHE_TIMEOUT=0.001", &config.timeout_ms, 1},
         {"MPIIO_CACHE_TIMEOUT=3600", &config.timeout_ms, 3600000},
         {"MPIIO_CACHE_LINGER=0", &config.linger_ms, 0},
@@ -94,7 +98,8 @@ static void parse_malformed_value_keeps_default_and_complains_once(void **state)
         "MPIIO_CACHE_MAX_FILE=1X",       "MPIIO_CACHE_MAX_BYTES=8388608T", "MPIIO_CACHE_MAX_BYTES=99999999999999999999",
         "MPIIO_CACHE_MAX_BYTES=9223372036854775808", "MPIIO_CACHE_STATS=yes", "MPIIO_CACHE_STATS=TRUE",
         "MPIIO_CACHE_STATS=on",          "MPIIO_CACHE_STATS=no",         "MPIIO_CACHE_STATS=2",
-        "MPIIO_CACHE_STATS=-1",          "MPIIO_CACHE_STATS=/tmp/",
+        "MPIIO_CACHE_STATS=-1",          "MPIIO_CACHE_STATS=/tmp/",      "MPIIO_CACHE_ACTIMEO=AUTO",
+        "MPIIO_CACHE_ACTIMEO=-1",        "MPIIO_CACHE_ACTIMEO=86401",
     };
     struct mioc_config defaults;
     char *none[] = {NULL};
@@ -328,7 +333,7 @@ static void rows_are_complete_and_their_defaults_are_good_values(void **state)
     size_t n;
     const struct mioc_config_row *rows = mioc_config_rows(&n);
     (void)state;
-    assert_int_equal(n, 17);
+    assert_int_equal(n, 18);
     for (size_t i = 0; i < n; i++) {
         char variable[128];
         assert_true(strncmp(rows[i].name, "MPIIO_CACHE_", 12) == 0);

@@ -189,7 +189,7 @@ static void any_hash_changed(void) { item->hash++; }
 static void any_kind_zero(void) { item->kind = 0; }
 static void any_kind_unknown(void) { item->kind = MIOC_ITEM_KINDS; }
 static void any_kind_other(void) { item->kind = MIOC_ITEM_LIST; }
-static void any_flag_unknown(void) { item->flags |= 0x20; }
+static void any_flag_unknown(void) { item->flags |= 0x40; }
 static void any_size_odd(void) { item->size -= 4; }
 static void any_size_over(void) { item->size = MIOC_ITEM_MAX + 8; }
 static struct mioc_list_record *const list = (void *)item_buf;
@@ -318,6 +318,32 @@ static void check_uncached_records_without_payload_accepted(void **state)
     }
 }
 
+static void check_brief_is_uncached_and_for_a_time(void **state)
+{
+    static const struct { uint32_t flags; int rc; } table[] = {
+        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF, 0 }, { MIOC_FLAG_BRIEF, -1 }, { MIOC_FLAG_UNCACHED | 1u << MIOC_BRIEF_SHIFT, -1 },
+        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | MIOC_FLAG_STICKY, -1 }, { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | MIOC_FLAG_EARLY, -1 },
+        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | 0x80u, -1 }, { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | 0xffffff00u, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        mioc_item_finish(item_buf, mioc_item_begin(item_buf, MIOC_ITEM_LIST, table[i].flags, PATH, LEN));
+        if (mioc_item_check(item_buf, item->size) != table[i].rc)
+            fail_msg("flags %x", table[i].flags);
+    }
+    item->flags = mioc_item_brief(3000000000ull);
+    item->local_applied_ms = 500;
+    assert_int_equal(mioc_item_check(item_buf, item->size), 0);
+    assert_false(mioc_item_is_over(item, 3500)); /* not before the root's own time is over, by however coarse a clock */
+    assert_true(mioc_item_is_over(item, 3600));
+    item->flags = mioc_item_brief(UINT64_MAX);
+    assert_int_equal(mioc_item_check(item_buf, item->size), 0);
+    assert_false(mioc_item_is_over(item, 3600000));
+    item->flags = MIOC_FLAG_UNCACHED;
+    assert_false(mioc_item_is_over(item, UINT64_MAX));
+}
+
 static void check_failed_listing_accepted(void **state)
 {
     char *end = begin(MIOC_ITEM_LIST);
@@ -389,6 +415,7 @@ int main(void)
         cmocka_unit_test(check_random_damage_is_harmless),
         cmocka_unit_test(check_unaligned_refused),
         cmocka_unit_test(check_uncached_records_without_payload_accepted),
+        cmocka_unit_test(check_brief_is_uncached_and_for_a_time),
         cmocka_unit_test(check_failed_listing_accepted),
         cmocka_unit_test(find_each_entry_found_and_others_not),
         cmocka_unit_test(begin_fixed_part_zeroed),

@@ -343,7 +343,7 @@ static void mount_prefers_device_over_id(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        struct mioc_mount mount = { "", 0 };
+        struct mioc_mount mount = { .type = "" };
 
         assert_int_equal(mioc_policy_find_mount(text, table[i].id, makedev(0, table[i].dev_minor), &mount), table[i].found);
         assert_string_equal(mount.type, table[i].type);
@@ -360,7 +360,7 @@ static void mount_type_that_does_not_fit_spoils_nothing(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        struct mioc_mount mount = { "", 0 };
+        struct mioc_mount mount = { .type = "" };
 
         snprintf(text, sizeof text, "21 1 0:6 / /b rw - nfs4 x rw\n22 1 0:5 / /a rw - %s", types[i]);
         assert_int_equal(mioc_policy_find_mount(text, 21, makedev(0, 5), &mount), 0);
@@ -378,11 +378,79 @@ static void mount_options_say_what_may_not_be_executed(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        struct mioc_mount mount = { "", -1 };
+        struct mioc_mount mount = { .is_noexec = -1 };
 
         assert_int_equal(mioc_policy_find_mount(table[i].line, 20, makedev(0, 5), &mount), 0);
         assert_int_equal(mount.is_noexec, table[i].is_noexec);
     }
+}
+
+static void mount_says_how_long_its_client_keeps_what_it_knows(void **state)
+{
+    static const struct { const char *mount; uint32_t ms; } table[] = {
+        { "lustre mgs:/x rw", 0 }, { "gpfs x rw", 0 }, { "ceph x rw", 0 }, { "afs x rw", 0 }, { "ocfs2 x rw", 0 }, { "ext4 x rw", 0 },
+        { "tmpfs x rw", 0 }, { "fuse.squashfuse x rw", 0 }, { "fuse.sshfs x rw,acregmax=1", 60000 }, { "beegfs x rw", 60000 },
+        { "somefs x rw", 60000 }, { "9p x rw", 60000 }, { "nfs x rw", 60000 }, { "nfs4 s:/x rw,vers=4.2,hard", 60000 },
+        { "nfs4 s:/x rw,acregmin=1,acregmax=5,acdirmin=1,acdirmax=7", 7000 }, { "nfs s:/x rw,acregmax=600", 600000 },
+        { "nfs s:/x rw,acdirmax=3", 60000 }, { "nfs s:/x rw,acregmin=0,acregmax=0,acdirmin=0,acdirmax=0", 0 },
+        { "nfs4 s:/x rw,sync,noac,vers=4.1", 0 }, { "nfs4 s:/noac rw,noacl", 60000 }, { "nfs4 noac rw", 60000 },
+        { "nfs4 s:/a\\040b rw,acregmax=2,acdirmax=2", 2000 }, { "nfs s:/x rw,acregmax=99999999999,acdirmax=1", 86400000 },
+        { "nfs  rw,actimeo=4", 4000 }, { "cifs //s/x rw,cache=strict", 1000 }, { "cifs //s/x rw,actimeo=30", 30000 },
+        { "smb3 //s/x rw,acdirmax=60,acregmax=1", 60000 }, { "dvs /x ro,attrcache_timeout=14400", 14400000 }, { "dvs /x ro", 60000 },
+        { "nfs", 60000 }, { "nfs ", 60000 }, { "nfs x", 60000 },
+    };
+    char line[256], two[600];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct mioc_mount mount = { .client_ms = 77 };
+
+        snprintf(line, sizeof line, "20 1 0:5 / /a rw,acregmax=3,noac shared:1 - %s", table[i].mount);
+        snprintf(two, sizeof two, "%s\n21 1 0:6 / /b rw - nfs x rw,acregmax=33,noac\n", line);
+        assert_int_equal(mioc_policy_find_mount(line, 20, makedev(0, 5), &mount), 0);
+        if (mount.client_ms != table[i].ms)
+            fail_msg("%s: %u ms", table[i].mount, mount.client_ms);
+        assert_int_equal(mioc_policy_find_mount(two, 20, makedev(0, 5), &mount), 0);
+        if (mount.client_ms != table[i].ms)
+            fail_msg("%s, and another line behind it: %u ms", table[i].mount, mount.client_ms);
+    }
+}
+
+static void build_knows_each_prefixs_client_time_and_the_longest(void **state)
+{
+    static const struct { const char *type; uint64_t actimeo; uint32_t ms, most; } table[] = {
+        { "lustre", MIOC_ACTIMEO_AUTO, 0, 0 }, { "nfs", MIOC_ACTIMEO_AUTO, 60000, 60000 }, { "cifs", MIOC_ACTIMEO_AUTO, 1000, 1000 },
+        { "lustre fs rw\n9 1 0:99 / /home rw - nfs4", MIOC_ACTIMEO_AUTO, 0, 60000 }, { "nfs", 0, 0, 0 }, { "lustre", 2500, 2500, 2500 },
+        { "lustre fs rw\n9 1 0:99 / /data rw - xfs", MIOC_ACTIMEO_AUTO, 0, 0 },
+        { "lustre fs rw\n9 1 0:99 / /home rw,relatime shared:9 - autofs", MIOC_ACTIMEO_AUTO, 0, 60000 },
+        { "lustre fs rw\n9 1 0:99 / /proc/sys/fs/binfmt_misc rw - autofs", MIOC_ACTIMEO_AUTO, 0, 0 },
+    };
+    char *argv[] = { (char *)(uintptr_t)"p", NULL }, exe[1024], path[1024];
+    struct mioc_policy_source source = { .exe = expand("$/env/bin/python3", exe), .cwd = "/", .argv = argv, .mountinfo = mounts };
+    struct stat st;
+    uint64_t dev;
+
+    (void)state;
+    assert_int_equal(stat(root, &st), 0);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        write_mounts(table[i].type);
+        memset(&config, 0, sizeof config);
+        config.actimeo_ms = table[i].actimeo;
+        strcpy(config.paths, "/nowhere/at/all");
+        assert_int_equal(mioc_policy_build(&policy, &source, &config), 0);
+        expand("$/env/lib/x", path);
+        assert_int_equal(mioc_policy_client_ms(&policy, path, (uint32_t)strlen(path), &dev), table[i].ms);
+        assert_int_equal(dev, st.st_dev);
+        /* What is not there, or nothing is known of, may be on anything. */
+        assert_int_equal(mioc_policy_client_ms(&policy, "/nowhere/at/all/x", 17, &dev), table[i].actimeo != MIOC_ACTIMEO_AUTO ? table[i].ms : 60000);
+        config.paths[0] = '\0';
+        assert_int_equal(mioc_policy_build(&policy, &source, &config), 0);
+        assert_int_equal(policy.client_most_ms, table[i].most);
+        expand("$/env/lib/../y", path);
+        assert_int_equal(mioc_policy_client_ms(&policy, path, (uint32_t)strlen(path), &dev), table[i].most);
+        assert_int_equal(dev, 0);
+    }
+    write_mounts("lustre");
 }
 
 static uint64_t program_of(const char *cwd, const char *const *words)
@@ -437,6 +505,8 @@ int main(void)
         cmocka_unit_test(mount_prefers_device_over_id),
         cmocka_unit_test(mount_type_that_does_not_fit_spoils_nothing),
         cmocka_unit_test(mount_options_say_what_may_not_be_executed),
+        cmocka_unit_test(mount_says_how_long_its_client_keeps_what_it_knows),
+        cmocka_unit_test(build_knows_each_prefixs_client_time_and_the_longest),
     };
 
     return cmocka_run_group_tests(tests, make_tree, remove_tree);

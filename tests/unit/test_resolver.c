@@ -288,12 +288,159 @@ static void answer_that_waits_when_a_write_comes_is_made_again(void **state)
     while (__atomic_load_n(&ready_count, __ATOMIC_RELAXED) == 0)
         nanosleep(&(struct timespec){ 0, 100000 }, NULL);
     put("written.py", "x", 1);
-    mioc_resolver_invalidate(r, path, (uint32_t)strlen(path), 0);
+    mioc_resolver_invalidate(r, path, (uint32_t)strlen(path), 0, 0);
     out = next_of(r, MIOC_ITEM_STAT, path);
     record = (const void *)out.item;
     assert_int_equal(record->lstat_errno, 0);
     assert_int_equal(record->lstat.size, 1);
     mioc_resolved_free(&out);
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* --- What another node wrote: client_most_ns from now on, the root's own looks do not count. ---------------------------------- */
+
+static uint64_t client_time, own_dev;
+
+static uint64_t client_ns(void *ctx, const char *path, uint32_t len, uint64_t *dev)
+{
+    (void)ctx, (void)path, (void)len;
+    *dev = own_dev;
+    return client_time;
+}
+
+static struct mioc_resolver *new_doubting_resolver(uint64_t time, uint64_t most)
+{
+    const struct mioc_resolver_config config = { .threads = 3, .max_file = 4u << 20, .ready = ready, .is_known = is_known, .reserve = reserve,
+                                                 .may_speculate = may_speculate, .client_ns = client_ns, .client_most_ns = most };
+    struct mioc_resolver *r = mioc_resolver_new(&config);
+
+    room = 64u << 20;
+    client_time = time;
+    own_dev = 0;
+    assert_non_null(r);
+    return r;
+}
+
+static uint32_t flags_of(struct mioc_resolver *r, unsigned kind, const char *path)
+{
+    struct mioc_resolved out;
+    uint32_t flags;
+
+    ask(r, kind, path);
+    out = next_of(r, kind, path);
+    flags = out.item->flags;
+    mioc_resolved_free(&out);
+    return flags;
+}
+
+static int is_brief(uint32_t flags)
+{
+    return (flags & MIOC_FLAG_BRIEF) && (flags & MIOC_FLAG_UNCACHED) && (flags >> MIOC_BRIEF_SHIFT) > 50000 && (flags >> MIOC_BRIEF_SHIFT) < 60100;
+}
+
+static void answer_about_what_another_node_wrote_counts_later(void **state)
+{
+    struct mioc_resolver *r = new_doubting_resolver(60000000000, 60000000000);
+
+    (void)state;
+    speculates = 1;
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("file.py")), 0);
+    mioc_resolver_invalidate(r, at("file.py"), (uint32_t)strlen(at("file.py")), 0, 0); /* this node's own write */
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("file.py")), 0);
+    mioc_resolver_invalidate(r, at("file.py"), (uint32_t)strlen(at("file.py")), 0, 1);
+    for (unsigned kind = MIOC_ITEM_STAT; kind <= MIOC_ITEM_REALPATH; kind++)
+        assert_true(is_brief(flags_of(r, kind, at("file.py"))));
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_LIST, top)));
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_STAT, top)));
+    assert_int_equal(flags_of(r, MIOC_ITEM_ACCESS, top), 0);
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("dir")), 0);
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("missing")), 0); /* nor does it bring a listing that counts */
+    speculates = 0;
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* The manifest's content was asked, its STAT comes with it; a listing comes with a missing name. */
+static void answers_that_come_along_are_doubted_too(void **state)
+{
+    struct mioc_resolver *r = new_doubting_resolver(60000000000, 60000000000);
+    struct mioc_resolved out;
+
+    (void)state;
+    speculates = 1;
+    mioc_resolver_invalidate(r, at("new"), (uint32_t)strlen(at("new")), 0, 1);
+    ask(r, MIOC_ITEM_STAT, at("missing"));
+    out = next_of(r, MIOC_ITEM_LIST, top);
+    assert_true(is_brief(out.item->flags));
+    mioc_resolved_free(&out);
+    speculates = 0;
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void what_waits_when_another_node_writes_is_doubted(void **state)
+{
+    struct mioc_resolver *r = new_doubting_resolver(60000000000, 60000000000);
+    struct mioc_resolved out;
+    int before = __atomic_load_n(&ready_count, __ATOMIC_RELAXED);
+
+    (void)state;
+    ask(r, MIOC_ITEM_CONTENT, at("file.py"));
+    while (__atomic_load_n(&ready_count, __ATOMIC_RELAXED) == before)
+        nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+    mioc_resolver_invalidate(r, at("file.py"), (uint32_t)strlen(at("file.py")), 0, 1);
+    out = next_of(r, MIOC_ITEM_CONTENT, at("file.py"));
+    assert_true(is_brief(out.item->flags));
+    mioc_resolved_free(&out);
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void doubt_has_an_end(void **state)
+{
+    struct mioc_resolver *r = new_doubting_resolver(50000000, 50000000);
+    uint32_t flags;
+
+    (void)state;
+    mioc_resolver_invalidate(r, at("file.py"), (uint32_t)strlen(at("file.py")), 0, 1);
+    for (int i = 0; (flags = flags_of(r, MIOC_ITEM_STAT, at("file.py"))) != 0; i++) {
+        assert_true((flags & MIOC_FLAG_BRIEF) && i < 1000);
+        nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+    }
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* A coherent filesystem beside another one: by a link, a path can lead there. */
+static void answer_of_the_prefixs_own_device_has_its_time(void **state)
+{
+    struct mioc_resolver *r = new_doubting_resolver(0, 60000000000);
+    struct stat st;
+
+    (void)state;
+    assert_int_equal(stat(top, &st), 0);
+    own_dev = st.st_dev;
+    mioc_resolver_invalidate(r, top, (uint32_t)strlen(top), MIOC_FLAG_SUBTREE, 1);
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("file.py")), 0);
+    assert_int_equal(flags_of(r, MIOC_ITEM_CONTENT, at("file.py")), 0);
+    assert_int_equal(flags_of(r, MIOC_ITEM_LIST, at("dir")), 0);
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_STAT, at("missing"))));
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_ACCESS, at("file.py"))));
+    own_dev = st.st_dev + 1;
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_STAT, at("file.py"))));
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_CONTENT, at("file.py"))));
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_LIST, at("dir"))));
+    mioc_resolver_free(r, 1000000000);
+}
+
+static void link_that_becomes_known_is_distrusted_while_anything_is(void **state)
+{
+    struct mioc_resolver *r = new_doubting_resolver(60000000000, 60000000000);
+
+    (void)state;
+    mioc_resolver_distrust(r, at("dir"), (uint32_t)strlen(at("dir")));
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("dir")), 0);
+    mioc_resolver_invalidate(r, "/elsewhere/x", 12, 0, 1);
+    mioc_resolver_distrust(r, at("dir"), (uint32_t)strlen(at("dir")));
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_STAT, at("dir"))));
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_STAT, at("dir/below"))));
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("file.py")), 0);
     mioc_resolver_free(r, 1000000000);
 }
 
@@ -389,6 +536,12 @@ int main(void)
         cmocka_unit_test(directory_as_content_is_uncached),
         cmocka_unit_test(python_source_brings_its_bytecode),
         cmocka_unit_test(answer_that_waits_when_a_write_comes_is_made_again),
+        cmocka_unit_test(answer_about_what_another_node_wrote_counts_later),
+        cmocka_unit_test(answers_that_come_along_are_doubted_too),
+        cmocka_unit_test(what_waits_when_another_node_writes_is_doubted),
+        cmocka_unit_test(doubt_has_an_end),
+        cmocka_unit_test(answer_of_the_prefixs_own_device_has_its_time),
+        cmocka_unit_test(link_that_becomes_known_is_distrusted_while_anything_is),
         cmocka_unit_test(access_sums_follow_from_single_rights),
         cmocka_unit_test(listing_by_a_link_says_where_it_is_first),
         cmocka_unit_test(realpath_resolves_links),
