@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* real.c - binds the libc functions behind our interposers. */
 #include "real.h"
+#include "symbol.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
@@ -77,9 +78,10 @@ static void *find_stand_in(size_t slot)
 
 static void *find(const struct mioc_real_row *row)
 {
-    void *function = dlsym(RTLD_NEXT, row->name);
+    void *function = mioc_symbol_next(row->name);
 
-    if (function == NULL && (function = dlvsym(RTLD_NEXT, row->name, MIOC_REAL_BASE_VERSION)) == NULL)
+    if (function == NULL && (function = dlsym(RTLD_NEXT, row->name)) == NULL &&
+        (function = dlvsym(RTLD_NEXT, row->name, MIOC_REAL_BASE_VERSION)) == NULL)
         (void)dlerror(); /* the program must not find our failed lookup */
     return function != NULL ? function : find_stand_in(row->slot);
 }

@@ -2,9 +2,9 @@
 /* real.h - the libc functions behind our interposers: the names, once.
  *
  * mioc_real(open)(path, flags) calls the next `open` after ours in the link map. The signature comes from the system
- * header by __typeof__, so it cannot drift. A name is bound with dlsym(RTLD_NEXT) on first use, because other libraries'
- * constructors call us before ours has run. Binding takes no lock and may be done twice with the same result, so it is right in
- * any thread, in a forked child and in a signal handler. Names that this libc lacks are NULL (real_names.h, OPTIONAL); stat
+ * header by __typeof__, so it cannot drift. A name is bound on first use, because other libraries' constructors call us before
+ * ours has run. Binding takes no lock (symbol.h) and may be done twice with the same result, so it is right in any thread, in a
+ * forked child and in a signal handler. Names that this libc lacks are NULL (real_names.h, OPTIONAL); stat
  * and its family are never NULL.
  * Everything outside wrap_*.c uses libc's I/O only through here, so that it never meets our own hooks. */
 #ifndef MIOC_REAL_H

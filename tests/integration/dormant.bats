@@ -72,3 +72,50 @@ C
   assert_same
   [[ $(said) == *'inactive: '*'shared filesystem'* ]]
 }
+
+# Seen: the first call of each function asked ld.so for it, whose lock the load holds: both waited for ever.
+@test "a function's first call waits for no library that another thread loads" {
+  cat >"$SCRATCH/slow.c" <<'C'
+#include <semaphore.h>
+extern sem_t loading, called;
+__attribute__((constructor)) static void load(void) { sem_post(&loading); sem_wait(&called); }
+C
+  cat >"$SCRATCH/app.c" <<'C'
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+sem_t loading, called;
+static void *call(void *path) {
+    struct stat st;
+    char text[100];
+    sem_wait(&loading);
+    int fd = open(path, O_RDONLY), all = fd >= 0 && stat(path, &st) == 0 && fstat(fd, &st) == 0 && access(path, R_OK) == 0;
+    DIR *d = opendir("/");
+    all = all && d != NULL && readdir(d) != NULL && closedir(d) == 0 && readlink("/proc/self/exe", text, sizeof text) > 0;
+    all = all && dup2(fd, 50) == 50 && fcntl(50, F_GETFD) == 0 && close(50) == 0 && signal(SIGUSR1, SIG_IGN) == SIG_DFL;
+    all = all && unlink("/nowhere/nothing") != 0 && mkdir("/nowhere/nothing", 0700) != 0 && chdir("/") == 0;
+    printf("%s\n", all ? "all" : "not all");
+    sem_post(&called);
+    return path;
+}
+int main(int argc, char **argv) {
+    pthread_t thread;
+    (void)argc;
+    pthread_create(&thread, NULL, call, argv[0]);
+    printf("%s\n", dlopen(argv[1], RTLD_NOW) != NULL ? "loaded" : dlerror());
+    pthread_join(thread, NULL);
+    fflush(stdout);
+    _exit(3);
+}
+C
+  gcc -shared -fPIC -o "$SCRATCH/slow.so" "$SCRATCH/slow.c"
+  gcc -rdynamic -o "$SCRATCH/app" "$SCRATCH/app.c"
+  RUN_TIMEOUT=20 same_as_plain alone "$SCRATCH/app" "$SCRATCH/slow.so"
+}

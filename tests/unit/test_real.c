@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "../../preload/real.h"
+#include "../../preload/symbol.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -70,12 +71,36 @@ static void stat_and_its_old_name_agree(void **state)
 #endif
 }
 
+/* Only names of which libc has a default version are in every libc's tables in this way. */
+static void symbol_next_finds_what_dlsym_finds(void **state)
+{
+    (void)state;
+#define X(name) \
+    if (mioc_symbol_next(#name) != dlsym(RTLD_NEXT, #name)) \
+        fail_msg("%s is another function", #name);
+    MIOC_REAL_NAMES_REQUIRED(X)
+#undef X
+}
+
+static void symbol_next_without_the_name_says_nothing(void **state)
+{
+    (void)state;
+    assert_null(dlerror());
+    assert_null(mioc_symbol_next("mioc_no_such_function"));
+    assert_null(mioc_symbol_next(""));
+    assert_null(mioc_symbol_next("__xstat_of_no_version"));
+    assert_null(mioc_symbol_next("stdout")); /* no function */
+    assert_null(dlerror());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bind_from_many_threads_is_the_same),
         cmocka_unit_test(bind_finds_every_required_name),
         cmocka_unit_test(stat_and_its_old_name_agree),
+        cmocka_unit_test(symbol_next_finds_what_dlsym_finds),
+        cmocka_unit_test(symbol_next_without_the_name_says_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
