@@ -74,7 +74,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(mkstemp) X(mkstemp64) X(mkostemp) X(mkostemp64) X(mkstemps) X(mkstemps64) X(mkostemps) X(mkostemps64) X(mkdtemp) \
     X(setxattr) X(lsetxattr) X(fsetxattr) X(removexattr) X(lremovexattr) X(fremovexattr) \
     X(copy_file_range) X(fgetxattr) X(flistxattr) X(fstatfs) X(fstatfs64) X(fstatvfs) X(fstatvfs64) X(bind) \
-    X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(name_to_handle_at) X(inotify_add_watch) X(chdir) X(fchdir) X(dup) X(dup2) X(dup3) \
+    X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(name_to_handle_at) X(inotify_add_watch) X(chdir) X(fchdir) X(dup2) X(dup3) \
     X(exit) X(abort) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
     X(sigaction) X(signal) X(sysv_signal) X(siginterrupt) X(pthread_sigmask) \
     X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setgid) X(setegid) X(setregid) X(setresgid) X(setgroups) X(initgroups) \

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* serve.c - what several wrap_*.c share: the answer to "is it there", the way from a copy back to the original. */
+/* serve.c - what several wrap_*.c share: the answer to "is it there", and who writes bytecode. */
 #include "serve.h"
-#include "bystander.h"
 #include "loader.h"
 #include <string.h>
 
@@ -72,79 +71,6 @@ int mioc_serve_open_at(int dirfd, const char *path, int flags)
         fd = mioc_real(openat)(dirfd, path, flags);
     mioc_client_end(&q, bytes);
     return fd;
-}
-
-const struct mioc_content_record *mioc_serve_record_of(const struct stat *st)
-{
-    const struct mioc_store *store = mioc_client_store();
-
-    return store == NULL ? NULL : mioc_store_record_of(store, st);
-}
-
-int mioc_serve_map_stat(struct stat *st)
-{
-    const struct mioc_content_record *record = mioc_serve_record_of(st);
-
-    if (record == NULL)
-        return 0;
-    mioc_store_fill_stat(mioc_client_store(), &record->stat, st);
-    return 1;
-}
-
-const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path, int flags)
-{
-    const struct mioc_store *store = mioc_client_store();
-    const struct mioc_content_record *record = NULL;
-    struct stat st;
-    int saved = errno;
-
-    if (store != NULL && mioc_real(fstatat)(dirfd, path, &st, flags) == 0)
-        record = mioc_store_record_of(store, &st);
-    errno = saved;
-    return record;
-}
-
-const char *mioc_serve_original(const char *path)
-{
-    const struct mioc_content_record *record;
-
-    if (mioc_path_is_nowhere(path) || (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
-                               strncmp(path, "/dev/std", 8) != 0))
-        return path;
-    if (mioc_client_store() == NULL)
-        mioc_bystander_join();
-    record = mioc_serve_copy_at(AT_FDCWD, path, 0);
-    return record == NULL ? path : record->path;
-}
-
-uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX])
-{
-    const struct mioc_realpath_record *real = NULL;
-    const char *text = record->path;
-    uint32_t len = record->item.path_len;
-    struct mioc_query q;
-
-    if (mioc_client_peek(&q, MIOC_CALL_READLINK, AT_FDCWD, record->path))
-        real = (const void *)mioc_client_record(&q, MIOC_ITEM_REALPATH);
-    if (real != NULL && !(real->item.flags & MIOC_FLAG_UNCACHED) && real->realpath_errno == 0) {
-        text = real->path + real->item.path_len + 1;
-        len = real->resolved_len;
-    }
-    if (len > PATH_MAX - 1)
-        len = PATH_MAX - 1;
-    memcpy(out, text, len);
-    return len;
-}
-
-int mioc_serve_is_store_path(const char *text, size_t len, int is_cut)
-{
-    const struct mioc_store *store = mioc_client_store();
-    const char *base = store == NULL ? NULL : mioc_store_path(store);
-    size_t base_len = base == NULL ? 0 : strlen(base);
-
-    if (base == NULL || (len <= base_len && !is_cut))
-        return 0;
-    return memcmp(text, base, len < base_len ? len : base_len) == 0 && (len <= base_len || text[base_len] == '/');
 }
 
 /* --- No bytecode from ranks other than 0 ---------------------------------------------------------------------------

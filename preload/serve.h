@@ -48,10 +48,14 @@ int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes);
 /* The same with the real call behind it, from begin to end: never MIOC_NOT_SERVED. */
 int mioc_serve_open_at(int dirfd, const char *path, int flags);
 
+/* --- copy.c: from a copy back to its original */
+
 /* If st (of a real fstat) is that of a cached copy: its record, else NULL. */
 const struct mioc_content_record *mioc_serve_record_of(const struct stat *st);
 /* The same, and the original's stat takes its place: 1; else 0. */
 int mioc_serve_map_stat(struct stat *st);
+/* What is shown of a copy's original: in the record or in *space. */
+const struct mioc_stat *mioc_serve_shown(const struct mioc_content_record *record, struct mioc_stat *space);
 /* Whether it could be: for each fstat() of the program. */
 static inline int mioc_serve_may_be_copy(const struct stat *st)
 {
@@ -60,10 +64,27 @@ static inline int mioc_serve_may_be_copy(const struct stat *st)
 
 /* The record of the copy that (dirfd, path, flags) of fstatat(2) leads to, NULL if it is none. Keeps errno. */
 const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path, int flags);
+/* The record of the copy behind a descriptor of any program of the job, NULL if it is none. Keeps errno. */
+const struct mioc_content_record *mioc_serve_copy_behind(int fd);
+/* Opens the file that the record was made from, for reading, with a copy's status flags (O_PATH: for none), close-on-exec. -1 with errno;
+ * ESTALE, as a network filesystem says it: that file is gone, or not under its name any more. */
+int mioc_serve_open_original(const struct mioc_content_record *record, int flags);
 /* If path is a /proc/self/fd/N or the like of a copy: the original's path; else path. A writer must not reach the copy. */
 const char *mioc_serve_original(const char *path);
-/* Puts the original in the place of a copy behind fd, at the same offset, with the same flags: what the descriptor shares
- * with others (mode, times, locks) must not be the copy's. 0: fd is no copy (any more); -1 with errno: it still is. */
+/* Whether a call with these arguments means the descriptor itself: AT_EMPTY_PATH and no path. */
+int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags);
+/* After a change through a descriptor that returned rc: tells it by the name that the descriptor has. Returns rc. */
+int mioc_serve_wrote_fd(int rc, int fd);
+/* The path that /proc/self/fd/N of the original would show. Returns its length; out is not terminated. */
+uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX]);
+/* Whether text[0..len) lies in the store; with is_cut, as far as it goes. */
+int mioc_serve_is_store_path(const char *text, size_t len, int is_cut);
+
+/* --- detach.c */
+
+/* Puts the original in the place of a copy behind fd and all descriptors of this process that share its opening, at the same offset, with
+ * the same flags: what belongs to the file (mode, times, locks) must not be the copy's. 0: fd is no copy (any more); -1 with errno: it
+ * still is. ESTALE: its original is gone, or not under its name any more. */
 int mioc_serve_detach(int fd);
 /* The same for a call that is made of the copy, too, if it has to be, and whose success leaves errno alone. */
 static inline void mioc_serve_try_detach(int fd)
@@ -73,14 +94,11 @@ static inline void mioc_serve_try_detach(int fd)
     (void)mioc_serve_detach(fd);
     errno = saved;
 }
-/* Whether a call with these arguments means the descriptor itself: AT_EMPTY_PATH and no path. */
-int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags);
-/* After a change through a descriptor that returned rc: tells it by the name that the descriptor has. Returns rc. */
-int mioc_serve_wrote_fd(int rc, int fd);
-/* The path that /proc/self/fd/N of the original would show. Returns its length; out is not terminated. */
-uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX]);
-/* Whether text[0..len) lies in the store; with is_cut, as far as it goes. */
-int mioc_serve_is_store_path(const char *text, size_t len, int is_cut);
+/* Before a lock: all ranks must meet at the original. If that is gone nobody else can meet there, and the copy will do: 0. -1: there is one,
+ * but it cannot be had now; ENOLCK, as a lock that holds nobody off would be worse. */
+int mioc_serve_detach_to_lock(int fd);
+
+/* --- serve.c */
 
 /* Importing must not write bytecode in ranks other than 0; see serve.c, which tells an import's write from others. `path` is the query's. */
 void mioc_serve_bytecode_read(const struct mioc_query *q);

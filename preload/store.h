@@ -130,6 +130,9 @@ const struct mioc_content_record *mioc_store_record_of(const struct mioc_store *
 /* struct stat of a record, with the device number translated to this node's. */
 void mioc_store_fill_stat(const struct mioc_store *s, const struct mioc_stat *from, struct stat *to);
 uint64_t mioc_store_local_dev(const struct mioc_store *s, uint64_t root_dev);
+/* Whether what the root sees on root_dev may be what this node sees on dev: yes, too, where the root's number is not known (a mount below a
+ * prefix). */
+int mioc_store_may_be_dev(const struct mioc_store *s, uint64_t root_dev, uint64_t dev);
 
 enum mioc_store_state mioc_store_get_state(const struct mioc_store *s);
 /* Sleeps until the agent's start is over, its process is gone, or CLOCK_MONOTONIC has come to `until` (ns); the state then. Never in the

@@ -117,14 +117,29 @@ const struct mioc_content_record *mioc_store_record_of(const struct mioc_store *
     return record;
 }
 
-uint64_t mioc_store_local_dev(const struct mioc_store *s, uint64_t root_dev)
+/* NULL: it is not known. */
+static const struct mioc_device_pair *find_device(const struct mioc_store *s, uint64_t root_dev)
 {
     uint32_t n = __atomic_load_n(&s->index->devices, __ATOMIC_ACQUIRE);
 
     for (uint32_t i = 0; i < n && i < MIOC_MAX_PREFIXES; i++)
         if (s->index->device[i].root == root_dev)
-            return s->index->device[i].local;
-    return root_dev;
+            return &s->index->device[i];
+    return NULL;
+}
+
+uint64_t mioc_store_local_dev(const struct mioc_store *s, uint64_t root_dev)
+{
+    const struct mioc_device_pair *pair = find_device(s, root_dev);
+
+    return pair != NULL ? pair->local : root_dev;
+}
+
+int mioc_store_may_be_dev(const struct mioc_store *s, uint64_t root_dev, uint64_t dev)
+{
+    const struct mioc_device_pair *pair = find_device(s, root_dev);
+
+    return pair == NULL || pair->local == dev;
 }
 
 void mioc_store_fill_stat(const struct mioc_store *s, const struct mioc_stat *from, struct stat *to)

@@ -56,7 +56,6 @@ MIOC_EXPORT int dup2(int oldfd, int newfd)
 {
     if (oldfd != newfd && is_spared(newfd, __builtin_return_address(0)))
         return refuse(oldfd, 0);
-    mioc_serve_try_detach(oldfd);
     return mioc_real(dup2)(oldfd, newfd);
 }
 
@@ -64,7 +63,6 @@ MIOC_EXPORT int dup3(int oldfd, int newfd, int flags)
 {
     if (oldfd != newfd && is_spared(newfd, __builtin_return_address(0)))
         return refuse(oldfd, flags);
-    mioc_serve_try_detach(oldfd);
     return mioc_real(dup3)(oldfd, newfd, flags);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_fd.c - writers and lockers by descriptor: a read-only descriptor of a copy still reaches the shared inode, so the
- * original takes its place first ("detach"), and those that hold its records are told. */
-#include "bystander.h"
+ * original takes its place first (copy.c), and those that hold its records are told. */
 #include "serve.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,60 +11,6 @@
 #include <sys/time.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-/* Opens the file that the record was made from, if it is still that one. */
-static int open_original(const struct mioc_content_record *record, int flags)
-{
-    int fd = mioc_real(open)(record->path, O_RDONLY | O_CLOEXEC | (flags & (O_NONBLOCK | O_NOFOLLOW)));
-    struct stat st;
-
-    if (fd < 0)
-        return -1;
-    if (mioc_real(fstat)(fd, &st) == 0 && st.st_ino == record->stat.ino)
-        return fd;
-    mioc_real(close)(fd);
-    return mioc_serve_fail(ESTALE);
-}
-
-/* The file that a program inherited may be a copy, also where it has nothing to do with the store otherwise. */
-static int looks_like_copy(const struct stat *st)
-{
-    return st->st_mode == (S_IFREG | 0400) && st->st_uid == geteuid() && st->st_mtim.tv_nsec != 0;
-}
-
-int mioc_serve_detach(int fd)
-{
-    const struct mioc_store *store;
-    const struct mioc_content_record *record;
-    int saved = errno, flags, keeps, original, rc = -1;
-    struct stat st;
-    off_t at;
-
-    if (mioc_real(fstat)(fd, &st) != 0) {
-        errno = saved;
-        return 0;
-    }
-    if (mioc_client_store() == NULL && looks_like_copy(&st))
-        mioc_bystander_join();
-    store = mioc_client_store();
-    if (store == NULL || (record = mioc_store_record_of(store, &st)) == NULL) {
-        errno = saved;
-        return 0;
-    }
-    flags = mioc_real(fcntl)(fd, F_GETFL);
-    keeps = mioc_real(fcntl)(fd, F_GETFD);
-    at = mioc_real(lseek)(fd, 0, SEEK_CUR);
-    original = flags < 0 || keeps < 0 || at < 0 ? -1 : open_original(record, flags);
-    if (original < 0)
-        return -1;
-    if (mioc_real(lseek)(original, at, SEEK_SET) == at &&
-        mioc_real(dup3)(original, fd, (keeps & FD_CLOEXEC) ? O_CLOEXEC : 0) == fd)
-        rc = 0;
-    flags = rc == 0 ? saved : errno;
-    mioc_real(close)(original);
-    errno = flags;
-    return rc;
-}
 
 int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags)
 {
@@ -173,12 +118,6 @@ MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval time
     return rc;
 }
 
-MIOC_EXPORT int dup(int fd)
-{
-    mioc_serve_try_detach(fd);
-    return mioc_real(dup)(fd);
-}
-
 /* What /proc/self/fd/N of a copy shows is its original, and that is to be watched. */
 MIOC_EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
 {
@@ -195,27 +134,21 @@ MIOC_EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handl
     return mioc_real(name_to_handle_at)(dirfd, path, handle, mount_id, flags);
 }
 
-/* --- Locks: all ranks must meet at the original. If it is gone nobody else can meet there, and the copy will do. ----- */
+/* --- Locks ---------------------------------------------------------------------------------------------------------- */
 
 MIOC_EXPORT int flock(int fd, int operation)
 {
-    mioc_serve_try_detach(fd);
-    return mioc_real(flock)(fd, operation);
+    return mioc_serve_detach_to_lock(fd) != 0 ? -1 : mioc_real(flock)(fd, operation);
 }
 MIOC_EXPORT int lockf(int fd, int command, off_t length)
 {
-    mioc_serve_try_detach(fd);
-    return mioc_real(lockf)(fd, command, length);
+    return mioc_serve_detach_to_lock(fd) != 0 ? -1 : mioc_real(lockf)(fd, command, length);
 }
 MIOC_EXPORT int lockf64(int fd, int command, off64_t length) { return lockf(fd, command, length); }
 
-/* What needs the original: locks, and a second descriptor of the same opening, because one of them alone could not be given the original
- * later. */
-static int needs_original(int command)
+static int is_lock(int command)
 {
     switch (command) {
-    case F_DUPFD:
-    case F_DUPFD_CLOEXEC:
     case F_SETLK:
     case F_SETLKW:
     case F_GETLK:
@@ -238,8 +171,8 @@ MIOC_EXPORT int fcntl(int fd, int command, ...)
     va_start(arguments, command);
     argument = va_arg(arguments, void *);
     va_end(arguments);
-    if (needs_original(command))
-        mioc_serve_try_detach(fd);
+    if (is_lock(command) && mioc_serve_detach_to_lock(fd) != 0)
+        return -1;
     return mioc_real(fcntl)(fd, command, argument);
 }
 MIOC_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));

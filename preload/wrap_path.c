@@ -165,6 +165,7 @@ static int real_statx(int dirfd, const char *path, int flags, unsigned mask, str
 {
     const struct mioc_store *store = mioc_client_store();
     const struct mioc_content_record *record;
+    struct mioc_stat space;
     struct stat st = { 0 };
     int rc;
 
@@ -181,7 +182,7 @@ static int real_statx(int dirfd, const char *path, int flags, unsigned mask, str
     st.st_mtim.tv_nsec = stx->stx_mtime.tv_nsec;
     record = mioc_store_record_of(store, &st);
     if (record != NULL)
-        fill_statx(&record->stat, mask, stx);
+        fill_statx(mioc_serve_shown(record, &space), mask, stx);
     return rc;
 }
 

@@ -17,21 +17,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NAME "shared.so"
+static char file[32];
 
-/* A file that nobody here wrote: made by another process, and then told of without being given up. */
+
+/* A new file that nobody here wrote: made by another process, and then told of without being given up. Each part needs its own, as what
+ * was opened for writing is not cached any more. */
 static void make(void)
 {
-    if (system("printf 'what is shared' > " NAME "; touch -d @12345 " NAME "; chmod 644 " NAME) != 0 || chmod(NAME, 0644) != 0)
-        printf("cannot make " NAME "\n");
+    static int made;
+    char command[160];
+
+    (void)snprintf(file, sizeof file, "shared%d.so", made++);
+    (void)snprintf(command, sizeof command, "printf 'what is shared' >%s; touch -d @12345 %s; chmod 644 %s", file, file, file);
+    if (system(command) != 0 || chmod(file, 0644) != 0)
+        printf("cannot make %s\n", file);
 }
 
 static int opened(int flags)
 {
     struct stat st;
 
-    (void)stat(NAME, &st);
-    return open(NAME, O_RDONLY | flags);
+    (void)stat(file, &st);
+    return open(file, O_RDONLY | flags);
 }
 
 static void show(const char *what, long rc, const int *fds, int n)
@@ -39,7 +46,7 @@ static void show(const char *what, long rc, const int *fds, int n)
     struct stat by_path, st;
 
     tell(what, "", rc);
-    (void)stat(NAME, &by_path);
+    (void)stat(file, &by_path);
     for (int i = 0; i < n; i++) {
         (void)fstat(fds[i], &st);
         tell_more(" [%o %lld same=%d at=%lld cloexec=%d]", st.st_mode, (long long)st.st_mtim.tv_sec,
@@ -59,7 +66,7 @@ static int held(void)
     pid_t child = fork();
 
     if (child == 0) {
-        fd = open(NAME, O_RDWR);
+        fd = open(file, O_RDWR);
         _exit((flock(fd, LOCK_EX | LOCK_NB) != 0) + 2 * (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK));
     }
     (void)waitpid(child, &status, 0);
@@ -120,7 +127,7 @@ static void inherit(void)
     pid_t child = fork();
 
     if (child == 0)
-        _exit(fchmod(fd, 0606) != 0 || read(fd, text, 4) != 4);
+        _exit(read(fd, text, 4) != 4 || fchmod(fd, 0606) != 0);
     (void)waitpid(child, &status, 0);
     show("changed by a child", status, &fd, 1);
     close(fd);
@@ -130,6 +137,51 @@ static void inherit(void)
     status = system(text);
     show("read by a program", status, &fd, 1);
     close(fd);
+}
+
+/* What a child does with a descriptor that it shares moves the parent's offset; what it locks is locked for the parent's end, too, unless the
+ * child was the first to act on the file: README says so. */
+static int in_child(int (*act)(int fd), int fd)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(act(fd));
+    (void)waitpid(child, &status, 0);
+    return status;
+}
+
+static int read_by_another_number(int fd)
+{
+    char text[3];
+
+    return dup2(fd, 60) != 60 || read(60, text, 3) != 3 || dup3(60, 61, O_CLOEXEC) != 61 || lseek(61, 1, SEEK_CUR) < 0;
+}
+
+static int read_by_streams(int fd)
+{
+    FILE *f = fdopen(dup(fd), "r");
+
+    return f == NULL || setvbuf(f, NULL, _IONBF, 0) != 0 || fgetc(f) == EOF || fclose(f) != 0;
+}
+
+static int unlock(int fd) { return flock(fd, LOCK_UN); }
+
+static void inherit_offset(void)
+{
+    int fd = opened(0), fds[2] = { fd, -1 };
+
+    show("read by a child's dup2", in_child(read_by_another_number, fd), fds, 1);
+    fds[1] = dup(fd);
+    show("read by a child's stream", in_child(read_by_streams, fds[1]), fds, 2);
+    show("flock", CALL(flock(fds[1], LOCK_EX)), fds, 2);
+    show("read by a child, locked", in_child(read_by_another_number, fd), fds, 2);
+    printf("held %d\n", held());
+    show("unlocked by a child", in_child(unlock, fds[0]), fds, 2);
+    printf("held %d\n", held());
+    close(fds[0]);
+    close(fds[1]);
 }
 
 /* --- Mappings, pipes, sockets ------------------------------------------------------------------------------------------ */
@@ -186,9 +238,9 @@ static void handles(void)
 {
     _Alignas(8) char first[256] = "", second[256] = "";
     struct file_handle *by_path = (void *)first, *by_fd = (void *)second;
-    int fd = opened(0), a = 0, b = 0, fd_path = open(NAME, O_PATH), rc;
+    int fd = opened(0), a = 0, b = 0, fd_path = open(file, O_PATH), rc;
 
-    rc = handle_of(AT_FDCWD, NAME, 0, by_path, &a);
+    rc = handle_of(AT_FDCWD, file, 0, by_path, &a);
     printf("name_to_handle_at %d %d\n", rc, handle_of(fd, "", AT_EMPTY_PATH, by_fd, &b));
     printf("the same %d %d\n", a == b, memcmp(first, second, sizeof first) == 0);
     show("O_PATH", CALL(fchmod(fd_path, 0644)), &fd_path, 1);
@@ -203,7 +255,7 @@ static void watch(void)
     char name[64];
 
     (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    printf("inotify %d\n", inotify_add_watch(watcher, NAME, IN_ATTRIB | IN_MODIFY) > 0);
+    printf("inotify %d\n", inotify_add_watch(watcher, file, IN_ATTRIB | IN_MODIFY) > 0);
     printf("by descriptor, the same %d\n", inotify_add_watch(watcher, name, IN_ATTRIB | IN_MODIFY));
     printf("fchmod %d", fchmod(fd, 0645));
     printf(", seen %d\n", read(watcher, buf, sizeof buf) > 0);
@@ -215,11 +267,11 @@ static void watch(void)
 
 static void wrote(const char *what, long rc)
 {
-    int fd = open(NAME, O_RDONLY);
+    int fd = open(file, O_RDONLY);
     struct stat st = { 0 };
 
     tell(what, "", rc);
-    (void)stat(NAME, &st);
+    (void)stat(file, &st);
     tell_more(" size=%lld", (long long)st.st_size);
     tell_content(fd);
     (void)fstat(fd, &st);
@@ -253,7 +305,7 @@ static int append_by_freopen(const char *name)
 
 static int change_mode_of_stream(void)
 {
-    FILE *f = fopen(NAME, "r");
+    FILE *f = fopen(file, "r");
 
     return append_by_stream(freopen(NULL, "r+", f));
 }
@@ -266,8 +318,8 @@ static int link_unnamed(void)
     if (fd < 0)
         return -1;
     (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    (void)unlink(NAME);
-    rc = linkat(AT_FDCWD, name, AT_FDCWD, NAME, AT_SYMLINK_FOLLOW);
+    (void)unlink(file);
+    rc = linkat(AT_FDCWD, name, AT_FDCWD, file, AT_SYMLINK_FOLLOW);
     wrote("linked", rc);
     (void)!write(fd, "behind the link", 15);
     close(fd);
@@ -276,7 +328,7 @@ static int link_unnamed(void)
 
 static int written_after_rename(void)
 {
-    int fd = open("coming.so", O_CREAT | O_WRONLY, 0644), rc = rename("coming.so", NAME);
+    int fd = open("coming.so", O_CREAT | O_WRONLY, 0644), rc = rename("coming.so", file);
 
     wrote("renamed", rc);
     (void)!write(fd, "behind the rename", 17);
@@ -286,7 +338,7 @@ static int written_after_rename(void)
 
 static int written_after_link(void)
 {
-    int fd = open("coming.so", O_CREAT | O_WRONLY, 0644), rc = unlink(NAME) + link("coming.so", NAME);
+    int fd = open("coming.so", O_CREAT | O_WRONLY, 0644), rc = unlink(file) + link("coming.so", file);
 
     wrote("linked", rc);
     (void)!write(fd, "behind that link", 16);
@@ -300,7 +352,7 @@ static void write_all_ways(void)
     int fd, from = open("passed", O_RDONLY);
 
     wrote("before", 0);
-    fd = open(NAME, O_RDWR);
+    fd = open(file, O_RDWR);
     WROTE(pwrite(fd, "PWRITE", 6, 0));
     WROTE(writev(fd, parts, 2));
     WROTE(ftruncate(fd, 5));
@@ -310,24 +362,22 @@ static void write_all_ways(void)
     WROTE(copy_file_range(from, NULL, fd, NULL, 2, 0) > 0);
     WROTE(write(dup(fd), "dup", 3));
     WROTE(append_by_stream(fdopen(fd, "r+")));
-    WROTE(append_by_freopen(NAME));
+    WROTE(append_by_freopen(file));
     WROTE(change_mode_of_stream());
     WROTE(link_unnamed());
     WROTE(written_after_rename());
     WROTE(written_after_link());
-    WROTE(close(openat(AT_FDCWD, NAME, O_WRONLY | O_TRUNC)));
+    WROTE(close(openat(AT_FDCWD, file, O_WRONLY | O_TRUNC)));
     close(from);
 }
 
 void run_descriptors(void)
 {
-    make();
-    share_in_process();
-    lock_records();
-    inherit();
-    map();
-    pass_on();
-    handles();
-    watch();
-    write_all_ways();
+    static void (*const parts[])(void) = { share_in_process, lock_records, inherit, inherit_offset, map, pass_on, handles, watch,
+                                           write_all_ways };
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        make();
+        parts[i]();
+    }
 }

@@ -151,14 +151,6 @@ CASE(copy_file_range)
 CASE(flock) WITH_FILE(fd, CALL_INT(fd, LOCK_SH))
 CASE(lockf) WITH_FILE(fd, CALL_INT(fd, F_TEST, 0L))
 SAME(lockf64, lockf)
-CASE(dup)
-{
-    int fd = open_there(), other = CALL_INT(fd);
-
-    DONE(other >= 0);
-    close(other);
-    close(fd);
-}
 CASE(dup2)
 {
     int fd = open_there(), other = CALL_INT(fd, 150);

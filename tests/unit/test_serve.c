@@ -3,8 +3,12 @@
  * tests/programs/differential.c's. */
 #include "store_fixture.h"
 
+#include <sys/resource.h>
+
 /* The interposers are no part of mioc_core. Here they interpose this test, which does no harm. */
 #include "../../preload/serve.c"
+#include "../../preload/copy.c"
+#include "../../preload/detach.c"
 #include "../../preload/wrap_fd.c"
 
 static struct mioc_policy policy;
@@ -158,9 +162,168 @@ static void detach_from_another_file_of_that_name_fails(void **state)
     assert_int_equal(before, after);
     assert_int_equal(unlink(original), 0);
     assert_int_equal(fchmod(fd, 0777), -1);
-    assert_int_equal(errno, ENOENT);
+    assert_int_equal(errno, ESTALE);
     close(fd);
     (void)rename(kept, original);
+}
+
+/* Before Linux 6.10. */
+static int fcntl_of_an_old_kernel(int fd, int command, ...)
+{
+    va_list arguments;
+    void *argument;
+
+    va_start(arguments, command);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return command == F_DUPFD_QUERY ? mioc_serve_fail(EINVAL) : (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
+static ino_t inode_behind(int fd)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    return st.st_ino;
+}
+
+static void detach_reaches_all_that_share_an_opening(void **state)
+{
+    __typeof__(&fcntl) real = mioc_real(fcntl);
+    struct stat st;
+
+    (void)state;
+    assert_int_equal(stat(original, &st), 0);
+    for (int is_old = 0; is_old < 2; is_old++) {
+        int fd = open_copy(0), other = open_copy(0), second = dup(fd), third = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+        ino_t copy = inode_behind(fd);
+
+        if (is_old)
+            mioc_real_functions.fcntl = fcntl_of_an_old_kernel;
+        assert_int_equal(fcntl(other, F_SETSIG, SIGRTMAX - 1), 0); /* the mark of an old kernel, by chance */
+        assert_int_equal(lseek(second, 5, SEEK_SET), 5);
+        assert_int_equal(lseek(third, 0, SEEK_CUR), 5);
+        errno = 99;
+        assert_int_equal(mioc_serve_detach(second), 0);
+        assert_int_equal(errno, 99);
+        assert_int_equal(marking, 0);
+        assert_true(inode_behind(fd) == st.st_ino && inode_behind(second) == st.st_ino && inode_behind(third) == st.st_ino);
+        assert_true(inode_behind(other) == copy && copy != st.st_ino);
+        assert_int_equal(fcntl(fd, F_GETFD), 0);
+        assert_int_equal(fcntl(third, F_GETFD), FD_CLOEXEC);
+        assert_int_equal(lseek(third, 2, SEEK_CUR), 7);
+        assert_int_equal(lseek(fd, 0, SEEK_CUR), 7);
+        assert_int_equal(fcntl(fd, F_GETSIG), 0);
+        assert_int_equal(fcntl(other, F_GETSIG), SIGRTMAX - 1);
+        close(fd);
+        close(other);
+        close(second);
+        close(third);
+    }
+    mioc_real_functions.fcntl = real;
+}
+
+static void detach_keeps_what_was_set_since_the_open(void **state)
+{
+    int fd = open_copy(0), flags;
+
+    (void)state;
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK | O_APPEND), 0);
+    flags = fcntl(fd, F_GETFL);
+    assert_int_equal(mioc_serve_detach(fd), 0);
+    assert_int_equal(fcntl(fd, F_GETFL), flags);
+    close(fd);
+    fd = open_copy(O_NOFOLLOW);
+    flags = fcntl(fd, F_GETFL);
+    assert_int_equal(mioc_serve_detach(fd), 0);
+    assert_int_equal(fcntl(fd, F_GETFL), flags);
+    close(fd);
+}
+
+static void detach_of_a_path_descriptor_gives_one(void **state)
+{
+    char name[64];
+    struct stat st;
+    int copy = open_copy(0), fd;
+
+    (void)state;
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", copy);
+    fd = open(name, O_PATH | O_CLOEXEC);
+    assert_int_equal(mioc_serve_detach(fd), 0);
+    assert_int_equal(stat(original, &st), 0);
+    assert_true(inode_behind(fd) == st.st_ino);
+    assert_true(fcntl(fd, F_GETFL) & O_PATH);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    close(fd);
+    close(copy);
+}
+
+/* An open of it would wait for a writer, or wake one that waits. */
+static void fifo_in_the_originals_place_is_not_opened(void **state)
+{
+    int fd = open_copy(0), seen = inotify_init1(IN_NONBLOCK), mode;
+    char kept[160], event[512];
+    struct stat st;
+
+    (void)state;
+    (void)snprintf(kept, sizeof(kept), "%s.kept", original);
+    assert_int_equal(rename(original, kept), 0);
+    assert_int_equal(mkfifo(original, 0600), 0);
+    assert_true(inotify_add_watch(seen, original, IN_OPEN) >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    mode = (int)st.st_mode;
+    alarm(20);
+    assert_int_equal(fchmod(fd, 0777), -1);
+    assert_int_equal(errno, ESTALE);
+    errno = 99;
+    assert_int_equal(flock(fd, LOCK_EX), 0); /* of the copy */
+    assert_int_equal(errno, 99);
+    alarm(0);
+    assert_int_equal(read(seen, event, sizeof(event)), -1);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode, mode);
+    close(seen);
+    close(fd);
+    assert_int_equal(rename(kept, original), 0);
+}
+
+static void lock_without_a_descriptor_for_the_original_fails(void **state)
+{
+    struct rlimit before, few;
+    int fd = open_copy(0);
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(flock(fd, LOCK_EX), -1);
+    assert_int_equal(errno, ENOLCK);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    close(fd);
+}
+
+/* Filesystems give a number to the next file soon. */
+static void another_file_of_the_same_number_is_not_the_original(void **state)
+{
+    struct mioc_content_record *known = (void *)(uintptr_t)lookup(store, MIOC_ITEM_CONTENT, original);
+    struct mioc_stat before = known->stat;
+    struct statx st;
+    int fd = open_copy(0);
+
+    (void)state;
+    if (statx(AT_FDCWD, original, 0, STATX_BTIME, &st) != 0 || !(st.stx_mask & STATX_BTIME))
+        skip();
+    known->stat.mask = STATX_BTIME;
+    known->stat.btime = st.stx_btime.tv_sec - 1;
+    known->stat.btime_ns = st.stx_btime.tv_nsec;
+    assert_int_equal(mioc_serve_detach(fd), -1);
+    assert_int_equal(errno, ESTALE);
+    known->stat.btime++;
+    assert_int_equal(mioc_serve_detach(fd), 0);
+    known->stat = before;
+    close(fd);
 }
 
 static void bytecode_write_of_an_import_is_told_from_others(void **state)
@@ -225,6 +388,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(is_store_path_matches_whole_names, setup, teardown),
         cmocka_unit_test_setup_teardown(detach_keeps_offset_and_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(detach_from_another_file_of_that_name_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(detach_reaches_all_that_share_an_opening, setup, teardown),
+        cmocka_unit_test_setup_teardown(detach_keeps_what_was_set_since_the_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(detach_of_a_path_descriptor_gives_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(fifo_in_the_originals_place_is_not_opened, setup, teardown),
+        cmocka_unit_test_setup_teardown(lock_without_a_descriptor_for_the_original_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_file_of_the_same_number_is_not_the_original, setup, teardown),
         cmocka_unit_test_setup_teardown(bytecode_write_of_an_import_is_told_from_others, setup, teardown),
         cmocka_unit_test_setup_teardown(own_source_bytecode_is_written, setup, teardown),
     };
