@@ -6,6 +6,8 @@
 #   run_plain CMD... / run_cached CMD...          the pieces: $PLAIN_RC, $PLAIN_SECONDS, $PLAIN/stdout, $PLAIN/stderr, and CACHED
 #   on_mpiexec N, on_hosts N P, on_slurm N P      launchers, in front of a command; alone: none
 #
+#   for_each_client FUNCTION                      runs it for each kind of client that a shared filesystem may have
+#
 # Variables before a call hold for that run: MPIIO_CACHE_LOG=info run_cached on_mpiexec 2 python3 app.py
 # $SCRATCH is the test's own folder. helper_teardown fails the test if it left processes or stores behind. A test that kills
 # ranks sets STORES_MAY_STAY=1: theirs are for the next job to reclaim.
@@ -41,12 +43,10 @@ helper_setup() {
 }
 
 helper_teardown() {
-  local rc=0 mountpoint
+  local rc=0
   cd "$MIOC_ROOT" || return # a test may stand in its mount
   no_leftovers || rc=1
-  for mountpoint in "${MOUNTS[@]}"; do
-    "$FIXTURES/shared-fs" umount "$mountpoint" || rc=1
-  done
+  unmount_shared || rc=1
   # Never through a mount that is still there.
   ((rc != 0)) || rm -rf --one-file-system "$SCRATCH"
   return "$rc"
@@ -208,6 +208,45 @@ need_python_env() {
   PYTHON_ENV=$PYTHON_ENVS/env
   mkdir -p "$(dirname "$PYTHON_ENV")"
   fixture python-env "$PYTHON_ENV"
+}
+
+# Runs a test's body, a function with arguments, in each kind of client that a shared filesystem may have: one that keeps nothing,
+# one like NFS's and one like Lustre's (see mioc_metadata_server --help). Sets for it
+#   CLIENT_MODEL     none, nfs or lustre
+#   CLIENT_OPTIONS   the server's options, for mount_shared (unquoted) and HOSTS_MOUNT
+#   CLIENT_TIME      seconds after which, at the latest, a client sees what another one wrote; 0: when the write returns
+# CLIENT_MODELS="nfs" bats …: only in these.
+for_each_client() {
+  need_fuse
+  for CLIENT_MODEL in ${CLIENT_MODELS:-none nfs lustre}; do
+    echo "client: $CLIENT_MODEL"
+    CLIENT_OPTIONS="--client $CLIENT_MODEL" CLIENT_TIME=0
+    [[ $CLIENT_MODEL != nfs ]] || CLIENT_TIME=1
+    if [[ $CLIENT_MODEL == lustre ]] && ! has_coherent_clients; then
+      echo "skipped: needs Linux 6.16"
+      continue
+    fi
+    "$@"
+    unmount_shared
+    find "$XDG_CACHE_HOME" -mindepth 1 -delete # the next one's runs are first ones, too
+  done
+}
+
+has_coherent_clients() {
+  local rc=0
+  mkdir -p "$SCRATCH/no-source" "$SCRATCH/no-mount"
+  "$FIXTURES/shared-fs" mount "$SCRATCH/no-source" "$SCRATCH/no-mount" --client lustre 3>&- || rc=$?
+  ((rc != 77)) || return 1
+  "$FIXTURES/shared-fs" umount "$SCRATCH/no-mount"
+}
+
+unmount_shared() {
+  local rc=0 mountpoint
+  for mountpoint in "${MOUNTS[@]}"; do
+    "$FIXTURES/shared-fs" umount "$mountpoint" || rc=1
+  done
+  MOUNTS=()
+  return "$rc"
 }
 
 # SOURCE MOUNTPOINT [server options]: a shared filesystem for this test, on this machine.
