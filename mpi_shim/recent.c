@@ -128,12 +128,17 @@ uint64_t mioc_recent_doubt(const struct mioc_recent *r, unsigned kind, const cha
                            uint64_t client_ns, uint64_t now)
 {
     char buf[MIOC_PATH_MAX];
+    uint32_t plain_len = len, n;
+    const char *plain;
     uint64_t at;
 
     if (client_ns == 0 || (r->bytes == 0 && r->all == 0))
         return 0;
-    path = mioc_path_plain(path, &len, buf);
-    at = written_at(r, kind, path, len);
+    plain = mioc_path_plain(path, &plain_len, buf);
+    at = written_at(r, kind, plain, plain_len);
+    /* Of what a path leaves by "..", only that it is there matters. */
+    for (unsigned i = 0; plain == buf && (n = mioc_path_turn(path, len, i, buf)) > 0; i++)
+        at = later(at, written_at(r, MIOC_ITEM_REALPATH, buf, n));
     if (at == 0 || started >= at + client_ns)
         return 0;
     return at + client_ns > now ? at + client_ns - now : 1; /* the next look counts */

@@ -204,10 +204,32 @@ static void resolve_list(struct mioc_resolver *r, const struct mioc_job *job, st
     mioc_result_free(space);
 }
 
+/* Whether a path with ".." leads where it reads as if it did: where it leaves a directory that is reached by a symbolic link, it does not, and
+ * whoever writes there does so by a name of which nobody can tell that it is this one's. Of one that leads nowhere nothing else is said. */
+static int is_as_it_reads(struct mioc_resolver *r, const struct mioc_job *job)
+{
+    char spelled[PATH_MAX], read[PATH_MAX];
+    uint32_t parent = mioc_path_parent(job->path, job->len), len = parent > 0 ? parent : job->len;
+    struct mioc_stat by_spelling, by_reading;
+
+    if (!mioc_path_has_dotdot(job->path, job->len))
+        return 1;
+    memcpy(spelled, job->path, len);
+    spelled[len] = '\0';
+    if (mioc_path_normalize(spelled, read, sizeof read) <= 0)
+        return 0;
+    return mioc_resolve_statx(r, AT_FDCWD, spelled, 0, &by_spelling) != 0 ||
+           (mioc_resolve_statx(r, AT_FDCWD, read, 0, &by_reading) == 0 && by_spelling.ino == by_reading.ino && by_spelling.dev == by_reading.dev);
+}
+
 void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer)
 {
     _Alignas(8) char buf[3 * PATH_MAX]; /* all but listings: a record, its path and another one */
 
+    if (!is_as_it_reads(r, job)) {
+        mioc_resolve_add_uncached(answer, buf, job->kind, job);
+        return;
+    }
     switch (job->kind) {
     case MIOC_ITEM_STAT:
         resolve_stat(r, job, answer, buf);

@@ -16,12 +16,8 @@
 static int is_affected(unsigned kind, const char *path, uint32_t len, const char *written, uint32_t written_len,
                        uint32_t flags)
 {
-    if (len == written_len && memcmp(path, written, len) == 0)
-        return 1;
-    if ((flags & MIOC_FLAG_SUBTREE) && mioc_path_is_below(path, len, written, written_len))
-        return 1;
-    return (kind == MIOC_ITEM_STAT || kind == MIOC_ITEM_LIST) && len == mioc_path_parent(written, written_len) &&
-           memcmp(path, written, len) == 0;
+    return mioc_path_is_concerned(path, len, kind == MIOC_ITEM_STAT || kind == MIOC_ITEM_LIST, written, written_len,
+                                  (flags & MIOC_FLAG_SUBTREE) != 0);
 }
 
 /* With the lock held: takes affected records out of a queue and asks for them again. */
@@ -201,6 +197,9 @@ void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, st
 
 void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, int is_foreign)
 {
+    char buf[MIOC_PATH_MAX];
+
+    path = mioc_path_plain(path, &len, buf);
     pthread_mutex_lock(&r->lock);
     if (is_foreign)
         note_written(r, path, len, flags, mioc_resolver_now());

@@ -104,8 +104,11 @@ static int is_out_of_descriptors(void)
     return errno == EMFILE || errno == ENFILE;
 }
 
-static void tell(struct tidings *t, const char *path, uint32_t len)
+/* In the form by which it is compared with what is known. Where ".." leaves a link that is another file: no harm to it. */
+static __attribute__((noinline)) void tell(struct tidings *t, const char *spelled, uint32_t len)
 {
+    char buf[MIOC_PATH_MAX];
+    const char *path = mioc_path_plain(spelled, &len, buf);
     enum mioc_ask_status status = ask(path, len, t->flags);
 
     t->told++;
@@ -150,7 +153,7 @@ static int is_concerned(const struct tidings *t, const char *path, uint32_t len)
     return mioc_policy_is_concerned(mioc_client.policy, path, len, (t->flags & MIOC_FLAG_SUBTREE) != 0);
 }
 
-/* The same file with its directory spelled as the kernel does, and whether it is a symbolic link. 0, or -1: no such directory, or no
+/* The same file with its directory spelled as the kernel does, and whether where it leads is to be asked. 0, or -1: no such directory, or no
  * last name. */
 static int find_physical(struct mioc_path *out, const char *path, uint32_t len, int *is_link)
 {
@@ -161,6 +164,7 @@ static int find_physical(struct mioc_path *out, const char *path, uint32_t len, 
     while (len > 1 && path[len - 1] == '/')
         len--;
     parent_len = mioc_path_parent(path, len);
+    *is_link = parent_len == 0 && len > 1; /* "..": it may lead anywhere */
     if (parent_len == 0 || len >= sizeof parent)
         return -1;
     memcpy(parent, path, len);
@@ -213,9 +217,7 @@ static __attribute__((noinline)) void tell_physical(struct tidings *t, const cha
     if (find_physical(&physical, path, len, &is_link) != 0) {
         if (is_out_of_descriptors())
             give_up(path);
-        return;
-    }
-    if (physical.len != len || memcmp(physical.text, path, len) != 0) {
+    } else if (physical.len != len || memcmp(physical.text, path, len) != 0) {
         if (is_concerned(t, physical.text, physical.len))
             tell(t, physical.text, physical.len);
         if (has_alias(physical.text, physical.len))

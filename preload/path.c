@@ -182,7 +182,7 @@ int mioc_path_normalize(const char *path, char *out, size_t size)
             return -1;
         }
         out[n++] = '/';
-        memcpy(out + n, name, len);
+        memmove(out + n, name, len);
         n += len;
     }
     if (n == 0 && size < 2) {
@@ -221,6 +221,55 @@ const char *mioc_path_plain(const char *path, uint32_t *len, char buf[MIOC_PATH_
         return path;
     *len = (uint32_t)folded;
     return buf;
+}
+
+uint32_t mioc_path_turn(const char *path, uint32_t len, unsigned i, char out[MIOC_PATH_MAX])
+{
+    uint32_t n = 0, name_len;
+
+    if (len >= MIOC_PATH_MAX)
+        return 0;
+    for (const char *name = path + strspn(path, "/"); *name != '\0'; name += name_len, name += strspn(name, "/")) {
+        name_len = (uint32_t)strcspn(name, "/");
+        if (name_len == 1 && name[0] == '.')
+            continue;
+        if (name_len != 2 || name[0] != '.' || name[1] != '.') {
+            out[n++] = '/';
+            memcpy(out + n, name, name_len);
+            n += name_len;
+            continue;
+        }
+        if (i-- == 0) {
+            if (n == 0)
+                out[n++] = '/';
+            out[n] = '\0';
+            return n;
+        }
+        while (n > 0 && out[--n] != '/')
+            ;
+    }
+    return 0;
+}
+
+static int is_written(const char *path, uint32_t len, const char *written, uint32_t written_len, int subtree)
+{
+    return (len == written_len && memcmp(path, written, len) == 0) ||
+           (subtree && mioc_path_is_below(path, len, written, written_len));
+}
+
+int mioc_path_is_concerned(const char *path, uint32_t len, int of_names, const char *written, uint32_t written_len, int subtree)
+{
+    char buf[MIOC_PATH_MAX];
+    uint32_t plain_len = len, n;
+    const char *plain = mioc_path_plain(path, &plain_len, buf);
+
+    if (is_written(plain, plain_len, written, written_len, subtree) ||
+        (of_names && plain_len == mioc_path_parent(written, written_len) && memcmp(plain, written, plain_len) == 0))
+        return 1;
+    for (unsigned i = 0; plain == buf && (n = mioc_path_turn(path, len, i, buf)) > 0; i++)
+        if (is_written(buf, n, written, written_len, subtree))
+            return 1;
+    return 0;
 }
 
 int mioc_path_is_below(const char *path, uint32_t len, const char *prefix, uint32_t prefix_len)

@@ -32,11 +32,16 @@ int mioc_path_key(struct mioc_path *out, int dirfd, const char *path);
 
 /* Whether the path has a ".." component. */
 int mioc_path_has_dotdot(const char *path, uint32_t len);
-/* Folds "..", ".", "//" and trailing slashes lexically into out[size]; length or -1 (ENAMETOOLONG). path is absolute. */
+/* Folds "..", ".", "//" and trailing slashes lexically into out[size], which may be where path is; length or -1 (ENAMETOOLONG). path is absolute. */
 int mioc_path_normalize(const char *path, char *out, size_t size);
 /* The normal form of a key, by which paths are compared with what was written: path itself where it is that already (NUL-terminated), else
  * in buf, and its length. One that has none stays as it is. */
 const char *mioc_path_plain(const char *path, uint32_t *len, char buf[MIOC_PATH_MAX]);
+/* The directory that the i-th ".." of a key leaves (i = 0, 1, …), in normal form: its length, 0: there is no such one. */
+uint32_t mioc_path_turn(const char *path, uint32_t len, unsigned i, char out[MIOC_PATH_MAX]);
+/* Whether a write to `written` (in normal form), with `subtree` to all below it too, concerns what is known of a key: the path itself, a directory
+ * that it leaves by "..", and if that is `of_names` (what a STAT or LIST says changes with a directory's names) something in it. */
+int mioc_path_is_concerned(const char *path, uint32_t len, int of_names, const char *written, uint32_t written_len, int subtree);
 /* Whether `prefix` (no trailing slash, or "/") is path or one of its ancestors, by whole components. */
 int mioc_path_is_below(const char *path, uint32_t len, const char *prefix, uint32_t prefix_len);
 /* Length of the parent of path ("/a/b" → 2, "/a" → 1), 0 for "/" or where the last component is empty, "." or "..". */

@@ -68,7 +68,7 @@ int mioc_store_reclaim(const char *dir);
  * mioc_store_write_chunk's). A record whose key is on hold, or has a STICKY record, is appended but not made reachable;
  * an UNCACHED|STICKY record itself is, hold or not, and no INVALIDATE ends it. A CONTENT whose bytes did not all arrive is not made
  * reachable either. Keys are compared as spelled by lookup, but holds and invalidations reach every spelling of a path that
- * has the same lexical normal form ("..", trailing slash). Returns the item's offset, or -1 (ENOSPC: state becomes FULL, and every later
+ * has the same lexical normal form ("..", trailing slash), or leaves the path by "..". Returns the item's offset, or -1 (ENOSPC: state becomes FULL, and every later
  * append fails too, as it would not be in its place; an INVALIDATE takes effect all the same). */
 int64_t mioc_store_append(struct mioc_store *s, const struct mioc_item *item);
 

@@ -106,6 +106,17 @@ int mioc_hold_has(const struct mioc_store_writer *w, unsigned kind, const char *
     return 0;
 }
 
+int mioc_hold_has_turn(const struct mioc_store_writer *w, const char *path, uint32_t len)
+{
+    char turn[MIOC_PATH_MAX];
+    uint32_t n;
+
+    for (unsigned i = 0; w->holds > 0 && (n = mioc_path_turn(path, len, i, turn)) > 0; i++)
+        if (mioc_hold_has(w, MIOC_ITEM_REALPATH, turn, n))
+            return 1;
+    return 0;
+}
+
 void mioc_hold_free(struct mioc_store_writer *w)
 {
     for (unsigned i = 0; i <= MIOC_HOLD_BUCKETS; i++) {

@@ -84,7 +84,7 @@ struct mioc_store_writer {
     struct mioc_hold *hold[MIOC_HOLD_BUCKETS], *subtree_hold;
     unsigned holds;
     int holds_all;  /* no memory for a hold: nothing may become reachable any more */
-    struct mioc_odd { uint64_t offset, plain; } *odd; /* reachable records whose path is not in normal form */
+    struct mioc_odd { uint64_t offset, plain; int has_turns; } *odd; /* reachable records whose path is not in normal form */
     size_t odds, odds_cap;
     struct mioc_arrival *arrival;
     size_t arrivals, arrivals_cap;
@@ -173,6 +173,8 @@ void mioc_store_kill(struct mioc_store *s, const char *plain, uint32_t len, int 
 int mioc_hold_add(struct mioc_store_writer *w, const char *plain, uint32_t len, int subtree, uint64_t token);
 void mioc_hold_lift(struct mioc_store_writer *w, const char *plain, uint32_t len, uint64_t token);
 int mioc_hold_has(const struct mioc_store_writer *w, unsigned kind, const char *plain, uint32_t len);
+/* … for a directory that a path leaves by "..": only that it is there matters. */
+int mioc_hold_has_turn(const struct mioc_store_writer *w, const char *path, uint32_t len);
 void mioc_hold_free(struct mioc_store_writer *w);
 
 /* --- store_content.c --- */

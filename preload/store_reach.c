@@ -32,7 +32,7 @@ uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *
 /* --- Records whose path is not in normal form --------------------------------------------------------------------- */
 
 /* A write to /a/b concerns the records of /a/x/../b too. There are few of those, so they are in a list. */
-static int remember_odd(struct mioc_store *s, uint64_t offset, uint64_t plain)
+static int remember_odd(struct mioc_store *s, uint64_t offset, uint64_t plain, int has_turns)
 {
     struct mioc_store_writer *w = s->writer;
 
@@ -53,7 +53,7 @@ static int remember_odd(struct mioc_store *s, uint64_t offset, uint64_t plain)
             w->odds_cap = cap;
         }
     }
-    w->odd[w->odds++] = (struct mioc_odd){offset, plain};
+    w->odd[w->odds++] = (struct mioc_odd){offset, plain, has_turns};
     return 0;
 }
 
@@ -74,15 +74,16 @@ void mioc_store_link(struct mioc_store *s, struct mioc_item *item, uint64_t offs
     const char *path = mioc_item_path(item), *plain;
     uint32_t len = item->path_len, at;
     uint64_t old;
-    int is_new;
+    int is_new, has_turns;
 
     plain = mioc_path_plain(path, &len, buf);
+    has_turns = plain != path && mioc_path_has_dotdot(path, item->path_len);
     /* A sticky record says "make the real call", which is right during a hold too, and it does not come again. */
     if ((item->flags & sticky) != sticky &&
         (mioc_hold_has(w, item->kind, plain, len) || has_sticky(s, item->kind, path, item->path_len) ||
-         (plain != path && has_sticky(s, item->kind, plain, len))))
+         (plain != path && has_sticky(s, item->kind, plain, len)) || (has_turns && mioc_hold_has_turn(w, path, item->path_len))))
         return;
-    if (plain != path && remember_odd(s, offset, mioc_item_hash(0, plain, len)) != 0)
+    if (plain != path && remember_odd(s, offset, mioc_item_hash(0, plain, len), has_turns) != 0)
         return;
     at = mioc_store_slot(s, item->kind, path, item->path_len, item->hash, &is_new);
     old = s->table[at];
@@ -127,20 +128,14 @@ static void kill_odd(struct mioc_store *s, const char *plain, uint32_t len, uint
 {
     struct mioc_store_writer *w = s->writer;
     uint64_t hash = mioc_item_hash(0, plain, len), parent_hash = parent ? mioc_item_hash(0, plain, parent) : 0;
-    char buf[MIOC_PATH_MAX];
 
     for (size_t i = 0; i < w->odds; i++) {
         struct mioc_item *item = (void *)(s->arena + w->odd[i].offset);
-        uint32_t item_len = item->path_len;
-        int hit = w->odd[i].plain == hash ||
-                  (w->odd[i].plain == parent_hash && (item->kind == MIOC_ITEM_STAT || item->kind == MIOC_ITEM_LIST));
+        int of_names = item->kind == MIOC_ITEM_STAT || item->kind == MIOC_ITEM_LIST;
 
-        if (!hit && subtree) {
-            const char *path = mioc_path_plain(mioc_item_path(item), &item_len, buf);
-
-            hit = mioc_path_is_below(path, item_len, plain, len);
-        }
-        if (hit)
+        if (w->odd[i].plain == hash || (of_names && w->odd[i].plain == parent_hash) ||
+            ((subtree || w->odd[i].has_turns) &&
+             mioc_path_is_concerned(mioc_item_path(item), item->path_len, of_names, plain, len, subtree)))
             kill_item(item);
     }
 }

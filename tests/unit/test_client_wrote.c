@@ -78,6 +78,33 @@ static void wrote_through_links_tells_every_spelling(void **state)
     assert_string_equal(agent.written[2], "/imports/x.py");
 }
 
+static void wrote_with_dots_tells_what_is_compared(void **state)
+{
+    char path[160], expected[160];
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/real", tree);
+    assert_int_equal(mkdir(path, 0700), 0);
+    strcat(path, "/inner");
+    assert_int_equal(mkdir(path, 0700), 0);
+    mioc_client_wrote(AT_FDCWD, "/lib_prefix/x/.././a/", 0);
+    assert_string_equal(agent.written[0], "/lib_prefix/a");
+    snprintf(path, sizeof path, "%s/real/../real/x.py", tree);
+    snprintf(expected, sizeof expected, "%s/real/x.py", tree);
+    mioc_client_wrote(AT_FDCWD, path, 0);
+    assert_string_equal(agent.written[1], expected);
+    assert_string_equal(agent.written[agent.writes - 1], expected); /* also what the kernel calls it */
+    /* A link's "..": the folder that the link's target is in. */
+    snprintf(path, sizeof path, "%s/turn", tree);
+    assert_int_equal(symlink("real/inner", path), 0);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/turn/..%s", tree, i == 0 ? "" : "/x.py");
+        snprintf(expected, sizeof expected, "%s/real%s", tree, i == 0 ? "" : "/x.py");
+        mioc_client_wrote(AT_FDCWD, path, 0);
+        assert_string_equal(agent.written[agent.writes - 1], expected);
+    }
+}
+
 static void wrote_waits_until_all_nodes_have_heard(void **state)
 {
     (void)state;
@@ -217,6 +244,7 @@ int main(void)
         WITH_CLIENT(wrote_elsewhere_tells_nobody),
         WITH_CLIENT(wrote_relative_to_descriptor_is_resolved),
         WITH_CLIENT(wrote_through_links_tells_every_spelling),
+        WITH_CLIENT(wrote_with_dots_tells_what_is_compared),
         WITH_CLIENT(wrote_waits_until_all_nodes_have_heard),
         WITH_CLIENT(wrote_that_does_not_settle_is_a_timeout_and_no_more),
         WITH_CLIENT(bytecode_of_an_import_is_waited_for_by_nobody),

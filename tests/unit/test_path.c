@@ -210,6 +210,35 @@ static void normalize_gives_lexical_normal_form(void **state)
     assert_int_equal(mioc_path_normalize("/", out, 1), -1);
 }
 
+static void normalize_in_place_is_the_same(void **state)
+{
+    char path[64] = "/a/./b//c/../../dd/e/";
+
+    (void)state;
+    assert_int_equal(mioc_path_normalize(path, path, sizeof path), 7);
+    assert_string_equal(path, "/a/dd/e");
+}
+
+static void turns_are_the_directories_that_are_left(void **state)
+{
+    static const struct { const char *path, *turns; } table[] = {
+        { "/a/b", "" }, { "/", "" }, { "/a/../b", " /a" }, { "/a/b/../../c", " /a/b /a" }, { "/a//b/./../c/..", " /a/b /a/c" }, { "/../x", " /" },
+        { "/../x/../y", " / /x" }, { "/a/..", " /a" }, { "/a/../", " /a" }, { "/a/...", "" }, { "/a/..b/../c", " /a/..b" },
+    };
+    char turn[MIOC_PATH_MAX], all[128];
+    uint32_t n;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        all[0] = '\0';
+        for (unsigned k = 0; (n = mioc_path_turn(table[i].path, (uint32_t)strlen(table[i].path), k, turn)) > 0; k++) {
+            assert_int_equal(strlen(turn), n);
+            strcat(strcat(all, " "), turn);
+        }
+        assert_string_equal(all, table[i].turns);
+    }
+}
+
 static void below_needs_whole_components(void **state)
 {
     static const struct { const char *path, *prefix; int expected; } table[] = {
@@ -265,6 +294,8 @@ int main(void)
         cmocka_unit_test(key_of_bad_path_is_refused),
         cmocka_unit_test(dotdot_is_found_as_component_only),
         cmocka_unit_test(normalize_gives_lexical_normal_form),
+        cmocka_unit_test(normalize_in_place_is_the_same),
+        cmocka_unit_test(turns_are_the_directories_that_are_left),
         cmocka_unit_test(below_needs_whole_components),
         cmocka_unit_test(parent_of_path_is_a_length),
         cmocka_unit_test(object_name_has_no_more_than_a_version_behind_so),
