@@ -61,7 +61,7 @@ struct mioc_manifest_text { char *bytes; size_t size; unsigned count; uint64_t s
 /* Checks text->bytes[0..size) and fills in the rest; with visit, walks the questions. 0, or -1. */
 int mioc_manifest_parse(struct mioc_manifest_text *text, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len),
                         void *ctx);
-/* The text of a store; bytes to be free()d. 0, or -1 with errno (ENOMEM; EPROTO: the program has written over the store). */
+/* The text of a store; bytes to be free()d. 0, or -1 with errno (ENOMEM; EPROTO: the program wrote over the store). */
 int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_store *store);
 
 #endif

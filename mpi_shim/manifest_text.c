@@ -131,7 +131,8 @@ static int is_forgotten(const struct mioc_item *item)
 /* Whether it belongs into a manifest. A name with a line's end in it does not fit one. */
 static int is_question(const struct mioc_store *store, const struct mioc_item *item)
 {
-    return is_live(item) && mioc_item_is_bounded(item) && !is_forgotten(item) && !is_implied(store, item) && memchr(mioc_item_path(item), '\n', item->path_len) == NULL;
+    return is_live(item) && mioc_item_is_bounded(item) && !is_forgotten(item) && !is_implied(store, item) &&
+           memchr(mioc_item_path(item), '\n', item->path_len) == NULL;
 }
 
 int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_store *store)

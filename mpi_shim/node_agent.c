@@ -222,10 +222,11 @@ static unsigned take_resolved(struct mioc_node *node)
     unsigned taken = 0;
 
     while (node->resolver != NULL && taken < TAKE_MOST && take_next(node, &resolved)) {
-        uint64_t started = mioc_node_now();
+        uint64_t started = mioc_node_now(), offset;
 
-        uint64_t offset;
-
+        taken++;
+        if (mioc_node_take_abandoned(node, &resolved))
+            continue;
         learn_link(node, resolved.item);
         offset = mioc_store_end(node->store);
         if (mioc_agent_publish(node->agent, resolved.item, resolved.bytes, started) == 0)
@@ -234,7 +235,6 @@ static unsigned take_resolved(struct mioc_node *node)
             mioc_trace_work("agent", "publish", resolved.item->kind, mioc_item_path(resolved.item) != NULL ? mioc_item_path(resolved.item) : "",
                             resolved.item->path_len, started);
         mioc_resolved_free(&resolved);
-        taken++;
     }
     return taken;
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_evict.c - the root gives old contents up where there is no room for new ones, on all nodes at once.
+/* node_evict.c - the root gives contents up, on all nodes at once: old ones, and those that will not be complete.
  *
- * The stream is the same everywhere, so giving up is an item of it: every node unlinks the file when it applies it, and what comes
- * behind finds the same room on all. Only contents that all nodes have had are given up, so no agent has to hand one on that is
- * gone. Oldest first: an import asks for a file once, in all ranks at about the same time. A rank that asks later is asked for
- * again by the ordinary way. Shared objects stay: they are mapped for a program's life, and unlinking would free nothing. */
+ * The stream is the same everywhere, so giving up is an item of it: every node unlinks the file when it applies it, and
+ * what comes behind finds the same room on all. Only contents that all nodes have had are given up, so no agent has to
+ * hand one on that is gone. The same goes for contents that will not be complete, of which nodes have a part.
+ *
+ * Oldest first: an import asks for a file once, in all ranks at about the same time. A rank that asks later is asked
+ * for again by the ordinary way. Shared objects stay: they are mapped for a program's life, and unlinking would free
+ * nothing. */
 #include "node_internal.h"
 #include "../preload/path.h"
 
@@ -21,6 +24,11 @@
 #define ARENA_MOST (64u << 20)
 
 struct mioc_evictable { uint64_t first, count, cap, *offset; };
+struct mioc_abandoned {
+    struct mioc_abandoned *next;
+    struct mioc_resolved resolved;
+    uint64_t end; /* of the stream then */
+};
 
 static uint64_t pages_of(uint64_t bytes)
 {
@@ -47,6 +55,16 @@ static int take_room(struct mioc_node *node, uint64_t bytes)
             return -1;
     } while (!__atomic_compare_exchange_n(&node->room, &room, room - bytes, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     return 0;
+}
+
+static void give_room(struct mioc_node *node, uint64_t pages)
+{
+    (void)__atomic_fetch_add(&node->room, pages * PAGE, __ATOMIC_RELAXED);
+}
+
+void mioc_node_release(void *ctx, uint64_t bytes)
+{
+    give_room(ctx, pages_of(bytes));
 }
 
 int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict)
@@ -115,7 +133,46 @@ static uint64_t evict(struct mioc_node *node, const struct mioc_content_record *
 /* Whether what was noted is still there: the program can have written over it. */
 static int is_content(const struct mioc_item *item)
 {
-    return item != NULL && item->kind == MIOC_ITEM_CONTENT && item->path_len < MIOC_PATH_MAX && mioc_item_is_bounded(item);
+    return item != NULL && item->kind == MIOC_ITEM_CONTENT && item->path_len < MIOC_PATH_MAX &&
+           mioc_item_is_bounded(item);
+}
+
+int mioc_node_take_abandoned(struct mioc_node *node, const struct mioc_resolved *resolved)
+{
+    struct mioc_abandoned **last = &node->abandoned, *entry;
+
+    if (resolved->item->kind != MIOC_ITEM_INVALIDATE)
+        return 0;
+    entry = malloc(sizeof *entry);
+    if (entry == NULL) {
+        struct mioc_resolved unsaid = *resolved; /* its place stays taken */
+
+        mioc_resolved_free(&unsaid);
+        return 1;
+    }
+    while (*last != NULL)
+        last = &(*last)->next;
+    *entry = (struct mioc_abandoned){ NULL, *resolved, mioc_store_end(node->store) };
+    *last = entry;
+    return 1;
+}
+
+/* A node that has not had all chunks yet gets them from its parent's file. */
+static unsigned give_up_abandoned(struct mioc_node *node)
+{
+    struct mioc_abandoned *entry;
+    unsigned count = 0;
+
+    for (; (entry = node->abandoned) != NULL && mioc_agent_settled(node->agent) >= entry->end; count++) {
+        const struct mioc_invalidate_record *record = (const void *)entry->resolved.item;
+
+        node->abandoned = entry->next;
+        if (mioc_agent_publish(node->agent, &record->item, NULL, mioc_node_now()) == 0)
+            give_room(node, record->pages);
+        mioc_resolved_free(&entry->resolved);
+        free(entry);
+    }
+    return count;
 }
 
 /* Nobody is to wait for what will not come. */
@@ -129,14 +186,14 @@ unsigned mioc_node_make_room(struct mioc_node *node)
 {
     uint64_t wanted = __atomic_load_n(&node->wanted, __ATOMIC_ACQUIRE), settled;
     struct mioc_evictable *e = node->evictable;
-    unsigned evicted = 0;
+    unsigned evicted = node->abandoned != NULL ? give_up_abandoned(node) : 0;
 
     if (wanted == 0)
-        return 0;
+        return evicted;
     /* What was given up is asked for again, and published again: that must end before the stream has no place. */
     if (node->has_left || mioc_store_end(node->store) > node->arena_bound / 4 * 3) {
         refuse(node);
-        return 0;
+        return evicted;
     }
     settled = mioc_agent_settled(node->agent);
     while (__atomic_load_n(&node->room, __ATOMIC_RELAXED) < wanted) {
@@ -144,7 +201,8 @@ unsigned mioc_node_make_room(struct mioc_node *node)
         uint64_t bytes;
 
         if (e == NULL || e->count == 0) {
-            refuse(node);
+            if (node->abandoned == NULL)
+                refuse(node);
             return evicted;
         }
         if (e->offset[e->first] >= settled)
@@ -155,7 +213,7 @@ unsigned mioc_node_make_room(struct mioc_node *node)
         bytes = is_content(item) ? evict(node, (const void *)item) : 0;
         if (bytes > 0) {
             evicted++;
-            (void)__atomic_fetch_add(&node->room, bytes, __ATOMIC_RELAXED);
+            give_room(node, bytes / PAGE);
         }
     }
     __atomic_store_n(&node->wanted, 0, __ATOMIC_RELEASE);

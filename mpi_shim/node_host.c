@@ -221,7 +221,8 @@ int mioc_node_host_start(struct mioc_node *node)
     };
     const struct mioc_resolver_config resolver = {
         .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
-        .is_known = host_is_known, .find = resolver_find, .reserve = mioc_node_reserve, .may_speculate = resolver_may_speculate,
+        .is_known = host_is_known, .find = resolver_find, .reserve = mioc_node_reserve,
+        .release = mioc_node_release, .may_speculate = resolver_may_speculate,
         .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = mioc_node_may_serve,
         .client_ns = resolver_client_ns, .client_most_ns = node->policy->client_most_ms * MS, .ahead = node->ahead, .ctx = node,
     };

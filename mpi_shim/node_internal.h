@@ -58,6 +58,7 @@ struct mioc_node {
     uint64_t wanted;           /* … and how many a resolver waits for, atomic */
     unsigned refusals;         /* … in vain, atomic */
     struct mioc_evictable *evictable; /* contents in the stream's order, the oldest first (root; node_evict.c) */
+    struct mioc_abandoned *abandoned; /* contents that will not be complete, in order (root; node_evict.c) */
     uint64_t token;            /* invalidations of this node */
     int is_short;              /* the memory cgroup's limit is near, atomic */
     uint64_t settled;          /* … that all nodes have heard of */
@@ -112,9 +113,12 @@ void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *rep
 void mioc_node_set_bound(struct mioc_node *node, uint64_t bytes);
 /* Resolvers: room for a content, 0; or -1: there is none, also after others were given up for it (`may_evict`), which takes a moment. */
 int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict);
+void mioc_node_release(void *ctx, uint64_t bytes);
+/* Agent's thread: whether it says that a content will not be complete; then it is kept until all nodes may be told. */
+int mioc_node_take_abandoned(struct mioc_node *node, const struct mioc_resolved *resolved);
 /* Agent's thread: a record was published at that offset. */
 void mioc_node_note_published(struct mioc_node *node, const struct mioc_item *item, uint64_t offset);
-/* Agent's thread: gives the oldest contents up for what a resolver waits for. How many. */
+/* Agent's thread: gives up what will not be complete, and the oldest for what a resolver waits for. How many. */
 unsigned mioc_node_make_room(struct mioc_node *node);
 
 #endif

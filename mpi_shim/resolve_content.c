@@ -62,19 +62,20 @@ static ssize_t read_source(struct mioc_resolver *r, const struct source *source,
     return (ssize_t)want;
 }
 
-/* Chunks of exactly `size` bytes; -1 if the file is not that long (it is being written) or cannot be read. */
-static int read_chunks(struct mioc_resolver *r, const struct source *source, uint32_t content, uint64_t size, struct mioc_answer *answer)
+/* Chunks of exactly `size` bytes; -1 if the file is not that long (it is being written) or cannot be read. *done:
+ * how many bytes are among the results. */
+static int read_chunks(struct mioc_resolver *r, const struct source *source, uint32_t content, uint64_t size,
+                       struct mioc_answer *answer, uint64_t *done)
 {
-    uint64_t offset = 0;
-
-    while (offset < size) {
-        uint32_t want = size - offset > MIOC_CHUNK_MAX ? MIOC_CHUNK_MAX : (uint32_t)(size - offset);
-        int is_last = offset + want == size;
-        struct mioc_result *result = new_chunk(content, offset, want, size);
+    while (*done < size) {
+        uint32_t want = size - *done > MIOC_CHUNK_MAX ? MIOC_CHUNK_MAX : (uint32_t)(size - *done);
+        int is_last = *done + want == size;
+        struct mioc_result *result = new_chunk(content, *done, want, size);
+        unsigned char *bytes = result != NULL ? result->item + sizeof(struct mioc_chunk_record) : NULL;
 
         if (result == NULL)
             return -1;
-        if (read_source(r, source, result->item + sizeof(struct mioc_chunk_record), offset, want, is_last) != (ssize_t)want) {
+        if (read_source(r, source, bytes, *done, want, is_last) != (ssize_t)want) {
             mioc_result_free(result);
             return -1;
         }
@@ -82,7 +83,7 @@ static int read_chunks(struct mioc_resolver *r, const struct source *source, uin
             mioc_answer_push(answer, result);
         else if (mioc_resolver_stream(r, result) != 0)
             return -1;
-        offset += want;
+        *done += want;
     }
     return 0;
 }
@@ -122,6 +123,37 @@ static void look_into(struct mioc_resolver *r, const struct mioc_job *job, uint3
     }
 }
 
+/* A content that was begun will not be complete: nothing of it stays anywhere. */
+static void give_up(struct mioc_resolver *r, const struct mioc_job *job, uint32_t content, uint64_t size, uint64_t done,
+                    struct mioc_answer *answer)
+{
+    mioc_answer_drop_chunks(answer, content);
+    if (size > MIOC_CHUNK_MAX && done > 0) {
+        pthread_mutex_lock(&r->lock);
+        mioc_resolver_abandon(r, job->path, job->len, content, size);
+        pthread_mutex_unlock(&r->lock);
+        mioc_resolver_release(r);
+    } else if (r->config.release != NULL) {
+        r->config.release(r->config.ctx, size);
+    }
+}
+
+/* The whole file as it was when it was opened, in chunks; or -1 and nothing. */
+static int read_whole(struct mioc_resolver *r, const struct mioc_job *job, const struct source *source,
+                      uint32_t content, const struct mioc_stat *st, struct mioc_answer *answer)
+{
+    uint64_t done = 0;
+
+    if (!S_ISREG(st->mode) || st->size > r->config.max_file ||
+        r->config.reserve(r->config.ctx, st->size, !job->is_early) != 0)
+        return -1;
+    if (read_chunks(r, source, content, st->size, answer, &done) == 0 &&
+        (source->fd < 0 || !has_changed(r, source->fd, st)))
+        return 0;
+    give_up(r, job, content, st->size, done, answer);
+    return -1;
+}
+
 static void add_content(struct mioc_resolver *r, const struct mioc_job *job, const struct source *source, const struct mioc_stat *st,
                         struct mioc_answer *answer, void *buf)
 {
@@ -129,8 +161,7 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, con
     struct mioc_content_record *record = buf;
     char *end;
 
-    if (!S_ISREG(st->mode) || st->size > r->config.max_file || r->config.reserve(r->config.ctx, st->size, !job->is_early) != 0 ||
-        read_chunks(r, source, content, st->size, answer) != 0 || (source->fd >= 0 && has_changed(r, source->fd, st))) {
+    if (read_whole(r, job, source, content, st, answer) != 0) {
         mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
         return;
     }

@@ -30,6 +30,8 @@ struct mioc_resolver_config {
     const struct mioc_item *(*find)(void *ctx, unsigned kind, const char *path, uint32_t len);
     /* Takes `bytes` from what the stores may still hold; 0, or -1: the content stays uncached (thread-safe). */
     int (*reserve)(void *ctx, uint64_t bytes, int may_evict);
+    /* Gives back what was taken for contents of which nothing was handed out (thread-safe). NULL: nobody counts. */
+    void (*release)(void *ctx, uint64_t bytes);
     /* Whether speculation may touch this path (policy: library class). */
     int (*may_speculate)(void *ctx, const char *path, uint32_t len);
     /* What the last run asked, NULL for none: read by the resolver's threads, behind what is asked now. Its questions count only
@@ -57,7 +59,9 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
 /* Agent's thread: this name leads to elsewhere, which was not known before: all below it may be what other nodes have written lately. */
 void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t len);
 
-/* A finished item, and its end. */
+/* A finished item, and its end. A content of which chunks were handed out, and which will not be complete (its file
+ * changed, or could not be read), ends with an INVALIDATE|EVICT behind the last of them: what was reserved for it is
+ * the caller's to give back, when that has taken effect everywhere. */
 struct mioc_resolved { void *memory; const struct mioc_item *item; const void *bytes; };
 void mioc_resolved_free(struct mioc_resolved *resolved);
 /* Agent's thread: 1 and the next finished item, or 0. Small answers overtake chunks of large contents. */

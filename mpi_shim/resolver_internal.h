@@ -62,6 +62,7 @@ struct mioc_resolver {
     struct mioc_recent *recent; /* NULL until another node writes */
     int has_lost_track;         /* there was no memory for it */
     uint64_t tidied;            /* when it was last seen to that it forgets */
+    uint64_t unused;     /* reserved for contents that will not come: to be given back without the lock */
     unsigned threads;    /* alive */
     int stop;
     char tag[64]; /* ".cpython-311.pyc", learned from the first question that has one; empty before */
@@ -131,6 +132,17 @@ uint64_t mioc_resolver_now(void);
 int mioc_resolver_answer_briefly(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
 /* With the lock held: what of a job's answer does not count becomes a BRIEF record. */
 void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
+
+/* --- resolver_abandon.c: contents that will not be complete --- */
+/* With the lock held: chunks that wait are dropped; if others are gone already, all nodes are told. Afterwards the
+ * caller calls mioc_resolver_release(). */
+void mioc_resolver_abandon(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t content, uint64_t size);
+/* The same for a record that nobody gets, if it is one of a content; is_filed: it stood in a queue. */
+void mioc_resolver_abandon_record(struct mioc_resolver *r, const struct mioc_item *item, int is_filed);
+/* Takes the content's chunks out of an answer. */
+void mioc_answer_drop_chunks(struct mioc_answer *answer, uint32_t content);
+/* Without the lock: what was reserved in vain is given back. */
+void mioc_resolver_release(struct mioc_resolver *r);
 
 /* --- resolver_manifest.c --- */
 /* Without the lock: reads the manifest and queues its questions. */

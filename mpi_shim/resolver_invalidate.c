@@ -20,9 +20,10 @@ static int is_affected(unsigned kind, const char *path, uint32_t len, const char
                                   (flags & MIOC_FLAG_SUBTREE) != 0);
 }
 
-/* With the lock held: takes affected records out of a queue and asks for them again. */
+/* With the lock held: takes affected records out of a queue and asks for them again. They wait in `stale`: their
+ * contents' chunks may stand in the same queue. */
 static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *q, const char *path, uint32_t len,
-                             uint32_t flags)
+                             uint32_t flags, struct mioc_result **stale)
 {
     struct mioc_result **at = &q->head;
 
@@ -31,14 +32,16 @@ static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *
         const struct mioc_item *item = (const void *)result->item;
         const char *item_path = mioc_item_path(item);
 
-        if (item_path == NULL || !is_affected(item->kind, item_path, item->path_len, path, len, flags)) {
+        if (item_path == NULL || item->kind == MIOC_ITEM_INVALIDATE ||
+            !is_affected(item->kind, item_path, item->path_len, path, len, flags)) {
             at = &result->next;
             continue;
         }
         (void)mioc_resolver_enqueue(r, item->kind, item_path, item->path_len);
         *at = result->next;
         mioc_resolver_forget(r, result);
-        mioc_result_free(result);
+        result->next = *stale;
+        *stale = result;
     }
     q->tail = at;
 }
@@ -150,25 +153,6 @@ int mioc_resolver_answer_briefly(struct mioc_resolver *r, const struct mioc_job 
     return ns > 0;
 }
 
-/* Drops the chunks of a content that nobody will find. */
-static void drop_chunks(struct mioc_answer *answer, uint32_t content)
-{
-    struct mioc_result **at = &answer->results.head;
-
-    while (*at != NULL) {
-        struct mioc_result *result = *at;
-        const struct mioc_chunk_record *chunk = (const void *)result->item;
-
-        if (chunk->item.kind != MIOC_ITEM_CHUNK || chunk->content != content) {
-            at = &result->next;
-            continue;
-        }
-        *at = result->next;
-        mioc_result_free(result);
-    }
-    answer->results.tail = at;
-}
-
 void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
 {
     struct mioc_result_queue kept = answer->results;
@@ -186,10 +170,12 @@ void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, st
         struct mioc_result *brief = ns > 0 ? new_brief(item->kind, path, item->path_len, ns) : NULL;
 
         next = result->next;
-        if (ns > 0 && item->kind == MIOC_ITEM_CONTENT)
-            drop_chunks(answer, ((const struct mioc_content_record *)(const void *)item)->content);
-        if (ns > 0)
+        if (ns > 0) {
+            if (item->kind == MIOC_ITEM_CONTENT)
+                mioc_answer_drop_chunks(answer, ((const struct mioc_content_record *)(const void *)item)->content);
+            mioc_resolver_abandon_record(r, item, 0);
             mioc_result_free(result);
+        }
         if (ns == 0 || brief != NULL)
             mioc_answer_push(answer, ns > 0 ? brief : result);
     }
@@ -197,6 +183,7 @@ void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, st
 
 void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, int is_foreign)
 {
+    struct mioc_result *stale = NULL, *next;
     char buf[MIOC_PATH_MAX];
 
     path = mioc_path_plain(path, &len, buf);
@@ -208,8 +195,14 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
     for (struct mioc_job *job = r->active; job != NULL; job = job->next)
         if (is_affected(job->kind, job->path, job->len, path, len, flags))
             job->dirty = 1;
-    requeue_affected(r, &r->small, path, len, flags);
-    requeue_affected(r, &r->bulk, path, len, flags);
+    requeue_affected(r, &r->small, path, len, flags, &stale);
+    requeue_affected(r, &r->bulk, path, len, flags, &stale);
+    for (; stale != NULL; stale = next) {
+        next = stale->next;
+        mioc_resolver_abandon_record(r, (const void *)stale->item, 1);
+        mioc_result_free(stale);
+    }
     pthread_mutex_unlock(&r->lock);
+    mioc_resolver_release(r);
 }
 

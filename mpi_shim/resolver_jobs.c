@@ -176,6 +176,7 @@ static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_an
     for (result = answer->results.head; result != NULL; result = next) {
         next = result->next;
         if (is_stale || r->stop) {
+            mioc_resolver_abandon_record(r, (const void *)result->item, 0);
             mioc_result_free(result);
         } else {
             if ((job->is_listed || job->is_borrower) && !is_brief(result))
@@ -241,6 +242,7 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
             r->listed -= (unsigned)(job->is_listed + job->is_borrower);
         }
         pthread_mutex_unlock(&r->lock);
+        mioc_resolver_release(r);
     } while (is_stale);
     free(job);
     r->config.ready(r->config.ctx);

@@ -64,7 +64,8 @@ static enum mioc_ask_status ask_agent(enum mioc_ask what, uint32_t flags, const 
 {
     struct mioc_store *store = mioc_client_store();
 
-    return mioc_ring_ask(mioc_store_ring(store), what, flags, path, len, mioc_client_deadline(), mioc_client_is_agent_alive, store);
+    return mioc_ring_ask(mioc_store_ring(store), what, flags, path, len, mioc_client_deadline(),
+                         mioc_client_is_agent_alive, store);
 }
 
 static enum mioc_ask_status ask(const char *path, uint32_t len, uint32_t flags)

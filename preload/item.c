@@ -89,6 +89,14 @@ static int is_chunk_sound(const struct mioc_chunk_record *r)
            r->total <= INT64_MAX && r->offset <= r->total && r->length <= r->total - r->offset;
 }
 
+/* Only a content's number and size come with EVICT, and numbers begin with 1. */
+static int is_invalidate_sound(const struct mioc_invalidate_record *r)
+{
+    if (!(r->item.flags & MIOC_FLAG_EVICT))
+        return r->pages == 0;
+    return r->token >= 1 && r->token <= UINT32_MAX && !(r->item.flags & (MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY));
+}
+
 /* One bit for each place where an entry could begin. */
 struct starts { uint64_t bit[MIOC_ITEM_MAX / 8u / 64u]; };
 
@@ -174,6 +182,7 @@ static int is_payload_sound(const struct mioc_item *item)
     case MIOC_ITEM_ACCESS: return is_access_sound(record);
     case MIOC_ITEM_REALPATH: return is_realpath_sound(record);
     case MIOC_ITEM_CHUNK: return is_chunk_sound(record);
+    case MIOC_ITEM_INVALIDATE: return is_invalidate_sound(record);
     default: return 1;
     }
 }

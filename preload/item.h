@@ -44,8 +44,9 @@ enum mioc_item_kind {
                                    REALPATH behind the INVALIDATE, and a live STICKY record is never superseded. */
 #define MIOC_FLAG_EARLY 0x8u /* a record that nobody had asked for when it was made: the manifest's. Outside the library directories
                                 it counts for MPIIO_CACHE_TTL only, because nobody has touched the path yet */
-#define MIOC_FLAG_EVICT 0x10u /* INVALIDATE: only the content whose number `token` is, of `pages` pages, to make room for others; the path is its
-                                 CONTENT record's, and it is found no more. All nodes have had it before (node_evict.c) */
+#define MIOC_FLAG_EVICT 0x10u /* INVALIDATE: only the content whose number `token` is, of `pages` pages, to make room
+                                 for others or because it will never be complete; the path is its CONTENT record's,
+                                 which is found no more. All nodes have had before what there is of it (node_evict.c) */
 
 #define MIOC_FLAG_BRIEF 0x20u /* with UNCACHED, not with STICKY: the root cannot tell yet, as its kernel may go on showing what was there before
                                  another node's write. It counts for as many ms as the flags' upper bits say, from when a node applied it */

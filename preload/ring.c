@@ -17,7 +17,7 @@
 /* An answer that nobody fetched for that long is abandoned. */
 #define ABANDONED_NS 1000000000ull
 
-/* --- What both sides use -------------------------------------------------------------------------------------------- */
+/* --- What both sides use ------------------------------------------------------------------------------------------ */
 
 void mioc_ring_futex_wait(uint32_t *at, uint32_t value, uint64_t ns)
 {
@@ -41,7 +41,8 @@ uint64_t mioc_ring_now(void)
 
 void mioc_lane_wake(struct mioc_lane *lane)
 {
-    if (!__atomic_load_n(&lane->is_awaited, __ATOMIC_RELAXED) || !__atomic_exchange_n(&lane->is_awaited, 0, __ATOMIC_SEQ_CST))
+    if (!__atomic_load_n(&lane->is_awaited, __ATOMIC_RELAXED) ||
+        !__atomic_exchange_n(&lane->is_awaited, 0, __ATOMIC_SEQ_CST))
         return;
     __atomic_add_fetch(&lane->freed, 1, __ATOMIC_RELEASE);
     futex_wake(&lane->freed, 1);
@@ -102,7 +103,7 @@ int mioc_ring_check(const struct mioc_ring *ring, size_t size)
     return 0;
 }
 
-/* --- Signs of life ---------------------------------------------------------------------------------------------------- */
+/* --- Signs of life ------------------------------------------------------------------------------------------------ */
 
 void mioc_ring_taint(struct mioc_ring *ring)
 {
@@ -188,7 +189,8 @@ int mioc_ring_take(struct mioc_ring *ring, struct mioc_ask_request *request)
 
         if (mioc_word_phase(word) == MIOC_SLOT_DROPPED)
             mioc_slot_release(ring, at, word);
-        if (mioc_word_phase(word) != MIOC_SLOT_ASKED || !mioc_slot_swap(ring, at, word, mioc_word_with(word, MIOC_SLOT_TAKEN, 0)))
+        if (mioc_word_phase(word) != MIOC_SLOT_ASKED ||
+            !mioc_slot_swap(ring, at, word, mioc_word_with(word, MIOC_SLOT_TAKEN, 0)))
             continue;
         request->slot = mioc_word_generation(word) << 8 | at;
         if (copy_request(&ring->slot[at], request) != 0) {
@@ -232,8 +234,8 @@ void mioc_ring_sweep(struct mioc_ring *ring)
         uint64_t word = mioc_slot_load(ring, at);
         enum mioc_slot_phase phase = mioc_word_phase(word);
 
-        /* A MIOC_SLOT_DONE slot of a living process waits for a thread that is stopped, or never comes: the latter must not use slots up, and
-         * the former finds another generation and makes the real call. */
+        /* A DONE slot of a living process waits for a thread that is stopped, or never comes: the latter must not use
+         * slots up, and the former finds another generation and makes the real call. */
         if (phase != MIOC_SLOT_FREE && (phase >= MIOC_SLOT_DROPPED || mioc_ring_is_gone(mioc_word_pid(word)) ||
                               (phase == MIOC_SLOT_DONE && is_late && ring->swept[at] == word)))
             mioc_slot_release(ring, at, word);

@@ -9,9 +9,9 @@
  *                                client's deadline:   └─CAS──► FREE    └─CAS──► DROPPED ──agent──► FREE
  *
  * The agent frees slots whose process is gone in whatever state (mioc_ring_sweep). The client sleeps on
- * the state word (futex, shared), the agent on the doorbell. Reads and writes have slots of their own, so that no write waits
- * behind reads of a slow filesystem; who finds all taken sleeps until one comes free. Everything that the agent reads
- * here is checked: the path is copied out and bounded before it is looked at. */
+ * the state word (futex, shared), the agent on the doorbell. Reads and writes have slots of their own, so that no write
+ * waits behind reads of a slow filesystem; who finds all taken sleeps until one comes free. Everything that the agent
+ * reads here is checked: the path is copied out and bounded before it is looked at. */
 #ifndef MIOC_RING_H
 #define MIOC_RING_H
 
@@ -48,8 +48,8 @@ int mioc_ring_check(const struct mioc_ring *ring, size_t size);
 
 /* --- Client ------------------------------------------------------------------------------------------------------- */
 
-/* Asks and waits, asleep, for a free slot too. deadline_ns is on CLOCK_MONOTONIC. is_agent_alive(ctx) is consulted about every 100 ms of waiting; 0
- * ends it with REAL. Async-signal-safe, keeps errno. */
+/* Asks and waits, asleep, for a free slot too. deadline_ns is on CLOCK_MONOTONIC. is_agent_alive(ctx) is consulted
+ * about every 100 ms of waiting; 0 ends it with REAL. Async-signal-safe, keeps errno. */
 enum mioc_ask_status mioc_ring_ask(struct mioc_ring *ring, enum mioc_ask what, unsigned kind, const char *path,
                                    uint32_t len, uint64_t deadline_ns, int (*is_agent_alive)(void *ctx), void *ctx);
 

@@ -20,7 +20,8 @@ static uint64_t claim(struct mioc_ring *ring, const struct lane *lane, uint32_t 
 
     for (uint32_t i = 0; i < lane->slots; i++) {
         uint32_t slot = lane->first + (uint32_t)(start + i) % lane->slots;
-        uint64_t word = mioc_slot_load(ring, slot), mine = mioc_word_make(pid, mioc_word_generation(word) + 1, MIOC_SLOT_CLAIMED);
+        uint64_t word = mioc_slot_load(ring, slot);
+        uint64_t mine = mioc_word_make(pid, mioc_word_generation(word) + 1, MIOC_SLOT_CLAIMED);
 
         if (mioc_word_phase(word) == MIOC_SLOT_FREE && mioc_slot_swap(ring, slot, word, mine)) {
             *at = slot;
@@ -62,10 +63,11 @@ static int has_free(const struct mioc_ring *ring, const struct lane *lane)
     return 0;
 }
 
-/* Waits until there is a slot to claim: ANSWERED and its word, or why not. Each slot that comes free wakes one, which lets the
- * next be woken before it looks, and itself wakes one if there are more: as many may have come free before it ran. Who dies in
- * between costs the others a slice. */
-static enum mioc_ask_status await_slot(struct mioc_ring *ring, const struct lane *lane, struct patience *p, uint64_t *mine, uint32_t *at)
+/* Waits until there is a slot to claim: ANSWERED and its word, or why not. Each slot that comes free wakes one, which
+ * lets the next be woken before it looks, and itself wakes one if there are more: as many may have come free before it
+ * ran. Who dies in between costs the others a slice. */
+static enum mioc_ask_status await_slot(struct mioc_ring *ring, const struct lane *lane, struct patience *p,
+                                       uint64_t *mine, uint32_t *at)
 {
     struct mioc_lane *shared = &ring->lane[lane - lanes];
     enum mioc_ask_status status = MIOC_ASK_ANSWERED;
@@ -88,7 +90,7 @@ static enum mioc_ask_status await_slot(struct mioc_ring *ring, const struct lane
     return status;
 }
 
-/* Gives up waiting; 1, or 0 if the word changed meanwhile. A request that the agent reads right now is the agent's to free. */
+/* Gives up waiting; 1, or 0 if the word changed meanwhile. One that the agent reads right now is its own to free. */
 static int drop(struct mioc_ring *ring, uint32_t slot, uint64_t word)
 {
     if (mioc_word_phase(word) == MIOC_SLOT_TAKEN)

@@ -37,9 +37,11 @@ struct mioc_ring {
     struct mioc_process process[MIOC_RING_PROCESSES];
 };
 
-/* A state word is {pid : 32, generation : 24, status : 5, phase : 3}. Each claim has the next generation of its slot. The futex is
- * the lower half. */
-enum mioc_slot_phase { MIOC_SLOT_FREE, MIOC_SLOT_CLAIMED, MIOC_SLOT_ASKED, MIOC_SLOT_TAKEN, MIOC_SLOT_DONE, MIOC_SLOT_DROPPED };
+/* A state word is {pid : 32, generation : 24, status : 5, phase : 3}. Each claim has the next generation of its slot.
+ * The futex is the lower half. */
+enum mioc_slot_phase {
+    MIOC_SLOT_FREE, MIOC_SLOT_CLAIMED, MIOC_SLOT_ASKED, MIOC_SLOT_TAKEN, MIOC_SLOT_DONE, MIOC_SLOT_DROPPED
+};
 
 _Static_assert(MIOC_RING_SLOTS == 256, "a ticket has 8 bits for the slot and 24 for the generation");
 

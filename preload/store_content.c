@@ -66,9 +66,16 @@ static void discard(struct mioc_store *s, uint32_t content, uint64_t total)
 
 void mioc_store_drop_content(struct mioc_store *s, uint32_t content, uint32_t pages)
 {
+    struct mioc_arrival *arrival = find_arrival(s->writer, content);
     char path[MIOC_STORE_PATH_MAX];
     int saved = errno;
 
+    if (arrival != NULL) {
+        if (!arrival->failed)
+            discard(s, content, arrival->total);
+        drop_arrival(s->writer, arrival);
+        return;
+    }
     mioc_store_content_path(s, content, path);
     if (mioc_real(unlinkat)(AT_FDCWD, path, 0) == 0) /* or it did not come to its end here */
         count_bytes(s, -(int64_t)((uint64_t)pages * 4096), -1);

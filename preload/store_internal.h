@@ -181,7 +181,7 @@ void mioc_hold_free(struct mioc_store_writer *w);
 /* Makes the file of an appended CONTENT record immutable and tags it. 0, or -1: it is not to be made reachable. */
 int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset);
 
-/* Unlinks the file of a sealed content. Who has it open or mapped keeps it. */
+/* Unlinks the file of a content, of a sealed one or what has come of one. Who has it open or mapped keeps it. */
 void mioc_store_drop_content(struct mioc_store *s, uint32_t content, uint32_t pages);
 
 /* --- store_mirror.c --- */

@@ -66,3 +66,46 @@ PY
   echo "plain $PLAIN_SECONDS, cached $CACHED_SECONDS"
   [[ $(said) == *'active: 4 ranks on 2 nodes'* ]]
 }
+
+# Files that somebody outside of the job writes to while they are read.
+@test "contents that will not be complete give their bytes and their place back, on every node" {
+  mkdir "$SCRATCH/source/growing" "$SCRATCH/source/still"
+  local i shell=$BASHPID
+  for i in {0..19}; do head -c 4M /dev/zero >"$SCRATCH/source/growing/$i.txt"; done
+  for i in {0..4}; do head -c 4M /dev/zero >"$SCRATCH/source/still/$i.txt"; done
+  cat >"$SCRATCH/grow.py" <<'PY'
+import os, sys
+files = [open("%s/%d.txt" % (sys.argv[1], i), "ab", 0) for i in range(20)]
+while os.getppid() == int(sys.argv[2]):
+    for file in files: file.write(b"x")
+PY
+  cat >"$SCRATCH/changing.py" <<'PY'
+import os, subprocess, sys, time
+shared = sys.argv[1]
+for i in range(20):
+    with open("%s/growing/%d.txt" % (shared, i), "rb") as file: file.read(10)
+for i in range(5):
+    with open("%s/still/%d.txt" % (shared, i), "rb") as file: file.read(10)
+def unsealed(): # KiB, by a program that sees the store's files as they are
+    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    find = ["find", "/dev/shm", "-path", "*/c/*", "!", "-perm", "400", "-printf", "%k\n"]
+    return sum(map(int, subprocess.run(find, env=plain, stdout=subprocess.PIPE).stdout.split()))
+until = time.monotonic() + 20 # nodes tell how far they are once a second
+while unsealed() > 0 and time.monotonic() < until: time.sleep(0.05)
+print("never complete, KiB:", unsealed(), flush=True)
+PY
+  "$PYTHON" -S "$SCRATCH/grow.py" "$SCRATCH/source/growing" "$shell" 3>&- &
+  local grower=$!
+  HOSTS_MOUNT="$SCRATCH/source:$SHARED:--dir-timeout 0 --file-attr-timeout 0"
+  run_plain on_hosts 3 1 "$PYTHON" "$SCRATCH/changing.py" "$SHARED"
+  MPIIO_CACHE_MAX_BYTES=48M MPIIO_CACHE_STATS=$SCRATCH/stats.json \
+    run_cached on_hosts 3 1 "$PYTHON" "$SCRATCH/changing.py" "$SHARED"
+  kill "$grower"
+  jq -c '[.reported_nodes, .store, .root, .calls.open]' "$SCRATCH/stats.json"
+  SLACK=20 assert_same
+  [[ $(sort -u "$CACHED/stdout") == "never complete, KiB: 0" ]]
+  # Some of them did change, and what nobody changes has found its place behind 80 MB of what has none.
+  local contents bytes
+  contents=$(stat_of "$SCRATCH/stats.json" .store.contents) bytes=$(stat_of "$SCRATCH/stats.json" .store.bytes)
+  ((contents >= 5 && contents < 25 && bytes < (contents + 1) * 4400000))
+}

@@ -72,6 +72,7 @@ struct sim_node {
     uint16_t held[SIM_KEYS];  /* holds in force */
     uint16_t wrote[SIM_KEYS]; /* the version that this node's own last write made, or a write that it has heard of */
     uint32_t got[SIM_CONTENTS]; /* bytes of each content */
+    uint8_t gave_up[SIM_CONTENTS];
     struct sim_hold hold[SIM_WRITES];
     unsigned holds;
     uint64_t tokens, settled; /* writes of this node; those that all have heard of */
@@ -87,7 +88,15 @@ struct sim_node {
     uint64_t lag;             /* how late it may take what has come: it sleeps between looks, or its cores are busy */
 };
 
-struct sim_job { struct sim_job *next; int key; uint16_t version; int is_dirty; uint64_t started; uint32_t content, size, at; };
+struct sim_job {
+    struct sim_job *next;
+    int key;
+    uint16_t version;
+    int is_dirty;
+    uint64_t started;
+    uint32_t content, size, at;
+    uint64_t abandoned_at; /* not 0: it will not be complete, and is given up when all are there in the stream */
+};
 
 struct sim_options { int nodes, arity, faults; }; /* 0, 0, -1: by seed */
 

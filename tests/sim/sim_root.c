@@ -62,7 +62,7 @@ static void read_anew(struct sim *s, struct sim_job *job)
 static struct sim_job *job_of(struct sim *s, int key)
 {
     for (struct sim_job *job = s->jobs; job; job = job->next)
-        if (job->key == key)
+        if (job->key == key && job->abandoned_at == 0)
             return job;
     return NULL;
 }
@@ -127,8 +127,8 @@ static void remove_job(struct sim *s, struct sim_job *job)
     free(job);
 }
 
-/* What was built, or the word that it cannot be told yet. */
-static void doubt(struct sim *s, const struct sim_job *job)
+/* What was built, or the word that it cannot be told yet: 1. */
+static int doubt(struct sim *s, const struct sim_job *job)
 {
     struct mioc_item *built = (void *)item;
     char path[64];
@@ -139,6 +139,40 @@ static void doubt(struct sim *s, const struct sim_job *job)
         sim_fail(s, "the root doubts key %d, which no other node wrote", job->key);
     if (ns > 0)
         mioc_item_finish(item, mioc_item_begin(item, (unsigned)(job->key % SIM_KINDS) + 1, mioc_item_brief(ns), path, len));
+    return ns > 0;
+}
+
+/* A content of which chunks are published will not be complete. */
+static void abandon(struct sim *s, const struct sim_job *job)
+{
+    struct sim_job *left = malloc(sizeof *left);
+
+    *left = *job;
+    left->next = s->jobs;
+    left->abandoned_at = s->node[0].end;
+    s->jobs = left;
+    sim_at(s, s->now, SIM_RESOLVED, 0, left->key, left, 0);
+}
+
+/* As soon as all nodes have had its chunks: whoever lacks one has it from its parent. */
+static void give_up(struct sim *s, struct sim_job *job)
+{
+    struct mioc_invalidate_record *record = (void *)item;
+    char path[64], *end;
+    uint32_t len = sim_path_name(job->key / SIM_KINDS, path);
+
+    if (mioc_agent_state(s->node[0].agent) == MIOC_AGENT_RUNNING &&
+        mioc_agent_settled(s->node[0].agent) < job->abandoned_at) {
+        sim_at(s, s->now + MS, SIM_RESOLVED, 0, job->key, job, 0);
+        return;
+    }
+    end = mioc_item_begin(item, MIOC_ITEM_INVALIDATE, MIOC_FLAG_EVICT, path, len);
+    record->node = UINT32_MAX;
+    record->token = job->content;
+    record->pages = (job->size + 4095) / 4096;
+    mioc_item_finish(item, end);
+    remove_job(s, job);
+    (void)mioc_agent_publish(s->node[0].agent, (void *)item, NULL, s->now);
 }
 
 static int publish_chunk(struct sim *s, struct sim_job *job)
@@ -160,11 +194,19 @@ static int publish_chunk(struct sim *s, struct sim_job *job)
 
 void sim_resolved(struct sim *s, struct sim_job *job)
 {
+    int is_broken = job->at > 0 && job->at < job->size && sim_random(s, 16) == 0; /* its file shrank, perhaps */
+
+    if (job->abandoned_at > 0) {
+        give_up(s, job);
+        return;
+    }
+    if ((job->is_dirty || is_broken) && job->at > 0)
+        abandon(s, job);
     if (job->is_dirty) {
         read_anew(s, job);
         return;
     }
-    if (job->at < job->size) {
+    if (job->at < job->size && !is_broken) {
         if (publish_chunk(s, job) == 0)
             sim_at(s, s->now + sim_random(s, 50 * US), SIM_RESOLVED, 0, job->key, job, 0);
         else
@@ -172,9 +214,10 @@ void sim_resolved(struct sim *s, struct sim_job *job)
         return;
     }
     sim_build(item, job->key, job->version, job->content, job->size);
-    if (job->key % SIM_KINDS + 1 == MIOC_ITEM_CONTENT && job->content == 0 && job->size == 0)
-        ((struct mioc_item *)item)->flags = MIOC_FLAG_UNCACHED; /* out of contents */
-    doubt(s, job);
+    if (is_broken || (job->key % SIM_KINDS + 1 == MIOC_ITEM_CONTENT && job->content == 0 && job->size == 0))
+        ((struct mioc_item *)item)->flags = MIOC_FLAG_UNCACHED; /* or out of contents */
+    if (doubt(s, job) && job->at > 0 && !is_broken)
+        abandon(s, job);
     remove_job(s, job); /* first: publishing may bring the next question */
     (void)mioc_agent_publish(s->node[0].agent, (void *)item, NULL, s->now);
 }

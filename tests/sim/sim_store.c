@@ -195,6 +195,10 @@ static void take_effect(struct sim_node *n, struct mioc_item *item, uint64_t off
         sim_fail(n->sim, "node %d was given an unknown path", n->number);
         return;
     }
+    if (item->flags & MIOC_FLAG_EVICT) {
+        n->gave_up[((const struct mioc_invalidate_record *)(const void *)item)->token] = 1;
+        return;
+    }
     if (item->kind == MIOC_ITEM_INVALIDATE) {
         const struct mioc_invalidate_record *record = (const void *)item;
 
@@ -263,7 +267,10 @@ int sim_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void
 
 int sim_read_chunk(void *ctx, const struct mioc_chunk_record *chunk, void *bytes)
 {
-    (void)ctx;
+    const struct sim_node *n = ctx;
+
+    if (n != NULL && n->gave_up[chunk->content])
+        sim_fail(n->sim, "node %d has given up what a child has yet to get", n->number);
     bytes_of(chunk, bytes);
     return 0;
 }

@@ -242,6 +242,11 @@ static void chunk_wraps(void) { chunk->offset = UINT64_MAX - 4; }
 static void chunk_huge(void) { chunk->total = UINT64_MAX; }
 static void chunk_with_hash(void) { chunk->item.hash = 1; }
 static void chunk_with_path(void) { chunk->item.path_len = 1; }
+static struct mioc_invalidate_record *const invalidate = (void *)item_buf;
+static void invalidate_with_pages(void) { invalidate->pages = 1; }
+static void evict_of_no_content(void) { item->flags = MIOC_FLAG_EVICT; }
+static void evict_of_large_number(void) { item->flags = MIOC_FLAG_EVICT; invalidate->token = 1ull << 32; }
+static void evict_of_subtree(void) { item->flags = MIOC_FLAG_EVICT | MIOC_FLAG_SUBTREE; invalidate->token = 1; }
 
 static const struct { void (*build)(void), (*harm)(void); const char *what; } broken[] = {
 #define ROW(build, harm) {build, harm, #harm}
@@ -263,6 +268,8 @@ static const struct { void (*build)(void), (*harm)(void); const char *what; } br
     ROW(build_realpath, realpath_empty), ROW(build_realpath, realpath_long), ROW(build_chunk, chunk_empty),
     ROW(build_chunk, chunk_large), ROW(build_chunk, chunk_over_total), ROW(build_chunk, chunk_wraps),
     ROW(build_chunk, chunk_huge), ROW(build_chunk, chunk_with_hash), ROW(build_chunk, chunk_with_path),
+    ROW(build_invalidate, invalidate_with_pages), ROW(build_invalidate, evict_of_no_content),
+    ROW(build_invalidate, evict_of_large_number), ROW(build_invalidate, evict_of_subtree),
 #undef ROW
 };
 

@@ -323,7 +323,7 @@ static void a_damaged_file_is_said_and_replaced(void **state)
 /* The root's program can write over its own mapping of the store. */
 static void a_store_that_was_written_over_leaves_the_old_file(void **state)
 {
-    static const uint32_t sizes[] = { 0, 4, sizeof(struct mioc_item) - 8, sizeof(struct mioc_item) + 4, UINT32_MAX - 7 };
+    static const uint32_t sizes[] = { 0, 4, sizeof(struct mioc_item) - 8, sizeof(struct mioc_item) + 4, 1u << 31 };
     struct mioc_store *s = *state;
     struct mioc_item *item;
     uint32_t size;

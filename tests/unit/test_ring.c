@@ -119,8 +119,20 @@ static void ask_of_dead_agent_is_a_real_call(void **state)
 /* All slots as if others had just claimed them, but for the last `rest` of reads. */
 static void take_slots(unsigned rest)
 {
+    const uint64_t taken = (uint64_t)getpid() << 32 | MIOC_SLOT_CLAIMED;
+
     for (unsigned i = 0; i < MIOC_RING_SLOTS; i++)
-        ring->state[i] = i < MIOC_RING_READS - rest || i >= MIOC_RING_READS ? (uint64_t)getpid() << 32 | MIOC_SLOT_CLAIMED : 0;
+        ring->state[i] = i < MIOC_RING_READS - rest || i >= MIOC_RING_READS ? taken : 0;
+}
+
+static enum mioc_ask_status write_within(uint64_t ns)
+{
+    return mioc_ring_ask(ring, MIOC_ASK_INVALIDATE, 0, "/a", 2, now_ns() + ns, NULL, NULL);
+}
+
+static enum mioc_ask_status read_at_once(void)
+{
+    return mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "/a", 2, now_ns(), NULL, NULL);
 }
 
 static void ask_with_all_slots_taken_waits_asleep_until_its_deadline(void **state)
@@ -131,7 +143,7 @@ static void ask_with_all_slots_taken_waits_asleep_until_its_deadline(void **stat
     (void)state;
     take_slots(0);
     getrusage(RUSAGE_THREAD, &before);
-    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_INVALIDATE, 0, "/a", 2, now_ns() + SECOND / 2, NULL, NULL), MIOC_ASK_TIMEOUT);
+    assert_int_equal(write_within(SECOND / 2), MIOC_ASK_TIMEOUT);
     getrusage(RUSAGE_THREAD, &after);
     assert_true(now_ns() - begin >= SECOND / 2);
     assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 1, 10); /* it looks at the agent ten times a second, and sleeps */
@@ -156,17 +168,17 @@ static void ask_for_a_write_has_slots_that_no_read_takes(void **state)
     (void)state;
     take_slots(0);
     ring->state[MIOC_RING_SLOTS - 1] = 0;
-    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "/a", 2, now_ns(), NULL, NULL), MIOC_ASK_TIMEOUT);
+    assert_int_equal(read_at_once(), MIOC_ASK_TIMEOUT);
     assert_int_equal(mioc_ring_take(ring, &request), 0);
     assert_int_equal(slots_in_use(), MIOC_RING_SLOTS - 1);
-    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_INVALIDATE, 0, "/a", 2, now_ns(), NULL, NULL), MIOC_ASK_TIMEOUT);
+    assert_int_equal(write_within(0), MIOC_ASK_TIMEOUT);
     ring->state[0] = 0;
-    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "/a", 2, now_ns(), NULL, NULL), MIOC_ASK_TIMEOUT);
+    assert_int_equal(read_at_once(), MIOC_ASK_TIMEOUT);
 }
 
 #define WAITERS 64u
 
-/* However a slot comes free: those who wait are asleep, and one after the other gets it, long before the next look at the agent. */
+/* Those who wait are asleep, and one after the other gets the one slot, long before the next look at the agent. */
 static void ask_gets_the_slot_that_comes_free(void **state)
 {
     static struct asker a[WAITERS];

@@ -2,6 +2,8 @@
 /* test_store_content.c - content files: chunks arrive, are sealed, opened, and found again from a descriptor's struct stat. */
 #include "store_fixture.h"
 
+#include "../../preload/store_internal.h"
+
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -208,8 +210,9 @@ static void content_larger_than_room_fails_alone(void **state)
 
 static void evict(struct mioc_store *s, const char *path, uint32_t content)
 {
-    struct mioc_item *item = invalidation(MIOC_FLAG_EVICT, path, UINT32_MAX, content);
+    struct mioc_item *item = invalidation(0, path, UINT32_MAX, content);
 
+    item->flags = MIOC_FLAG_EVICT;
     ((struct mioc_invalidate_record *)item)->pages = (BIG + 4095) / 4096;
     assert_int_equal(mioc_item_check(item, MIOC_ITEM_MAX), 0);
     assert_true(mioc_store_append(s, item) >= 0);
@@ -243,6 +246,29 @@ static void content_given_up_makes_room_and_stays_open(void **state)
     evict(s, "/p/a.py", 1);
     assert_non_null(lookup(s, MIOC_ITEM_CONTENT, "/p/a.py"));
     close(fd);
+}
+
+/* Each leaves nothing behind: neither bytes, nor a file, nor the memory of what was to come. */
+static void content_that_will_not_be_complete_is_given_up(void **state)
+{
+    struct mioc_store *s = *state;
+    struct stat st;
+    char path[1300];
+
+    for (uint32_t content = 1; content < 2000; content++) {
+        assert_int_equal(write_chunk(s, content, 0, MIOC_CHUNK_MAX, BIG), 0);
+        evict(s, "/p/a.py", content);
+        assert_int_equal(content_bytes(s), 0);
+    }
+    assert_int_equal(s->writer->arrivals, 0);
+    snprintf(path, sizeof path, "%s/c/1999", mioc_store_path(s));
+    assert_int_equal(stat(path, &st), -1);
+    evict(s, "/p/a.py", 7); /* no part of it came */
+    assert_int_equal(mioc_store_write_chunk(s, chunk(8, 0, 10, 1ull << 40), big), -1); /* nor had it any place */
+    evict(s, "/p/a.py", 8);
+    assert_int_equal(content_bytes(s), 0);
+    assert_int_equal(s->writer->arrivals, 0);
+    assert_non_null(publish_big(s, "/p/a.py", 3000));
 }
 
 static void chunk_is_read_out_again(void **state)
@@ -434,6 +460,7 @@ int main(void)
         WITH_STORE(content_number_reused_leaves_the_first_intact),
         WITH_STORE(content_larger_than_room_fails_alone),
         WITH_STORE(content_given_up_makes_room_and_stays_open),
+        WITH_STORE(content_that_will_not_be_complete_is_given_up),
         WITH_STORE(chunk_is_read_out_again),
         WITH_STORE(record_of_knows_only_our_copies),
         WITH_STORE(agent_keeps_no_descriptor_but_the_lock),
