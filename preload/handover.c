@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* handover.c - the relay between a program and the launcher's process manager, with which we have spoken already. */
 #include "handover.h"
+#include "elf.h"
 #include "pmi.h"
 #include "proc.h"
-#include "role.h"
 #include "../mpi_shim/plugin.h"
 #include "thread.h"
 
@@ -52,7 +52,7 @@ int mioc_handover_is_possible(const char *path, char *const *env)
     const char *preload = mioc_proc_getenv(env, "LD_PRELOAD");
 
     return preload != NULL && strstr(preload, "libmpiio_cache.so") != NULL && mioc_proc_getenv(env, "PMI_FD") != NULL &&
-           (path == NULL || !mioc_role_is_static(path));
+           (path == NULL || !mioc_elf_is_static(path));
 }
 
 /* --- The relay's thread --- */

@@ -70,9 +70,5 @@ int mioc_role_check_mpi4py(const struct mioc_role_python *python, const char *pl
 /* role_load.c: 0, or -1 and the reason: dlopen() of the plug-in would fail here, as its MPI is missing, too old or damaged, or takes
  * longer. Nothing is loaded into this process. 0 too where it cannot be found out. Main thread, before main(); keeps errno. */
 int mioc_role_check_load(const char *plugin, char *const *env, int64_t timeout_ms, char *reason, size_t size);
-/* role_elf.c: calls visit() with each DT_NEEDED name; 0 or -1 (no ELF file of this machine's class, damaged). */
-int mioc_role_needed(const char *path, void (*visit)(void *ctx, const char *name), void *ctx);
-/* 1: an ELF program that needs no loader, so that nothing is preloaded in it. */
-int mioc_role_is_static(const char *path);
 
 #endif

@@ -4,6 +4,7 @@
  * Two MPI libraries in one process abort (seen: a second MPICH; Open MPI behind MPICH), and a started MPI cannot be taken
  * back, so this is looked at before. First sys.path directory that has mpi4py counts, as for Python. */
 #include "role.h"
+#include "elf.h"
 #include "proc.h"
 
 #include <dirent.h>
@@ -53,7 +54,7 @@ static void judge_extension(struct search *search, const char *path)
 {
     struct names needed = { 0 };
 
-    if (mioc_role_needed(path, add_name, &needed) != 0)
+    if (mioc_elf_needed(path, add_name, &needed) != 0)
         return;
     search->is_found = 1;
     if (needed.count == 0)
@@ -206,7 +207,7 @@ int mioc_role_check_mpi4py(const struct mioc_role_python *python, const char *pl
     struct search search = { .plugin = plugin };
     int saved = errno, rc = 0;
 
-    if (mioc_role_needed(plugin, add_name, &search.plugins) != 0 || search.plugins.count == 0) {
+    if (mioc_elf_needed(plugin, add_name, &search.plugins) != 0 || search.plugins.count == 0) {
         snprintf(reason, size, "%s is no MPI plug-in", plugin);
         rc = -1;
     } else if (dl_iterate_phdr(judge_loaded, &search) != 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* elf_fixture.h - writes a small ELF file that asks for given libraries. */
+/* elf_fixture.h - writes a small ELF file that asks for given libraries, in given directories. */
 #ifndef MIOC_ELF_FIXTURE_H
 #define MIOC_ELF_FIXTURE_H
 
@@ -8,21 +8,30 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ELF_NEEDED 4
+#define ELF_TEXTS 8
 
 struct elf_fixture {
     ElfW(Ehdr) head;
     ElfW(Phdr) segment[2];
-    ElfW(Dyn) dynamic[ELF_NEEDED + 2];
-    char strings[256];
+    ElfW(Dyn) dynamic[ELF_TEXTS + 2];
+    char strings[512];
+    int texts;
+    size_t used; /* of strings */
 };
 
-/* `needed` is NULL-terminated, at most ELF_NEEDED names. */
+/* At most ELF_TEXTS of them; DT_NEEDED, DT_RPATH, … */
+static inline void elf_add(struct elf_fixture *elf, int64_t tag, const char *text)
+{
+    elf->dynamic[elf->texts + 1] = elf->dynamic[elf->texts]; /* DT_STRTAB */
+    elf->dynamic[elf->texts].d_tag = tag;
+    elf->dynamic[elf->texts++].d_un.d_val = elf->used;
+    strcpy(elf->strings + elf->used, text);
+    elf->used += strlen(text) + 1;
+}
+
+/* `needed` is NULL-terminated. */
 static inline void elf_fill(struct elf_fixture *elf, const char *const *needed)
 {
-    size_t at = 1;
-    int n = 0;
-
     memset(elf, 0, sizeof *elf);
     memcpy(elf->head.e_ident, ELFMAG, SELFMAG);
     elf->head.e_ident[EI_CLASS] = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
@@ -32,14 +41,11 @@ static inline void elf_fill(struct elf_fixture *elf, const char *const *needed)
     elf->segment[0] = (ElfW(Phdr)){ .p_type = PT_LOAD, .p_vaddr = 0x1000, .p_filesz = sizeof *elf };
     elf->segment[1] = (ElfW(Phdr)){ .p_type = PT_DYNAMIC, .p_offset = offsetof(struct elf_fixture, dynamic),
                                     .p_filesz = sizeof elf->dynamic };
-    for (; needed[n] != NULL; n++) {
-        elf->dynamic[n].d_tag = DT_NEEDED;
-        elf->dynamic[n].d_un.d_val = at;
-        strcpy(elf->strings + at, needed[n]);
-        at += strlen(needed[n]) + 1;
-    }
-    elf->dynamic[n].d_tag = DT_STRTAB;
-    elf->dynamic[n].d_un.d_ptr = 0x1000 + offsetof(struct elf_fixture, strings);
+    elf->dynamic[0].d_tag = DT_STRTAB;
+    elf->dynamic[0].d_un.d_ptr = 0x1000 + offsetof(struct elf_fixture, strings);
+    elf->used = 1;
+    for (int n = 0; needed[n] != NULL; n++)
+        elf_add(elf, DT_NEEDED, needed[n]);
 }
 
 static inline int elf_write(const char *path, const void *bytes, size_t size)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_role_mpi4py.c - which mpi4py an interpreter would import, and what damaged ELF files do. */
+/* test_role_mpi4py.c - which mpi4py an interpreter would import. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,82 +61,6 @@ static int teardown(void **state)
     (void)state;
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     return system(command);
-}
-
-/* --- ELF --- */
-
-static void collect(void *ctx, const char *name)
-{
-    strcat(ctx, name);
-    strcat(ctx, " ");
-}
-
-static void needed_wellformed_names(void **state)
-{
-    char names[256] = "";
-
-    (void)state;
-    write_elf("x.so", "libmpich.so.12");
-    assert_int_equal(mioc_role_needed(in_dir("x.so"), collect, names), 0);
-    assert_string_equal(names, "libc.so.6 libmpich.so.12 ");
-}
-
-static void needed_program_itself_is_read(void **state)
-{
-    char names[4096] = "";
-
-    (void)state;
-    assert_int_equal(mioc_role_needed("/proc/self/exe", collect, names), 0);
-    assert_non_null(strstr(names, "libc.so"));
-}
-
-static void needed_no_elf_fails(void **state)
-{
-    char names[256] = "";
-
-    (void)state;
-    assert_int_equal(mioc_role_needed("/nonexistent", collect, names), -1);
-    assert_int_equal(mioc_role_needed("/", collect, names), -1);
-    assert_int_equal(elf_write(in_dir("text"), "#!/bin/sh\n", 10), 0);
-    assert_int_equal(mioc_role_needed(in_dir("text"), collect, names), -1);
-    assert_string_equal(names, "");
-}
-
-static void ignore(void *ctx, const char *name)
-{
-    (void)ctx;
-    assert_true(strlen(name) < 256);
-}
-
-/* Every length, and every byte set to something else: whatever comes out, nothing is read beyond its bounds. */
-static void needed_damaged_survives(void **state)
-{
-    const char *names[] = { "libc.so.6", "libmpi.so.40", NULL };
-    struct elf_fixture whole, damaged;
-
-    (void)state;
-    elf_fill(&whole, names);
-    for (size_t size = 0; size < sizeof whole; size += 7) {
-        assert_int_equal(elf_write(in_dir("damaged"), &whole, size), 0);
-        (void)mioc_role_needed(in_dir("damaged"), ignore, NULL);
-    }
-    for (size_t at = 0; at < offsetof(struct elf_fixture, strings) + 32; at++) {
-        damaged = whole;
-        ((unsigned char *)&damaged)[at] ^= 0xff;
-        assert_int_equal(elf_write(in_dir("damaged"), &damaged, sizeof damaged), 0);
-        (void)mioc_role_needed(in_dir("damaged"), ignore, NULL);
-    }
-}
-
-static void static_program_without_loader_is_told(void **state)
-{
-    (void)state;
-    write_elf("x.so", "libc.so.6");
-    assert_true(mioc_role_is_static(in_dir("x.so"))); /* no PT_INTERP */
-    assert_false(mioc_role_is_static("/proc/self/exe"));
-    assert_int_equal(elf_write(in_dir("script"), "#!/bin/sh\n", 10), 0);
-    assert_false(mioc_role_is_static(in_dir("script")));
-    assert_false(mioc_role_is_static("/nonexistent"));
 }
 
 /* --- mpi4py --- */
@@ -247,11 +171,6 @@ static void check_mpi4py_plugin_without_mpi_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(needed_wellformed_names, setup, teardown),
-        cmocka_unit_test_setup_teardown(needed_program_itself_is_read, setup, teardown),
-        cmocka_unit_test_setup_teardown(needed_no_elf_fails, setup, teardown),
-        cmocka_unit_test_setup_teardown(needed_damaged_survives, setup, teardown),
-        cmocka_unit_test_setup_teardown(static_program_without_loader_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(check_mpi4py_none_is_good, setup, teardown),
         cmocka_unit_test_setup_teardown(check_mpi4py_linked_library_decides, setup, teardown),
         cmocka_unit_test_setup_teardown(check_mpi4py_several_variants_one_good_is_good, setup, teardown),
