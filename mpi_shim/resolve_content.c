@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* An object's first bytes, its dynamic section and its strings may lie that far apart. */
+#define CHUNKS_KEPT 6u
+
 /* A chunk whose bytes are still to be read, with room for one more. */
 static struct mioc_result *new_chunk(uint32_t content, uint64_t offset, uint32_t length, uint64_t total)
 {
@@ -31,12 +34,12 @@ static struct mioc_result *new_chunk(uint32_t content, uint64_t offset, uint32_t
 }
 
 /* Up to `want` bytes, fewer only at the end of the file; -1 with errno. */
-static ssize_t read_fully(struct mioc_resolver *r, int fd, unsigned char *to, size_t want)
+static ssize_t read_fully(struct mioc_resolver *r, int fd, unsigned char *to, uint64_t offset, size_t want)
 {
     size_t have = 0;
 
     while (have < want) {
-        ssize_t n = mioc_real(read)(fd, to + have, want - have);
+        ssize_t n = mioc_real(pread)(fd, to + have, want - have, (off_t)(offset + have));
 
         mioc_resolver_count(r, 1);
         if (n < 0 && errno == EINTR)
@@ -57,35 +60,103 @@ static ssize_t read_source(struct mioc_resolver *r, const struct source *source,
                            int is_last)
 {
     if (source->bytes == NULL) /* one byte more at the end sees a file that has grown */
-        return read_fully(r, source->fd, to, want + (unsigned)is_last);
+        return read_fully(r, source->fd, to, offset, want + (unsigned)is_last);
     memcpy(to, source->bytes + offset, want);
     return (ssize_t)want;
 }
 
-/* Chunks of exactly `size` bytes; -1 if the file is not that long (it is being written) or cannot be read. *done:
- * how many bytes are among the results. */
-static int read_chunks(struct mioc_resolver *r, const struct source *source, uint32_t content, uint64_t size,
-                       struct mioc_answer *answer, uint64_t *done)
+/* A content that is being read. What the look into an object needs before its turn is read then, once, and kept until
+ * that. */
+struct reading {
+    struct mioc_resolver *r;
+    const struct source *source;
+    uint32_t content;
+    uint64_t size, done; /* done: bytes that are among the results */
+    unsigned kept;
+    struct mioc_result *chunk[CHUNKS_KEPT];
+};
+
+static uint64_t offset_of(const struct mioc_result *result)
 {
-    while (*done < size) {
-        uint32_t want = size - *done > MIOC_CHUNK_MAX ? MIOC_CHUNK_MAX : (uint32_t)(size - *done);
-        int is_last = *done + want == size;
-        struct mioc_result *result = new_chunk(content, *done, want, size);
-        unsigned char *bytes = result != NULL ? result->item + sizeof(struct mioc_chunk_record) : NULL;
+    return ((const struct mioc_chunk_record *)(const void *)result->item)->offset;
+}
+
+/* NULL: the file is not that long (it is being written), or cannot be read. */
+static struct mioc_result *read_chunk(const struct reading *reading, uint64_t offset)
+{
+    const uint64_t left = reading->size - offset;
+    const uint32_t want = left > MIOC_CHUNK_MAX ? MIOC_CHUNK_MAX : (uint32_t)left;
+    struct mioc_result *result = new_chunk(reading->content, offset, want, reading->size);
+
+    if (result == NULL)
+        return NULL;
+    if (read_source(reading->r, reading->source, result->item + sizeof(struct mioc_chunk_record), offset, want,
+                    want == left) == (ssize_t)want)
+        return result;
+    mioc_result_free(result);
+    return NULL;
+}
+
+static struct mioc_result *take_chunk(struct reading *reading, uint64_t offset)
+{
+    for (unsigned i = 0; i < reading->kept; i++)
+        if (offset_of(reading->chunk[i]) == offset) {
+            struct mioc_result *result = reading->chunk[i];
+
+            reading->chunk[i] = reading->chunk[--reading->kept];
+            return result;
+        }
+    return read_chunk(reading, offset);
+}
+
+/* For the look into an object: struct mioc_elf_source. */
+static long read_kept(void *ctx, void *buf, size_t size, uint64_t offset)
+{
+    struct reading *reading = ctx;
+    size_t have = 0;
+
+    while (have < size && offset < reading->size) {
+        const size_t within = offset % MIOC_CHUNK_MAX;
+        struct mioc_result *result = NULL;
+        size_t n;
+
+        for (unsigned i = 0; i < reading->kept; i++)
+            if (offset_of(reading->chunk[i]) == offset - within)
+                result = reading->chunk[i];
+        if (result == NULL) {
+            if (reading->kept == CHUNKS_KEPT || (result = read_chunk(reading, offset - within)) == NULL)
+                return -1;
+            reading->chunk[reading->kept++] = result;
+        }
+        n = result->bytes_len - within < size - have ? result->bytes_len - within : size - have;
+        memcpy((char *)buf + have, result->item + sizeof(struct mioc_chunk_record) + within, n);
+        have += n;
+        offset += n;
+    }
+    return (long)have;
+}
+
+/* Chunks of exactly the content's bytes; -1 if the file is not that long or cannot be read. */
+static int read_chunks(struct reading *reading, const struct mioc_job *job, struct mioc_answer *answer)
+{
+    int rc = 0;
+
+    mioc_resolve_needed(reading->r, job, &(struct mioc_elf_source){ read_kept, reading });
+    while (rc == 0 && reading->done < reading->size) {
+        struct mioc_result *result = take_chunk(reading, reading->done);
+        const uint32_t length = result != NULL ? result->bytes_len : 0;
 
         if (result == NULL)
-            return -1;
-        if (read_source(r, source, bytes, *done, want, is_last) != (ssize_t)want) {
-            mioc_result_free(result);
-            return -1;
-        }
-        if (size <= MIOC_CHUNK_MAX)
+            rc = -1;
+        else if (reading->size <= MIOC_CHUNK_MAX)
             mioc_answer_push(answer, result);
-        else if (mioc_resolver_stream(r, result) != 0)
-            return -1;
-        *done += want;
+        else
+            rc = mioc_resolver_stream(reading->r, job, result);
+        reading->done += rc == 0 ? length : 0;
     }
-    return 0;
+    while (reading->kept > 0)
+        mioc_result_free(reading->chunk[--reading->kept]);
+    return rc;
 }
 
 /* A file that is no symbolic link was opened: its STAT is known as well. */
@@ -142,15 +213,15 @@ static void give_up(struct mioc_resolver *r, const struct mioc_job *job, uint32_
 static int read_whole(struct mioc_resolver *r, const struct mioc_job *job, const struct source *source,
                       uint32_t content, const struct mioc_stat *st, struct mioc_answer *answer)
 {
-    uint64_t done = 0;
+    struct reading reading = { .r = r, .source = source, .content = content, .size = st->size };
 
     if (!S_ISREG(st->mode) || st->size > r->config.max_file ||
         r->config.reserve(r->config.ctx, st->size, !job->is_early) != 0)
         return -1;
-    if (read_chunks(r, source, content, st->size, answer, &done) == 0 &&
+    if (read_chunks(&reading, job, answer) == 0 &&
         (source->fd < 0 || !has_changed(r, source->fd, st)))
         return 0;
-    give_up(r, job, content, st->size, done, answer);
+    give_up(r, job, content, st->size, reading.done, answer);
     return -1;
 }
 
@@ -187,7 +258,7 @@ static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, s
 }
 
 /* fd: -1, or the open file. */
-static void read_content(struct mioc_resolver *r, const struct mioc_job *job, int fd, struct mioc_answer *answer, void *buf)
+static void read_content(struct mioc_resolver *r, struct mioc_job *job, int fd, struct mioc_answer *answer, void *buf)
 {
     /* O_NONBLOCK: never hang on a FIFO. O_NOFOLLOW first: success means that lstat and stat are this descriptor's fstat. */
     int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, is_link = 0;
@@ -205,6 +276,7 @@ static void read_content(struct mioc_resolver *r, const struct mioc_job *job, in
         error = fd < 0 ? errno : 0;
         mioc_resolver_count(r, 1);
     }
+    job->is_absent = error == ENOENT || error == ENOTDIR || error == EACCES;
     mioc_resolve_next(r, job, error, 0);
     if (fd >= 0) {
         error = mioc_resolve_statx(r, fd, "", AT_EMPTY_PATH, &st);
@@ -270,10 +342,11 @@ static int open_listed(struct mioc_resolver *r, const char *path, int *is_odd)
     return fd;
 }
 
-void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+void mioc_resolve_content(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
     int is_odd = 0, fd = -1;
 
+    mioc_resolve_wake(r, job);
     if (add_read_ahead(r, job, answer, buf))
         return;
     if (job->is_listed)

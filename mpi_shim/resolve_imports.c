@@ -77,6 +77,11 @@ static void look_at(void *ctx, const struct mioc_list_record *list)
         looking->found = find_module(list, looking->name, looking->len, looking->file);
 }
 
+static int has_listing(struct mioc_resolver *r, const char *dir, uint32_t len, struct looking *looking)
+{
+    return mioc_resolver_look_at_listing(r, dir, len, look_at, looking) == MIOC_LISTING_READ;
+}
+
 /* --- Where modules come from -------------------------------------------------------------------------------------------- */
 
 void mioc_resolve_note_root(struct mioc_resolver *r, const char *dir, uint32_t len)
@@ -85,9 +90,9 @@ void mioc_resolve_note_root(struct mioc_resolver *r, const char *dir, uint32_t l
     char *copy;
 
     /* A package's modules come from where the outermost package is. */
-    while (len > 1 && mioc_resolver_with_listing(r, dir, len, look_at, &looking) && looking.has_init)
+    while (len > 1 && has_listing(r, dir, len, &looking) && looking.has_init)
         len = mioc_path_parent(dir, len);
-    if (len <= 1 || !mioc_resolver_with_listing(r, dir, len, look_at, &looking) || looking.has_init)
+    if (len <= 1 || !has_listing(r, dir, len, &looking) || looking.has_init)
         return;
     pthread_mutex_lock(&r->lock);
     for (unsigned i = 0; i < r->roots; i++)
@@ -126,7 +131,7 @@ static int guess_below(struct guesses *g, char *dir, uint32_t len, const char *n
         char file[NAME_MAX + 1];
         struct looking looking = { .name = name, .len = part, .file = file };
 
-        if (part == 0 || len + part + 2 + sizeof init >= PATH_MAX || !mioc_resolver_with_listing(g->r, dir, len, look_at, &looking) ||
+        if (part == 0 || len + part + 2 + sizeof init >= PATH_MAX || !has_listing(g->r, dir, len, &looking) ||
             looking.found == FOUND_NOTHING)
             return is_there;
         is_there = 1;

@@ -112,7 +112,7 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
         list->list_errno = errno;
         /* Others may be looked for that are not there either: ld.so's candidates. */
         if (errno == ENOENT && !job->is_early && mioc_path_parent(job->path, job->len) > 1)
-            mioc_resolver_speculate(r, MIOC_ITEM_LIST, job->path, mioc_path_parent(job->path, job->len));
+            mioc_resolver_speculate(r, job, MIOC_ITEM_LIST, job->path, mioc_path_parent(job->path, job->len));
         if (!mioc_resolve_is_lasting(list->list_errno))
             end = NULL;
         else

@@ -61,7 +61,7 @@ static void bring_package(struct mioc_resolver *r, const struct mioc_job *job, u
         return;
     memcpy(path, job->path, parent);
     memcpy(path + parent, init, sizeof init);
-    mioc_resolver_bring(r, MIOC_ITEM_STAT, path, parent + (uint32_t)sizeof init - 1);
+    mioc_resolver_bring(r, job, MIOC_ITEM_STAT, path, parent + (uint32_t)sizeof init - 1);
 }
 
 void mioc_resolve_next(struct mioc_resolver *r, const struct mioc_job *job, int error, uint64_t size)
@@ -74,23 +74,23 @@ void mioc_resolve_next(struct mioc_resolver *r, const struct mioc_job *job, int 
     if (job->is_early || parent <= 1 || (parent > 12 && memcmp(job->path + parent - 12, "/__pycache__", 12) == 0))
         return;
     if (error == ENOENT) {
-        mioc_resolver_bring(r, MIOC_ITEM_LIST, job->path, parent);
+        mioc_resolver_bring(r, job, MIOC_ITEM_LIST, job->path, parent);
         if (strncmp(name, "__init__.", 9) == 0 && strcmp(name, "__init__.py") != 0)
             bring_package(r, job, parent);
         return;
     }
     if (error == 0 && job->kind == MIOC_ITEM_STAT) {
         if (strcmp(name, "__init__.py") == 0) /* its bytecode's imports are looked for there */
-            mioc_resolver_bring(r, MIOC_ITEM_LIST, job->path, parent);
+            mioc_resolver_bring(r, job, MIOC_ITEM_LIST, job->path, parent);
         len = bytecode_path(r, job, bytecode);
         if (len > 0 && size > 0)
-            mioc_resolver_bring(r, MIOC_ITEM_CONTENT, bytecode, len);
+            mioc_resolver_bring(r, job, MIOC_ITEM_CONTENT, bytecode, len);
         else if (size > 0 && is_extension_module(job, name) && size <= MIOC_CHUNK_MAX)
-            mioc_resolver_bring(r, MIOC_ITEM_CONTENT, job->path, job->len);
+            mioc_resolver_bring(r, job, MIOC_ITEM_CONTENT, job->path, job->len);
         else if (size > 0 && is_extension_module(job, name))
-            mioc_resolver_speculate(r, MIOC_ITEM_CONTENT, job->path, job->len);
+            mioc_resolver_speculate(r, job, MIOC_ITEM_CONTENT, job->path, job->len);
     }
     if (error == 0 && is_extension_module(job, name))
         mioc_resolve_note_root(r, job->path, parent);
-    mioc_resolver_speculate(r, MIOC_ITEM_LIST, job->path, parent);
+    mioc_resolver_speculate(r, job, MIOC_ITEM_LIST, job->path, parent);
 }

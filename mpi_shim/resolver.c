@@ -43,42 +43,57 @@ static uint64_t result_hash(const struct mioc_result *result)
     return ((const struct mioc_item *)(const void *)result->item)->hash; /* 0: a chunk */
 }
 
-/* -1: not in the store. */
-static int visit_stored(struct mioc_resolver *r, const char *dir, uint32_t len, void (*visit)(void *ctx, const struct mioc_list_record *list),
-                        void *ctx)
+static enum mioc_listing visit_listing(const struct mioc_list_record *list,
+                                       void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx)
 {
-    const struct mioc_item *item = r->config.find != NULL ? r->config.find(r->config.ctx, MIOC_ITEM_LIST, dir, len) : NULL;
-    const struct mioc_list_record *list = (const void *)item;
-
-    if (item == NULL)
-        return -1;
-    if ((item->flags & MIOC_FLAG_UNCACHED) || list->list_errno != 0)
-        return 0;
+    if (list->item.flags & MIOC_FLAG_UNCACHED)
+        return MIOC_LISTING_UNSHARED;
+    if (list->list_errno != 0)
+        return list->list_errno == ENOENT || list->list_errno == ENOTDIR ? MIOC_LISTING_ABSENT : MIOC_LISTING_UNSHARED;
     visit(ctx, list);
-    return 1;
+    return MIOC_LISTING_READ;
 }
 
-int mioc_resolver_with_listing(struct mioc_resolver *r, const char *dir, uint32_t len,
-                               void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx)
+static enum mioc_listing visit_stored(struct mioc_resolver *r, const char *dir, uint32_t len,
+                                      void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx)
+{
+    const struct mioc_item *item = r->config.find != NULL ? r->config.find(r->config.ctx, MIOC_ITEM_LIST, dir, len) : NULL;
+
+    return item != NULL ? visit_listing((const void *)item, visit, ctx) : MIOC_LISTING_UNKNOWN;
+}
+
+const struct mioc_result *mioc_resolver_find_small(const struct mioc_resolver *r, uint64_t hash)
+{
+    const struct mioc_result *result = r->in_hand;
+
+    if (result != NULL && result_hash(result) == hash)
+        return result;
+    for (result = r->small.head; result != NULL && result_hash(result) != hash; result = result->next)
+        ;
+    return result;
+}
+
+enum mioc_listing mioc_resolver_look_at_listing(struct mioc_resolver *r, const char *dir, uint32_t len,
+                                                void (*visit)(void *ctx, const struct mioc_list_record *list),
+                                                void *ctx)
 {
     uint64_t hash = mioc_item_hash(MIOC_ITEM_LIST, dir, len);
-    int rc = visit_stored(r, dir, len, visit, ctx);
+    enum mioc_listing listing = visit_stored(r, dir, len, visit, ctx);
+    const struct mioc_result *result;
 
-    if (rc >= 0)
-        return rc;
+    if (listing != MIOC_LISTING_UNKNOWN)
+        return listing;
     pthread_mutex_lock(&r->lock);
-    for (const struct mioc_result *result = r->small.head; result != NULL && rc < 0; result = result->next) {
+    result = mioc_resolver_find_small(r, hash);
+    if (result != NULL) {
         const struct mioc_list_record *list = (const void *)result->item;
 
-        if (list->item.hash != hash || list->item.kind != MIOC_ITEM_LIST || list->item.path_len != len || memcmp(list->path, dir, len) != 0)
-            continue;
-        rc = !(list->item.flags & MIOC_FLAG_UNCACHED) && list->list_errno == 0;
-        if (rc)
-            visit(ctx, list);
+        if (list->item.kind == MIOC_ITEM_LIST && list->item.path_len == len && memcmp(list->path, dir, len) == 0)
+            listing = visit_listing(list, visit, ctx);
     }
     pthread_mutex_unlock(&r->lock);
     /* Once more: it may have gone from the one place to the other meanwhile. */
-    return rc >= 0 ? rc : visit_stored(r, dir, len, visit, ctx) == 1;
+    return listing != MIOC_LISTING_UNKNOWN ? listing : visit_stored(r, dir, len, visit, ctx);
 }
 
 /* With the lock held. */
@@ -126,7 +141,16 @@ void mioc_result_free(struct mioc_result *result)
 
 void mioc_resolved_free(struct mioc_resolved *resolved)
 {
-    mioc_result_free(resolved->memory);
+    struct mioc_resolver *r = resolved->resolver;
+    struct mioc_result *result = resolved->memory;
+
+    pthread_mutex_lock(&r->lock);
+    if (r->in_hand == result)
+        r->in_hand = NULL;
+    if (result_hash(result) != 0)
+        mioc_keys_remove(&r->keys, result_hash(result));
+    pthread_mutex_unlock(&r->lock);
+    mioc_result_free(result);
 }
 
 void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result)
@@ -152,12 +176,19 @@ void mioc_resolver_count(struct mioc_resolver *r, unsigned calls)
     __atomic_fetch_add(&r->calls, calls, __ATOMIC_RELAXED);
 }
 
-int mioc_resolver_stream(struct mioc_resolver *r, struct mioc_result *result)
+static int has_room(const struct mioc_resolver *r, const struct mioc_job *job)
+{
+    const int is_waited_for = job->is_hurried || !(job->is_early || job->is_guess);
+
+    return r->queued_bytes <= (is_waited_for ? MIOC_RESOLVER_QUEUE_MAX : MIOC_RESOLVER_QUEUE_MAX / 2);
+}
+
+int mioc_resolver_stream(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_result *result)
 {
     int stopped;
 
     pthread_mutex_lock(&r->lock);
-    while (!r->stop && r->queued_bytes > MIOC_RESOLVER_QUEUE_MAX)
+    while (!r->stop && !has_room(r, job))
         pthread_cond_wait(&r->room, &r->lock);
     stopped = r->stop;
     if (!stopped)
@@ -239,7 +270,8 @@ static int take(struct mioc_resolver *r, struct mioc_resolved *out, int is_small
         q->head = result->next;
         if (q->head == NULL)
             q->tail = &q->head;
-        mioc_resolver_forget(r, result);
+        r->in_hand = result;
+        r->queued_bytes -= mioc_result_bytes(result);
         pthread_cond_broadcast(&r->room);
         if (mioc_resolver_has_idle_work(r))
             pthread_cond_signal(&r->work);
@@ -247,6 +279,7 @@ static int take(struct mioc_resolver *r, struct mioc_resolved *out, int is_small
     pthread_mutex_unlock(&r->lock);
     if (result == NULL)
         return 0;
+    out->resolver = r;
     out->memory = result;
     out->item = (const void *)result->item;
     out->bytes = result->bytes_len > 0 ? result->item + out->item->size : NULL;
@@ -269,7 +302,8 @@ int mioc_resolver_is_busy(const struct mioc_resolver *r)
     int busy;
 
     pthread_mutex_lock(&mutable->lock);
-    busy = r->asked.first != NULL || mioc_resolver_has_idle_work(r) || r->active != NULL || r->small.head != NULL || r->bulk.head != NULL;
+    busy = r->asked.first != NULL || mioc_resolver_has_idle_work(r) || r->active != NULL || r->libraries.going_on > 0 ||
+           r->small.head != NULL || r->bulk.head != NULL;
     pthread_mutex_unlock(&mutable->lock);
     return busy;
 }
@@ -310,6 +344,7 @@ struct mioc_resolver *mioc_resolver_new(const struct mioc_resolver_config *confi
     mioc_results_init(&r->bulk);
     r->next_content = 1;
     r->ahead = config->ahead;
+    mioc_resolve_needed_start(r);
     for (unsigned i = 0; i < config->threads; i++)
         if (start_thread(r) != 0 && i == 0) {
             mioc_resolver_free(r, 0);
@@ -326,14 +361,6 @@ static void free_results(struct mioc_result_queue *q)
     for (struct mioc_result *result = q->head; result != NULL; result = next) {
         next = result->next;
         mioc_result_free(result);
-    }
-}
-
-static void free_jobs(struct mioc_job *job)
-{
-    for (struct mioc_job *next; job != NULL; job = next) {
-        next = job->next;
-        free(job);
     }
 }
 
@@ -361,9 +388,11 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
         return; /* they still use it */
     if (r->ahead != NULL && mioc_ahead_wait(r->ahead, 0) == 0)
         mioc_ahead_free(r->ahead);
-    free_jobs(r->asked.first);
-    free_jobs(r->early.first);
-    free_jobs(r->guesses);
+    mioc_resolver_free_jobs(r->asked.first);
+    mioc_resolver_free_jobs(r->early.first);
+    mioc_resolver_free_jobs(r->guesses);
+    mioc_resolver_free_jobs(r->libraries.queue.first);
+    mioc_resolve_needed_end(r);
     for (unsigned i = 0; i < r->roots; i++)
         free(r->root[i]);
     mioc_keys_free(&r->keys);

@@ -59,10 +59,11 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
 /* Agent's thread: this name leads to elsewhere, which was not known before: all below it may be what other nodes have written lately. */
 void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t len);
 
-/* A finished item, and its end. A content of which chunks were handed out, and which will not be complete (its file
- * changed, or could not be read), ends with an INVALIDATE|EVICT behind the last of them: what was reserved for it is
- * the caller's to give back, when that has taken effect everywhere. */
-struct mioc_resolved { void *memory; const struct mioc_item *item; const void *bytes; };
+/* A finished item, and its end: until then it counts as under way, so that nobody reads it again before it is in the
+ * store. Agent's thread; the resolver still exists. A content of which chunks were handed out, and which will not be
+ * complete (its file changed, or could not be read), ends with an INVALIDATE|EVICT behind the last of them: what was
+ * reserved for it is the caller's to give back, when that has taken effect everywhere. */
+struct mioc_resolved { struct mioc_resolver *resolver; void *memory; const struct mioc_item *item; const void *bytes; };
 void mioc_resolved_free(struct mioc_resolved *resolved);
 /* Agent's thread: 1 and the next finished item, or 0. Small answers overtake chunks of large contents. */
 int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out);

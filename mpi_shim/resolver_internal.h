@@ -3,8 +3,10 @@
 #ifndef MIOC_RESOLVER_INTERNAL_H
 #define MIOC_RESOLVER_INTERNAL_H
 
+#include "library_path.h"
 #include "recent.h"
 #include "resolver.h"
+#include "../preload/elf.h"
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -24,7 +26,11 @@ struct mioc_job {
     int is_early;  /* the manifest's: nobody waits for it */
     int is_listed; /* the manifest's, asked for or not: its content may have been read ahead */
     int is_borrower; /* asked while there may be something that was read ahead: it may use that */
-    int is_guess;  /* of resolve_imports.c: nobody waits for it */
+    int is_guess;  /* of resolve_imports.c and resolve_needed.c: nobody waits for it */
+    int is_hurried; /* somebody asked while it ran */
+    int is_guessed; /* it, or what led to it, is a guess of resolve_imports.c's: nobody may ever ask */
+    int is_absent; /* a content that is not there */
+    struct mioc_lookup *lookup; /* who needs the library, and where else it may be; NULL: unknown */
     int dirty; /* the path was written since the job began: its answer is thrown away and made anew */
     char path[];
 };
@@ -43,6 +49,18 @@ struct mioc_result_queue { struct mioc_result *head, **tail; };
 /* A multiset of key hashes. */
 struct mioc_keys { struct mioc_key **bucket; size_t buckets, count; };
 
+/* What objects need (resolve_needed.c). */
+struct mioc_libraries {
+    struct mioc_library_world world;
+    struct mioc_keys names;      /* loaded, or looked for */
+    struct mioc_job_queue queue; /* in the loader's order */
+    unsigned waiting;            /* in it */
+    struct mioc_lookup *parked;  /* each waits for a listing */
+    struct mioc_lookup *dormant; /* of objects that are guessed: each waits until somebody asks for one of its names */
+    unsigned sleepers;           /* dormant ones */
+    unsigned going_on;           /* jobs that are done, but for what they lead to */
+};
+
 struct mioc_resolver {
     struct mioc_resolver_config config;
     pthread_mutex_t lock; /* guards all below; never held across a real call or a callback */
@@ -50,14 +68,17 @@ struct mioc_resolver {
     struct mioc_job_queue asked, early; /* in order; running ones stay in `active` */
     struct mioc_job *guesses;           /* the last module's first, as the interpreter imports */
     unsigned guesses_waiting;
+    struct mioc_libraries libraries;    /* before guesses: dlopen asks for them for certain */
     struct mioc_job *active;
     unsigned idle_active;      /* early ones and guesses */
     unsigned listed;           /* jobs, queued and active, that may use what was read ahead: the manifest's, borrowers */
     struct mioc_ahead *ahead;  /* atomic; NULL: none, or through */
     int has_read_manifest;  /* a thread does, or did */
     int is_manifest_queued; /* it did */
-    struct mioc_keys keys; /* of all jobs and of all results that wait: what is under way */
+    struct mioc_keys
+        keys; /* of all jobs and of all results that wait, or are being put in the store: what is under way */
     struct mioc_result_queue small, bulk;
+    const struct mioc_result *in_hand; /* the agent's thread is putting it in the store; NULL: none */
     size_t queued_bytes; /* in both result queues */
     struct mioc_recent *recent; /* NULL until another node writes */
     int has_lost_track;         /* there was no memory for it */
@@ -88,7 +109,7 @@ void mioc_resolver_file(struct mioc_resolver *r, struct mioc_result_queue *q, st
 /* With the lock held: whether there is something to do that nobody waits for. */
 static inline int mioc_resolver_has_idle_work(const struct mioc_resolver *r)
 {
-    return r->guesses != NULL || r->early.first != NULL;
+    return r->libraries.queue.first != NULL || r->guesses != NULL || r->early.first != NULL;
 }
 /* With the lock held: what a thread is to do next, or NULL. */
 struct mioc_job *mioc_resolver_next_job(struct mioc_resolver *r);
@@ -103,25 +124,49 @@ void mioc_result_free(struct mioc_result *result);
 /* Queues a result, or a copy of an item, behind the answer; 0 or -1 (ENOMEM). */
 void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result);
 int mioc_answer_add(struct mioc_answer *answer, const void *item);
-/* Hands one chunk of a long content out at once, waiting while the agent is behind. Takes the result. 0 or -1: stopping. */
-int mioc_resolver_stream(struct mioc_resolver *r, struct mioc_result *result);
+/* Hands one chunk of a job's long content out at once. Waits while the agent is behind; what nobody asked for waits
+ * sooner, and so lets pass what somebody did. Takes the result. 0 or -1: stopping. */
+int mioc_resolver_stream(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_result *result);
 /* With the lock held: queues a job; 0 or -1 (ENOMEM). */
 int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 size_t mioc_result_bytes(const struct mioc_result *result);
-/* Queues a speculative job unless its answer is known or under way. */
-void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
-/* Answers it now, in this thread, before the answer under way, unless it is known or under way. The library's paths only. */
-void mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
+/* Queues a speculative job, to which `job` led, unless its answer is known or under way. */
+void mioc_resolver_speculate(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind, const char *path,
+                             uint32_t len);
+/* Answers it now, in this thread, before the answer of `job`, which led to it, unless it is known or under way. The
+ * library's paths only. */
+void mioc_resolver_bring(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind, const char *path,
+                         uint32_t len);
 void mioc_resolver_count(struct mioc_resolver *r, unsigned calls);
 /* A job for what may be asked soon; NULL: it is known, may not be read, or there is no memory. And queues a list of such, but for those
  * under way, before all guesses that wait. Takes them. */
 struct mioc_job *mioc_resolver_new_guess(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 void mioc_resolver_enqueue_guesses(struct mioc_resolver *r, struct mioc_job *first);
-/* Calls visit() with the listing of that directory, if it is in the store or on its way there. Whether it did. visit() may be
- * called with the lock held. */
-int mioc_resolver_with_listing(struct mioc_resolver *r, const char *dir, uint32_t len,
-                               void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx);
+/* What is in the store, or on its way there, about a directory's listing. Calls visit() with one that can be read; with
+ * the lock held, perhaps. */
+enum mioc_listing {
+    MIOC_LISTING_UNKNOWN,
+    MIOC_LISTING_READ,
+    MIOC_LISTING_ABSENT,  /* there is no such directory */
+    MIOC_LISTING_UNSHARED /* or an error */
+};
+enum mioc_listing mioc_resolver_look_at_listing(struct mioc_resolver *r, const char *dir, uint32_t len,
+                                                void (*visit)(void *ctx, const struct mioc_list_record *list),
+                                                void *ctx);
+
+/* With the lock held: whether a job of that key waits or runs. */
+int mioc_resolver_has_job(const struct mioc_resolver *r, uint64_t hash);
+/* With the lock held: queues a job of resolve_needed.c; takes the lookup, which may be NULL. -1: it is under way, there
+ * are too many, or there is no memory. */
+int mioc_resolver_enqueue_needed(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len,
+                                 struct mioc_lookup *lookup);
+/* NULL is let pass. */
+void mioc_resolver_free_jobs(struct mioc_job *first);
+
+/* With the lock held: the result of that key that is no part of a long content and not known to be in the store yet, or
+ * NULL. */
+const struct mioc_result *mioc_resolver_find_small(const struct mioc_resolver *r, uint64_t hash);
 
 /* With the lock held: a result that waited is taken out. */
 void mioc_resolver_forget(struct mioc_resolver *r, const struct mioc_result *result);
@@ -178,9 +223,22 @@ int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, s
 void mioc_resolve_next(struct mioc_resolver *r, const struct mioc_job *job, int error, uint64_t size);
 /* resolve_imports.c: bytecode was read: what its module imports is guessed to be asked for soon. */
 void mioc_resolve_imports(struct mioc_resolver *r, const struct mioc_job *job, const unsigned char *bytes, size_t size);
+/* resolve_needed.c: a content was asked for: if objects that were read by guess need a library of that name, they are
+ * being loaded. */
+void mioc_resolve_wake(struct mioc_resolver *r, struct mioc_job *job);
+/* An object is being read, and its bytes can be had: what it needs is looked for and read. */
+void mioc_resolve_needed(struct mioc_resolver *r, const struct mioc_job *job, const struct mioc_elf_source *source);
+/* Before there are threads, and when there are none any more. */
+void mioc_resolve_needed_start(struct mioc_resolver *r);
+void mioc_resolve_needed_end(struct mioc_resolver *r);
+/* With the lock held: those that wait for that listing. */
+struct mioc_lookup *mioc_resolve_take_parked(struct mioc_resolver *r, uint64_t listing);
+/* Goes on with a list of lookups, and takes them. */
+void mioc_resolve_look_up(struct mioc_resolver *r, struct mioc_lookup *lookup);
+void mioc_lookup_free(struct mioc_lookup *lookup); /* a list; NULL is let pass */
 /* A module was found in that directory; it, or where its outermost package is, is a root from here on. */
 void mioc_resolve_note_root(struct mioc_resolver *r, const char *dir, uint32_t len);
 void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
-void mioc_resolve_content(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
+void mioc_resolve_content(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, void *buf);
 
 #endif

@@ -35,31 +35,46 @@ static struct mioc_job *new_job(unsigned kind, const char *path, uint32_t len)
     job->path[len] = '\0';
     return job;
 }
-static int add_job(struct mioc_resolver *r, struct mioc_job_queue *q, unsigned kind, const char *path, uint32_t len)
+
+void mioc_resolver_free_jobs(struct mioc_job *job)
+{
+    for (struct mioc_job *next; job != NULL; job = next) {
+        next = job->next;
+        mioc_lookup_free(job->lookup);
+        free(job);
+    }
+}
+
+/* NULL: no memory. */
+static struct mioc_job *add_job(struct mioc_resolver *r, struct mioc_job_queue *q, unsigned kind, const char *path,
+                                uint32_t len)
 {
     struct mioc_job *job = new_job(kind, path, len);
 
     if (job == NULL)
-        return -1;
+        return NULL;
     job->is_early = job->is_listed = q == &r->early;
     r->listed += (unsigned)job->is_listed;
     *q->last = job;
     q->last = &job->next;
     mioc_keys_add(&r->keys, job->hash);
     pthread_cond_signal(&r->work);
-    return 0;
+    return job;
 }
 
 int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
 {
-    return add_job(r, &r->asked, kind, path, len);
+    return add_job(r, &r->asked, kind, path, len) != NULL ? 0 : -1;
 }
 
 int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
 {
-    return mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)) ? 0 : add_job(r, &r->early, kind, path, len);
+    if (mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)))
+        return 0;
+    return add_job(r, &r->early, kind, path, len) != NULL ? 0 : -1;
 }
 
+/* Takes the job of that key out of a list; *place is where the next one stands from then on. */
 static struct mioc_job *take_out(struct mioc_job **at, uint64_t hash, struct mioc_job ***place)
 {
     struct mioc_job *job;
@@ -73,25 +88,60 @@ static struct mioc_job *take_out(struct mioc_job **at, uint64_t hash, struct mio
     return job;
 }
 
-/* With the lock held: what waits among the guesses or the manifest's questions is asked now. */
+static struct mioc_job *take_out_of_queue(struct mioc_job_queue *q, uint64_t hash)
+{
+    struct mioc_job **at, *job = take_out(&q->first, hash, &at);
+
+    if (job != NULL && job->next == NULL)
+        q->last = at;
+    return job;
+}
+
+/* With the lock held: what waits, or runs, among what nobody waits for is asked now. */
 static void hurry(struct mioc_resolver *r, uint64_t hash)
 {
-    struct mioc_job **at, *job = take_out(&r->guesses, hash, &at);
+    struct mioc_job **at, *job = take_out_of_queue(&r->libraries.queue, hash);
 
-    if (job != NULL) {
+    for (struct mioc_job *active = r->active; active != NULL; active = active->next)
+        if (active->hash == hash) {
+            active->is_hurried = 1;
+            pthread_cond_broadcast(&r->room);
+        }
+    if (job != NULL)
+        r->libraries.waiting--;
+    else if ((job = take_out(&r->guesses, hash, &at)) != NULL)
         r->guesses_waiting--;
-    } else {
-        job = take_out(&r->early.first, hash, &at);
-        if (job == NULL)
-            return;
-        if (job->next == NULL)
-            r->early.last = at;
-    }
+    else if ((job = take_out_of_queue(&r->early, hash)) == NULL)
+        return;
     job->next = NULL;
-    job->is_early = job->is_guess = 0;
+    job->is_early = job->is_guess = job->is_guessed = 0;
     *r->asked.last = job;
     r->asked.last = &job->next;
     pthread_cond_signal(&r->work);
+}
+
+int mioc_resolver_has_job(const struct mioc_resolver *r, uint64_t hash)
+{
+    return mioc_keys_has(&r->keys, hash) && mioc_resolver_find_small(r, hash) == NULL;
+}
+
+int mioc_resolver_enqueue_needed(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len,
+                                 struct mioc_lookup *lookup)
+{
+    struct mioc_job_queue *q = &r->libraries.queue;
+    struct mioc_job *job;
+
+    if (r->stop || r->libraries.waiting == MIOC_RESOLVER_GUESSES ||
+        mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)) || (job = new_job(kind, path, len)) == NULL)
+        return -1;
+    job->is_guess = 1;
+    job->lookup = lookup;
+    *q->last = job;
+    q->last = &job->next;
+    r->libraries.waiting++;
+    mioc_keys_add(&r->keys, job->hash);
+    pthread_cond_signal(&r->work);
+    return 0;
 }
 
 struct mioc_job *mioc_resolver_new_guess(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
@@ -102,7 +152,7 @@ struct mioc_job *mioc_resolver_new_guess(struct mioc_resolver *r, unsigned kind,
         return NULL;
     job = new_job(kind, path, len);
     if (job != NULL)
-        job->is_guess = 1;
+        job->is_guess = job->is_guessed = 1;
     return job;
 }
 
@@ -127,13 +177,17 @@ void mioc_resolver_enqueue_guesses(struct mioc_resolver *r, struct mioc_job *fir
     pthread_mutex_unlock(&r->lock);
 }
 
-void mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+void mioc_resolver_speculate(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind, const char *path,
+                             uint32_t len)
 {
+    struct mioc_job *added;
+
     if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
         return;
     pthread_mutex_lock(&r->lock);
-    if (!r->stop && !mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)))
-        (void)mioc_resolver_enqueue(r, kind, path, len);
+    if (!r->stop && !mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)) &&
+        (added = add_job(r, &r->asked, kind, path, len)) != NULL)
+        added->is_guessed = job->is_guessed;
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -220,8 +274,22 @@ static void trace_job(const struct mioc_job *job, uint64_t started)
     mioc_trace_work("root", "resolve", job->kind, job->path, job->len, started);
 }
 
+/* What waited for the answer goes on. */
+static void go_on(struct mioc_resolver *r, struct mioc_job *job, struct mioc_lookup *parked)
+{
+    if (job->is_absent) {
+        mioc_resolve_look_up(r, job->lookup);
+        job->lookup = NULL;
+    }
+    mioc_resolve_look_up(r, parked);
+    pthread_mutex_lock(&r->lock);
+    r->libraries.going_on--;
+    pthread_mutex_unlock(&r->lock);
+}
+
 void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
 {
+    struct mioc_lookup *parked = NULL;
     int is_stale;
 
     do {
@@ -240,31 +308,38 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
             mioc_keys_remove(&r->keys, job->hash);
             r->idle_active -= job->is_early || job->is_guess;
             r->listed -= (unsigned)(job->is_listed + job->is_borrower);
+            if (job->kind == MIOC_ITEM_LIST)
+                parked = mioc_resolve_take_parked(r, job->hash);
+            r->libraries.going_on++;
         }
         pthread_mutex_unlock(&r->lock);
         mioc_resolver_release(r);
     } while (is_stale);
-    free(job);
     r->config.ready(r->config.ctx);
+    go_on(r, job, parked);
+    job->next = NULL;
+    mioc_resolver_free_jobs(job);
 }
 
-void mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+void mioc_resolver_bring(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind, const char *path,
+                         uint32_t len)
 {
-    struct mioc_job *job;
+    struct mioc_job *brought;
 
     if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len) ||
-        (job = new_job(kind, path, len)) == NULL)
+        (brought = new_job(kind, path, len)) == NULL)
         return;
+    brought->is_guessed = job->is_guessed;
     pthread_mutex_lock(&r->lock);
-    if (r->stop || mioc_keys_has(&r->keys, job->hash)) {
+    if (r->stop || mioc_keys_has(&r->keys, brought->hash)) {
         pthread_mutex_unlock(&r->lock);
-        free(job);
+        free(brought);
         return;
     }
-    mioc_keys_add(&r->keys, job->hash);
-    mioc_resolver_start_job(r, job);
+    mioc_keys_add(&r->keys, brought->hash);
+    mioc_resolver_start_job(r, brought);
     pthread_mutex_unlock(&r->lock);
-    mioc_resolver_run_job(r, job);
+    mioc_resolver_run_job(r, brought);
 }
 
 static struct mioc_job *take_first(struct mioc_job_queue *q)
@@ -287,6 +362,10 @@ struct mioc_job *mioc_resolver_next_job(struct mioc_resolver *r)
         return take_first(&r->asked);
     if (!mioc_resolver_has_idle_work(r) || r->queued_bytes > MIOC_RESOLVER_QUEUE_MAX || (r->threads > 1 && r->idle_active + 1 >= r->threads))
         return NULL;
+    if (r->libraries.queue.first != NULL) {
+        r->libraries.waiting--;
+        return take_first(&r->libraries.queue);
+    }
     if (guess == NULL)
         return take_first(&r->early);
     r->guesses = guess->next;

@@ -53,6 +53,9 @@ looks_for_mpi() {
   comm -23 <(grep -o '^lookup /env/lib[^ ]*' "$SCRATCH/cached.log" | sort) <(grep -o '^lookup /env/lib[^ ]*' "$SCRATCH/plain.log" | sort) | wc -l
 }
 
+# NAME: the shared objects that were opened on the mount, by any rank.
+opened() { sed -nE 's/^open ([^ ]*\.so[.0-9]*) .*/\1/p' "$SCRATCH/$1.log" | sort -u; }
+
 # WHAT JQ MPI: in operations that JQ takes from a report, behind the start of main(), all ranks together are one bare rank. MPI: how many more
 # come before main() in the cached run.
 check_bar() {
@@ -84,6 +87,9 @@ check_pynamic() {
   echo "metadata operations of the plain run: $(stat_of "$SCRATCH/plain.json" .metadata)"
   mpi=$(looks_for_mpi)
   echo "looks for MPI's libraries in LD_LIBRARY_PATH: $mpi"
+  # What is read ahead is what the loader loads, by the same names.
+  (($(opened plain | wc -l) > 200))
+  diff <(opened plain) <(opened cached)
   check_bar "metadata operations" .metadata "$mpi"
   check_bar "reads" .shared_object.read 0
 }

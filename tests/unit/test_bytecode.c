@@ -224,9 +224,9 @@ static void what_a_module_imports_is_read_before_it_is_asked_for(void **state)
     /* Neither what is imported later or not at all, nor what CPython has inside, nor names that are nowhere, nor what the policy forbids. */
     assert_false(came(MIOC_ITEM_STAT, "lazy.py") || came(MIOC_ITEM_STAT, "os.py") || came(MIOC_ITEM_STAT, "nowhere.py"));
     assert_false(came(MIOC_ITEM_STAT, "pkg/sub/other.py") || came(MIOC_ITEM_STAT, "pkg/no_module.py") || came(MIOC_ITEM_STAT, "forbidden.py"));
-    mioc_resolver_free(r, 1000000000);
     for (unsigned i = 0; i < kept.count; i++)
         mioc_resolved_free(&kept.item[i]);
+    mioc_resolver_free(r, 1000000000);
 }
 
 static int is_python_known(void)

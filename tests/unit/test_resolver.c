@@ -476,18 +476,20 @@ static void listing_by_a_link_says_where_it_is_first(void **state)
     assert_string_equal(mioc_item_path(out.item), at("dir_link"));
     real = (const void *)out.item;
     assert_string_equal(real->path + real->item.path_len + 1, at("dir"));
-    free(out.memory);
+    mioc_resolved_free(&out);
     out = next(r);
     assert_int_equal(out.item->kind, MIOC_ITEM_LIST);
-    free(out.memory);
+    mioc_resolved_free(&out);
     ask(r, MIOC_ITEM_LIST, at("dir/"));
     out = next(r);
     assert_int_equal(out.item->kind, MIOC_ITEM_LIST);
-    free(out.memory);
+    mioc_resolved_free(&out);
     /* Rights by a link: what it leads to comes with them. */
     ask(r, MIOC_ITEM_ACCESS, at("dir_link"));
-    free(next_of(r, MIOC_ITEM_STAT, at("dir_link")).memory);
-    free(next_of(r, MIOC_ITEM_ACCESS, at("dir_link")).memory);
+    out = next_of(r, MIOC_ITEM_STAT, at("dir_link"));
+    mioc_resolved_free(&out);
+    out = next_of(r, MIOC_ITEM_ACCESS, at("dir_link"));
+    mioc_resolved_free(&out);
     assert_int_equal(unlink(at("dir_link")), 0);
     mioc_resolver_free(r, 1000000000);
 }
