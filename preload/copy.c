@@ -10,17 +10,21 @@
 
 /* --- Which record -------------------------------------------------------------------------------------------------- */
 
-const struct mioc_content_record *mioc_serve_record_of(const struct stat *st)
-{
-    const struct mioc_store *store = mioc_client_store();
-
-    return store == NULL ? NULL : mioc_store_record_of(store, st);
-}
-
 /* The file that a program inherited may be a copy, also where it has nothing to do with the store otherwise. */
 static int looks_like_copy(const struct stat *st)
 {
     return st->st_mode == (S_IFREG | 0400) && st->st_uid == geteuid() && st->st_mtim.tv_nsec != 0;
+}
+
+const struct mioc_content_record *mioc_serve_record_of(const struct stat *st)
+{
+    const struct mioc_store *store = mioc_client_store();
+
+    if (store == NULL && looks_like_copy(st)) {
+        mioc_bystander_join();
+        store = mioc_client_store();
+    }
+    return store == NULL ? NULL : mioc_store_record_of(store, st);
 }
 
 const struct mioc_content_record *mioc_serve_copy_behind(int fd)
@@ -29,71 +33,22 @@ const struct mioc_content_record *mioc_serve_copy_behind(int fd)
     int saved = errno;
     struct stat st;
 
-    if (mioc_real(fstat)(fd, &st) == 0) {
-        if (mioc_client_store() == NULL && looks_like_copy(&st))
-            mioc_bystander_join();
+    if (mioc_real(fstat)(fd, &st) == 0 && mioc_serve_may_be_copy(&st))
         record = mioc_serve_record_of(&st);
-    }
     errno = saved;
     return record;
 }
 
 const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path, int flags)
 {
-    const struct mioc_store *store = mioc_client_store();
     const struct mioc_content_record *record = NULL;
-    struct stat st;
     int saved = errno;
+    struct stat st;
 
-    if (store != NULL && mioc_real(fstatat)(dirfd, path, &st, flags) == 0)
-        record = mioc_store_record_of(store, &st);
+    if (mioc_real(fstatat)(dirfd, path, &st, flags) == 0 && mioc_serve_may_be_copy(&st))
+        record = mioc_serve_record_of(&st);
     errno = saved;
     return record;
-}
-
-/* --- Names ------------------------------------------------------------------------------------------------------------- */
-
-const char *mioc_serve_original(const char *path)
-{
-    const struct mioc_content_record *record;
-
-    if (mioc_path_is_nowhere(path) || (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
-                               strncmp(path, "/dev/std", 8) != 0))
-        return path;
-    if (mioc_client_store() == NULL)
-        mioc_bystander_join();
-    record = mioc_serve_copy_at(AT_FDCWD, path, 0);
-    return record == NULL ? path : record->path;
-}
-
-uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX])
-{
-    const struct mioc_realpath_record *real = NULL;
-    const char *text = record->path;
-    uint32_t len = record->item.path_len;
-    struct mioc_query q;
-
-    if (mioc_client_peek(&q, MIOC_CALL_READLINK, AT_FDCWD, record->path))
-        real = (const void *)mioc_client_record(&q, MIOC_ITEM_REALPATH);
-    if (real != NULL && !(real->item.flags & MIOC_FLAG_UNCACHED) && real->realpath_errno == 0) {
-        text = real->path + real->item.path_len + 1;
-        len = real->resolved_len;
-    }
-    if (len > PATH_MAX - 1)
-        len = PATH_MAX - 1;
-    memcpy(out, text, len);
-    return len;
-}
-
-int mioc_serve_is_store_path(const char *text, size_t len, int is_cut)
-{
-    const struct mioc_store *store = mioc_client_store();
-    const char *base = store == NULL ? NULL : mioc_store_path(store);
-    size_t base_len = base == NULL ? 0 : strlen(base);
-
-    if (base == NULL || (len <= base_len && !is_cut))
-        return 0;
-    return memcmp(text, base, len < base_len ? len : base_len) == 0 && (len <= base_len || text[base_len] == '/');
 }
 
 /* --- What is shown ----------------------------------------------------------------------------------------------------- */
@@ -138,13 +93,16 @@ int mioc_serve_map_stat(struct stat *st)
 /* --- The original ----------------------------------------------------------------------------------------------------- */
 
 /* Whether it is the file that was copied. Its number may have gone to another file since, which has another time of birth. */
-static int is_original(const struct mioc_content_record *record, int fd)
+static int is_original(const struct mioc_content_record *record, int dirfd, const char *path, int flags)
 {
     const struct mioc_stat *known = &record->stat;
+    int saved = errno;
     struct statx st;
 
-    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st) != 0)
+    if (syscall(SYS_statx, dirfd, path, flags, STATX_BASIC_STATS | STATX_BTIME, &st) != 0) {
+        errno = saved;
         return 0;
+    }
     if (!S_ISREG(st.stx_mode) || st.stx_ino != known->ino ||
         !mioc_store_may_be_dev(mioc_client_store(), known->dev, makedev(st.stx_dev_major, st.stx_dev_minor)))
         return 0;
@@ -164,7 +122,7 @@ static int open_found(const struct mioc_content_record *record, int at, int flag
         fd = mioc_real(open)(name, O_RDONLY | O_CLOEXEC | (flags & O_NONBLOCK));
     if (fd < 0 && ((flags & O_NOFOLLOW) || errno == ENOENT))
         fd = mioc_real(open)(record->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (flags & O_NOFOLLOW));
-    if (fd >= 0 && !is_original(record, fd)) {
+    if (fd >= 0 && !is_original(record, fd, "", AT_EMPTY_PATH)) {
         mioc_real(close)(fd);
         return mioc_serve_fail(ESTALE);
     }
@@ -178,7 +136,7 @@ int mioc_serve_open_original(const struct mioc_content_record *record, int flags
 
     if (at < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? mioc_serve_fail(ESTALE) : -1;
-    if (!is_original(record, at))
+    if (!is_original(record, at, "", AT_EMPTY_PATH))
         errno = ESTALE;
     else if (flags & O_PATH)
         return at;
@@ -190,4 +148,106 @@ int mioc_serve_open_original(const struct mioc_content_record *record, int flags
         (void)mioc_real(fcntl)(fd, F_SETFL, flags);
     errno = saved;
     return fd;
+}
+
+int mioc_serve_borrow(int fd)
+{
+    const struct mioc_content_record *record = mioc_serve_copy_behind(fd);
+    int saved = errno, original = -1;
+
+    if (record != NULL)
+        original = mioc_serve_open_original(record, mioc_real(fcntl)(fd, F_GETFL) & O_PATH);
+    errno = saved;
+    return original < 0 ? fd : original;
+}
+
+void mioc_serve_give_back(int borrowed, int fd)
+{
+    int saved = errno;
+
+    if (borrowed != fd)
+        mioc_real(close)(borrowed);
+    errno = saved;
+}
+
+/* --- Names ------------------------------------------------------------------------------------------------------------- */
+
+/* A name that leads to an open descriptor, perhaps of a copy: the copy's record, or NULL. */
+static const struct mioc_content_record *copy_by_name(const char *path)
+{
+    if (mioc_path_is_nowhere(path) || (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
+                                       strncmp(path, "/dev/std", 8) != 0))
+        return NULL;
+    return mioc_serve_copy_at(AT_FDCWD, path, 0);
+}
+
+const char *mioc_serve_original(const char *path)
+{
+    const struct mioc_content_record *record = copy_by_name(path);
+
+    if (record == NULL)
+        return path;
+    return is_original(record, AT_FDCWD, record->path, 0) ? record->path : "/proc/self/fd/gone";
+}
+
+const char *mioc_serve_asked(const char *path)
+{
+    const struct mioc_content_record *record = copy_by_name(path);
+
+    return record != NULL && is_original(record, AT_FDCWD, record->path, 0) ? record->path : path;
+}
+
+/* As the kernel has it. Its length, or -1. */
+static ssize_t kernel_name(const struct mioc_content_record *record, char out[PATH_MAX])
+{
+    int saved = errno, fd = mioc_serve_open_original(record, O_PATH);
+    ssize_t n = -1;
+    char name[40];
+
+    if (fd >= 0) {
+        (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
+        n = mioc_real(readlink)(name, out, PATH_MAX - 1);
+        mioc_real(close)(fd);
+    }
+    errno = saved;
+    return n;
+}
+
+uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX])
+{
+    const struct mioc_realpath_record *real = NULL;
+    const char *text = record->path;
+    uint32_t len = record->item.path_len;
+    struct mioc_query q;
+    ssize_t n;
+
+    if (mioc_client_peek(&q, MIOC_CALL_READLINK, AT_FDCWD, record->path))
+        real = (const void *)mioc_client_record(&q, MIOC_ITEM_REALPATH);
+    if (real != NULL && !(real->item.flags & MIOC_FLAG_UNCACHED) && real->realpath_errno == 0) {
+        text = real->path + real->item.path_len + 1;
+        len = real->resolved_len;
+    } else if ((n = kernel_name(record, out)) > 0) {
+        return (uint32_t)n;
+    }
+    if (len > PATH_MAX - 1)
+        len = PATH_MAX - 1;
+    memcpy(out, text, len);
+    return len;
+}
+
+int mioc_serve_is_store_path(const char *text, size_t len, int is_cut)
+{
+    const struct mioc_store *store = mioc_client_store();
+    const char *base;
+    size_t base_len;
+
+    if (store == NULL && memmem(text, len, "/" MIOC_STORE_PREFIX, sizeof MIOC_STORE_PREFIX) != NULL) {
+        mioc_bystander_join(); /* of a descriptor that it inherited */
+        store = mioc_client_store();
+    }
+    base = store == NULL ? "" : mioc_store_path(store);
+    base_len = strlen(base);
+    if (base_len == 0 || (len <= base_len && !is_cut))
+        return 0;
+    return memcmp(text, base, len < base_len ? len : base_len) == 0 && (len <= base_len || text[base_len] == '/');
 }

@@ -15,8 +15,11 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/fanotify.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -73,7 +76,9 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(chmod) X(fchmod) X(fchmodat) X(chown) X(fchown) X(lchown) X(fchownat) X(mkfifo) X(mkfifoat) \
     X(mkstemp) X(mkstemp64) X(mkostemp) X(mkostemp64) X(mkstemps) X(mkstemps64) X(mkostemps) X(mkostemps64) X(mkdtemp) \
     X(setxattr) X(lsetxattr) X(fsetxattr) X(removexattr) X(lremovexattr) X(fremovexattr) \
-    X(copy_file_range) X(fgetxattr) X(flistxattr) X(fstatfs) X(fstatfs64) X(fstatvfs) X(fstatvfs64) X(bind) \
+    X(copy_file_range) X(getxattr) X(listxattr) X(fgetxattr) X(flistxattr) X(fstatfs) X(fstatfs64) X(fstatvfs) X(fstatvfs64) X(statfs) X(statfs64) X(statvfs) X(statvfs64) \
+    X(fpathconf) X(pathconf) X(fsync) X(fdatasync) X(syncfs) X(sync_file_range) X(ioctl) X(open_by_handle_at) \
+    X(fanotify_mark) X(sendmsg) X(sendmmsg) X(epoll_ctl) X(bind) \
     X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(name_to_handle_at) X(inotify_add_watch) X(chdir) X(fchdir) X(dup2) X(dup3) \
     X(exit) X(abort) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
     X(sigaction) X(signal) X(sysv_signal) X(siginterrupt) X(pthread_sigmask) \

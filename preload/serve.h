@@ -56,10 +56,12 @@ const struct mioc_content_record *mioc_serve_record_of(const struct stat *st);
 int mioc_serve_map_stat(struct stat *st);
 /* What is shown of a copy's original: in the record or in *space. */
 const struct mioc_stat *mioc_serve_shown(const struct mioc_content_record *record, struct mioc_stat *space);
-/* Whether it could be: for each fstat() of the program. */
+/* Whether it could be: for each fstat() of the program. Who has no store may have inherited one. */
 static inline int mioc_serve_may_be_copy(const struct stat *st)
 {
-    return __builtin_expect(st->st_dev == __atomic_load_n(&mioc_client_copies_dev, __ATOMIC_RELAXED), 0);
+    uint64_t dev = __atomic_load_n(&mioc_client_copies_dev, __ATOMIC_RELAXED);
+
+    return __builtin_expect(dev != 0 ? st->st_dev == dev : st->st_mode == (S_IFREG | 0400), 0);
 }
 
 /* The record of the copy that (dirfd, path, flags) of fstatat(2) leads to, NULL if it is none. Keeps errno. */
@@ -69,8 +71,15 @@ const struct mioc_content_record *mioc_serve_copy_behind(int fd);
 /* Opens the file that the record was made from, for reading, with a copy's status flags (O_PATH: for none), close-on-exec. -1 with errno;
  * ESTALE, as a network filesystem says it: that file is gone, or not under its name any more. */
 int mioc_serve_open_original(const struct mioc_content_record *record, int flags);
-/* If path is a /proc/self/fd/N or the like of a copy: the original's path; else path. A writer must not reach the copy. */
+/* For a question to the file behind fd that a copy cannot answer: a descriptor of the original, if fd is a copy that has one, else fd; to be
+ * given back, which keeps errno. A copy whose original is gone answers as well as any. */
+int mioc_serve_borrow(int fd);
+void mioc_serve_give_back(int borrowed, int fd);
+/* If path is a /proc/self/fd/N or the like of a copy: the original's path, or one that leads nowhere if that is gone; else path. A writer
+ * must not reach the copy. */
 const char *mioc_serve_original(const char *path);
+/* The same for a question: the copy's if the original is gone. */
+const char *mioc_serve_asked(const char *path);
 /* Whether a call with these arguments means the descriptor itself: AT_EMPTY_PATH and no path. */
 int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags);
 /* After a change through a descriptor that returned rc: tells it by the name that the descriptor has. Returns rc. */

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_fd.c - writers and lockers by descriptor: a read-only descriptor of a copy still reaches the shared inode, so the
- * original takes its place first (copy.c), and those that hold its records are told. */
+/* wrap_fd.c - what acts on a file by its descriptor: a read-only descriptor of a copy still reaches the shared inode, so the original takes
+ * its place first (detach.c), and those that hold its records are told. */
 #include "serve.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -35,39 +38,6 @@ int mioc_serve_wrote_fd(int rc, int fd)
     }
     return rc;
 }
-
-/* --- What a copy cannot tell of its original: extended attributes, the filesystem that it is on. If the original is gone, the
- * copy's are as good as any. ---------------------------------------------------------------------------------------- */
-
-/* The original's path, or NULL: fd is no copy. */
-static const char *original_of(int fd)
-{
-    const struct mioc_content_record *record = mioc_serve_copy_at(fd, "", AT_EMPTY_PATH);
-
-    return record == NULL ? NULL : record->path;
-}
-
-#define OF_ORIGINAL(fd, by_path, by_fd) \
-    const char *path = original_of(fd); \
-    int saved = errno; \
-    __typeof__(by_fd) rc; \
-    if (path != NULL && ((rc = by_path) >= 0 || errno != ENOENT)) \
-        return rc; \
-    errno = saved; \
-    return by_fd
-
-MIOC_EXPORT ssize_t fgetxattr(int fd, const char *name, void *value, size_t size)
-{
-    OF_ORIGINAL(fd, getxattr(path, name, value, size), mioc_real(fgetxattr)(fd, name, value, size));
-}
-MIOC_EXPORT ssize_t flistxattr(int fd, char *list, size_t size)
-{
-    OF_ORIGINAL(fd, listxattr(path, list, size), mioc_real(flistxattr)(fd, list, size));
-}
-MIOC_EXPORT int fstatfs(int fd, struct statfs *buf) { OF_ORIGINAL(fd, statfs(path, buf), mioc_real(fstatfs)(fd, buf)); }
-MIOC_EXPORT int fstatfs64(int fd, struct statfs64 *buf) { OF_ORIGINAL(fd, statfs64(path, buf), mioc_real(fstatfs64)(fd, buf)); }
-MIOC_EXPORT int fstatvfs(int fd, struct statvfs *buf) { OF_ORIGINAL(fd, statvfs(path, buf), mioc_real(fstatvfs)(fd, buf)); }
-MIOC_EXPORT int fstatvfs64(int fd, struct statvfs64 *buf) { OF_ORIGINAL(fd, statvfs64(path, buf), mioc_real(fstatvfs64)(fd, buf)); }
 
 /* --- What changes the inode: not without the original, or all that are served the copy would see it. ---------------- */
 
@@ -96,14 +66,6 @@ MIOC_EXPORT int fremovexattr(int fd, const char *name)
     return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fremovexattr)(fd, name), fd);
 }
 
-/* From a filesystem to itself the kernel copies where from the store's it would say EXDEV. If that is what it says of the original too,
- * or there is none any more, the copy has the same bytes. */
-MIOC_EXPORT ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t length, unsigned flags)
-{
-    mioc_serve_try_detach(in);
-    return mioc_real(copy_file_range)(in, in_at, out, out_at, length, flags);
-}
-
 /* Without a path it is futimes by another name. */
 MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval times[2])
 {
@@ -124,16 +86,6 @@ MIOC_EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
     return mioc_real(inotify_add_watch)(fd, (mask & IN_DONT_FOLLOW) ? path : mioc_serve_original(path), mask);
 }
 
-/* A handle is the file's, not the copy's. */
-MIOC_EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handle *handle, int *mount_id, int flags)
-{
-    if (mioc_serve_is_fd_itself(dirfd, path, flags))
-        mioc_serve_try_detach(dirfd);
-    else if (flags & AT_SYMLINK_FOLLOW)
-        path = mioc_serve_original(path);
-    return mioc_real(name_to_handle_at)(dirfd, path, handle, mount_id, flags);
-}
-
 /* --- Locks ---------------------------------------------------------------------------------------------------------- */
 
 MIOC_EXPORT int flock(int fd, int operation)
@@ -146,7 +98,9 @@ MIOC_EXPORT int lockf(int fd, int command, off_t length)
 }
 MIOC_EXPORT int lockf64(int fd, int command, off64_t length) { return lockf(fd, command, length); }
 
-static int is_lock(int command)
+enum need { NOTHING, QUESTION, CHANGE, LOCK };
+
+static enum need what_fcntl_needs(int command)
 {
     switch (command) {
     case F_SETLK:
@@ -156,23 +110,81 @@ static int is_lock(int command)
     case F_OFD_SETLKW:
     case F_OFD_GETLK:
     case F_SETLEASE:
-        return 1;
+        return LOCK;
+    case F_GET_SEALS: /* the store's filesystem has them, few others */
+    case F_GET_RW_HINT:
+        return QUESTION;
+    case F_SET_RW_HINT:
+        return CHANGE;
     default:
-        return 0;
+        return NOTHING;
     }
+}
+
+static __attribute__((noinline)) int file_fcntl(enum need need, int fd, int command, void *argument)
+{
+    int asked = need == QUESTION ? mioc_serve_borrow(fd) : fd, rc;
+
+    if ((need == LOCK && mioc_serve_detach_to_lock(fd) != 0) || (need == CHANGE && mioc_serve_detach(fd) != 0))
+        return -1;
+    rc = mioc_real(fcntl)(asked, command, argument);
+    mioc_serve_give_back(asked, fd);
+    return rc;
 }
 
 /* Like libc's: whatever the argument's type is, it came in a register as wide as a pointer. */
 MIOC_EXPORT int fcntl(int fd, int command, ...)
 {
+    enum need need = what_fcntl_needs(command);
     va_list arguments;
     void *argument;
 
     va_start(arguments, command);
     argument = va_arg(arguments, void *);
     va_end(arguments);
-    if (is_lock(command) && mioc_serve_detach_to_lock(fd) != 0)
-        return -1;
-    return mioc_real(fcntl)(fd, command, argument);
+    return need == NOTHING ? mioc_real(fcntl)(fd, command, argument) : file_fcntl(need, fd, command, argument);
 }
 MIOC_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
+
+/* --- Descriptors that leave ------------------------------------------------------------------------------------------- */
+
+/* Who gets a descriptor by a message may have nothing to do with us: it gets the original, and goes on sharing its offset with the
+ * sender. */
+static void prepare_message(const struct msghdr *message)
+{
+    struct msghdr copy;
+
+    if (mioc_path_is_nowhere((const char *)message) || message->msg_control == NULL || message->msg_controllen < sizeof(struct cmsghdr))
+        return;
+    copy = *message;
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(&copy); control != NULL; control = CMSG_NXTHDR(&copy, control)) {
+        if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS || control->cmsg_len < CMSG_LEN(0))
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= control->cmsg_len; at += sizeof(int)) {
+            int fd;
+
+            memcpy(&fd, (const char *)control + at, sizeof fd);
+            mioc_serve_try_detach(fd);
+        }
+    }
+}
+
+MIOC_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    prepare_message(message);
+    return mioc_real(sendmsg)(fd, message, flags);
+}
+MIOC_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    for (unsigned i = 0; !mioc_path_is_nowhere((const char *)messages) && i < count && i < UIO_MAXIOV; i++)
+        prepare_message(&messages[i].msg_hdr);
+    return mioc_real(sendmmsg)(fd, messages, count, flags);
+}
+
+/* Some filesystems have files that can be waited for. */
+MIOC_EXPORT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+    if (operation == EPOLL_CTL_ADD)
+        mioc_serve_try_detach(fd);
+    return mioc_real(epoll_ctl)(epoll, operation, fd, event);
+}

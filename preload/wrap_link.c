@@ -19,11 +19,18 @@ static ssize_t real_readlink(int dirfd, const char *path, char *buf, size_t size
     ssize_t n = dirfd == AT_FDCWD ? mioc_real(readlink)(path, buf, size) : mioc_real(readlinkat)(dirfd, path, buf, size);
     const struct mioc_content_record *record;
     char original[PATH_MAX];
+    ssize_t len;
 
     if (n <= 0 || !mioc_serve_is_store_path(buf, (size_t)n, (size_t)n == size))
         return n;
     record = mioc_serve_copy_at(dirfd, path, path[0] == '\0' ? AT_EMPTY_PATH : 0);
-    return record == NULL ? n : copy_cut(buf, size, original, mioc_serve_canonical(record, original));
+    if (record == NULL)
+        return n;
+    len = copy_cut(buf, size, original, mioc_serve_canonical(record, original));
+    /* Nothing is written behind a name; programs that rely on it have zeros there. */
+    if (len < n)
+        memset(buf + len, 0, (size_t)(n - len));
+    return len;
 }
 
 static ssize_t do_readlink(int dirfd, const char *path, char *buf, size_t size)

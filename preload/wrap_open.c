@@ -46,7 +46,7 @@ static int do_open(int dirfd, const char *path, int flags, mode_t mode)
     if (!is_tmpfile(flags) && !(flags & O_PATH) && ((flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY))
         return open_for_writing(dirfd, path, flags, mode);
     /* O_PATH, O_DIRECT, O_NOATIME, …: F_GETFL and the rights that they need are the original's. */
-    return real_open(dirfd, path, flags, mode);
+    return real_open(dirfd, (flags & O_NOFOLLOW) ? path : mioc_serve_asked(path), flags, mode);
 }
 
 /* The mode is there only with flags that need one. */

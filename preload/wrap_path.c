@@ -161,9 +161,23 @@ static void fill_statx(const struct mioc_stat *from, unsigned mask, struct statx
     to->stx_dev_minor = minor(dev);
 }
 
+/* What records do not carry, and what is asked for behind all caches, the original is asked. */
+static int ask_statx(const struct mioc_content_record *record, int flags, unsigned mask, struct statx *stx)
+{
+    int saved = errno, fd = mioc_serve_open_original(record, O_PATH), rc;
+
+    if (fd >= 0) {
+        rc = mioc_real(statx)(fd, "", (flags & AT_STATX_SYNC_TYPE) | AT_EMPTY_PATH, mask, stx);
+        mioc_serve_give_back(fd, -1);
+        if (rc == 0)
+            return 0;
+    }
+    errno = saved;
+    return -1;
+}
+
 static int real_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
 {
-    const struct mioc_store *store = mioc_client_store();
     const struct mioc_content_record *record;
     struct mioc_stat space;
     struct stat st = { 0 };
@@ -172,7 +186,7 @@ static int real_statx(int dirfd, const char *path, int flags, unsigned mask, str
     if (mioc_real(statx) == NULL)
         return mioc_serve_fail(ENOSYS);
     rc = mioc_real(statx)(dirfd, path, flags, mask, stx);
-    if (rc != 0 || store == NULL || (stx->stx_mask & STATX_BASIC_STATS) != STATX_BASIC_STATS)
+    if (rc != 0 || (stx->stx_mask & STATX_BASIC_STATS) != STATX_BASIC_STATS)
         return rc;
     st.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
     st.st_mode = stx->stx_mode;
@@ -180,9 +194,13 @@ static int real_statx(int dirfd, const char *path, int flags, unsigned mask, str
     st.st_size = (off_t)stx->stx_size;
     st.st_mtim.tv_sec = stx->stx_mtime.tv_sec;
     st.st_mtim.tv_nsec = stx->stx_mtime.tv_nsec;
-    record = mioc_store_record_of(store, &st);
-    if (record != NULL)
+    if (!mioc_serve_may_be_copy(&st) || (record = mioc_serve_record_of(&st)) == NULL)
+        return rc;
+    if (((mask & ~STATX_SHARED) == 0 && (flags & AT_STATX_SYNC_TYPE) != AT_STATX_FORCE_SYNC) ||
+        ask_statx(record, flags, mask, stx) != 0) {
+        memset(stx, 0, sizeof(*stx));
         fill_statx(mioc_serve_shown(record, &space), mask, stx);
+    }
     return rc;
 }
 
@@ -234,6 +252,16 @@ static int served_access(struct mioc_query *q, int mode, int flags)
 
 static int real_access(int dirfd, const char *path, int mode, int flags)
 {
+    int asked, rc;
+
+    if (mioc_serve_is_fd_itself(dirfd, path, flags)) {
+        asked = mioc_serve_borrow(dirfd);
+        rc = mioc_real(faccessat)(asked, path, mode, flags);
+        mioc_serve_give_back(asked, dirfd);
+        return rc;
+    }
+    if (!(flags & AT_SYMLINK_NOFOLLOW))
+        path = mioc_serve_asked(path);
     if (dirfd == AT_FDCWD && flags == 0)
         return mioc_real(access)(path, mode);
     return mioc_real(faccessat)(dirfd, path, mode, flags);

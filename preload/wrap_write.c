@@ -83,15 +83,18 @@ MIOC_EXPORT int link(const char *from, const char *to)
 /* The source may be a copy's descriptor, as "/proc/self/fd/N" or by AT_EMPTY_PATH: the original is what gets the new name. */
 MIOC_EXPORT int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
-    const struct mioc_content_record *copy = NULL;
+    char name[40];
+    const char *original = name;
 
-    if (flags & AT_SYMLINK_FOLLOW)
-        from = mioc_serve_original(from);
-    if ((flags & AT_EMPTY_PATH) && !mioc_path_is_nowhere(from) && from[0] == '\0')
-        copy = mioc_serve_copy_at(from_fd, "", AT_EMPTY_PATH);
-    if (copy != NULL) {
-        from = copy->path;
+    if (mioc_serve_is_fd_itself(from_fd, from, flags)) {
+        (void)snprintf(name, sizeof name, "/proc/self/fd/%d", from_fd);
+        original = mioc_serve_original(name);
+    }
+    if (original != name) {
+        from = original;
         flags = (flags & ~AT_EMPTY_PATH) | AT_SYMLINK_FOLLOW;
+    } else if (flags & AT_SYMLINK_FOLLOW) {
+        from = mioc_serve_original(from);
     }
     return moved(mioc_real(linkat)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, 0);
 }

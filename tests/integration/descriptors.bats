@@ -6,9 +6,10 @@ setup() {
   need_command mpiexec.mpich
   mkdir -p "$SCRATCH/lib"
   echo "value = 'package'" >"$SCRATCH/lib/package.py"
-  head -c 16384 /dev/urandom >"$SCRATCH/lib/bytes.bin"
-  chmod 644 "$SCRATCH/lib/bytes.bin"
-  touch -d @1234567890 "$SCRATCH/lib/bytes.bin"
+  head -c 16384 /dev/urandom | tee "$SCRATCH/lib/bytes0.bin" >"$SCRATCH/lib/bytes1.bin" # one for each rank
+  chmod 644 "$SCRATCH"/lib/*.bin
+  touch -d @1234567890 "$SCRATCH"/lib/*.bin
+  mkfifo "$SCRATCH/a" "$SCRATCH/b"
   export SCRATCH MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONPATH=$SCRATCH/lib PYTHONDONTWRITEBYTECODE=1
 }
 
@@ -16,7 +17,15 @@ teardown() { helper_teardown; }
 
 # PROGRAM (on standard input) in 2 ranks, plain and cached; the cached run must have been active, and have opened the file from the store.
 check() {
-  { echo 'import os, sys, package; me = int(os.environ["PMI_RANK"]); lib = os.environ["SCRATCH"] + "/lib"; path = lib + "/bytes.bin"'
+  { cat <<'PY'
+import os, sys, package
+me, scratch = int(os.environ["PMI_RANK"]), os.environ["SCRATCH"]
+lib = scratch + "/lib"
+path = lib + "/bytes%d.bin" % me
+def meet(): # both ranks; each takes the other's end of the two pipes
+    for pipe, writer in ("a", 0), ("b", 1):
+        os.close(os.open(scratch + "/" + pipe, os.O_WRONLY if me == writer else os.O_RDONLY))
+PY
     cat; } >"$SCRATCH/app.py"
   run_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py"
   MPIIO_CACHE_LOG=info MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py"
@@ -48,5 +57,85 @@ subprocess.run([sys.executable, "-c", "import os, sys; os.read(int(sys.argv[1]),
 at("an interpreter that inherits it")
 subprocess.run("read -r -N 3 <&%d; dd bs=11 count=1 <&%d >/dev/null 2>&1" % (f, f), shell=True, pass_fds=[f], executable="/bin/bash")
 at("a shell and what it starts")
+PY
+}
+
+@test "every function of libc that takes a descriptor is in the table of calls on a copy" {
+  need_command gcc
+  need_command dpkg
+  # The table's other names are commands of fcntl and ioctl, and further ways to call a function.
+  diff <("$PYTHON" "$PROGRAMS/descriptor_names.py") \
+    <("$MIOC_BUILD/programs/differential" names "$SCRATCH" | sort -u | comm -12 - <("$PYTHON" "$PROGRAMS/descriptor_names.py"))
+}
+
+# A forkserver or multiprocessing passes open files on; who gets one may have our library or not.
+@test "a descriptor that leaves by a message is the file's own for whoever gets it, and goes on sharing its offset" {
+  check <<'PY'
+import socket, subprocess
+child = """
+import os, socket, sys
+s = socket.socket(fileno=int(sys.argv[1]))
+fds = socket.recv_fds(s, 100, 2)[1]
+real = os.stat(sys.argv[2])
+for fd in fds:
+    st = os.fstat(fd)
+    print(os.lseek(fd, 0, 1), st.st_size == real.st_size, st.st_mode == real.st_mode, st.st_ino == real.st_ino, st.st_dev == real.st_dev,
+          st.st_mtime_ns == real.st_mtime_ns, os.readlink("/proc/self/fd/%d" % fd) == sys.argv[2])
+print(len(os.read(fds[0], 50)))
+"""
+for without in 0, 1:
+    env = {k: v for k, v in os.environ.items() if not (without and k == "LD_PRELOAD")}
+    ours, its = socket.socketpair()
+    p = subprocess.Popen([sys.executable, "-S", "-c", child, str(its.fileno()), path], pass_fds=[its.fileno()], env=env,
+                         stdout=subprocess.PIPE, text=True)
+    f, g = os.open(path, os.O_RDONLY), os.open(path, os.O_RDONLY)
+    shared = os.dup(f)
+    os.lseek(f, 100, os.SEEK_SET)
+    socket.send_fds(ours, [b"x"], [f, g])
+    print(me, "without" if without else "with", p.communicate()[0].splitlines(), os.lseek(f, 0, 1), os.lseek(shared, 0, 1), flush=True)
+PY
+}
+
+@test "a program that inherits a descriptor sees the file's attributes, name and filesystem by it, whatever program it is" {
+  check <<'PY'
+import subprocess
+for command in ("stat -L -c '%a %s %Y %i %d %h' /dev/stdin", "stat -L -c '%a %s %Y %i %d' /proc/self/fd/0", "readlink /proc/self/fd/0",
+                "realpath /dev/stdin", "stat -f -L -c %T /dev/stdin", "test -w /dev/stdin; echo $?", "ls -lL --time-style=+%s /dev/stdin",
+                "find -L /dev/stdin -perm 644 -size 32 -printf '%m %s'", "cmp /dev/stdin %s && echo same" % path,
+                "chmod 640 /dev/stdin; stat -c %%a %s; chmod 644 %s" % (path, path)):
+    with open(path, "rb") as f:
+        p = subprocess.run(command, shell=True, stdin=f, capture_output=True, text=True)
+        print(me, command, p.returncode, p.stdout, p.stderr, os.fstat(f.fileno()).st_mode, flush=True)
+PY
+}
+
+@test "ways to copy: the file's own flags, extents and clones, and the same bytes" {
+  check <<'PY'
+import fcntl, shutil, socket, struct
+to = "%s/copies%d/" % (scratch, me)
+shutil.rmtree(to, ignore_errors=True)
+os.makedirs(to)
+want = open(path, "rb").read()
+def attempt(f, *args):
+    try:
+        return f(*args)
+    except OSError as error:
+        return error.strerror
+def same(name):
+    with open(to + name, "rb") as f:
+        return f.read() == want
+print(me, same(os.path.basename(shutil.copyfile(path, to + "a"))), os.stat(shutil.copy2(path, to + "b")).st_mtime_ns == os.stat(path).st_mtime_ns)
+for name, copy in (("sendfile", lambda a, b: os.sendfile(b, a, 0, 1 << 20)), ("range", lambda a, b: os.copy_file_range(a, b, 1 << 20)),
+                   ("clone", lambda a, b: fcntl.ioctl(b, 0x40049409, a))):
+    with open(path, "rb") as a, open(to + name, "wb") as b:
+        print(me, name, attempt(copy, a.fileno(), b.fileno()), same(name), os.lseek(a.fileno(), 0, 1))
+with open(path, "rb") as f:
+    a = f.fileno()
+    print(me, attempt(lambda: fcntl.ioctl(a, 0x80086601, b"\0" * 8)), attempt(lambda: fcntl.ioctl(a, 0x801c581f, b"\0" * 28)),
+          fcntl.ioctl(a, 0x541b, b"\0" * 4), os.fpathconf(a, "PC_LINK_MAX"), os.fstatvfs(a).f_fsid == os.statvfs(path).f_fsid,
+          attempt(os.ftruncate, a, 0), attempt(os.write, a, b"x"), attempt(fcntl.fcntl, a, 1034))
+with open(path, "rb") as f:
+    pair = socket.socketpair()
+    print(me, "socket", pair[0].sendfile(f), pair[1].recv(16384, socket.MSG_WAITALL) == want)
 PY
 }

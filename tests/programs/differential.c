@@ -4,6 +4,8 @@
  *     differential setup DIR      makes the tree DIR/t
  *     differential read DIR       reads it in all ways
  *     differential write DIR      writes in the empty directory DIR and reads again
+ *     differential calls DIR      calls every function that takes a descriptor on one of a file in the empty directory DIR
+ *     differential names DIR      prints which those are
  *     differential bytecode DIR   the importlib rule, in DIR */
 #include "differential.h"
 
@@ -279,7 +281,7 @@ int main(int argc, char **argv)
     memset(long_name, 'n', sizeof(long_name) - 1);
     umask(022);
     if (argc != 3 || chdir(argv[2]) != 0) {
-        fprintf(stderr, "usage: differential setup|read|write|bytecode DIR\n");
+        fprintf(stderr, "usage: differential setup|read|write|calls|names|bytecode DIR\n");
         return 2;
     }
     if (strcmp(argv[1], "setup") == 0)
@@ -288,6 +290,10 @@ int main(int argc, char **argv)
         read_all(argv[2]);
     else if (strcmp(argv[1], "write") == 0)
         run_writes();
+    else if (strcmp(argv[1], "calls") == 0)
+        run_calls();
+    else if (strcmp(argv[1], "names") == 0)
+        tell_calls();
     else
         run_bytecode();
     return fflush(stdout) == 0 ? 0 : 1;

@@ -200,7 +200,7 @@ static int run_place(const struct place *where, FILE *f)
 }
 
 /* Both are directories, and end with a slash. In them are module.py, link.py, which leads there, library.so and, in the first,
- * spare0.py … spare99.py. */
+ * spare0.py … spare199.py. */
 int exported_errno(const char *library, const char *outside, const char *out)
 {
     char odd[512];

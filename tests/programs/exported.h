@@ -51,5 +51,12 @@ const char *fresh_file(void);
  * removed in the place "gone", the copy's name in "lost". The caller closes it. */
 int open_there(void);
 int directory_there(void);
+/* The body of a case that makes one call with that descriptor. */
+#define WITH_FILE(fd, call) \
+    { \
+        int fd = open_there(); \
+        DONE(call >= 0); \
+        close(fd); \
+    }
 
 #endif

@@ -294,12 +294,6 @@ CASE(fchdir)
 
 /* --- What descriptors tell --- */
 
-#define WITH_FILE(fd, call) \
-    { \
-        int fd = open_there(); \
-        DONE(call >= 0); \
-        close(fd); \
-    }
 static struct statfs fs;
 static struct statvfs vfs;
 CASE(fgetxattr) WITH_FILE(fd, CALL(fd, "trusted.mioc", text, sizeof text))

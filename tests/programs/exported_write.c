@@ -120,13 +120,6 @@ SAME(lremovexattr, removexattr)
 
 /* --- Files by descriptor --- */
 
-#define WITH_FILE(fd, call) \
-    { \
-        int fd = open_there(); \
-        DONE(call >= 0); \
-        close(fd); \
-    }
-
 CASE(fchmod) WITH_FILE(fd, CALL_INT(fd, 0644))
 CASE(fchown) WITH_FILE(fd, CALL_INT(fd, getuid(), getgid()))
 CASE(futimens) WITH_FILE(fd, CALL_INT(fd, 0L))
