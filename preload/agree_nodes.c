@@ -157,11 +157,13 @@ static int get_value(const char *answer, const char *key, char *to, size_t size)
 static int publish(struct talk *t, const char *name, const char *value)
 {
     char answer[LINE], text[300];
+    int rc;
 
     encode(text, sizeof text, value);
     if (ask(t, answer, "publish_name service=%s%s port=%s", name, t->suffix, text) != 0)
         return -1;
-    return strstr(answer, "info=ok") != NULL && strstr(answer, "rc=1") == NULL;
+    rc = mioc_pmi_number(answer, "rc", -1); /* Slurm and old hydras say info alone, MPICH 4.2's rc alone */
+    return rc == 0 || (rc == -1 && strstr(answer, "info=ok") != NULL);
 }
 
 /* 1: found; 0: nobody has published it; -1. */

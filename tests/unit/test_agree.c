@@ -36,8 +36,13 @@
 /* What a rank does instead of agreeing at once. */
 enum conduct { AGREES, NEVER_COMES, COMES_LATE, COMES_TOO_LATE, DECLINES, DIES_AGREEING };
 
+/* Whose words the process manager's are: MPICH 4.0's hydra, Slurm's, MPICH 4.2's hydra. */
+enum manager { HYDRA, SLURM, NEW_HYDRA, MANAGERS };
+
 struct job {
-    int nodes, per_node, is_slurm, timeout_ms;
+    int nodes, per_node;
+    enum manager manager;
+    int timeout_ms;
     enum conduct conduct[MOST_RANKS];
 };
 
@@ -68,7 +73,7 @@ enum { GO, STAY, NOT_HERE, STAY_LATE /* the deadline said so */ };
 
 static int live(const struct job *job, int rank, int pmi_fd)
 {
-    struct mioc_identity me = { .launcher = job->is_slurm ? MIOC_LAUNCHER_SLURM : MIOC_LAUNCHER_HYDRA, .rank = rank,
+    struct mioc_identity me = { .launcher = job->manager == SLURM ? MIOC_LAUNCHER_SLURM : MIOC_LAUNCHER_HYDRA, .rank = rank,
                                 .size = job->nodes * job->per_node, .local_rank = rank % job->per_node,
                                 .key = (uint64_t)getppid() << 20 | (uint64_t)(rank / job->per_node) };
     char fd[32], local[32], tasks[64], node[32], reason[256] = "";
@@ -131,29 +136,32 @@ static struct name *find(const char *name)
 
 static void publish(const struct job *job, const char *name, const char *value, char *answer, size_t size)
 {
+    static const char *const taken[MANAGERS] = { "info=ok rc=1 msg=key_already_present", NULL, "rc=1" };
+    static const char *const done[MANAGERS] = { "info=ok rc=0 msg=success", "info=ok", "rc=0" };
     struct name *known = find(name);
 
-    if (known != NULL && !job->is_slurm) {
-        snprintf(answer, size, "cmd=publish_result info=ok rc=1 msg=key_already_present\n");
+    if (known != NULL && taken[job->manager] != NULL) {
+        snprintf(answer, size, "cmd=publish_result %s\n", taken[job->manager]);
         return;
     }
     if (known == NULL)
         known = &names[names_count++];
     snprintf(known->name, sizeof known->name, "%s", name);
     snprintf(known->value, sizeof known->value, "%s", value);
-    snprintf(answer, size, job->is_slurm ? "cmd=publish_result info=ok\n" : "cmd=publish_result info=ok rc=0 msg=success\n");
+    snprintf(answer, size, "cmd=publish_result %s\n", done[job->manager]);
 }
 
 static void lookup(const struct job *job, const char *name, char *answer, size_t size)
 {
+    static const char *const missing[MANAGERS] = { "rc=1 msg=service_not_found", "info=fail", "rc=1" };
+    static const char *const before[MANAGERS] = { "", "info=ok ", "rc=0 " };
     const struct name *known = find(name);
 
     if (known == NULL)
-        snprintf(answer, size, job->is_slurm ? "cmd=lookup_result info=fail\n" : "cmd=lookup_result rc=1 msg=service_not_found\n");
-    else if (job->is_slurm)
-        snprintf(answer, size, "cmd=lookup_result info=ok port=%s\n", known->value);
+        snprintf(answer, size, "cmd=lookup_result %s\n", missing[job->manager]);
     else
-        snprintf(answer, size, "cmd=lookup_result port=%s info=ok rc=0 msg=success\n", known->value);
+        snprintf(answer, size, "cmd=lookup_result %sport=%s%s\n", before[job->manager], known->value,
+                 job->manager == HYDRA ? " info=ok rc=0 msg=success" : "");
 }
 
 static void answer_one(const struct job *job, int rank)
@@ -263,12 +271,12 @@ static void all_come_all_go(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < sizeof shape / sizeof *shape; i++)
-        for (int is_slurm = 0; is_slurm < 2; is_slurm++) {
-            struct job job = { shape[i].nodes, shape[i].per_node, is_slurm, LONG_MS, { AGREES } };
+        for (enum manager manager = HYDRA; manager < MANAGERS; manager++) {
+            struct job job = { shape[i].nodes, shape[i].per_node, manager, LONG_MS, { AGREES } };
 
             run(&job);
             assert_all(&job, GO);
-            if ((int)i % 2 != is_slurm)
+            if (i % MANAGERS != manager)
                 continue;
             job.conduct[job.nodes * job.per_node - 1] = COMES_LATE;
             run(&job);
