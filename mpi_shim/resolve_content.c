@@ -2,6 +2,7 @@
 /* resolve_content.c - the root's reading of files: chunks, then the CONTENT record. */
 #include "../preload/real.h"
 #include "ahead.h"
+#include "database.h"
 #include "resolver_internal.h"
 
 #include <errno.h>
@@ -97,6 +98,12 @@ static struct mioc_result *read_chunk(const struct reading *reading, uint64_t of
     return NULL;
 }
 
+/* What readers may have open while others write it is nobody's copy. */
+static int is_database(const struct reading *reading, const struct mioc_result *result)
+{
+    return reading->done == 0 && mioc_database_is(result->item + sizeof(struct mioc_chunk_record), result->bytes_len);
+}
+
 static struct mioc_result *take_chunk(struct reading *reading, uint64_t offset)
 {
     for (unsigned i = 0; i < reading->kept; i++)
@@ -136,7 +143,7 @@ static long read_kept(void *ctx, void *buf, size_t size, uint64_t offset)
     return (long)have;
 }
 
-/* Chunks of exactly the content's bytes; -1 if the file is not that long or cannot be read. */
+/* Chunks of exactly the content's bytes; -1 if the file is not that long, cannot be read, or is not to be copied. */
 static int read_chunks(struct reading *reading, const struct mioc_job *job, struct mioc_answer *answer)
 {
     int rc = 0;
@@ -146,6 +153,10 @@ static int read_chunks(struct reading *reading, const struct mioc_job *job, stru
         struct mioc_result *result = take_chunk(reading, reading->done);
         const uint32_t length = result != NULL ? result->bytes_len : 0;
 
+        if (result != NULL && is_database(reading, result)) {
+            mioc_result_free(result);
+            result = NULL;
+        }
         if (result == NULL)
             rc = -1;
         else if (reading->size <= MIOC_CHUNK_MAX)

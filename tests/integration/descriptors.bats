@@ -139,3 +139,56 @@ with open(path, "rb") as f:
     print(me, "socket", pair[0].sendfile(f), pair[1].recv(16384, socket.MSG_WAITALL) == want)
 PY
 }
+
+# Not every data base has a lock. The reader opens it before anybody writes, so nothing but what is in it tells what it is.
+@test "a data base that is mapped shows what another process writes to it" {
+  printf '0123456789abcdef\xde\xc0\xef\xbe and old' | dd of="$SCRATCH/lib/data" bs=8192 conv=sync 2>/dev/null
+  check <<'PY'
+import mmap
+data = lib + "/data"
+print(me, os.path.exists(data), len(os.listdir(lib)), len(open(path).read(0)))
+with open(data, "rb") as f:
+    shared = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+    os.lseek(f.fileno(), 20, os.SEEK_SET)
+    for text in b" and old", b" and new", b" and old":
+        meet()
+        if me == 1:
+            with open(data, "r+b") as w:
+                os.pwrite(w.fileno(), text, 20)
+        meet()
+        print(me, shared[20:28], os.pread(f.fileno(), 8, 20))
+PY
+}
+
+@test "an LMDB environment that a reader keeps open shows what another process commits, with its lock and without" {
+  "$PYTHON" -c 'import lmdb' 2>/dev/null || skip "python3-lmdb is not installed"
+  cat >"$SCRATCH/make.py" <<'PY'
+import lmdb, os, sys
+with lmdb.open(sys.argv[1], map_size=1 << 20) as e, e.begin(write=True) as t:
+    t.put(b"k", b"old")
+PY
+  "$PYTHON" "$SCRATCH/make.py" "$SCRATCH/lib/words.lmdb"
+  check <<'PY'
+import lmdb
+words = lib + "/words.lmdb"
+print(me, len(os.listdir(words)) > 0, sum(len(open(path, "rb").read()) for _ in range(3)))
+for lock in False, True: # what was written once is not cached any more
+    e = lmdb.open(words, readonly=True, lock=lock)
+    with e.begin() as t:
+        print(me, lock, t.get(b"k"), flush=True)
+    meet()
+    if me == 1:
+        e.close()
+        with lmdb.open(words, map_size=1 << 20) as w, w.begin(write=True) as t:
+            t.put(b"k", b"new%d" % lock)
+    meet()
+    if me == 0:
+        with e.begin() as t:
+            print(me, lock, t.get(b"k"), flush=True)
+        e.close()
+    meet()
+if me == 0:
+    with lmdb.open(words, map_size=1 << 20) as w, w.begin(write=True) as t:
+        t.put(b"k", b"old")
+PY
+}

@@ -288,6 +288,25 @@ static void content_that_is_in_doubt_leaves_nothing(void **state)
     assert_int_equal(seen.chunks, 0);
 }
 
+/* What others commit is to be seen by who has it open: everybody reads it for himself. */
+static void database_is_not_shared_and_leaves_nothing(void **state)
+{
+    static const off_t sizes[] = { 4096, FEW };
+    static const char head[] = "0123456789abcdef\xde\xc0\xef\xbe";
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        put("file.txt", head, sizeof head - 1);
+        assert_int_equal(truncate(path, sizes[i]), 0);
+        ask_and_wait();
+        take_all();
+        assert_int_equal(seen.uncached, i + 1);
+        assert_int_equal(seen.given_up, 0);
+        assert_reserved(0);
+    }
+    assert_int_equal(seen.chunks, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -299,6 +318,7 @@ int main(void)
         TEST(content_that_waits_when_a_write_comes_leaves_nothing),
         TEST(content_of_which_a_part_was_taken_when_a_write_comes_is_given_up),
         TEST(content_that_is_in_doubt_leaves_nothing),
+        TEST(database_is_not_shared_and_leaves_nothing),
     };
 #undef TEST
 
