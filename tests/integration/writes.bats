@@ -20,15 +20,13 @@ make_library() {
   for k in 0 1 2 3; do echo "value = 'old$k'" >"$SOURCE/old$k.py"; done
 }
 
-# N P COMMAND...: on simulated hosts, each with its own mount of a fresh library, which forgets at once: what plain sees is the truth.
+# N P COMMAND...: on simulated hosts, each with its own mount of a fresh library, by clients of $CLIENT_MODEL.
 on_shared_hosts() {
   make_library
-  HOSTS_MOUNT="$SOURCE:$SHARED:--dir-timeout 0 --file-attr-timeout 0" on_hosts "$@"
+  HOSTS_MOUNT="$SOURCE:$SHARED:$CLIENT_OPTIONS" on_hosts "$@"
 }
 
-@test "what rank 5 wrote is seen by every rank of every node behind a barrier" {
-  need_hosts
-  need_fuse
+written_by_rank_5() {
   WRITES=("$PYTHON" -S "$PROGRAMS/writes.py" "$MIOC_BUILD/lib" "$SHARED" 5 1)
   run_plain on_shared_hosts 4 2 "${WRITES[@]}"
   MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_STATS=$SCRATCH/stats.json MPIIO_CACHE_LOG=info \
@@ -41,6 +39,11 @@ on_shared_hosts() {
   jq -c '.calls.stat, .calls.write' "$SCRATCH/stats.json"
   (($(stat_of "$SCRATCH/stats.json" .calls.stat.hit) > 100))
   (($(stat_of "$SCRATCH/stats.json" .calls.write.timeout) == 0))
+}
+
+@test "what rank 5 wrote is seen by every rank of every node behind a barrier, or when its client's time is over" {
+  need_hosts
+  for_each_client written_by_rank_5
 }
 
 # What a rank's own node and its children see: programs that change what paths mean, or who may have them.
@@ -135,10 +138,7 @@ PY
   [[ $PLAIN_RC == 0 ]]
 }
 
-@test "packages are installed, compiled, removed by one rank and used by others behind a barrier" {
-  need_hosts
-  need_fuse
-  "$PYTHON" -m pip --version >/dev/null 2>&1 || skip "python3-pip is not installed"
+installed_by_ranks() {
   INSTALL=("$PYTHON" "$PROGRAMS/writes_install.py" "$MIOC_BUILD/lib" "$SHARED" "$SCRATCH")
   run_plain on_shared_hosts 2 2 "${INSTALL[@]}"
   tail -n 5 "$PLAIN/stderr"
@@ -149,16 +149,23 @@ PY
   [[ $(said) == *"active: 4 ranks on 2 nodes"* ]]
 }
 
-@test "data beside a program, which another program rewrites, is seen at once by all ranks" {
+@test "packages are installed, compiled, removed by one rank and used by others behind a barrier" {
   need_hosts
-  need_fuse
+  "$PYTHON" -m pip --version >/dev/null 2>&1 || skip "python3-pip is not installed"
+  for_each_client installed_by_ranks
+}
+
+watched_data() {
+  OUTSIDE=$SCRATCH/outside
   make_library
+  mount_shared "$SOURCE" "$OUTSIDE" $CLIENT_OPTIONS
+  rm -f "$SCRATCH/ready" "$SCRATCH/go"
   mkfifo "$SCRATCH/ready" "$SCRATCH/go"
   cat >"$SOURCE/watch.py" <<'PY'
 import os, sys, time
-sys.path.append(sys.argv[1])
-import mioc_mpi
-scratch, me = sys.argv[2], int(os.environ["PMI_RANK"])
+sys.path[:0] = sys.argv[1:3]
+import client_view, mioc_mpi
+scratch, me = sys.argv[3], int(os.environ["PMI_RANK"])
 mioc_mpi.init()
 def look():
     seen = [os.path.exists("done.flag"), sorted(n for n in os.listdir(".") if n.endswith((".npy", ".flag")))]
@@ -171,31 +178,36 @@ def look():
 import one, lib.deep
 print(me, look(), flush=True)
 for k in range(3):
+    client_view.kernel_knows(["data.npy", "done.flag", "."])
     mioc_mpi.barrier()
     if me == 0:
         os.close(os.open(scratch + "/ready", os.O_WRONLY))
         os.close(os.open(scratch + "/go", os.O_RDONLY))
     mioc_mpi.barrier()
-    print(me, k, look(), flush=True)
+    now = [k != 1, ["data.npy"] + ["done.flag"] * (k != 1), "array %d" % k, "done %d" % k if k != 1 else os.strerror(2)]
+    until = time.monotonic() + client_view.PATIENCE * (client_view.CLIENT_TIME > 0)
+    while (seen := look()) != now and time.monotonic() < until:
+        time.sleep(0.05)
+    print(me, k, seen, flush=True)
 mioc_mpi.finalize()
 PY
-  # Not preloaded, not in the job: it writes to the filesystem that is behind all mounts.
+  # Not preloaded, not in the job: another client of the same filesystem.
   from_outside() {
     local k
     for k in 0 1 2; do
       : <"$SCRATCH/ready"
-      if ((k == 1)); then rm "$SOURCE/done.flag"; else echo "done $k" >"$SOURCE/done.flag"; fi
-      echo "array $k" >"$SOURCE/data.tmp"
-      mv "$SOURCE/data.tmp" "$SOURCE/data.npy"
+      if ((k == 1)); then rm "$OUTSIDE/done.flag"; else echo "done $k" >"$OUTSIDE/done.flag"; fi
+      echo "array $k" >"$OUTSIDE/data.tmp"
+      mv "$OUTSIDE/data.tmp" "$OUTSIDE/data.npy"
       : >"$SCRATCH/go"
     done
   }
   watch_on_hosts() {
     local rc=0
-    rm -f "$SOURCE"/data.npy "$SOURCE"/done.flag
+    rm -f "$OUTSIDE"/data.npy "$OUTSIDE"/done.flag
     from_outside 3>&- &
-    HOSTS_MOUNT="$SOURCE:$SHARED:--dir-timeout 0 --file-attr-timeout 0" on_hosts 2 2 \
-      env --chdir="$SHARED" PYTHONPATH="$SHARED" "$PYTHON" watch.py "$MIOC_BUILD/lib" "$SCRATCH" || rc=$?
+    HOSTS_MOUNT="$SOURCE:$SHARED:$CLIENT_OPTIONS" on_hosts 2 2 \
+      env --chdir="$SHARED" PYTHONPATH="$SHARED" "$PYTHON" watch.py "$PROGRAMS" "$MIOC_BUILD/lib" "$SCRATCH" || rc=$?
     ((rc != 0)) || wait
     return "$rc"
   }
@@ -210,9 +222,12 @@ PY
   (($(stat_of "$SCRATCH/stats.json" .calls.open.hit) > 0))
 }
 
-@test "what a program inherits or is told by name acts on the file, not on the node's copy" {
-  need_fuse
-  need_command mpiexec.mpich
+@test "data beside a program, which another program rewrites, is seen by all ranks as soon as without us" {
+  need_hosts
+  for_each_client watched_data
+}
+
+inherited_descriptors() {
   cat >"$SCRATCH/inherit.py" <<'PY'
 import os, subprocess, sys
 shared, me = sys.argv[1], int(os.environ["PMI_RANK"])
@@ -230,13 +245,18 @@ PY
     local name
     make_library
     for name in chmod0 chmod1 touch0 touch1 write0 write1 lock0 lock1; do echo "$name" >"$SOURCE/$name.so"; done
+    mount_shared "$SOURCE" "$SHARED" $CLIENT_OPTIONS
     on_mpiexec 2 "$PYTHON" -S "$SCRATCH/inherit.py" "$SHARED"
+    unmount_shared
   }
-  make_library
-  mount_shared "$SOURCE" "$SHARED" --dir-timeout 0 --file-attr-timeout 0
   run_plain inherit
   MPIIO_CACHE_PATHS=$SHARED run_cached inherit
   cat "$PLAIN/stdout" "$CACHED/stderr"
   assert_same
   [[ $PLAIN_RC == 0 ]]
+}
+
+@test "what a program inherits or is told by name acts on the file, not on the node's copy" {
+  need_command mpiexec.mpich
+  for_each_client inherited_descriptors
 }

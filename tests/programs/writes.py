@@ -3,16 +3,20 @@
 
 usage: writes.py FOLDER-OF-MIOC_MPI FOLDER WRITER ROUNDS [FILE]
 
-Run plain and cached it must print the same. FILE gets what the writer's calls took, in ms: the median and the longest.
+Run plain and cached it must print the same. Where $CLIENT_TIME lets other nodes see the old state for a time, they say
+what the writer sees, and what they see themselves that neither is nor was. FILE gets what the writer's calls took, in
+ms: the median and the longest.
 """
 import importlib
 import os
 import shutil
+import stat
 import statistics
 import sys
 import time
 
 sys.path.append(sys.argv[1])
+import client_view  # noqa: E402
 import mioc_mpi  # noqa: E402
 
 folder, writer, rounds = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -69,26 +73,47 @@ def exchange(a, b):
         os.rename(at("x"), at(b))
 
 
+def attempt(call, *arguments):
+    try:
+        return call(*arguments)
+    except OSError as error:
+        return error.strerror
+
+
+def attributes(path):
+    st = os.stat(path)
+    is_dir = stat.S_ISDIR(st.st_mode)
+    return "mode %o %d %d" % (st.st_mode, 0 if is_dir else st.st_nlink, int(st.st_mtime) if st.st_mtime < 1e9 else 0)
+
+
+def content(path):
+    try:
+        with open(path) as f:
+            return f.read()
+    except IsADirectoryError:
+        return str(sorted(os.listdir(path)))
+
+
 def see(name):
     """All that can be seen of a name, in every way that has a record of its own."""
     path = at(name)
-    try:
-        st = os.stat(path)
-        seen = "%o %d %d" % (st.st_mode, st.st_nlink if not os.path.isdir(path) else 0, int(st.st_mtime) if st.st_mtime < 1e9 else 0)
-        seen += " %s" % (sorted(os.listdir(path)) if os.path.isdir(path) else open(path).read())
-    except OSError as error:
-        seen = error.strerror
-    link = os.readlink(path) if os.path.islink(path) else "-"
-    return "%s: %s, %s, %s, %s" % (name, seen, link, os.access(path, os.R_OK), os.path.realpath(path) == path)
+    return [attempt(attributes, path), attempt(content, path), attempt(os.readlink, path), os.access(path, os.R_OK),
+            os.path.realpath(path) == path]
 
 
 def imported(name):
     importlib.invalidate_caches()
     sys.modules.pop(name, None)
     try:
-        return importlib.import_module(name).value
-    except ImportError as error:
+        return str(importlib.import_module(name).value)
+    except (ImportError, SyntaxError) as error:
         return str(error)
+    except OSError as error:  # a listing, or the name, is older than the rest
+        return "No module named %r" % name if client_view.CLIENT_TIME else str(error)
+
+
+def look(things):
+    return {thing: [imported(thing[7:])] if thing.startswith("import ") else see(thing) for thing in things}
 
 
 def steps(k):
@@ -121,17 +146,21 @@ def steps(k):
 
 
 for k in range(rounds):
-    for number, (write, names, modules) in enumerate(steps(k)):
-        for name in names + ["one.py"]:  # known, before it is written
-            see(name)
+    all_steps = [(write, names + ["import " + name for name in modules]) for write, names, modules in steps(k)]
+    all_things = dict.fromkeys(thing for _, things in all_steps for thing in things)
+    history = client_view.History(writer, look, list(all_things))
+    for number, (write, things) in enumerate(all_steps):
+        history.judge(things + ["one.py"])  # known, before it is written
+        client_view.kernel_knows([at(thing) for thing in things if not thing.startswith("import ")] + [folder])
         mioc_mpi.barrier()
         if me == writer:
             since = time.monotonic()
             write()
             took.append((time.monotonic() - since) * 1000)
         mioc_mpi.barrier()
-        print(me, k, number, [see(name) for name in names], [imported(name) for name in modules], flush=True)
+        print(me, k, number, history.judge(things), flush=True)
         mioc_mpi.barrier()
+    print(me, k, "in the end", history.settle(), flush=True)
 if me == writer and len(sys.argv) > 5:
     put(sys.argv[5], "%.3f %.3f\n" % (statistics.median(took), max(took)))
 mioc_mpi.finalize()

@@ -2,6 +2,8 @@
 """writes_install.py - ranks install, compile and remove packages below a cached prefix; behind a barrier all look and import.
 
 usage: writes_install.py FOLDER-OF-MIOC_MPI FOLDER SCRATCH     4 ranks
+
+Where $CLIENT_TIME lets other nodes see the old state for a time, they look until they see what the writer sees.
 """
 import compileall
 import importlib
@@ -15,6 +17,7 @@ import tempfile
 import zipfile
 
 sys.path.append(sys.argv[1])
+import client_view  # noqa: E402
 import mioc_mpi  # noqa: E402
 
 folder, scratch = sys.argv[2:4]
@@ -83,7 +86,7 @@ def value(name):
         del sys.modules[known]
     try:
         return importlib.import_module(name).value
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a listing is older than the rest
         return str(error)
 
 
@@ -91,15 +94,19 @@ def bytecode():
     return [os.path.exists(importlib.util.cache_from_source("%s/mioc_wheel/sub/%s.py" % (target, name))) for name in "ab"]
 
 
+def look():
+    return [tree(), bytecode(), value("mioc_wheel"), value("mioc_wheel.sub.a"), value("mioc_wheel.sub.b"), value("kept")]
+
+
 steps = [(3, lambda: install("1.0")), (2, lambda: compileall.compile_dir(target, quiet=1)), (1, lambda: install("2.0")),
          (0, lambda: py_compile.compile(target + "/mioc_wheel/sub/a.py", doraise=True)), (3, temporary), (2, own),
          (3, lambda: shutil.rmtree(target))]
 for number, (writer, work) in enumerate(steps):
-    tree(), bytecode(), value("mioc_wheel.sub.b"), value("kept")
+    look()
+    client_view.kernel_knows([folder, target, target + "/mioc_wheel"])
     mioc_mpi.barrier()
     if me == writer:
         work()
     mioc_mpi.barrier()
-    print(me, number, tree(), bytecode(), value("mioc_wheel"), value("mioc_wheel.sub.a"), value("kept"), flush=True)
-    mioc_mpi.barrier()
+    print(me, number, client_view.settled(writer, look), flush=True)
 mioc_mpi.finalize()
