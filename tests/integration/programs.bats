@@ -19,6 +19,12 @@ check() {
   assert_same && [[ $(said) == *'active: 4 ranks on 2 nodes'* ]]
 }
 
+# The library by clients of $CLIENT_MODEL, on each host.
+share_library() {
+  HOSTS_MOUNT="$SCRATCH/lib:$SCRATCH/shared:$CLIENT_OPTIONS"
+  export MPIIO_CACHE_PATHS=$SCRATCH/shared PYTHONPATH=$SCRATCH/shared:$MIOC_BUILD/lib
+}
+
 @test "subprocess.run with an importing Python in the child" {
   check <<'PY'
 import subprocess, sys, package
@@ -27,7 +33,8 @@ print(subprocess.run("exit 7", shell=True).returncode)
 PY
 }
 
-@test "what a child that is no Python writes below a cached prefix is seen at once" {
+written_by_children() {
+  share_library
   check <<'PY'
 import os, subprocess, package
 lib, rank = os.environ["MPIIO_CACHE_PATHS"], os.environ["PMI_RANK"]
@@ -48,6 +55,8 @@ print(open(name).read())
 os.remove(name)
 PY
 }
+
+@test "what a child that is no Python writes below a cached prefix is seen at once" { for_each_client written_by_children; }
 
 @test "multiprocessing with fork and with spawn, importing in the children" {
   check <<'PY'
@@ -213,20 +222,23 @@ for name, way in ("own%d" % rank, ""), ("folder%d/own" % rank, ""), ("moved%d" %
 PY
 }
 
-@test "what a rank writes it sees at once, and so does its node" {
+written_by_ranks() {
+  share_library
   check <<PY
 import os
 rank = int(os.environ["PMI_RANK"])
-path = "$SCRATCH/lib/written%d.py" % rank
+path = "$MPIIO_CACHE_PATHS/written%d.py" % rank
 print(os.path.exists(path))
 open(path, "w").write("value = %d" % rank)
-print(os.path.exists(path), os.stat(path).st_size, open(path).read(), os.path.basename(path) in os.listdir("$SCRATCH/lib"))
+print(os.path.exists(path), os.stat(path).st_size, open(path).read(), os.path.basename(path) in os.listdir("$MPIIO_CACHE_PATHS"))
 os.rename(path, path + ".moved")
 print(os.path.exists(path), os.path.exists(path + ".moved"))
 os.unlink(path + ".moved")
 print(os.path.exists(path + ".moved"))
 PY
 }
+
+@test "what a rank writes it sees at once, and so does its node" { for_each_client written_by_ranks; }
 
 @test "ranks whose leader is slow to start wait for it, and ask the filesystem nothing" {
   export MPIIO_CACHE_STATS=$SCRATCH/stats.json
