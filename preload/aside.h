@@ -22,4 +22,10 @@ void mioc_aside_free(struct mioc_aside *aside);
  * thread itself where another's is under way, in a forked child, and without an `aside` (NULL). */
 int mioc_aside_run(struct mioc_aside *aside, int (*work)(void *arg), void *arg);
 
+/* Runs work(arg) in a thread that is made for it, has no descriptors, and is gone when this returns; meanwhile the
+ * calling thread sleeps, whose stack and errno it has in all but name. For where a process has used up its
+ * descriptors. Async-signal-safe, also in a child of vfork. What work returns, or -1 with errno: there is no such
+ * thread to be had (a filter, a limit on threads). */
+int mioc_aside_run_once(int (*work)(void *arg), void *arg);
+
 #endif

@@ -44,17 +44,19 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     __atomic_store_n(&c->is_serving, 1, __ATOMIC_RELEASE);
 }
 
-void mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy)
+/* Several threads may be here at once, all with a view of the same store: what they write is the same, and whoever
+ * sees the store sees all of it. */
+int mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy)
 {
     struct mioc_client *c = &mioc_client;
+    struct mioc_store *none = NULL;
 
-    c->policy = policy;
-    c->rank = -1;
-    c->timeout_ns = mioc_config()->timeout_ms * 1000000;
-    c->pid = getpid();
+    __atomic_store_n(&c->policy, policy, __ATOMIC_RELAXED);
+    __atomic_store_n(&c->rank, -1, __ATOMIC_RELAXED);
+    __atomic_store_n(&c->timeout_ns, mioc_config()->timeout_ms * 1000000, __ATOMIC_RELAXED);
     __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);
-    __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
-    __atomic_store_n(&c->is_telling, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&c->is_telling, 1, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&c->store, &none, store, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 void mioc_client_watch_forks(void)

@@ -21,8 +21,9 @@
 /* Puts the store and the policy in force; from then on paths are served. Before, everything is PASS. `rank` is the rank
  * number, -1 for a guest. The structures must live as long as the process. */
 void mioc_client_start(struct mioc_store *store, const struct mioc_policy *policy, int rank);
-/* For a program that is served nothing (bystander.h): only its writes are told. */
-void mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy);
+/* For a program that is served nothing (bystander.h): only its writes are told. Several threads may call it. 1, or
+ * 0: there is a store already. */
+int mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy);
 /* Stops serving for good (exec, breaker by force, a write that the agent could not be told of). */
 void mioc_client_stop(void);
 /* Stops serving for good, but goes on telling writes. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client_wrote.c - telling the agent what this process wrote, in every spelling that the cache could know it by; the breaker. */
+#include "aside.h"
 #include "bystander.h"
+#include "cancel.h"
 #include "client_internal.h"
 #include "log.h"
 #include "trace.h"
@@ -185,47 +187,65 @@ static int find_physical(struct mioc_path *out, const char *path, uint32_t len, 
     return result;
 }
 
-/* What a link leads to was written, perhaps, and not the link: no harm to the other if not. */
-static __attribute__((noinline)) void tell_target(struct tidings *t, const char *path)
+/* What a link leads to was written, perhaps, and not the link: no harm to the other if not. 0, or -1: there is no
+ * descriptor. */
+static __attribute__((noinline)) int tell_target(struct tidings *t, const char *path)
 {
-    char name[32], target[4096];
+    char name[40], target[4096];
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_CLOEXEC);
     long n;
 
-    if (fd < 0 && is_out_of_descriptors())
-        give_up(path);
     if (fd < 0)
-        return;
-    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+        return is_out_of_descriptors() ? -1 : 0;
+    (void)snprintf(name, sizeof(name), "/proc/thread-self/fd/%d", fd);
     n = syscall(SYS_readlinkat, AT_FDCWD, name, target, sizeof(target) - 1);
     (void)syscall(SYS_close, fd);
     if (n <= 0)
-        return;
+        return 0;
     target[n] = '\0';
     if (is_concerned(t, target, (uint32_t)n))
         tell(t, target, (uint32_t)n);
     if (has_alias(target, (uint32_t)n))
         tell_aliases(t, target, (uint32_t)n);
+    return 0;
 }
 
-/* The path goes through a symbolic link below the prefix, perhaps: the other spelling is ours as well. */
-static __attribute__((noinline)) void tell_physical(struct tidings *t, const char *path, uint32_t len)
+struct spelling {
+    struct tidings *t;
+    const char *path;
+    uint32_t len;
+};
+
+/* 0, or -1: there is no descriptor. */
+static __attribute__((noinline)) int find_and_tell(void *arg)
 {
+    const struct spelling *spelling = arg;
+    struct tidings *t = spelling->t;
+    const char *path = spelling->path;
+    uint32_t len = spelling->len;
     struct mioc_path physical;
     int is_link;
 
     errno = 0;
     if (find_physical(&physical, path, len, &is_link) != 0) {
         if (is_out_of_descriptors())
-            give_up(path);
+            return -1;
     } else if (physical.len != len || memcmp(physical.text, path, len) != 0) {
         if (is_concerned(t, physical.text, physical.len))
             tell(t, physical.text, physical.len);
         if (has_alias(physical.text, physical.len))
             tell_aliases(t, physical.text, physical.len);
     }
-    if (is_link)
-        tell_target(t, path);
+    return is_link ? tell_target(t, path) : 0;
+}
+
+/* The path goes through a symbolic link below the prefix, perhaps: the other spelling is ours as well. */
+static void tell_physical(struct tidings *t, const char *path, uint32_t len)
+{
+    struct spelling spelling = { t, path, len };
+
+    if (find_and_tell(&spelling) != 0 && mioc_aside_run_once(find_and_tell, &spelling) != 0)
+        give_up(path);
 }
 
 static __attribute__((noinline)) void tell_all(struct tidings *t, int dirfd, const char *path)
@@ -254,8 +274,7 @@ static void settle(struct tidings *t)
 
 static int is_telling(void)
 {
-    if (mioc_client_store() == NULL)
-        mioc_bystander_join();
+    mioc_bystander_join();
     return mioc_client_is_serving() || (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
 }
 
@@ -282,7 +301,7 @@ void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
 {
     struct tidings t = { .flags = flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
     uint64_t started = mioc_stats_now();
-    int saved = errno, is_soon = (flags & MIOC_WROTE_SOON) != 0;
+    int saved = errno, is_soon = (flags & MIOC_WROTE_SOON) != 0, type = mioc_cancel_defer();
 
     if (is_telling())
         tell_all(&t, dirfd, path);
@@ -290,6 +309,7 @@ void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
         written_soon = hash_of(path);
     finish(&t, path, started, is_soon);
     errno = saved;
+    mioc_cancel_restore(type);
 }
 
 /* importlib and py_compile close "X.pyc.140212345" before they rename it to "X.pyc". */
@@ -316,7 +336,7 @@ void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *n
 {
     struct tidings t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
     uint64_t started = mioc_stats_now();
-    int saved = errno;
+    int saved = errno, type = mioc_cancel_defer();
 
     if (is_telling()) {
         if (is_exchange && is_regular(dirfd, path))
@@ -330,4 +350,5 @@ void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *n
     finish(&t, path, started, written_soon != 0 && written_soon == hash_of(path));
     written_soon = 0;
     errno = saved;
+    mioc_cancel_restore(type);
 }

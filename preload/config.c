@@ -4,11 +4,11 @@
 #include "store.h"
 
 #include <limits.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PREFIX "MPIIO_CACHE_"
@@ -436,21 +436,37 @@ int mioc_config_parse(struct mioc_config *config, char *const *env)
     return mioc_config_parse_all(config, NULL, NULL, env);
 }
 
-static struct mioc_config process_config;
+struct process { struct mioc_config config; char text[MIOC_SITE_FILE_MAX]; };
 
-static void parse_process(void)
+static void parse_process(struct process *process)
 {
-    static char text[MIOC_SITE_FILE_MAX];
+    struct mioc_config *config = &process->config;
     char problem[160];
-    int rc = mioc_site_read(MIOC_SITE_FILE, text, sizeof text, problem, sizeof problem);
-    (void)mioc_config_parse_all(&process_config, MIOC_SITE_FILE, rc > 0 ? text : NULL, NULL);
+    int rc = mioc_site_read(MIOC_SITE_FILE, process->text, sizeof process->text, problem, sizeof problem);
+    (void)mioc_config_parse_all(config, MIOC_SITE_FILE, rc > 0 ? process->text : NULL, NULL);
     if (rc < 0)
-        complain(&process_config, "%s: %s; the site's settings are not in force", MIOC_SITE_FILE, problem);
+        complain(config, "%s: %s; the site's settings are not in force", MIOC_SITE_FILE, problem);
 }
 
+/* Who comes while another parses does the same for himself: that one may be a child of vfork that is killed, or a
+ * thread of which a signal's handler, or a fork, has left the middle. */
 const struct mioc_config *mioc_config(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, parse_process);
-    return &process_config;
+    static struct process *ready, first; /* atomic; taken by whoever parses first */
+    static int is_taken;                 /* atomic */
+    struct process *process = __atomic_load_n(&ready, __ATOMIC_ACQUIRE), *found = NULL;
+    if (process != NULL)
+        return &process->config;
+    process = &first;
+    if (__atomic_exchange_n(&is_taken, 1, __ATOMIC_RELAXED)) {
+        process = mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (process == MAP_FAILED)
+            process = &first; /* which the other will have filled with the same */
+    }
+    parse_process(process);
+    if (__atomic_compare_exchange_n(&ready, &found, process, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return &process->config;
+    if (process != &first)
+        (void)munmap(process, sizeof *process);
+    return &found->config;
 }

@@ -93,7 +93,7 @@ static int fold_behind(char *buf, uint32_t n, const char *path)
 /* The absolute path of a directory: AT_FDCWD or a descriptor. Its length, or -1. */
 static int directory_path(char *buf, int dirfd)
 {
-    char link[32] = "/proc/self/fd/", digits[10], *to = link + 14;
+    char link[40] = "/proc/thread-self/fd/", digits[10], *to = link + 21;
     long n;
 
     if (dirfd == AT_FDCWD) {

@@ -7,6 +7,7 @@
 #ifndef MIOC_SERVE_H
 #define MIOC_SERVE_H
 
+#include "cancel.h"
 #include "client.h"
 #include "real.h"
 #include <errno.h>
@@ -84,6 +85,7 @@ const char *mioc_serve_asked(const char *path);
 int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags);
 /* After a change through a descriptor that returned rc: tells it by the name that the descriptor has. Returns rc. */
 int mioc_serve_wrote_fd(int rc, int fd);
+#define mioc_serve_wrote_fd(call, fd) MIOC_UNCANCELLED((mioc_serve_wrote_fd)(call, fd))
 /* The path that /proc/self/fd/N of the original would show. Returns its length; out is not terminated. */
 uint32_t mioc_serve_canonical(const struct mioc_content_record *record, char out[PATH_MAX]);
 /* Whether text[0..len) lies in the store; with is_cut, as far as it goes. */

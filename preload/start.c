@@ -144,11 +144,11 @@ static void start_guest(const struct mioc_config *config)
     /* Its rank spoke of everything that there is to say. */
     if (config->log < MIOC_LOG_DEBUG)
         mioc_log_set_level(MIOC_LOG_WARN);
-    if (store == NULL)
-        return;
     /* Below a chroot, say, or in a container of its own, it has other files by these names; but what it writes is told. */
-    if (mioc_store_view(store) != mioc_view()) {
-        mioc_client_start_telling(store, &policy);
+    if (store == NULL || mioc_store_view(store) != mioc_view()) {
+        if (store != NULL)
+            (void)mioc_client_start_telling(store, &policy);
+        mioc_bystander_allow();
         return;
     }
     mioc_loader_start(config, store, 0);
@@ -190,6 +190,8 @@ static void start_rank(const struct mioc_config *config, char **argv)
         serve(store, config, me.rank);
     else
         end_trace(trace_fd);
+    if (rc != 0)
+        mioc_bystander_allow(); /* others may be served */
     mioc_plugin_settle();
     mioc_agree_after_mpi();
     mioc_process_guard();

@@ -106,7 +106,8 @@ void mioc_store_remove(struct mioc_store *s);
 struct mioc_store *mioc_store_attach(const char *store_dir);
 /* Forgets a view, and as the agent releases the lock: for a start that failed, and tests. No thread may use it any more. */
 void mioc_store_detach(struct mioc_store *s);
-/* The live store of this user for `key` below dir: writes its path, 0 or -1 (ENOENT). */
+/* The live store of this user for `key` below dir: writes its path, 0 or -1 (ENOENT; EAGAIN: one is just being made;
+ * EMFILE, ENFILE: it cannot be told). */
 int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size);
 
 /* The live record of that key, or NULL. `hash` is mioc_item_hash(kind, path, len). Lock-free, no system call. */

@@ -11,10 +11,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What is left of a store's path, which is passed on in buffers of 1024 bytes, for the directory that it is in. */
 #define DIR_MAX (1024u - 128u)
+/* A store's lock comes right behind its directory. */
+#define JUST_MADE_NS 100000000
 
 /* --- Names -------------------------------------------------------------------------------------------------------- */
 
@@ -123,7 +126,7 @@ int mioc_store_open_parent(const char *dir, char path[MIOC_STORE_PATH_MAX])
     if (fd < 0)
         return -1;
     /* By a link that changes later everything would go elsewhere. */
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    snprintf(link, sizeof link, "/proc/thread-self/fd/%d", fd);
     n = mioc_real(readlink)(link, path, MIOC_STORE_PATH_MAX);
     errno = n < 0 ? errno : ENAMETOOLONG;
     if (n <= 0 || n >= (ssize_t)DIR_MAX)
@@ -148,13 +151,14 @@ failed:
 static int is_locked(int dirfd, const char *path)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    int fd = mioc_real(openat)(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    /* By system calls: who waits for the agent looks here, and libc's functions are points of cancellation. */
+    int fd = (int)syscall(SYS_openat, dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int locked;
 
     if (fd < 0) /* nobody knows, if only there is no descriptor left */
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM;
-    locked = mioc_real(fcntl)(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-    mioc_real(close)(fd);
+    locked = syscall(SYS_fcntl, fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    syscall(SYS_close, fd);
     return locked;
 }
 
@@ -178,7 +182,19 @@ struct search {
     uint64_t key;
     char *path;
     size_t size, dir_len;
+    int error; /* why one of that key was not taken */
 };
+
+/* Whether there may be no lock because its maker has not come to that yet. */
+static int is_just_made(int dirfd)
+{
+    struct timespec now;
+    struct stat st;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return mioc_real(fstat)(dirfd, &st) == 0 &&
+           (now.tv_sec - st.st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st.st_ctim.tv_nsec < JUST_MADE_NS;
+}
 
 static int visit_candidate(void *ctx, int dirfd, const char *name)
 {
@@ -186,9 +202,16 @@ static int visit_candidate(void *ctx, int dirfd, const char *name)
     int fd, found;
     uint64_t key;
 
-    if (!mioc_store_is_name(name, &key) || key != search->key || (fd = mioc_store_open_dir(dirfd, name)) < 0)
+    if (!mioc_store_is_name(name, &key) || key != search->key)
         return 0;
+    fd = mioc_store_open_dir(dirfd, name);
+    if (fd < 0) {
+        search->error = errno;
+        return 0;
+    }
     found = mioc_store_is_own(name) || is_locked(fd, "owner");
+    if (!found && is_just_made(fd))
+        search->error = EAGAIN;
     mioc_real(close)(fd);
     if (!found)
         return 0; /* a dead one of the same key: there may be a live one */
@@ -220,7 +243,7 @@ int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size)
     mioc_real(close)(fd);
     errno = saved;
     if (result == 0)
-        errno = ENOENT;
+        errno = search.error == EAGAIN || search.error == EMFILE || search.error == ENFILE ? search.error : ENOENT;
     return result > 0 ? 0 : -1;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_fd.c - what acts on a file by its descriptor: a read-only descriptor of a copy still reaches the shared inode, so the original takes
  * its place first (detach.c), and those that hold its records are told. */
+#include "bystander.h"
 #include "serve.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,12 +22,14 @@ int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags)
 }
 
 /* After a successful change through a descriptor: its name is what /proc says. */
-int mioc_serve_wrote_fd(int rc, int fd)
+int (mioc_serve_wrote_fd)(int rc, int fd)
 {
     char name[32], path[PATH_MAX];
     int saved = errno;
     ssize_t n;
 
+    if (rc == 0)
+        mioc_bystander_join();
     if (rc != 0 || mioc_client_store() == NULL)
         return rc;
     (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);

@@ -23,12 +23,13 @@ static int real_open(int dirfd, const char *path, int flags, mode_t mode)
 
 static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
 {
-    int fd, is_import = mioc_serve_is_bytecode_write(dirfd, path, flags);
+    int fd, type, is_import = mioc_serve_is_bytecode_write(dirfd, path, flags);
 
     if (is_import && mioc_client_rank() > 0)
         return mioc_serve_fail(EACCES);
     if (!(flags & O_NOFOLLOW))
         path = mioc_serve_original(path);
+    type = mioc_cancel_defer();
     fd = real_open(dirfd, path, flags, mode);
     /* What will be in it is known when it is closed, and nobody tells us: from now on it is not cached. No SUBTREE, which
      * costs every node a walk through its index: names below a new file may go on being ENOENT instead of ENOTDIR. */
@@ -36,6 +37,7 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
         mioc_client_wrote(dirfd, path, MIOC_FLAG_STICKY | (is_import ? MIOC_WROTE_SOON : 0));
         mioc_serve_wrote_source(dirfd, path);
     }
+    mioc_cancel_restore(type);
     return fd;
 }
 
@@ -97,6 +99,7 @@ static int made(int fd, const char *name)
         mioc_client_wrote(AT_FDCWD, name, MIOC_FLAG_STICKY);
     return fd;
 }
+#define made(...) MIOC_UNCANCELLED((made)(__VA_ARGS__))
 
 MIOC_EXPORT int mkstemp(char *name)
 {

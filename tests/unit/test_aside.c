@@ -9,11 +9,13 @@
 
 #include "../../preload/aside.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -158,6 +160,103 @@ static void on_an_old_kernel_neither(void **state)
     assert_int_equal(in_child(has_own_table_on_an_old_kernel), 0);
 }
 
+static int count_threads(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    int n = 0;
+
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;)
+        n += entry->d_name[0] != '.';
+    if (dir != NULL)
+        closedir(dir);
+    return n;
+}
+
+static void once_has_descriptors_where_the_program_has_none(void **state)
+{
+    struct rlimit old, few;
+    struct task task = { 0 };
+    int fd[64], n = 0, rc, error;
+
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &old);
+    few = (struct rlimit){ 40, old.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    while (n < 64 && (fd[n] = dup(STDERR_FILENO)) >= 0)
+        n++;
+    errno = 77;
+    rc = mioc_aside_run_once(open_null, &task);
+    error = dup(STDERR_FILENO) < 0 ? errno : 0;
+    while (n > 0)
+        close(fd[--n]);
+    setrlimit(RLIMIT_NOFILE, &old);
+    assert_int_equal(rc, 0);
+    assert_int_equal(task.fd, 0); /* its table was empty */
+    assert_int_equal(error, EMFILE); /* and the program's is as full as before */
+    assert_int_not_equal(task.thread, syscall(SYS_gettid));
+}
+
+static void once_is_gone_when_it_returns(void **state)
+{
+    int before = count_threads();
+    struct task task;
+
+    (void)state;
+    for (int i = 0; i < 500; i++) {
+        assert_int_equal(mioc_aside_run_once(note_thread, &task), 0);
+        assert_int_equal(count_threads(), before);
+    }
+    assert_int_equal(mioc_aside_run_once(refuse, NULL), -1);
+    assert_int_equal(errno, EPROTO);
+}
+
+static volatile sig_atomic_t handled;
+
+static void handle(int signal)
+{
+    struct task task;
+
+    (void)signal;
+    handled = mioc_aside_run_once(note_thread, &task) == 0 && task.thread != syscall(SYS_gettid) ? 1 : -1;
+}
+
+static int raise_within(void *arg)
+{
+    (void)arg;
+    kill(getpid(), SIGUSR1); /* a thread of the program's has it, afterwards */
+    return handled != 0;
+}
+
+static void once_runs_in_a_handler_and_takes_no_signal(void **state)
+{
+    struct sigaction action = { .sa_handler = handle }, old;
+
+    (void)state;
+    sigaction(SIGUSR1, &action, &old);
+    handled = 0;
+    assert_int_equal(mioc_aside_run_once(raise_within, NULL), 0);
+    assert_int_equal(handled, 1);
+    sigaction(SIGUSR1, &old, NULL);
+}
+
+static void once_runs_in_a_child_of_vfork(void **state)
+{
+    volatile int rc = -1;
+    struct task task;
+    int status;
+    pid_t child;
+
+    (void)state;
+    child = vfork();
+    if (child == 0) {
+        rc = mioc_aside_run_once(note_thread, &task);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(rc, 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -165,6 +264,10 @@ int main(void)
         cmocka_unit_test(run_in_a_forked_child_is_its_own_work),
         cmocka_unit_test(what_is_opened_aside_is_not_the_program_s),
         cmocka_unit_test(on_an_old_kernel_neither),
+        cmocka_unit_test(once_has_descriptors_where_the_program_has_none),
+        cmocka_unit_test(once_is_gone_when_it_returns),
+        cmocka_unit_test(once_runs_in_a_handler_and_takes_no_signal),
+        cmocka_unit_test(once_runs_in_a_child_of_vfork),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

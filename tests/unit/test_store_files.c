@@ -197,6 +197,27 @@ static void find_skips_dead_and_foreign_stores(void **state)
     end_owner(&other, 0);
 }
 
+/* Its directory is there, its lock is not: for a moment that is no dead one. */
+static void find_says_that_a_store_is_just_being_made(void **state)
+{
+    char name[200], path[1024];
+    unsigned naps = 0;
+
+    (void)state;
+    snprintf(name, sizeof name, "%s/mpiio_cache-%u-%016llx-0123456789abcdef", store_dir, (unsigned)geteuid(),
+             (unsigned long long)KEY);
+    assert_int_equal(mkdir(name, 0700), 0);
+    assert_int_equal(mioc_store_find(store_dir, KEY, path, sizeof path), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(mioc_store_find(store_dir, KEY + 1, path, sizeof path), -1);
+    assert_int_equal(errno, ENOENT);
+    do
+        usleep(20000);
+    while (mioc_store_find(store_dir, KEY, path, sizeof path) != 0 && errno == EAGAIN && naps++ < 500);
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(rmdir(name), 0);
+}
+
 static void owner_is_alive_until_its_process_ends(void **state)
 {
     struct owner owner;
@@ -430,6 +451,7 @@ int main(void)
         WITH_DIR(create_without_permission_fails),
         WITH_STORE(remove_by_forked_child_does_nothing),
         WITH_DIR(find_skips_dead_and_foreign_stores),
+        WITH_DIR(find_says_that_a_store_is_just_being_made),
         WITH_DIR(owner_is_alive_until_its_process_ends),
         WITH_DIR(awaited_start_ends_by_itself_by_death_or_in_time),
         WITH_STORE(owner_keeps_its_lock_through_its_own_calls),
