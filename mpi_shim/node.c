@@ -3,7 +3,7 @@
 #include "../preload/bystander.h"
 #include "node_internal.h"
 #include "limits.h"
-#include "../preload/loader.h"
+#include "../preload/loader/loader.h"
 #include "../preload/log.h"
 #include "../preload/real.h"
 #include "../preload/role.h"
@@ -202,7 +202,7 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
     if (node->ops->watch_finalize != NULL)
         node->ops->watch_finalize(mioc_node_finalize);
     *store = node->store;
-    mioc_loader_start(config, node->store, node->world.local_rank == 0);
+    mioc_loader_start(node->store, node->world.local_rank == 0);
     snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s, loader %s", node->world.size, node->world.nodes,
              node->world.nodes == 1 ? "" : "s", node->world.library, mioc_loader_text());
     snprintf(line, size, "%s", node->line);

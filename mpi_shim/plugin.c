@@ -216,7 +216,7 @@ static void depart(struct mioc_transport *t)
 
 static int load(const char *path, const struct mioc_transport_ops **ops, char *reason, size_t size)
 {
-    void *plugin = mioc_real(dlopen)(path, RTLD_NOW | RTLD_LOCAL);
+    void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const struct mioc_transport_ops *found;
 
     if (plugin == NULL) {
@@ -238,7 +238,7 @@ static int load(const char *path, const struct mioc_transport_ops **ops, char *r
             return -1;
         }
         (void)dlerror();
-        (void)mioc_real(dlopen)(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+        (void)dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
     }
     loaded = *found;
     loaded.depart = depart;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
 #include "client_internal.h"
-#include "loader.h"
+#include "loader/loader.h"
 #include "trace.h"
 #include "log.h"
 #include "view.h"

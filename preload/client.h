@@ -53,7 +53,6 @@ struct mioc_query {
     const char *path;            /* as the program gave it */
     int error_before;            /* while a trace is made: the program's errno */
     const struct mioc_item *stat; /* the path's STAT record, where it has been looked up already */
-    struct mioc_copy copy;       /* of an open by the loader: what it got, if the caller has set `record` to NULL before */
     struct mioc_path key;        /* empty where kind is NONE */
 };
 

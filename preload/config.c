@@ -40,8 +40,8 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, AUTO_SECONDS, BYTES, LOAD
       "larger files keep their metadata cached and are read from the filesystem") \
     X("MAX_BYTES", BYTES, max_bytes, 0, INT64_MAX, "bytes, with K, M, G or T for powers of 1024", "0", \
       "bound of a node's store; 0 takes it from the cgroup's limit and the size of DIR") \
-    X("LOADER", LOADER, loader_plain, 0, 0, "dispatch or plain", "dispatch", \
-      "how dlopen reads: through the cache, or as the loader itself does") \
+    X("LOADER", LOADER, loader_plain, 0, 0, "patch or plain", "patch", \
+      "how the dynamic loader reads: through the cache, by patches of its code in memory, or as it does by itself") \
     X("MPI", MPI, mpi, 0, 0, "auto, mpich, openmpi or the name of another plug-in", "auto", \
       "which MPI carries it: auto takes the one whose process manager the launcher speaks to (PMI: MPICH, PMIx: Open MPI)") \
     X("MANIFEST", MANIFEST, manifest, 0, 0, "auto, off or an absolute path", "auto", \
@@ -181,9 +181,9 @@ static int parse_flag(const char *text, int *flag)
 
 static int parse_loader(const char *text, int *is_plain)
 {
-    if (strcmp(text, "dispatch") != 0 && strcmp(text, "plain") != 0)
+    if (strcmp(text, "patch") != 0 && strcmp(text, "plain") != 0)
         return -1;
-    *is_plain = text[0] == 'p';
+    *is_plain = strcmp(text, "plain") == 0;
     return 0;
 }
 

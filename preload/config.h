@@ -31,7 +31,7 @@ struct mioc_config {
     uint64_t max_file;        /* MPIIO_CACHE_MAX_FILE    bytes with K, M, G, T suffix; default 256M */
     uint64_t max_bytes;       /* MPIIO_CACHE_MAX_BYTES   the same; 0 = from the cgroup's limit and the tmpfs */
     char mpi[32];             /* MPIIO_CACHE_MPI         auto, or the name of a plug-in: mpich, openmpi, … */
-    int loader_plain;         /* MPIIO_CACHE_LOADER      dispatch|plain, default dispatch */
+    int loader_plain;         /* MPIIO_CACHE_LOADER      patch|plain, default patch */
     char manifest[1024];      /* MPIIO_CACHE_MANIFEST    auto|off|absolute path, default auto */
     int stats;                /* MPIIO_CACHE_STATS       0|1|FILE: 1 and FILE set this */
     char stats_file[1024];    /*                         FILE, or empty */

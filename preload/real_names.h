@@ -81,7 +81,6 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(fanotify_mark) X(sendmsg) X(sendmmsg) X(epoll_ctl) X(bind) \
     X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(name_to_handle_at) X(inotify_add_watch) X(chdir) X(fchdir) X(dup2) X(dup3) \
     X(exit) X(abort) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
-    X(sigaction) X(signal) X(sysv_signal) X(siginterrupt) X(pthread_sigmask) \
     X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setgid) X(setegid) X(setregid) X(setresgid) X(setgroups) X(initgroups) \
     X(capset) X(setfsuid) X(setfsgid) X(chroot) X(unshare) X(setns) \
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
@@ -92,8 +91,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(__xstat) X(__lxstat) X(__fxstat) X(__fxstatat) X(__xstat64) X(__lxstat64) X(__fxstat64) X(__fxstatat64) \
     X(__xmknod) X(__xmknodat) \
     X(stat) X(stat64) X(lstat) X(lstat64) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(mknod) X(mknodat) \
-    X(statx) X(fcntl64) X(renameat2) X(close_range) X(closefrom) X(execveat) \
-    X(dlopen) X(dlmopen)
+    X(statx) X(fcntl64) X(renameat2) X(close_range) X(closefrom) X(execveat)
 
 #define MIOC_REAL_NAMES(X) MIOC_REAL_NAMES_REQUIRED(X) MIOC_REAL_NAMES_OPTIONAL(X)
 

@@ -158,10 +158,10 @@ static void put_table(struct text *t, const struct mioc_report *report)
     put(t, "%9s%9s\n", "", seconds_figure(mean(all.ns_sum, report->ranks), 3).text);
 }
 
-static uint64_t plain_loads(const struct mioc_report *report)
+static uint64_t unpatched(const struct mioc_report *report)
 {
     uint64_t n = 0;
-    for (int way = MIOC_LOADER_DISPATCH + 1; way < MIOC_LOADER_WAYS; way++)
+    for (int way = MIOC_LOADER_PATCH + 1; way < MIOC_LOADER_WAYS; way++)
         n += report->loader[way];
     return n;
 }
@@ -171,11 +171,11 @@ static void put_footer(struct text *t, const struct mioc_report *report)
     struct figure percent;
     int64_t saved = saved_operations(report, &percent);
     put(t, "processes:  %" PRIu32 " ranks, %" PRIu32 " guests\n", report->ranks, report->guests);
-    put(t, "loader:     %s loads by dispatch, %s plain\n", count_figure(report->loader[MIOC_LOADER_DISPATCH]).text,
-        count_figure(plain_loads(report)).text);
-    if (plain_loads(report) != 0) {
-        put(t, "      plain:");
-        for (int way = MIOC_LOADER_DISPATCH + 1; way < MIOC_LOADER_WAYS; way++)
+    put(t, "loader:     %s loads, %s processes patched, %s not\n", count_figure(report->loads).text,
+        count_figure(report->loader[MIOC_LOADER_PATCH]).text, count_figure(unpatched(report)).text);
+    if (unpatched(report) != 0) {
+        put(t, "      because:");
+        for (int way = MIOC_LOADER_PATCH + 1; way < MIOC_LOADER_WAYS; way++)
             put(t, " %s %s", mioc_loader_way_names[way], count_figure(report->loader[way]).text);
         put(t, "\n");
     }
@@ -253,10 +253,10 @@ static void put_json_calls(struct text *t, const struct mioc_report *report)
 
 static void put_json_loader(struct text *t, const struct mioc_report *report)
 {
-    put(t, "  \"loader\": {\"dispatch\": %" PRIu64 ", \"plain\": %" PRIu64 ", \"why\": {", report->loader[MIOC_LOADER_DISPATCH],
-        plain_loads(report));
-    for (int way = MIOC_LOADER_DISPATCH + 1; way < MIOC_LOADER_WAYS; way++)
-        put(t, "%s\"%s\": %" PRIu64, way > MIOC_LOADER_DISPATCH + 1 ? ", " : "", mioc_loader_way_names[way], report->loader[way]);
+    put(t, "  \"loader\": {\"loads\": %" PRIu64 ", \"patched\": %" PRIu64 ", \"unpatched\": %" PRIu64 ", \"why\": {", report->loads,
+        report->loader[MIOC_LOADER_PATCH], unpatched(report));
+    for (int way = MIOC_LOADER_PATCH + 1; way < MIOC_LOADER_WAYS; way++)
+        put(t, "%s\"%s\": %" PRIu64, way > MIOC_LOADER_PATCH + 1 ? ", " : "", mioc_loader_way_names[way], report->loader[way]);
     put(t, "}},\n");
 }
 

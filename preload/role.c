@@ -2,6 +2,7 @@
 /* role.c - what this process is: rank, guest or dormant, and why. */
 #include "role.h"
 #include "agree.h"
+#include "loader/loader.h"
 #include "proc.h"
 #include "real.h"
 #include "store.h"
@@ -185,8 +186,10 @@ static int agree(struct mioc_identity *me, const struct mioc_config *config, cha
         snprintf(me->reason, sizeof me->reason, "MPIIO_CACHE_MPI=%s, but the launcher speaks %s", config->mpi, me->has_pmix ? "PMIx" : "PMI");
     else if (find_plugin(me, config, me->plugin, sizeof me->plugin) != 0)
         snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN "%.64s.so is not beside libmpiio_cache.so", me->plugin);
-    else if (mioc_role_check_alone(me, me->reason, sizeof me->reason) == 0)
+    else if (mioc_role_check_alone(me, me->reason, sizeof me->reason) == 0) {
+        mioc_loader_patch(config); /* now, as that may start a thread, and MPI certainly does */
         return mioc_agree(&agree, me->reason, sizeof me->reason);
+    }
     mioc_agree_decline(&agree, me->reason);
     return -1;
 }

@@ -13,7 +13,7 @@
 #include "config.h"
 #include "handover.h"
 #include "job.h"
-#include "loader.h"
+#include "wrap_loader.h"
 #include "log.h"
 #include "process.h"
 #include "remedy.h"
@@ -111,6 +111,7 @@ static void say_inactive(enum mioc_log_level level)
 
 static void start_dormant(const struct mioc_config *config, char **argv)
 {
+    mioc_loader_unpatch();
     if (mioc_agree_settle())
         (void)on_exit(end_heir, NULL);
     if (me.reason[0] != '\0')
@@ -134,6 +135,7 @@ static void serve(struct mioc_store *store, const struct mioc_config *config, in
     struct mioc_stats *block = mioc_ring_stats_claim(mioc_store_ring(store), getpid(), rank);
 
     mioc_stats_use(block, config->stats || mioc_trace_is_on());
+    mioc_loader_set_answer(mioc_answer_loader);
     mioc_client_start(store, &policy, rank);
 }
 
@@ -151,7 +153,8 @@ static void start_guest(const struct mioc_config *config)
         mioc_bystander_allow();
         return;
     }
-    mioc_loader_start(config, store, 0);
+    mioc_loader_patch(config);
+    mioc_loader_start(store, 0);
     snprintf(line, sizeof line, "active: served beside the ranks of its node, loader %s", mioc_loader_text());
     serve(store, config, -1);
 }

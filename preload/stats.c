@@ -11,8 +11,8 @@ const char *const mioc_call_names[MIOC_CALLS] = {
     [MIOC_CALL_LOADER] = "loader",
 };
 const char *const mioc_loader_way_names[MIOC_LOADER_WAYS] = {
-    [MIOC_LOADER_DISPATCH] = "dispatch", [MIOC_LOADER_SETTING] = "setting", [MIOC_LOADER_SYSTEM] = "system",
-    [MIOC_LOADER_TRACED] = "traced",     [MIOC_LOADER_CALLER] = "caller",
+    [MIOC_LOADER_PATCH] = "patch", [MIOC_LOADER_SETTING] = "setting", [MIOC_LOADER_THREADS] = "threads",
+    [MIOC_LOADER_FORM] = "form",   [MIOC_LOADER_TEXT] = "text",       [MIOC_LOADER_TEST] = "test",
 };
 
 static struct mioc_stats private_block;
@@ -56,10 +56,14 @@ void mioc_stats_count(enum mioc_call call, enum mioc_outcome outcome, uint64_t b
     add(&row->ns, ns);
 }
 
-void mioc_stats_count_load(enum mioc_loader_way way)
+void mioc_stats_count_loader(enum mioc_loader_way way)
 {
-    if (way != MIOC_LOADER_NONE)
-        add(&__atomic_load_n(&in_force, __ATOMIC_ACQUIRE)->loader[way], 1);
+    add(&__atomic_load_n(&in_force, __ATOMIC_ACQUIRE)->loader[way], 1);
+}
+
+void mioc_stats_count_load(void)
+{
+    add(&__atomic_load_n(&in_force, __ATOMIC_ACQUIRE)->loads, 1);
 }
 
 static uint64_t clock_ns(void)
@@ -103,6 +107,7 @@ void mioc_report_add(struct mioc_report *to, const struct mioc_stats *process, i
     }
     for (int way = 0; way < MIOC_LOADER_WAYS; way++)
         to->loader[way] += load(&process->loader[way]);
+    to->loads += load(&process->loads);
     if (is_rank)
         to->ranks++;
     else
@@ -130,6 +135,7 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from)
     }
     for (int way = 0; way < MIOC_LOADER_WAYS; way++)
         to->loader[way] += from->loader[way];
+    to->loads += from->loads;
     to->ranks += from->ranks;
     to->guests += from->guests;
     to->reported_nodes += from->reported_nodes;

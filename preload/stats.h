@@ -18,7 +18,7 @@ enum mioc_call { /* classes of calls, rows of the table */
     MIOC_CALL_OPEN,     /* open, openat, fopen, … for reading */
     MIOC_CALL_OPENDIR,  /* opendir, fdopendir, scandir */
     MIOC_CALL_WRITE,    /* open for writing, unlink, rename, … */
-    MIOC_CALL_LOADER,   /* what the loader asks itself during dlopen: open, stat */
+    MIOC_CALL_LOADER,   /* what the dynamic loader asks itself: open, stat */
     MIOC_CALLS
 };
 
@@ -26,21 +26,22 @@ enum mioc_outcome { MIOC_HIT, MIOC_MISS, MIOC_PASS, MIOC_TIMEOUT, MIOC_OUTCOMES 
 /* HIT: from the store at once. MISS: asked the agent and answered. PASS: real call. TIMEOUT: asked, no answer, real call. */
 
 struct mioc_stats_row { uint64_t outcome[MIOC_OUTCOMES], bytes, ns; };
-/* How a dlopen() of a served process went: by dispatch, or plain, and why. NONE: not counted. */
+/* How the dynamic loader of a served process is served: patched, or plain, and why. */
 enum mioc_loader_way {
-    MIOC_LOADER_DISPATCH,
+    MIOC_LOADER_PATCH,
     MIOC_LOADER_SETTING, /* MPIIO_CACHE_LOADER=plain */
-    MIOC_LOADER_SYSTEM,  /* this kernel or processor has no dispatch, or forbids it */
-    MIOC_LOADER_TRACED,  /* under a debugger */
-    MIOC_LOADER_CALLER,  /* a name that is searched by its caller's rules, and the caller cannot be kept */
-    MIOC_LOADER_WAYS,
-    MIOC_LOADER_NONE = MIOC_LOADER_WAYS
+    MIOC_LOADER_THREADS, /* there were more threads than one */
+    MIOC_LOADER_FORM,    /* its code is not as expected, or cannot be patched by us: another processor, valgrind */
+    MIOC_LOADER_TEXT,    /* its text may not be written */
+    MIOC_LOADER_TEST,    /* its calls did not arrive */
+    MIOC_LOADER_WAYS
 };
 
 /* Nothing but counters. */
 struct mioc_stats {
     struct mioc_stats_row row[MIOC_CALLS];
-    uint64_t loader[MIOC_LOADER_WAYS];
+    uint64_t loader[MIOC_LOADER_WAYS]; /* 1 for this process's */
+    uint64_t loads;                    /* objects that a patched loader opened */
 };
 
 extern const char *const mioc_call_names[MIOC_CALLS];
@@ -50,7 +51,8 @@ extern const char *const mioc_loader_way_names[MIOC_LOADER_WAYS];
  * far moves into the block, so nothing that happened before the start is lost. */
 void mioc_stats_use(struct mioc_stats *block, int timers);
 void mioc_stats_count(enum mioc_call call, enum mioc_outcome outcome, uint64_t bytes, uint64_t ns);
-void mioc_stats_count_load(enum mioc_loader_way way);
+void mioc_stats_count_loader(enum mioc_loader_way way);
+void mioc_stats_count_load(void);
 /* Start of a timed call: CLOCK_MONOTONIC ns, or 0 if timers are off; mioc_stats_since() gives 0 for 0. */
 uint64_t mioc_stats_now(void);
 extern int mioc_stats_has_timers; /* atomic, read through mioc_stats_is_timed() */
@@ -71,7 +73,7 @@ struct mioc_report {
     uint64_t store_bytes, contents, root_requests, root_questions, root_calls, /* requests, merged: questions; real calls of the resolver */
         root_ahead; /* questions of the manifest that it read ahead */
     struct mioc_report_row row[MIOC_CALLS];
-    uint64_t loader[MIOC_LOADER_WAYS];
+    uint64_t loader[MIOC_LOADER_WAYS], loads;
 };
 void mioc_report_add(struct mioc_report *to, const struct mioc_stats *process, int is_rank);
 /* Sums; of nodes, store_bytes and contents, which are the same everywhere, the larger one. */
@@ -87,7 +89,8 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from);
  *   calls           {stat, fstat, access, readlink, open, opendir, write, loader, all}, each
  *                   {calls, hit, miss, passed, timeout, bytes, seconds: {min, mean, max}}; calls is the sum of the four.
  *                   The seconds of `all` are {mean} only: the classes' minima need not be of one rank.
- *   loader          {dispatch, plain, why: {setting, system, traced, caller}}: dlopens, and the plain ones by reason
+ *   loader          {loads, patched, unpatched, why: {setting, threads, form, text, test}}: objects that patched loaders opened;
+ *                   processes whose loader is patched, and is not, and these by reason
  *   store           {bytes, contents}       as on the root's node
  *   root            {requests, questions, calls, ahead}    requests that reached it; without those that asked the same at
  *                   the same time, or what was known; real calls that it made; questions taken from the manifest

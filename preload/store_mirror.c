@@ -82,9 +82,8 @@ void mioc_store_mirror(struct mioc_store *s, const struct mioc_content_record *r
 
 /* --- Opening ------------------------------------------------------------------------------------------------------ */
 
-/* Whether the descriptor is that of the record's copy; `copy` tells it then. By statx, as its structure is the kernel's own on every
- * processor. */
-static int is_copy(const struct mioc_store *s, const struct mioc_content_record *record, int fd, struct mioc_copy *copy)
+/* Whether the descriptor is that of the record's copy. By statx, as its structure is the kernel's own on every processor. */
+static int is_copy(const struct mioc_store *s, const struct mioc_content_record *record, int fd)
 {
     struct statx stx;
     struct stat st;
@@ -98,13 +97,10 @@ static int is_copy(const struct mioc_store *s, const struct mioc_content_record 
     st.st_size = (off_t)stx.stx_size;
     st.st_mtim.tv_sec = stx.stx_mtime.tv_sec;
     st.st_mtim.tv_nsec = stx.stx_mtime.tv_nsec;
-    if (mioc_store_record_of(s, &st) != record)
-        return 0;
-    *copy = (struct mioc_copy){ record, st.st_dev, stx.stx_ino };
-    return 1;
+    return mioc_store_record_of(s, &st) == record;
 }
 
-int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags, struct mioc_copy *copy)
+int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags)
 {
     char path[MIRROR_PATH_MAX];
     int fd, saved = errno;
@@ -115,7 +111,7 @@ int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content
     }
     if (mirror_path(s, record, path) == 0) {
         fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | open_flags);
-        if (fd >= 0 && is_copy(s, record, fd, copy)) {
+        if (fd >= 0 && is_copy(s, record, fd)) {
             errno = saved;
             return fd;
         }

@@ -3,12 +3,13 @@
 #include "command.h"
 #include "../../mpi_shim/limits.h"
 #include "../../preload/config.h"
-#include "../../preload/dispatch.h"
+#include "../../preload/loader/loader.h"
 #include "../../preload/policy.h"
 #include "../../preload/role.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -88,16 +89,18 @@ static int check_configuration(struct check *c)
     return say(c, "site", "%s", access(MIOC_SITE_FILE, F_OK) == 0 ? MIOC_SITE_FILE : "no " MIOC_SITE_FILE);
 }
 
-static int check_kernel(struct check *c)
+/* Of this very process: ranks have the same loader, if they do not bring their own. */
+static int check_loader(struct check *c)
 {
     struct utsname system;
-    const char *why = NULL;
+    const char *why = mioc_config()->loader_plain ? "MPIIO_CACHE_LOADER" : mioc_loader_check();
 
     uname(&system);
-    if (mioc_dispatch_prepare(&why) == 0)
-        return say(c, "kernel", "Linux %s %s, loader dispatch", system.release, system.machine);
-    note(c, "note: shared objects that dlopen loads are not cached: %s (Linux %s %s)", why, system.release, system.machine);
-    return say(c, "kernel", "Linux %s %s, loader plain: %s", system.release, system.machine, why);
+    if (why == NULL)
+        return say(c, "loader", "patch (Linux %s %s, glibc %s)", system.release, system.machine, gnu_get_libc_version());
+    note(c, "note: shared objects that the dynamic loader opens are not cached: %s (Linux %s %s, glibc %s)", why, system.release,
+         system.machine, gnu_get_libc_version());
+    return say(c, "loader", "plain: %s (Linux %s %s, glibc %s)", why, system.release, system.machine, gnu_get_libc_version());
 }
 
 static int check_store(struct check *c)
@@ -284,7 +287,7 @@ static int check_all(struct check *c)
     if (mioc_command_find_library(LIBRARY, c->library, sizeof c->library) != 0)
         return fail(c, "install it", "%s is not installed beside this program", LIBRARY);
     say(c, "library", "%s", c->library);
-    if (ask_python(c) != 0 || check_configuration(c) != 0 || check_kernel(c) != 0 || check_store(c) != 0 || check_plugins(c) != 0 || check_paths(c) != 0)
+    if (ask_python(c) != 0 || check_configuration(c) != 0 || check_loader(c) != 0 || check_store(c) != 0 || check_plugins(c) != 0 || check_paths(c) != 0)
         return -1;
     snprintf(c->verdict, sizeof c->verdict, "%s, a store in %s, %s %s", c->mpi, mioc_config()->dir, c->executable, c->version);
     note(c, "note: start jobs with %s, and LD_PRELOAD=%s", strstr(c->plugin, "openmpi") != NULL

@@ -83,7 +83,7 @@ refused() {
   [[ $status == 0 && ${#lines[@]} == 2 && ${lines[0]} == "yes: MPICH 4."*"$PYTHON 3."* && ${lines[1]} == 'note: '* ]]
   run mpiio-cache check --verbose --python "$PYTHON"
   echo "$output"
-  [[ $status == 0 && $output == *'  kernel '*'  store '*'  MPI '*'  mpi4py '*'yes: '* ]]
+  [[ $status == 0 && $output == *'  loader '*'  store '*'  MPI '*'  mpi4py '*'yes: '* ]]
 }
 
 @test "check says no, what is missing, and what to do" {

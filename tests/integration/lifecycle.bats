@@ -323,7 +323,7 @@ print(subprocess.run([sys.executable, '-c', 'import late']))"
     '__attribute__((constructor)) static void look(void) { if (chdir(getenv("SHARED")) != 0 || open("late.py", O_RDONLY) < 0) abort(); }' |
     gcc -shared -fPIC -x c - -o "$SCRATCH/source/opens.so"
   ORDER=after RUN=in_company check "$PYTHON" -c "import ctypes, os; ctypes.CDLL(os.environ['SHARED'] + '/opens.so'); $DESCRIBE"
-  grep -F 'loader dispatch, asking nobody' "$SCRATCH/said"
+  grep -F 'loader patch, asking nobody' "$SCRATCH/said"
   (($(stat_of "$SCRATCH/stats.json" '[.calls[].timeout] | add') == 0))
 }
 

@@ -27,7 +27,7 @@ on_openmpi() { launch mpiexec.openmpi -n "$1" "${@:2}"; }
 on_openmpi_hosts() { MIOC_HOSTS_MPI=openmpi on_hosts "$@"; }
 
 # What was said: active, and by which MPI.
-was_active() { said; (($(said | grep -c "active: $1, $2 .*, loader dispatch") == 1)); }
+was_active() { said; (($(said | grep -c "active: $1, $2 .*, loader patch") == 1)); }
 
 @test "ranks without MPI of their own are served under Open MPI's mpiexec, on one node and on three" {
   need_openmpi

@@ -1,4 +1,4 @@
-# Other processors than x86-64: all of it but the plug-in compiles without a warning, and runs; dlopen is left to the loader.
+# Other processors than x86-64: all of it but the plug-in compiles without a warning, and runs; on aarch64 libraries are served, too.
 
 setup() {
   load helper
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 C
 }
 
-# ARCHITECTURE QEMU
+# ARCHITECTURE QEMU LIBRARIES: 1 if libraries are served there
 check_processor() {
   local cc=$1-gcc qemu=qemu-$2-static root=/usr/$1 common source objects=()
   need_command "$cc"
@@ -56,7 +56,7 @@ check_processor() {
   common=(-std=gnu11 -D_GNU_SOURCE -O1 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow
     -Wmissing-prototypes -Wstrict-prototypes -Werror -isystem "$SCRATCH/include"
     -DMIOC_SITE_FILE='"/etc/mpiio_cache.conf"' -DMIOC_VERSION='"0"')
-  printf '%s\n' "$MIOC_ROOT"/preload/*.c "$MIOC_ROOT"/mpi_shim/*.c "$PROGRAMS/local_agent.c" | grep -vE '/(transport_(mpi|open)|wrap_mpi)\.c$' >"$SCRATCH/sources"
+  printf '%s\n' "$MIOC_ROOT"/preload/{,loader/}*.c "$MIOC_ROOT"/preload/loader/*.S "$MIOC_ROOT"/mpi_shim/*.c "$PROGRAMS/local_agent.c" | grep -vE '/(transport_(mpi|open)|wrap_mpi)\.c$' >"$SCRATCH/sources"
   (cd "$SCRATCH/objects" && xargs -P 2 -n 8 "$cc" "${common[@]}" -c <"$SCRATCH/sources")
   for source in start:libmpiio_cache local_agent:local_agent; do
     mapfile -t objects < <(ls "$SCRATCH"/objects/*.o | grep -vE "/(start|api|local_agent).o$")
@@ -78,9 +78,9 @@ check_processor() {
     run_cached_as_guest "$qemu" -L "$root" -E LD_PRELOAD="$SCRATCH/local_agent.so" "$SCRATCH/program" "$SCRATCH/libs"
   SLACK=30 assert_same
   cat "$SCRATCH/report"
-  # Files are served, libraries are not.
-  awk '$1 == "stat" { stat += $3 } $1 == "open" { open += $3 } $1 == "loader" { loader += $3 }
-    END { exit !(stat >= 2 && open >= 2 && loader == 0) }' "$SCRATCH/report"
+  # Files are served, libraries where the loader can be patched.
+  awk -v libraries="$3" '$1 == "stat" { stat += $3 } $1 == "open" { open += $3 } $1 == "loader" { loader += $3 + $5 }
+    END { exit !(stat >= 2 && open >= 2 && (loader >= 2) == libraries) }' "$SCRATCH/report"
 }
 
 # Not the emulator is preloaded, but what runs in it.
@@ -89,6 +89,6 @@ run_cached_as_guest() {
   CACHED_RC=$RC CACHED_SECONDS=$TOOK
 }
 
-@test "it compiles for aarch64 and runs there" { check_processor aarch64-linux-gnu aarch64; }
+@test "it compiles for aarch64 and runs there" { check_processor aarch64-linux-gnu aarch64 1; }
 
-@test "it compiles for ppc64le and runs there" { check_processor powerpc64le-linux-gnu ppc64le; }
+@test "it compiles for ppc64le and runs there" { check_processor powerpc64le-linux-gnu ppc64le 0; }

@@ -36,8 +36,8 @@ with_site() {
 @test "the site's values are defaults, and the user's variables win" {
   with_site "MPIIO_CACHE_LOADER = plain"
   [[ $(said) == *'active: 2 ranks on 1 node'*'plain: MPIIO_CACHE_LOADER' ]]
-  MPIIO_CACHE_LOADER=dispatch with_site "MPIIO_CACHE_LOADER = plain"
-  [[ $(said) == *'active: 2 ranks on 1 node'*'loader dispatch' ]]
+  MPIIO_CACHE_LOADER=patch with_site "MPIIO_CACHE_LOADER = plain"
+  [[ $(said) == *'active: 2 ranks on 1 node'*'loader patch' ]]
 }
 
 @test "the kill switch keeps every job dormant, whatever the user sets" {

@@ -67,7 +67,6 @@ count_on_slurm() {
     [[ $CACHED_RC == 0 && $(sort -u "$CACHED/stdout") == "$line" ]]
     (($(wc -l <"$CACHED/stdout") == ${layout/ /*}))
     [[ $(said) == *"active: $((${layout/ /*})) ranks on ${layout% *} node"* ]]
-    [[ $(said) != *'loader plain: the kernel'* ]] || skip "this kernel has no Syscall User Dispatch"
     for jq in .metadata '.other.read + .shared_object.read'; do
       echo "${layout/ / x }, $jq:" $(for name in one before-one cached before; do
         echo "$name $(stat_of "$SCRATCH/$name.json" "$jq"),"

@@ -16,11 +16,9 @@
 
 EXPORT int dl_case(const char *name);
 EXPORT void dl_hook(const char *name, const char *when);
-EXPORT int dl_leaf(void);
 
 static const struct dl_case *const tables[] = { dl_error_cases, dl_name_cases, dl_binding_cases, dl_constructor_cases,
-                                                dl_signal_cases, dl_pending_cases, dl_mask_cases, dl_process_cases,
-                                                dl_stress_cases };
+                                                dl_mask_cases, dl_process_cases, dl_stress_cases };
 
 void (*dl_hook_function)(const char *name, const char *when);
 static const char *current = "?";
@@ -177,9 +175,6 @@ int value(void *handle, const char *symbol)
     say("%s is %d", symbol, result);
     return result;
 }
-
-/* With such code in this library its calls with a bare name can be dispatched. */
-int dl_leaf(void) { return 0; }
 
 void dl_hook(const char *name, const char *when)
 {

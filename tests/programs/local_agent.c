@@ -8,7 +8,7 @@
 #include "../../mpi_shim/aliases.h"
 #include "../../mpi_shim/resolver.h"
 #include "../../preload/client.h"
-#include "../../preload/loader.h"
+#include "../../preload/wrap_loader.h"
 #include "../../preload/real.h"
 #include "../../preload/ring.h"
 
@@ -168,6 +168,7 @@ __attribute__((constructor)) static void local_agent_start(void)
 
     if (mioc_config()->paths[0] == '\0' || getenv("LOCAL_AGENT_PID") != NULL)
         return;
+    mioc_loader_patch(mioc_config()); /* before there are threads */
     CHECK(mioc_policy_build_self(&policy, 1, argv, mioc_config()) == 0);
     CHECK((store = mioc_store_create(mioc_config()->dir, (uint64_t)getpid(), &limits)) != NULL);
     owner = getpid();
@@ -178,7 +179,8 @@ __attribute__((constructor)) static void local_agent_start(void)
     mioc_store_set_state(store, MIOC_STORE_ACTIVE);
     mioc_real_bind(); /* as start.c does: a thread of ours that needs ld.so would wait for the load that waits for it */
     start_threads();
-    mioc_loader_start(mioc_config(), store, 1);
+    mioc_loader_start(store, 1);
+    mioc_loader_set_answer(mioc_answer_loader);
     mioc_client_start(store, &policy, rank == NULL ? 0 : atoi(rank));
 }
 

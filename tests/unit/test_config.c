@@ -289,16 +289,16 @@ static void config_is_parsed_once(void **state)
     assert_int_equal(first->ttl_ms, 9000);
 }
 
-static void loader_is_dispatch_or_plain(void **state)
+static void loader_is_patch_or_plain(void **state)
 {
     (void)state;
     assert_int_equal(parse_one("MPIIO_CACHE_LOADER=plain"), 0);
     assert_true(config.loader_plain);
-    assert_int_equal(parse_one("MPIIO_CACHE_LOADER=dispatch"), 0);
+    assert_int_equal(parse_one("MPIIO_CACHE_LOADER=patch"), 0);
     assert_false(config.loader_plain);
     assert_int_equal(parse_one("MPIIO_CACHE_LOADER=audit"), 1);
     assert_false(config.loader_plain);
-    assert_non_null(strstr(config.complaint, "dispatch or plain"));
+    assert_non_null(strstr(config.complaint, "patch or plain"));
 }
 
 static void manifest_is_auto_off_or_an_absolute_path(void **state)
@@ -387,7 +387,7 @@ int main(void)
         cmocka_unit_test(parse_stats_tells_switch_from_file),
         cmocka_unit_test(parse_null_reads_the_environment_and_keeps_it),
         cmocka_unit_test(config_is_parsed_once),
-        cmocka_unit_test(loader_is_dispatch_or_plain),
+        cmocka_unit_test(loader_is_patch_or_plain),
         cmocka_unit_test(manifest_is_auto_off_or_an_absolute_path),
         cmocka_unit_test(rows_are_complete_and_their_defaults_are_good_values),
         cmocka_unit_test(rows_are_those_of_the_man_page),

@@ -77,10 +77,12 @@ static struct mioc_report example(void)
     slow.row[MIOC_CALL_STAT] = (struct mioc_stats_row){{100, 0, 0, 0}, 0, 1500000000};
     slow.row[MIOC_CALL_OPEN] = (struct mioc_stats_row){{4, 0, 0, 0}, 3u << 20, 1000};
     guest.row[MIOC_CALL_STAT] = (struct mioc_stats_row){{10, 0, 0, 0}, 0, 7000000000};
-    fast.loader[MIOC_LOADER_DISPATCH] = 30;
-    guest.loader[MIOC_LOADER_DISPATCH] = 10;
-    slow.loader[MIOC_LOADER_SYSTEM] = 1;
-    slow.loader[MIOC_LOADER_TRACED] = 2;
+    fast.loads = 30;
+    guest.loads = 10;
+    fast.loader[MIOC_LOADER_PATCH] = 3;
+    guest.loader[MIOC_LOADER_PATCH] = 1;
+    slow.loader[MIOC_LOADER_THREADS] = 1;
+    slow.loader[MIOC_LOADER_FORM] = 2;
     mioc_report_add(&report, &fast, 1);
     mioc_report_add(&report, &slow, 1);
     mioc_report_add(&report, &guest, 0);
@@ -214,7 +216,7 @@ static void print_gives_the_table(void **state)
         "\nopen               4          4          0          0          0     3.0M    0.000    0.000   0.000\n",
         "\nall              214        204          6          3          1     3.0M             1.000\n",
         "\nprocesses:  2 ranks, 1 guests\n",
-        "\nloader:     40 loads by dispatch, 3 plain\n      plain: setting 0 system 1 traced 2 caller 0\n",
+        "\nloader:     40 loads, 4 processes patched, 3 not\n      because: setting 0 threads 1 form 2 text 0 test 0\n",
         "\nstore:      5.0MB a node, 17 file contents\n",
         "\nroot:       8 requests, 6 questions, 10 real calls, 500 read ahead\n",
         "\nsaved:      200 operations, 95.2 % of the hits and misses\n",
@@ -292,7 +294,7 @@ static void json_has_the_numbers_of_the_table(void **state)
         {".calls.open.bytes", "3145728"},
         {".calls.all | [.calls, .hit, .miss] | @csv", "214,204,6"},
         {".calls | keys | length", "9"},
-        {".loader | [.dispatch, .plain, .why.traced] | @csv", "40,3,2"},
+        {".loader | [.loads, .patched, .unpatched, .why.form] | @csv", "40,4,3,2"},
         {".loader.why | [.[]] | add", "3"},
         {".store | [.bytes, .contents] | @csv", "5242880,17"},
         {".root | [.requests, .calls] | @csv", "8,10"},

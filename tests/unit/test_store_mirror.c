@@ -34,8 +34,6 @@ static const struct mioc_content_record *publish(struct mioc_store *s, const cha
     return mioc_store_append(s, &r->item) < 0 ? NULL : (const void *)lookup(s, MIOC_ITEM_CONTENT, path);
 }
 
-static struct mioc_copy taken; /* by the last open */
-
 /* Opens as a loader would; the path that /proc shows, from the store's on. */
 static const char *opened_name(const struct mioc_store *s, const struct mioc_content_record *r)
 {
@@ -47,16 +45,13 @@ static const char *opened_name(const struct mioc_store *s, const struct mioc_con
 
     assert_non_null(r);
     errno = 77;
-    taken.record = NULL;
-    fd = mioc_store_open_object(s, r, O_CLOEXEC, &taken);
+    fd = mioc_store_open_object(s, r, O_CLOEXEC);
     assert_true(fd >= 0);
     assert_int_equal(errno, 77);
     assert_int_equal(read(fd, &byte, 1), 1);
     assert_int_equal(byte, (char)r->content);
     assert_int_equal(fstat(fd, &st), 0);
     assert_ptr_equal(mioc_store_record_of(s, &st), r);
-    if (taken.record != NULL)
-        assert_true(taken.record == r && taken.dev == st.st_dev && taken.ino == st.st_ino);
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     n = readlink(link, name, sizeof(name) - 1);
     assert_true(n > 0);
@@ -79,13 +74,12 @@ static void object_is_opened_by_its_original_name(void **state)
     publish(s, lib, 2);
     r = (const void *)lookup(view, MIOC_ITEM_CONTENT, python);
     assert_string_equal(opened_name(view, r) + 2, python);
-    assert_ptr_equal(taken.record, r);
     assert_string_equal(opened_name(view, (const void *)lookup(view, MIOC_ITEM_CONTENT, lib)) + 2, lib);
-    fd = mioc_store_open_object(view, r, O_NOFOLLOW, &taken);
+    fd = mioc_store_open_object(view, r, O_NOFOLLOW);
     assert_int_equal(fcntl(fd, F_GETFD), 0);
     assert_true(fcntl(fd, F_GETFL) & O_NOFOLLOW);
     close(fd);
-    fd = mioc_store_open_object(view, r, 0, &taken);
+    fd = mioc_store_open_object(view, r, 0);
     assert_int_equal(fcntl(fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK | O_NOFOLLOW), O_RDONLY);
     close(fd);
     assert_int_equal(lstat(in_store(s, "/m/opt/py"), &st), 0);
@@ -101,9 +95,9 @@ static void without_a_copy_nothing_is_opened(void **state)
 
     assert_true(mioc_store_append(s, record(MIOC_ITEM_CONTENT, 0, "/a/none.so", 0)) >= 0);
     assert_true(mioc_store_append(s, record(MIOC_ITEM_CONTENT, MIOC_FLAG_UNCACHED, "/a/large.so", 0)) >= 0);
-    assert_int_equal(mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/none.so"), 0, &taken), -1);
+    assert_int_equal(mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/none.so"), 0), -1);
     assert_int_equal(errno, EINVAL);
-    assert_int_equal(mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/large.so"), 0, &taken), -1);
+    assert_int_equal(mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/large.so"), 0), -1);
     assert_int_equal(rmdir(in_store(s, "/m")), 0); /* it is empty */
 }
 
@@ -200,7 +194,7 @@ static int publishes_under_private_umask(void *arg)
     if (s == NULL)
         return 1;
     if (publish(s, "/a/b/x.so", 1) && publish(s, "/a/c/x.so", 2))
-        fd = mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/b/x.so"), 0, &taken);
+        fd = mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/b/x.so"), 0);
     if (fd < 0 || access(in_store(s, "/m/a/b/x.so"), F_OK) != 0 || access(in_store(s, "/m/a/c/x.so"), F_OK) != 0)
         return 2;
     mioc_store_remove(s);
@@ -238,7 +232,7 @@ static int reads_every_version(void *path)
         r = (const void *)lookup(view, MIOC_ITEM_CONTENT, "/a/x.so");
         if (r == NULL)
             return 2;
-        fd = mioc_store_open_object(view, r, 0, &taken);
+        fd = mioc_store_open_object(view, r, 0);
         if (fd < 0)
             return 3;
         if (fstat(fd, &st) != 0 || mioc_store_record_of(view, &st) != r)
@@ -331,7 +325,7 @@ static void remove_takes_a_tree_of_any_depth(void **state)
     r = publish(s, "/b/x.so", 5);
     mioc_store_remove(s);
     assert_int_equal(access(mioc_store_path(s), F_OK), -1);
-    assert_int_equal(mioc_store_open_object(s, r, 0, &taken), -1);
+    assert_int_equal(mioc_store_open_object(s, r, 0), -1);
     assert_int_equal(errno, ENOENT);
     assert_non_null(lookup(s, MIOC_ITEM_CONTENT, "/b/x.so"));
     mioc_store_detach(s);

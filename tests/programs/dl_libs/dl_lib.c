@@ -7,8 +7,7 @@
  *     IFUNC                foo_value() is chosen by a resolver
  *     TLS=100              foo_tls() gives the address of 100 thread-local bytes, all of VALUE; initial-exec with TLS_STATIC
  *     HOOK                 constructor and destructor call dl_hook("foo", "init" or "fini"), the test's
- *     CALLER               foo_dlopen() and others call the loader: a bare name is searched with the caller's RUNPATH; with LEAF
- *                          there is a function without a frame, too */
+ *     CALLER               foo_dlopen() and others call the loader: a bare name is searched with the caller's RUNPATH */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -59,9 +58,6 @@ __attribute__((destructor)) static void fini(void) { if (dl_hook != NULL) dl_hoo
 #endif
 
 #ifdef CALLER
-#ifdef LEAF
-int FN(leaf)(void) { return 0; } /* with such code in its object a call with a bare name can be dispatched */
-#endif
 void *FN(dlopen)(const char *name, int flags)
 {
     void *volatile handle = dlopen(name, flags); /* volatile: no tail call */

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wrap_loader.c - the answers to what the dynamic loader asks itself: it opens the node's copies by the originals'
+ * names.
+ *
+ * So its search rules, $ORIGIN, link_map, dladdr and its messages are what they are without us. By device and inode
+ * it knows what it has loaded already, under whatever name; for a copy it is told the original's. */
+#include "wrap_loader.h"
+#include "serve.h"
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The kernel's O_LARGEFILE, which means nothing here, but which ld.so may set; glibc's own is 0. */
+#ifdef __aarch64__
+#define LARGEFILE 0400000
+#else
+#define LARGEFILE 0100000
+#endif
+
+static long or_error(long rc)
+{
+    return rc < 0 ? -errno : rc;
+}
+
+static int is_ld_so_cache(const char *path)
+{
+    static const char name[] = "/ld.so.cache";
+    size_t len = strlen(path);
+
+    return len >= sizeof name - 1 && strcmp(path + len - (sizeof name - 1), name) == 0;
+}
+
+static long opened(long fd, const char *path)
+{
+    if (fd >= 0 && !is_ld_so_cache(path))
+        mioc_stats_count_load();
+    return fd;
+}
+
+static long answer_open(const struct mioc_loader_call *call, int dirfd, const char *path, int flags)
+{
+    struct mioc_query q;
+    uint64_t bytes = 0;
+    long rc;
+
+    flags &= ~LARGEFILE;
+    if ((flags & ~MIOC_SERVE_OPEN_FLAGS) != 0 || !mioc_client_begin(&q, MIOC_CALL_LOADER, dirfd, path))
+        return opened(mioc_loader_pass(call), path);
+    rc = mioc_serve_open(&q, flags, &bytes);
+    rc = rc == MIOC_NOT_SERVED ? mioc_loader_pass(call) : or_error(rc);
+    mioc_client_end(&q, bytes);
+    return opened(rc, path);
+}
+
+static long answer_stat(const struct mioc_loader_call *call, int dirfd, const char *path, struct stat *st, int flags)
+{
+    const struct mioc_stat *found;
+    struct mioc_query q;
+    long rc;
+
+    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)) != 0 ||
+        !mioc_client_begin(&q, MIOC_CALL_LOADER, dirfd, path))
+        return mioc_loader_pass(call);
+    rc = mioc_serve_find(&q, (flags & AT_SYMLINK_NOFOLLOW) != 0, &found);
+    if (rc == 0)
+        mioc_store_fill_stat(mioc_client_store(), found, st);
+    rc = rc == MIOC_NOT_SERVED ? mioc_loader_pass(call) : or_error(rc);
+    mioc_client_end(&q, 0);
+    return rc;
+}
+
+/* Whoever opened it: the program may have opened a copy, and load /proc/self/fd/N. */
+static long answer_fstat(const struct mioc_loader_call *call, struct stat *st)
+{
+    long rc = mioc_loader_pass(call);
+
+    if (rc == 0 && mioc_serve_may_be_copy(st))
+        (void)mioc_serve_map_stat(st);
+    return rc;
+}
+
+/* Through /proc/self/fd/N, by which some glibcs ask where what they have opened really is. */
+static __attribute__((noinline)) long original_of(long rc, int dirfd, const char *path, char *buf, size_t size)
+{
+    const struct mioc_content_record *record = NULL;
+    char original[PATH_MAX];
+    struct stat st;
+    size_t len;
+
+    if (syscall(SYS_newfstatat, dirfd, path, &st, 0) == 0)
+        record = mioc_serve_record_of(&st);
+    if (record == NULL)
+        return rc;
+    len = mioc_serve_canonical(record, original);
+    len = len < size ? len : size;
+    memcpy(buf, original, len);
+    return (long)len;
+}
+
+static long answer_readlink(const struct mioc_loader_call *call, int dirfd, const char *path, char *buf, size_t size)
+{
+    long rc = mioc_loader_pass(call);
+
+    if (rc > 0 && mioc_serve_is_store_path(buf, (size_t)rc, (size_t)rc == size))
+        rc = original_of(rc, dirfd, path, buf, size);
+    return rc;
+}
+
+long mioc_answer_loader(const struct mioc_loader_call *call)
+{
+    const long *a = call->argument;
+    const char *path = (const char *)a[1];
+
+    switch (call->number) {
+#ifdef SYS_open /* not on newer processors */
+    case SYS_open:
+        return answer_open(call, AT_FDCWD, (const char *)a[0], (int)a[1]);
+    case SYS_stat:
+        return answer_stat(call, AT_FDCWD, (const char *)a[0], (struct stat *)a[1], 0);
+    case SYS_lstat:
+        return answer_stat(call, AT_FDCWD, (const char *)a[0], (struct stat *)a[1], AT_SYMLINK_NOFOLLOW);
+    case SYS_readlink:
+        return answer_readlink(call, AT_FDCWD, (const char *)a[0], (char *)a[1], (size_t)a[2]);
+#endif
+    case SYS_openat:
+        return answer_open(call, (int)a[0], path, (int)a[2]);
+    case SYS_fstat:
+        return answer_fstat(call, (struct stat *)a[1]);
+    case SYS_newfstatat:
+        if (mioc_serve_is_fd_itself((int)a[0], path, (int)a[3]))
+            return answer_fstat(call, (struct stat *)a[2]);
+        return answer_stat(call, (int)a[0], path, (struct stat *)a[2], (int)a[3]);
+    case SYS_readlinkat:
+        return answer_readlink(call, (int)a[0], path, (char *)a[2], (size_t)a[3]);
+    default:
+        return mioc_loader_pass(call);
+    }
+}
