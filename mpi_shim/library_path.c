@@ -186,7 +186,7 @@ uint32_t mioc_library_path_dir(const struct mioc_library_path *path, unsigned tu
         return 0;
     len = *dir_len = path->dir[i].len;
     memcpy(out, path->text + path->dir[i].at, len + 1);
-    if (level < LEVELS && len + sizeof below + strlen(hwcaps[level]) <= PATH_MAX) {
+    if (level != LEVELS && len + sizeof below + strlen(hwcaps[level]) <= PATH_MAX) {
         memcpy(out + len, below, sizeof below - 1);
         strcpy(out + len + sizeof below - 1, hwcaps[level]);
         len += (uint32_t)(sizeof below - 1 + strlen(hwcaps[level]));
