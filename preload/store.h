@@ -9,7 +9,8 @@
  *     c/N     content N: mode 0400 once complete, mtime = {arena offset of its CONTENT record / 8, tag}, so that
  *             fstat of a descriptor finds the record again without any table
  *     m/PATH  hard links of the contents that are shared objects, by the original absolute path: what /proc/PID/maps, and so
- *             profilers and debuggers, show of one ends in its own name. No promise: who opens by it checks what it got
+ *             profilers and debuggers, show of one ends in its own name (a spelling with "..": m/=N/PATH, PATH without them). No promise:
+ *             who opens by it checks what it got
  *
  * Writer: one agent thread. Readers: any thread of any process, lock-free, at any time, also in signal handlers. A
  * record is written, then made reachable by a release store in the table; readers load with acquire and verify key and

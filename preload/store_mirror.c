@@ -14,21 +14,42 @@
 
 #define MIRROR_PATH_MAX 4096u /* the kernel takes no longer one */
 #define DIR_LEN 2u            /* of "/m" */
+#define OWN_MAX 12u           /* of "/=4294967295" */
 
-/* Where a record's copy has its second name; -1: nowhere. No stdio, for signal handlers. */
+/* Writes a directory that is a content's own. Its length. */
+static uint32_t own_directory(char *at, uint32_t content)
+{
+    uint32_t n = 2, digits = 1;
+
+    for (uint32_t rest = content; rest >= 10; rest /= 10)
+        digits++;
+    at[0] = '/';
+    at[1] = '='; /* no directory at the root has such a name */
+    for (uint32_t i = digits; i > 0; content /= 10)
+        at[n + --i] = (char)('0' + content % 10);
+    return n + digits;
+}
+
+/* Where a record's copy has its second name; -1: nowhere. No stdio, for signal handlers. A spelling with ".." has the name that it comes to,
+ * in a directory of its own: another spelling of the same object may have another copy. */
 static int mirror_path(const struct mioc_store *s, const struct mioc_content_record *record, char path[MIRROR_PATH_MAX])
 {
-    uint32_t len = record->item.path_len;
+    uint32_t len = record->item.path_len, at = s->path_len + DIR_LEN;
     const char *slash = memrchr(record->path, '/', len);
 
-    if (record->path[0] != '/' || s->path_len + DIR_LEN + len >= MIRROR_PATH_MAX ||
-        !mioc_path_is_object_name(slash + 1, len - (uint32_t)(slash + 1 - record->path)) ||
-        mioc_path_has_dotdot(record->path, len)) /* would lead out of here */
+    if (record->path[0] != '/' || at + len >= MIRROR_PATH_MAX ||
+        !mioc_path_is_object_name(slash + 1, len - (uint32_t)(slash + 1 - record->path)))
         return -1;
     memcpy(path, s->path, s->path_len);
     memcpy(path + s->path_len, "/m", DIR_LEN);
-    memcpy(path + s->path_len + DIR_LEN, record->path, len + 1u);
-    return 0;
+    if (!mioc_path_has_dotdot(record->path, len)) {
+        memcpy(path + at, record->path, len + 1u);
+        return 0;
+    }
+    if (at + OWN_MAX >= MIRROR_PATH_MAX)
+        return -1;
+    at += own_directory(path + at, record->content);
+    return mioc_path_normalize(record->path, path + at, MIRROR_PATH_MAX - at) < 0 ? -1 : 0;
 }
 
 /* --- Making ------------------------------------------------------------------------------------------------------- */

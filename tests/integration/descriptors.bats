@@ -192,3 +192,25 @@ if me == 0:
         t.put(b"k", b"old")
 PY
 }
+
+# Tools look for libraries by their names there.
+@test "a library that is found by \$ORIGIN/.. has its real name in /proc/self/maps, however often it is found" {
+  mkdir -p "$SCRATCH/lib/one/inner" "$SCRATCH/lib/two/inner" "$SCRATCH/lib/real.libs"
+  echo 'int dep(void) { return 7; }' >"$SCRATCH/dep.c"
+  echo 'int dep(void); int user(void) { return dep(); }' >"$SCRATCH/user.c"
+  gcc -shared -fPIC -o "$SCRATCH/lib/real.libs/libmiocdep.so.1" -Wl,-soname,libmiocdep.so.1 "$SCRATCH/dep.c"
+  for part in one two; do
+    gcc -shared -fPIC -o "$SCRATCH/lib/$part/inner/user$part.so" "$SCRATCH/user.c" "$SCRATCH/lib/real.libs/libmiocdep.so.1" \
+      -Wl,--enable-new-dtags,-rpath,'$ORIGIN/../../real.libs'
+  done
+  check <<'PY'
+import ctypes
+print(me, sum(len(open(path, "rb").read()) for _ in range(3)))
+for part in ("one", "two") if me == 0 else ("two", "one"):
+    print(me, ctypes.CDLL("%s/%s/inner/user%s.so" % (lib, part, part)).user())
+maps = sorted({line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if "libmiocdep" in line})
+print(me, len(maps), [m.endswith(lib + "/real.libs/libmiocdep.so.1") for m in maps])
+for m in maps: # and what stands there is the library that is loaded
+    print(me, os.path.exists(m), ctypes.CDLL(m, mode=os.RTLD_NOLOAD).dep())
+PY
+}

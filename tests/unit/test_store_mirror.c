@@ -104,10 +104,9 @@ static void without_a_copy_nothing_is_opened(void **state)
 static void others_are_opened_by_number(void **state)
 {
     struct mioc_store *s = *state;
-    char too_long[PATH_MAX], long_name[300], outside[128];
-    const char *table[] = {"/a/b.py", "/a/so", "/a/x.so/", "/a.so/b", "/a/../b.so", "/../../outside.so", too_long, long_name};
+    char too_long[PATH_MAX], long_name[300];
+    const char *table[] = {"/a/b.py", "/a/so", "/a/x.so/", "/a.so/b", "/a/../b.py", too_long, long_name};
     uint32_t content = 10;
-    struct stat st;
 
     for (size_t i = 0; i < sizeof(too_long); i++)
         too_long[i] = i % 200 == 0 ? '/' : 'd';
@@ -115,19 +114,39 @@ static void others_are_opened_by_number(void **state)
     memset(long_name, 'n', sizeof(long_name));
     long_name[0] = '/';
     strcpy(long_name + sizeof(long_name) - 5, ".so");
-    /* What STORE/m/../../outside.so would be. */
-    snprintf(outside, sizeof(outside), "%s/outside.so", store_dir);
-    assert_int_equal(mkfifo(outside, 0600), 0);
     for (unsigned i = 0; i < sizeof(table) / sizeof(*table); i++) {
         char expected[32];
 
         snprintf(expected, sizeof(expected), "/c/%u", ++content);
         assert_string_equal(opened_name(s, publish(s, table[i], content)), expected);
     }
+    assert_int_equal(rmdir(in_store(s, "/m")), 0); /* a name that the kernel refuses is no reason to fail */
+}
+
+/* As the loader finds them by $ORIGIN/../lib. */
+static void spelling_with_dotdot_ends_in_the_real_name(void **state)
+{
+    static const struct { const char *path, *name; uint32_t content; } table[] = {
+        { "/a/numpy/core/../../numpy.libs/libopenblas.so.0", "/m/=1/a/numpy.libs/libopenblas.so.0", 1 },
+        { "/a/numpy/linalg/../../numpy.libs/libopenblas.so.0", "/m/=12/a/numpy.libs/libopenblas.so.0", 12 },
+        { "/a/numpy.libs/libopenblas.so.0", "/m/a/numpy.libs/libopenblas.so.0", 3 },
+        { "/a/x/../../../../outside.so", "/m/=100/outside.so", 100 },
+        { "/../outside.so", "/m/=4294967295/outside.so", UINT32_MAX },
+    };
+    const struct mioc_content_record *found[sizeof(table) / sizeof(*table)];
+    struct mioc_store *s = *state;
+    char outside[128];
+    struct stat st;
+
+    snprintf(outside, sizeof(outside), "%s/outside.so", store_dir); /* what STORE/m/../../outside.so would be */
+    assert_int_equal(mkfifo(outside, 0600), 0);
+    for (unsigned i = 0; i < sizeof(table) / sizeof(*table); i++)
+        found[i] = publish(s, table[i].path, table[i].content);
+    for (unsigned i = 0; i < sizeof(table) / sizeof(*table); i++)
+        assert_string_equal(opened_name(s, found[i]), table[i].name);
     assert_int_equal(lstat(outside, &st), 0);
     assert_int_equal(st.st_mode, S_IFIFO | 0600);
     assert_int_equal(unlink(outside), 0);
-    assert_int_equal(rmdir(in_store(s, "/m")), 0); /* a name that the kernel refuses is no reason to fail */
 }
 
 static void newer_content_takes_the_name(void **state)
@@ -362,6 +381,7 @@ int main(void)
         WITH_STORE(object_is_opened_by_its_original_name),
         WITH_STORE(without_a_copy_nothing_is_opened),
         WITH_STORE(others_are_opened_by_number),
+        WITH_STORE(spelling_with_dotdot_ends_in_the_real_name),
         WITH_STORE(newer_content_takes_the_name),
         WITH_STORE(path_that_is_file_and_directory_has_one_of_the_names),
         WITH_STORE(name_that_leads_elsewhere_is_not_believed),
