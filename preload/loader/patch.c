@@ -112,11 +112,17 @@ static void store(const struct mioc_plan *plan, struct span span, int is_undo)
     }
 }
 
+/* Not by getauxval(): before glibc 2.36 that finds nothing on aarch64 where ld.so was started as a program. */
+static uintptr_t page_size(void)
+{
+    return (uintptr_t)sysconf(_SC_PAGESIZE);
+}
+
 /* The changes in `span`, which is widened to whole pages: all of a segment, so that it stays one mapping. 0, or -1:
  * nothing is changed. */
 static int write_span(const struct mioc_plan *plan, struct span span, int protection, int is_exchange, int is_undo)
 {
-    const uintptr_t page = getauxval(AT_PAGESZ), start = span.start & -page;
+    const uintptr_t page = page_size(), start = span.start & -page;
     const uintptr_t size = (span.end - start + page - 1) & -page;
     const int writable = is_exchange ? PROT_READ | PROT_WRITE : protection | PROT_WRITE;
     uint64_t all = ~0ull, before = 0;
@@ -140,7 +146,7 @@ static int write_all(const struct mioc_ldso *ld, const struct mioc_plan *plan, i
 
 #ifdef __aarch64__
     /* Larger pages hold other code of ours, too: this very function. */
-    if (write_span(plan, stubs, PROT_READ | PROT_EXEC, is_exchange && getauxval(AT_PAGESZ) <= 4096, is_undo) != 0)
+    if (write_span(plan, stubs, PROT_READ | PROT_EXEC, is_exchange && page_size() <= 4096, is_undo) != 0)
         return -1;
 #else
     (void)stubs;
