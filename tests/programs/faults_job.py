@@ -49,6 +49,7 @@ class Job:
     def __init__(self, bench, plan, preload=True):
         self.bench, self.plan, self.preload = bench, plan, preload
         self.size = plan["nodes"] * plan["ranks"]
+        self.client = plans.CLIENTS[plan.get("client", "")]
         self.folder = tempfile.mkdtemp(dir=bench.scratch, prefix="job.")
         self.id = "mioc-%s" % os.path.basename(self.folder)
         self.counters = os.path.join(self.folder, "counters")
@@ -75,7 +76,7 @@ class Job:
 
     def server_options(self):
         plan = self.plan
-        options = "--servers 4 --latency-us %d --counters %s" % (plan["latency_us"], self.counters)
+        options = "--servers 4 --latency-us %d --counters %s %s" % (plan["latency_us"], self.counters, self.client[0])
         if plan["kind"] == "error":
             options += " --fault /site/sample/part%d/mod%d.py:%s:%s" % (*plan["file"], plan["error"], plan["operation"])
             options += ":%d" % plan["times"] if plan["times"] else ""
@@ -89,6 +90,8 @@ class Job:
                    OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         if self.preload:
             env.update(LD_PRELOAD=LIBRARY, MPIIO_CACHE_TIMEOUT=str(TIMEOUT), MPIIO_CACHE_LINGER=str(LINGER), MPIIO_CACHE_LOG="info")
+            if self.client[1] is not None:
+                env["MPIIO_CACHE_ACTIMEO"] = str(self.client[1])
             if self.plan["class"] == "library":
                 env["MPIIO_CACHE_PATHS"] = self.bench.seen
         self.output = open(os.path.join(self.folder, "output"), "w+b")

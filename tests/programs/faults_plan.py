@@ -9,6 +9,8 @@ KINDS = [("kill", 5), ("stop", 4), ("pause", 4), ("shm", 3), ("error", 3), ("han
 ERRORS = ["EIO", "ESTALE", "EACCES"]
 NUMPY = "/usr/lib/python3/dist-packages/numpy"
 PACKAGES, MODULES = 8, 12
+# Kinds of clients that the shared filesystem may have: the server's options, and how long another node's write may stay unseen.
+CLIENTS = {"": ("", None), "none": ("--client none", 0), "nfs": ("--client nfs --keep 0.7", 1), "lustre": ("--client lustre", 0)}
 NOTE = "VALUE = 'note %d'\n"  # what a rank rewrites
 
 
@@ -127,4 +129,5 @@ def make_plan(seed):
         plan["starved"] = {"ranks": sorted(rng.sample(range(ranks), rng.randrange(1, ranks + 1))), "at": rng.randrange(0, 280), "count": 10}
     if kind != "hang" and rng.random() < 0.4:
         plan["writer"] = rng.randrange(plan["nodes"] * plan["ranks"])
+        plan["client"] = random.Random("client %d" % seed).choice(sorted(CLIENTS))
     return plan
