@@ -66,12 +66,18 @@ check_alone() {
   local mode
   case_command "$@"
   run_plain alone "${CASE_COMMAND[@]}"
-  mkdir -p "$SCRATCH/store"
   for mode in patch plain; do
-    MPIIO_CACHE_LOADER=$mode MPIIO_CACHE_DIR=$SCRATCH/store MIOC_LIBRARY=$MIOC_BUILD/programs/local_agent.so \
-      run_cached alone "${CASE_COMMAND[@]}"
+    MPIIO_CACHE_LOADER=$mode run_alone_cached
     assert_same || return 1
   done
+}
+
+# The program alone is preloaded: `env`, before it, would have the agent.
+run_alone_cached() {
+  mkdir -p "$SCRATCH/store"
+  LOCAL_AGENT_REPORT=$SCRATCH/report MPIIO_CACHE_DIR=$SCRATCH/store \
+    run_into "$CACHED" alone env LD_PRELOAD="$MIOC_BUILD/programs/local_agent.so" "${CASE_COMMAND[@]:1}"
+  CACHED_RC=$RC CACHED_SECONDS=$TOOK
   rm -rf "$SCRATCH/store"
 }
 
@@ -242,6 +248,36 @@ check_alone() {
 @test "a process under a debugger" { check_served traced; }
 
 @test "loads after main" { check_served at_exit; }
+
+# --- What libc loads by itself -----------------------------------------------------------------------------------------------
+
+# FILE: both ranks were given its copy, and that of simple.so.
+is_among_served() {
+  stats_hold patch .calls.loader.bytes ">= 2 * $(($(stat -Lc %s "$DL_LIBS/$1") + $(stat -c %s "$DL_LIBS/simple.so")))"
+}
+
+@test "modules of the name service" {
+  check_served name_service
+  is_among_served env/libnss_mioc.so.2
+  grep -q 'getpwnam_r: 0, /home/somebody' "$PLAIN/stdout"
+}
+
+@test "modules of iconv, also within a call of ours" {
+  check_served conversions GCONV_PATH="$DL_LIBS/gconv"
+  is_among_served gconv/MIOC.so
+  grep -q 'MIOC: open' "$PLAIN/stdout"
+}
+
+@test "libgcc_s, for a thread's end, its cancellation and a backtrace" {
+  check_served unwinding LD_LIBRARY_PATH="$DL_LIBS/gcc"
+  # MPI has brought it before main(); so also in a process without.
+  check_alone unwinding LD_LIBRARY_PATH="$DL_LIBS/gcc"
+  ((PLAIN_RC == 0))
+  run_alone_cached
+  assert_same
+  cat "$SCRATCH/report"
+  awk '$1 == "loader" { served = $3 + $5 } END { exit !(served >= 2) }' "$SCRATCH/report"
+}
 
 @test "a constructor of another preloaded library loads before main" {
   cat >"$SCRATCH/early.c" <<'C'

@@ -18,7 +18,7 @@ EXPORT int dl_case(const char *name);
 EXPORT void dl_hook(const char *name, const char *when);
 
 static const struct dl_case *const tables[] = { dl_error_cases, dl_name_cases, dl_binding_cases, dl_constructor_cases,
-                                                dl_mask_cases, dl_process_cases, dl_stress_cases };
+                                                dl_mask_cases, dl_process_cases, dl_libc_cases, dl_stress_cases };
 
 void (*dl_hook_function)(const char *name, const char *when);
 static const char *current = "?";

@@ -17,7 +17,7 @@ struct dl_case {
 
 /* Each ends with a row of NULL. */
 extern const struct dl_case dl_error_cases[], dl_name_cases[], dl_binding_cases[], dl_constructor_cases[], dl_mask_cases[],
-    dl_process_cases[], dl_stress_cases[];
+    dl_process_cases[], dl_libc_cases[], dl_stress_cases[];
 
 /* One line of output, numbered and with the rank, because lines of several ranks mix. From one thread at a time. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
