@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dl_libc.c - what libc loads by itself, with locks of its own held: modules of NSS and of iconv, libgcc_s for cancellation. */
+/* dl_libc.c - what libc loads by itself, with its own locks held: modules of NSS and iconv, libgcc_s. */
 #include "dl_cases.h"
 
 #include <errno.h>
@@ -71,9 +71,11 @@ static void unwinding(void)
     void *frame[20], *result = NULL;
     pthread_t thread;
 
-    must(pthread_create(&thread, NULL, end_by_exit, &word) == 0 && pthread_join(thread, &result) == 0, "pthread_create");
+    must(pthread_create(&thread, NULL, end_by_exit, &word) == 0, "pthread_create");
+    must(pthread_join(thread, &result) == 0, "pthread_join");
     say("exited: %d", result == &word);
-    must(pthread_create(&thread, NULL, end_by_cancel, NULL) == 0 && pthread_join(thread, &result) == 0, "pthread_create");
+    must(pthread_create(&thread, NULL, end_by_cancel, NULL) == 0, "pthread_create");
+    must(pthread_join(thread, &result) == 0, "pthread_join");
     say("cancelled: %d", result == PTHREAD_CANCELED);
     say("a backtrace has frames: %d", backtrace(frame, 20) > 2);
     value(load(at("simple.so"), RTLD_NOW), "simple_value");

@@ -12,10 +12,10 @@ int gconv_init(struct __gconv_step *step)
     return __GCONV_OK;
 }
 
-int gconv(struct __gconv_step *step, struct __gconv_step_data *data, const unsigned char **from, const unsigned char *end,
-          unsigned char **to, size_t *irreversible, int flush, int consume);
-int gconv(struct __gconv_step *step, struct __gconv_step_data *data, const unsigned char **from, const unsigned char *end,
-          unsigned char **to, size_t *irreversible, int flush, int consume)
+int gconv(struct __gconv_step *step, struct __gconv_step_data *data, const unsigned char **from,
+          const unsigned char *end, unsigned char **to, size_t *irreversible, int flush, int consume);
+int gconv(struct __gconv_step *step, struct __gconv_step_data *data, const unsigned char **from,
+          const unsigned char *end, unsigned char **to, size_t *irreversible, int flush, int consume)
 {
     (void)step, (void)data, (void)to, (void)irreversible, (void)flush, (void)consume;
     *from = end;
