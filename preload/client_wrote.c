@@ -29,6 +29,9 @@ uint64_t mioc_client_deadline(void)
 
 int mioc_client_is_agent_alive(void *store)
 {
+    /* It has ended, though its process may go on for as long as it likes: what was asked behind its last look is nobody's. */
+    if (mioc_store_get_state(store) == MIOC_STORE_LEFT)
+        return 0;
     /* The look at its lock takes a descriptor for a moment, which other threads of the program could miss. */
     if (mioc_ring_is_beating(mioc_store_ring(store), DEAD_NS) || mioc_store_is_owner_alive(store))
         return 1;

@@ -237,6 +237,31 @@ static void wrote_when_no_descriptor_is_left_stops_serving(void **state)
     assert_true(mioc_ring_is_tainted(ring)); /* nor in other processes of the node */
 }
 
+static void *leave_meanwhile(void *unused)
+{
+    while (asked() == 0)
+        sched_yield();
+    mioc_store_set_state(agent.store, MIOC_STORE_LEFT);
+    return unused;
+}
+
+/* Seen: another thread of a leader that ended waited 10 s for its own agent, in a dlopen() whose lock exit() needs. */
+static void question_of_an_agent_that_leaves_meanwhile_is_the_real_call(void **state)
+{
+    pthread_t thread;
+    struct timespec before, after;
+
+    (void)state;
+    set(&agent.is_silent, 1);
+    assert_int_equal(pthread_create(&thread, NULL, leave_meanwhile, NULL), 0);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    assert_int_equal(stat_of("/lib_prefix/a"), -1);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    assert_true(after.tv_sec - before.tv_sec < 4); /* of 5 */
+    pthread_join(thread, NULL);
+    expect_counts(MIOC_CALL_STAT, 0, 0, 1, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +277,7 @@ int main(void)
         WITH_CLIENT(wrote_through_a_link_tells_what_it_leads_to),
         WITH_CLIENT(wrote_that_nobody_hears_stops_serving),
         WITH_CLIENT(wrote_when_no_descriptor_is_left_stops_serving),
+        WITH_CLIENT(question_of_an_agent_that_leaves_meanwhile_is_the_real_call),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
