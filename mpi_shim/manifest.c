@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* manifest.c - the manifest's file: where it is, how it is read and replaced. */
 #include "manifest.h"
+#include "../preload/folder.h"
+#include "../preload/log.h"
 #include "../preload/real.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -148,7 +149,7 @@ int mioc_manifest_load(const struct mioc_manifest *m, char *buffer, size_t room,
 
 static int read_manifest(struct mioc_manifest *m, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
 {
-    struct mioc_manifest_text text = { NULL, 0, 0, 0 };
+    struct mioc_manifest_text text = { NULL, 0, 0, 0, 0 };
     const char *problem;
     int fd = open_checked(m, &text.size, &problem), rc = -1;
 
@@ -268,39 +269,41 @@ static int has_suffix(const char *name, const char *suffix)
     return len > suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
 }
 
+struct look { time_t now, least; unsigned count; char *oldest; };
+
+static int look_at(void *ctx, int dir, const char *name)
+{
+    int is_temporary = strncmp(name, TEMPORARY, sizeof TEMPORARY - 1) == 0;
+    struct look *look = ctx;
+    struct stat st;
+
+    if ((!is_temporary && !has_suffix(name, SUFFIX)) || mioc_real(fstatat)(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    if (is_temporary) {
+        if (look->now - st.st_mtime > TEMPORARY_SECONDS)
+            mioc_real(unlinkat)(dir, name, 0);
+        return 0;
+    }
+    look->count++;
+    if (look->oldest[0] == '\0' || st.st_mtime < look->least) {
+        look->least = st.st_mtime;
+        snprintf(look->oldest, NAME_MAX + 1, "%s", name);
+    }
+    return 0;
+}
+
 /* One look at the directory: removes forgotten temporary files; how many manifests there are, and which is the oldest. */
 static unsigned look_around(int dir, char oldest[NAME_MAX + 1])
 {
     int copy = mioc_real(openat)(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = copy < 0 ? NULL : mioc_real(fdopendir)(copy);
-    time_t now = time(NULL), least = 0;
-    unsigned count = 0;
-    const struct dirent *entry;
+    struct look look = { .now = time(NULL), .oldest = oldest };
 
     oldest[0] = '\0';
-    if (stream == NULL && copy >= 0)
-        mioc_real(close)(copy);
-    while (stream != NULL && (entry = mioc_real(readdir)(stream)) != NULL) {
-        int is_temporary = strncmp(entry->d_name, TEMPORARY, sizeof TEMPORARY - 1) == 0;
-        struct stat st;
-
-        if ((!is_temporary && !has_suffix(entry->d_name, SUFFIX)) ||
-            mioc_real(fstatat)(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue;
-        if (is_temporary) {
-            if (now - st.st_mtime > TEMPORARY_SECONDS)
-                mioc_real(unlinkat)(dir, entry->d_name, 0);
-            continue;
-        }
-        count++;
-        if (oldest[0] == '\0' || st.st_mtime < least) {
-            least = st.st_mtime;
-            snprintf(oldest, NAME_MAX + 1, "%s", entry->d_name);
-        }
-    }
-    if (stream != NULL)
-        mioc_real(closedir)(stream);
-    return count;
+    if (copy < 0)
+        return 0;
+    (void)mioc_folder_walk(copy, look_at, &look);
+    mioc_real(close)(copy);
+    return look.count;
 }
 
 static void keep_small(int dir)
@@ -323,20 +326,20 @@ int mioc_manifest_write(const struct mioc_manifest *m, const struct mioc_store *
     if (mioc_manifest_compose(&text, store) != 0)
         return fail(m, problem, size, "%s", errno == EPROTO ? "the store is damaged" : "no memory");
     if (text.count == 0) {
-        free(text.bytes);
+        mioc_manifest_drop(&text);
         return 0;
     }
     dir = open_dir(m);
     if (dir < 0)
-        rc = fail(m, problem, size, "%s", strerror(errno));
+        rc = fail(m, problem, size, "%s", mioc_log_error(errno));
     else if (__atomic_load_n(&m->read, __ATOMIC_ACQUIRE) == text.sum)
         (void)mioc_real(utimensat)(dir, m->name, NULL, AT_SYMLINK_NOFOLLOW); /* it was of use */
     else if (replace(dir, m->name, text.bytes, text.size) != 0)
-        rc = fail(m, problem, size, "%s", strerror(errno));
+        rc = fail(m, problem, size, "%s", mioc_log_error(errno));
     else if (m->is_own_dir)
         keep_small(dir);
     if (dir >= 0)
         mioc_real(close)(dir);
-    free(text.bytes);
+    mioc_manifest_drop(&text);
     return rc;
 }

@@ -51,17 +51,19 @@ int mioc_manifest_read(struct mioc_manifest *m, void (*visit)(void *ctx, unsigne
 int mioc_manifest_load(const struct mioc_manifest *m, char *buffer, size_t room, size_t *size);
 
 /* Writes what the store holds, unless that is what was read. 0, or -1 with `problem`. The file is replaced at once or not
- * at all. Reads the store only; any thread; blocks as long as the filesystem does. */
+ * at all. Reads the store only; any thread; blocks as long as the filesystem does. Allocates nothing from malloc(), whose lock may be taken
+ * for ever at the end of a process. */
 int mioc_manifest_write(const struct mioc_manifest *m, const struct mioc_store *store, char *problem, size_t size);
 
 /* --- Pieces, for tests (manifest_text.c) --- */
 
 /* Of the questions in a text, in any order: the same for the same ones. */
-struct mioc_manifest_text { char *bytes; size_t size; unsigned count; uint64_t sum; };
+struct mioc_manifest_text { char *bytes; size_t size; unsigned count; uint64_t sum; size_t mapped; };
 /* Checks text->bytes[0..size) and fills in the rest; with visit, walks the questions. 0, or -1. */
 int mioc_manifest_parse(struct mioc_manifest_text *text, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len),
                         void *ctx);
-/* The text of a store; bytes to be free()d. 0, or -1 with errno (ENOMEM; EPROTO: the program wrote over the store). */
+/* The text of a store, to be dropped. 0, or -1 with errno (ENOMEM; EPROTO: the program wrote over the store). */
 int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_store *store);
+void mioc_manifest_drop(struct mioc_manifest_text *text);
 
 #endif

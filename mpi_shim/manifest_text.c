@@ -5,8 +5,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const char head[] = "mpiio_cache manifest 1\n";
 static const char letters[MIOC_ITEM_KINDS] = {
@@ -73,22 +73,11 @@ int mioc_manifest_parse(struct mioc_manifest_text *text, void (*visit)(void *ctx
 
 /* --- Out ---------------------------------------------------------------------------------------------------------- */
 
-struct buffer { char *bytes; size_t used, room; int failed; };
-
-static void put(struct buffer *t, const char *bytes, size_t size)
+/* There is room: a line is shorter than its item in the store. */
+static void put(struct mioc_manifest_text *text, const char *bytes, size_t size)
 {
-    if (t->room - t->used < size && !t->failed) {
-        size_t room = (t->used + size) * 2;
-        char *grown = realloc(t->bytes, room);
-
-        t->failed = grown == NULL;
-        t->bytes = grown != NULL ? grown : t->bytes;
-        t->room = grown != NULL ? room : t->room;
-    }
-    if (t->failed)
-        return;
-    memcpy(t->bytes + t->used, bytes, size);
-    t->used += size;
+    memcpy(text->bytes + text->size, bytes, size);
+    text->size += size;
 }
 
 static int is_live(const struct mioc_item *item)
@@ -135,40 +124,46 @@ static int is_question(const struct mioc_store *store, const struct mioc_item *i
            memchr(mioc_item_path(item), '\n', item->path_len) == NULL;
 }
 
+/* 0 or -1. Pages of which nothing is written cost nothing. */
+static int make_room(struct mioc_manifest_text *text, uint64_t store_bytes)
+{
+    size_t most = MIOC_MANIFEST_BYTES_MAX, room = (store_bytes < most ? (size_t)store_bytes : most) + 2 * PATH_MAX;
+
+    *text = (struct mioc_manifest_text){ .sum = 1, .mapped = room };
+    text->bytes = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return text->bytes == MAP_FAILED ? -1 : 0;
+}
+
+void mioc_manifest_drop(struct mioc_manifest_text *text)
+{
+    (void)munmap(text->bytes, text->mapped);
+}
+
 int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_store *store)
 {
-    struct buffer t = { .room = 256u << 10 };
     uint64_t offset = 0, end = mioc_store_end(store);
     char tail[32];
 
-    t.bytes = malloc(t.room);
-    t.failed = t.bytes == NULL;
-    *text = (struct mioc_manifest_text){ .sum = 1 };
-    put(&t, head, sizeof head - 1);
-    while (offset < end && t.used < MIOC_MANIFEST_BYTES_MAX - 2 * PATH_MAX) {
+    if (make_room(text, end) != 0)
+        return -1;
+    put(text, head, sizeof head - 1);
+    while (offset < end && text->size < MIOC_MANIFEST_BYTES_MAX - 2 * PATH_MAX) {
         const struct mioc_item *item = mioc_store_item_at(store, offset);
 
         if (item == NULL) { /* the program has written over it: where the next one begins is not known */
-            free(t.bytes);
+            mioc_manifest_drop(text);
             errno = EPROTO;
             return -1;
         }
         offset += item->size;
         if (!is_question(store, item))
             continue;
-        put(&t, (const char[]){ letters[item->kind], ' ' }, 2);
-        put(&t, mioc_item_path(item), item->path_len);
-        put(&t, "\n", 1);
+        put(text, (const char[]){ letters[item->kind], ' ' }, 2);
+        put(text, mioc_item_path(item), item->path_len);
+        put(text, "\n", 1);
         text->count++;
         text->sum = add_to_sum(text->sum, item->kind, mioc_item_path(item), item->path_len);
     }
-    put(&t, tail, (size_t)snprintf(tail, sizeof tail, "end %u\n", text->count));
-    if (t.failed) {
-        free(t.bytes);
-        errno = ENOMEM;
-        return -1;
-    }
-    text->bytes = t.bytes;
-    text->size = t.used;
+    put(text, tail, (size_t)snprintf(tail, sizeof tail, "end %u\n", text->count));
     return 0;
 }

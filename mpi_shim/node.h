@@ -18,6 +18,8 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
  * or sends the statistics. Callable from any thread of the owner; a call while another waits, or after it, waits for nobody and
  * makes that one wait no more; a forked child's call does nothing. */
 void mioc_node_end(int status);
+/* The same for exit(), which then goes on with what is left of it. */
+void mioc_node_exit(int status);
 /* Before this whole process gets another root or other rights, and its agent's and resolver's threads with it: if it is a leader, it
  * leaves; of a root that ends the cache for the job. Elsewhere nothing. */
 void mioc_node_retire(void);

@@ -317,7 +317,8 @@ static uint64_t next_pause(const struct mioc_node *node, uint64_t silence, uint6
     return pause;
 }
 
-static void leave(struct mioc_node *node)
+/* Returns the resolver, with which nobody has business any more. */
+static struct mioc_resolver *leave(struct mioc_node *node)
 {
     struct mioc_resolver *resolver = node->resolver;
     struct mioc_report report;
@@ -330,11 +331,11 @@ static void leave(struct mioc_node *node)
     mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     mioc_node_answer(node, 0, "", 0, 0);
     node->ops->abandon(node->transport);
-    if (resolver == NULL)
-        return;
-    node->resolver_calls = mioc_resolver_calls(resolver);
-    __atomic_store_n(&node->resolver, NULL, __ATOMIC_RELEASE); /* the ending thread reports after us */
-    mioc_resolver_free(resolver, RESOLVER_END_NS);
+    if (resolver != NULL) {
+        node->resolver_calls = mioc_resolver_calls(resolver);
+        __atomic_store_n(&node->resolver, NULL, __ATOMIC_RELEASE); /* the ending thread reports after us */
+    }
+    return resolver;
 }
 
 static void say_done(struct mioc_node *node)
@@ -367,6 +368,7 @@ static void *agent_main(void *arg)
     struct mioc_node *node = arg;
     struct mioc_ring *ring = mioc_store_ring(node->store);
     struct mioc_ask_request *request = malloc(sizeof *request);
+    struct mioc_resolver *resolver;
     uint64_t heard = mioc_node_now(), swept = heard;
     int is_tidy = 1;
 
@@ -401,9 +403,12 @@ static void *agent_main(void *arg)
         if (events == 0)
             mioc_ring_sleep(ring, next_pause(node, now - heard, tick, now));
     }
-    leave(node);
-    free(request);
+    resolver = leave(node);
     say_done(node);
+    /* Not before: the ending thread may hold malloc's lock. */
+    if (resolver != NULL)
+        mioc_resolver_free(resolver, RESOLVER_END_NS);
+    free(request);
     return NULL;
 }
 

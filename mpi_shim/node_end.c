@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_end.c - a rank's end in the cache: what it reports, how a leader serves the others until they are through, and the farewells. */
+/* node_end.c - a rank's end in the cache: what it reports, how a leader serves the others until they are through, and the farewells.
+ *
+ * A signal's handler may end the process, on a small stack, and the code that it interrupted may hold any lock of libc's, ld.so's or
+ * MPI's: so the ending thread allocates nothing, starts no thread, loads nothing and takes no lock. What it wants of the agent's thread, or
+ * of the store's, it asks by futex words, and waits no longer than until a deadline: these threads may need such a lock. */
 #include "node_internal.h"
 #include "../preload/job.h"
 #include "../preload/log.h"
@@ -25,6 +29,8 @@
 #define DEPART_NS SECOND
 /* How soon a lingering process sees that a signal wants it to end. */
 #define LINGER_SLICE_NS (SECOND / 10)
+/* An agent that says nothing for that long, though it says so five times a second, hangs; perhaps for what this thread holds. */
+#define HANGS_NS SECOND
 
 struct visit_context { struct mioc_report *report; };
 
@@ -60,7 +66,7 @@ void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *rep
 /* Rank 0, at its end. */
 static void print_report(const struct mioc_node *node, int status)
 {
-    struct mioc_report report;
+    static struct mioc_report report; /* not on a small stack */
 
     mioc_node_fill_report(node, &report);
     mioc_job_report(&report, node->line, node->config, status);
@@ -118,7 +124,8 @@ static void stop_timers(void)
     (void)setitimer(ITIMER_PROF, &none, NULL);
 }
 
-/* Serves until all are through, the time is up or a signal came, which then stays blocked for the moment that is left. */
+/* Serves until all are through, the time is up, the agent hangs or a signal came, which then stays blocked for the moment that is
+ * left. */
 static int linger(struct mioc_node *node)
 {
     static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
@@ -134,8 +141,9 @@ static int linger(struct mioc_node *node)
     do {
         if (is_called(&blocked))
             return 0;
+        mioc_node_manifest_save(node); /* while the others come to their ends */
         is_done = wait_for_agent(node, LINGER_SLICE_NS);
-    } while (!is_done && mioc_node_now() < until);
+    } while (!is_done && mioc_node_now() < until && !mioc_ring_is_silent(mioc_store_ring(node->store), HANGS_NS));
     pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     return is_done;
 }
@@ -168,7 +176,6 @@ static void end_leader(struct mioc_node *node, int status)
     int is_done = 0;
 
     if (status == 0) {
-        mioc_node_manifest_save(node); /* while the others come to their ends */
         wish(node, MIOC_WISH_LINGER);
         is_done = linger(node);
     }
@@ -230,6 +237,15 @@ void mioc_node_end(int status)
     mioc_trace_end();
     depart(node);
     errno = saved;
+}
+
+void mioc_node_exit(int status)
+{
+    struct mioc_node *node = &mioc_node;
+
+    mioc_node_end(status);
+    if (mioc_node_is_owner() && !node->ops->was_shared(node->transport))
+        mioc_plugin_skip_destructors();
 }
 
 void mioc_node_retire(void)

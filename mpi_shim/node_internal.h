@@ -43,7 +43,7 @@ struct mioc_node {
     uint64_t resolver_calls;   /* its last word then */
     struct mioc_manifest manifest; /* root */
     struct mioc_ahead *ahead;  /* root, until the resolver takes it */
-    int is_saving;             /* its thread was started */
+    int is_saving;             /* it is being written */
     int has_saved;             /* futex, 1 when it is through, atomic */
     char save_problem[512];    /* what went wrong then */
     pthread_t thread;
@@ -99,8 +99,8 @@ void mioc_node_finalize(void);
 /* node_manifest.c. Rank 0, before MPI starts: reads what the last run read; and after a start that failed: throws it away. */
 void mioc_node_manifest_start(struct mioc_node *node);
 void mioc_node_manifest_drop(struct mioc_node *node);
-/* Root, ending thread: what was asked is noted for the next run, in a thread of its own; and waits for it until the
- * deadline. A process that ends before costs the note, no more. */
+/* Root, ending thread: what was asked is noted for the next run, by the store's thread, which may have other work just now: called until it
+ * is begun, but not twice; and waits for it until the deadline. A process that ends before costs the note, no more. */
 void mioc_node_manifest_save(struct mioc_node *node);
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until);
 /* Says what went wrong with reading and writing it, if anything did: as a warning only where the user chose the file. */

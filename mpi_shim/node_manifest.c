@@ -4,7 +4,6 @@
 #include "../preload/aside.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
-#include "../preload/thread.h"
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -13,7 +12,6 @@
 #include <unistd.h>
 
 #define SECOND 1000000000ull
-#define STACK (512u * 1024u)
 /* What rank 0 holds of files until MPI has started. */
 #define AHEAD_BYTES (64ull << 20)
 
@@ -33,27 +31,30 @@ void mioc_node_manifest_drop(struct mioc_node *node)
     node->ahead = NULL;
 }
 
-static void *save(void *arg)
+static int save(void *arg)
 {
     struct mioc_node *node = arg;
 
     mioc_client_exempt_thread(1);
-    mioc_aside_part_from_descriptors();
     /* Nothing can be said from here: this thread has no standard error. */
     (void)mioc_manifest_write(&node->manifest, node->store, node->save_problem, sizeof node->save_problem);
     __atomic_store_n(&node->has_saved, 1, __ATOMIC_RELEASE);
     syscall(SYS_futex, &node->has_saved, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-    return NULL;
+    return 0;
+}
+
+/* Where not even the reading came to its end, the writing would hang, too. An agent that gave up has heard a part of the questions
+ * only. */
+static int is_wanted(struct mioc_node *node)
+{
+    return node->world.rank == 0 && node->manifest.dir[0] != '\0' && !__atomic_load_n(&node->has_left, __ATOMIC_RELAXED) &&
+           __atomic_load_n(&node->manifest.is_through, __ATOMIC_ACQUIRE);
 }
 
 void mioc_node_manifest_save(struct mioc_node *node)
 {
-    /* Where not even the reading came to its end, a writing thread would be one more that hangs. An agent that gave up has heard a
-     * part of the questions only. */
-    if (node->world.rank != 0 || __atomic_load_n(&node->has_left, __ATOMIC_RELAXED) || node->manifest.dir[0] == '\0' || node->is_saving ||
-        !__atomic_load_n(&node->manifest.is_through, __ATOMIC_ACQUIRE))
-        return;
-    node->is_saving = mioc_thread_start(NULL, 0, STACK, save, node) == 0;
+    if (!node->is_saving && is_wanted(node))
+        node->is_saving = mioc_aside_begin(mioc_store_aside(node->store), save, node) == 0;
 }
 
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until)

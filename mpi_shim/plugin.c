@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -38,6 +39,8 @@ static struct {
     unsigned objects, ranges;
     uintptr_t object[MOST_OBJECTS]; /* load addresses before the plug-in came */
     struct range range[MOST_RANGES]; /* executable segments of what came with it */
+    unsigned new_objects;
+    struct new_object { uintptr_t base; ElfW(Dyn) *dynamic; } new_object[MOST_RANGES]; /* what came with it */
 } code;
 
 static int note_object(struct dl_phdr_info *info, size_t size, void *ctx)
@@ -62,6 +65,8 @@ static int note_ranges(struct dl_phdr_info *info, size_t size, void *ctx)
 
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) && code.ranges < MOST_RANGES)
             code.range[code.ranges++] = (struct range){ from, from + (uintptr_t)segment->p_memsz };
+        if (segment->p_type == PT_DYNAMIC && code.new_objects < MOST_RANGES)
+            code.new_object[code.new_objects++] = (struct new_object){ (uintptr_t)info->dlpi_addr, (void *)from };
     }
     return 0;
 }
@@ -74,6 +79,35 @@ int mioc_plugin_is_own_code(const void *address)
         if (at >= code.range[i].from && at < code.range[i].to)
             return 1;
     return 0;
+}
+
+static void nothing(void) {}
+
+/* As ld.so finds them. The section is read-only by now. */
+static void skip_destructors_of(const struct new_object *object)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    for (ElfW(Dyn) *entry = object->dynamic; entry->d_tag != DT_NULL; entry++) {
+        uintptr_t from = (uintptr_t)entry & ~(page - 1), to = ((uintptr_t)(entry + 1) + page - 1) & ~(page - 1);
+
+        if ((entry->d_tag != DT_FINI && entry->d_tag != DT_FINI_ARRAYSZ) ||
+            syscall(SYS_mprotect, from, to - from, PROT_READ | PROT_WRITE) != 0)
+            continue;
+        if (entry->d_tag == DT_FINI)
+            entry->d_un.d_ptr = (uintptr_t)nothing - object->base;
+        else
+            entry->d_un.d_val = 0;
+    }
+}
+
+void mioc_plugin_skip_destructors(void)
+{
+    int saved = errno;
+
+    for (unsigned i = 0; i < code.new_objects; i++)
+        skip_destructors_of(&code.new_object[i]);
+    errno = saved;
 }
 
 /* --- Which descriptors are MPI's --- */

@@ -26,6 +26,9 @@ void mioc_plugin_settle(void);
 void mioc_plugin_note_descriptors(void);
 /* The program that follows by exec takes over the launcher's process manager (handover.h): depart() does nothing any more. */
 void mioc_plugin_hand_over(void);
+/* exit() goes on: what came with MPI has no destructors any more. A program that has none of it would not run them, and they free memory,
+ * which never returns where exit() was called by a signal's handler that interrupted malloc(). Not where the program uses MPI, too. */
+void mioc_plugin_skip_destructors(void);
 /* Adds one descriptor of our own (the store's lock). */
 void mioc_plugin_protect_fd(int fd);
 /* Whether it is one of those, and still the same file: an fstat. Keeps errno. */

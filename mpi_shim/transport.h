@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MIOC_TRANSPORT_ABI 3u
+#define MIOC_TRANSPORT_ABI 4u
 /* The largest message: one item or one batch of items with chunk bytes, and the header (wire.h). */
 #define MIOC_MESSAGE_MAX (256u * 1024u)
 
@@ -68,6 +68,8 @@ struct mioc_transport_ops {
     void (*depart)(struct mioc_transport *t);
     /* Whether the application itself has the library started and not finalized. From any thread, takes no lock. */
     int (*is_shared)(struct mioc_transport *t);
+    /* Whether it ever had. The same. */
+    int (*was_shared)(struct mioc_transport *t);
 
     /* NULL but where the library can be started only once, so that the application's end of it is the transport's too: then the plug-in
      * stands in for the application's calls, and is loaded RTLD_GLOBAL. finalizing() is called in the application's thread, before

@@ -252,6 +252,12 @@ static int transport_is_shared(struct mioc_transport *t)
     return mioc_wrap_mpi_is_shared();
 }
 
+static int transport_was_shared(struct mioc_transport *t)
+{
+    (void)t;
+    return mioc_wrap_mpi_was_shared();
+}
+
 /* What was posted for others to write into must not be there when MPI ends. */
 static void transport_end(struct mioc_transport *t)
 {
@@ -280,6 +286,15 @@ static int transport_is_shared(struct mioc_transport *t)
     (void)PMPI_Initialized(&is_initialized);
     (void)PMPI_Finalized(&is_finalized);
     return is_initialized && !is_finalized;
+}
+
+static int transport_was_shared(struct mioc_transport *t)
+{
+    int is_initialized = 0;
+
+    (void)t;
+    (void)PMPI_Initialized(&is_initialized);
+    return is_initialized;
 }
 #endif
 
@@ -316,6 +331,7 @@ const struct mioc_transport_ops mioc_transport = {
     .abandon = transport_abandon,
     .depart = transport_depart,
     .is_shared = transport_is_shared,
+    .was_shared = transport_was_shared,
 #ifdef MIOC_WITHOUT_SESSIONS
     .watch_finalize = mioc_wrap_mpi_watch,
     .end = transport_end,

@@ -33,6 +33,11 @@ int mioc_wrap_mpi_is_shared(void)
     return atomic_load(&is_initialized) && !atomic_load(&is_finalized);
 }
 
+int mioc_wrap_mpi_was_shared(void)
+{
+    return atomic_load(&is_initialized);
+}
+
 int mioc_wrap_mpi_is_over(void)
 {
     return atomic_load(&is_over);

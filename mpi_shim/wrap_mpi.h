@@ -12,6 +12,8 @@
 int mioc_wrap_mpi_start(int *error);
 /* Whether the application has MPI initialised and not finalised. */
 int mioc_wrap_mpi_is_shared(void);
+/* Whether it ever had it initialised. */
+int mioc_wrap_mpi_was_shared(void);
 /* Whether MPI itself has been finalised, for good. */
 int mioc_wrap_mpi_is_over(void);
 /* Who is to be told, in the thread that calls MPI_Finalize and before that begins. */

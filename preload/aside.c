@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* aside.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a program. */
 #include "aside.h"
+#include "folder.h"
 #include "thread.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -24,29 +24,31 @@ struct mioc_aside {
     int state;    /* futex, enum state, atomic */
     int (*work)(void *arg);
     void *arg;
+    int is_awaited; /* by mioc_aside_run() */
     int result, error;
 };
 
 /* --- The table ---------------------------------------------------------------------------------------------------- */
 
+static int close_name(void *ctx, int dirfd, const char *name)
+{
+    (void)ctx;
+    if (atoi(name) != dirfd)
+        syscall(SYS_close, atoi(name));
+    return 0;
+}
+
 /* The table is a copy, whose pipes would never hang up. By /proc, as the limit may be lower than what is open; it may be full. */
 static void close_all(void)
 {
-    union { struct dirent64 entry; char bytes[4096]; } buf;
-    long n;
     int dir;
 
     syscall(SYS_close, 0);
     dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buf.bytes, sizeof buf)) > 0)
-        for (long at = 0; at < n; at += ((const struct dirent64 *)(buf.bytes + at))->d_reclen) {
-            const char *name = ((const struct dirent64 *)(buf.bytes + at))->d_name;
-
-            if (name[0] != '.' && atoi(name) != dir)
-                syscall(SYS_close, atoi(name));
-        }
-    if (dir >= 0)
-        syscall(SYS_close, dir);
+    if (dir < 0)
+        return;
+    (void)mioc_folder_walk(dir, close_name, NULL);
+    syscall(SYS_close, dir);
 }
 
 void mioc_aside_part_from_descriptors(void)
@@ -90,8 +92,11 @@ static void *thread_main(void *arg)
         errno = 0;
         a->result = a->work(a->arg);
         a->error = errno;
-        set_state(a, DONE);
-        state = wait_while(a, DONE);
+        state = a->is_awaited ? DONE : IDLE;
+        set_state(a, state);
+        if (state == IDLE)
+            __atomic_store_n(&a->is_taken, 0, __ATOMIC_RELEASE);
+        state = wait_while(a, state);
     }
     return NULL;
 }
@@ -123,15 +128,31 @@ void mioc_aside_free(struct mioc_aside *a)
     free(a);
 }
 
+static int begin(struct mioc_aside *a, int (*work)(void *arg), void *arg, int is_awaited)
+{
+    if (a == NULL || a->owner != getpid() || __atomic_exchange_n(&a->is_taken, 1, __ATOMIC_ACQUIRE))
+        return -1;
+    a->work = work;
+    a->arg = arg;
+    a->is_awaited = is_awaited;
+    set_state(a, WORK);
+    return 0;
+}
+
+int mioc_aside_begin(struct mioc_aside *a, int (*work)(void *arg), void *arg)
+{
+    int saved = errno, rc = begin(a, work, arg, 0);
+
+    errno = saved;
+    return rc;
+}
+
 int mioc_aside_run(struct mioc_aside *a, int (*work)(void *arg), void *arg)
 {
     int result;
 
-    if (a == NULL || a->owner != getpid() || __atomic_exchange_n(&a->is_taken, 1, __ATOMIC_ACQUIRE))
+    if (begin(a, work, arg, 1) != 0)
         return work(arg);
-    a->work = work;
-    a->arg = arg;
-    set_state(a, WORK);
     (void)wait_while(a, WORK);
     result = a->result;
     if (result != 0)

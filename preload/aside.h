@@ -21,6 +21,9 @@ void mioc_aside_free(struct mioc_aside *aside);
 /* Runs work(arg) in that thread and waits for its result, which is 0, or -1 with errno. Any thread may call; work runs in the calling
  * thread itself where another's is under way, in a forked child, and without an `aside` (NULL). */
 int mioc_aside_run(struct mioc_aside *aside, int (*work)(void *arg), void *arg);
+/* Has work(arg) run in that thread and does not wait: 0; or -1 where another's is under way, in a forked child, and without an `aside`.
+ * Its result is lost. Async-signal-safe, as run() is. */
+int mioc_aside_begin(struct mioc_aside *aside, int (*work)(void *arg), void *arg);
 
 /* Runs work(arg) in a thread that is made for it, has no descriptors, and is gone when this returns; meanwhile the
  * calling thread sleeps, whose stack and errno it has in all but name. For where a process has used up its

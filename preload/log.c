@@ -28,6 +28,17 @@ void mioc_log_set_level(enum mioc_log_level level)
     __atomic_store_n(&threshold, (int)level, __ATOMIC_RELAXED);
 }
 
+const char *mioc_log_error(int error)
+{
+#if __GLIBC_PREREQ(2, 32)
+    const char *text = strerrordesc_np(error);
+
+    return text != NULL ? text : "unknown error";
+#else
+    return strerror(error);
+#endif
+}
+
 static int wait_for_room(int fd)
 {
     if (fd < 0) { /* poll would wait for nothing */

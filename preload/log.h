@@ -15,6 +15,8 @@
 
 /* `format` knows no floating point (its decimal point is the locale's). Control characters become '?'. */
 void mioc_log(enum mioc_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What an errno number means, in English. As strerror() for threads that may hold the locale's lock, at the end of a process. */
+const char *mioc_log_error(int error);
 /* Raises or lowers the threshold (ranks other than 0 speak only of their own breaker). Before: MPIIO_CACHE_LOG's. */
 void mioc_log_set_level(enum mioc_log_level level);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* proc.c - what /proc says of processes, read by raw system calls. */
 #include "proc.h"
+#include "folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -109,31 +109,35 @@ static int add_children(pid_t pid, long thread, pid_t *children, int count, int 
     return count;
 }
 
+struct children { pid_t pid, *list; int count, most, is_known; };
+
+static int visit_thread(void *ctx, int dirfd, const char *name)
+{
+    struct children *c = ctx;
+    int count = add_children(c->pid, strtol(name, NULL, 10), c->list, c->count, c->most);
+
+    (void)dirfd;
+    if (count >= 0) {
+        c->is_known = 1;
+        c->count = count;
+    }
+    return 0;
+}
+
 int mioc_proc_children(pid_t pid, pid_t *children, int most)
 {
-    union { struct dirent64 entry; char bytes[4096]; } buf;
-    int dir, count = 0, added, saved = errno, is_known = 0;
+    struct children c = { pid, children, 0, most, 0 };
+    int dir, saved = errno;
     char path[64];
-    long n;
 
     snprintf(path, sizeof path, "/proc/%ld/task", (long)pid);
     dir = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buf.bytes, sizeof buf)) > 0)
-        for (long at = 0; at < n; at += ((const struct dirent64 *)(buf.bytes + at))->d_reclen) {
-            const char *name = ((const struct dirent64 *)(buf.bytes + at))->d_name;
-
-            if (name[0] < '1' || name[0] > '9')
-                continue;
-            added = add_children(pid, strtol(name, NULL, 10), children, count, most);
-            if (added >= 0) {
-                is_known = 1;
-                count = added;
-            }
-        }
-    if (dir >= 0)
+    if (dir >= 0) {
+        (void)mioc_folder_walk(dir, visit_thread, &c);
         syscall(SYS_close, dir);
+    }
     errno = saved;
-    return is_known ? count : -1;
+    return c.is_known ? c.count : -1;
 }
 
 int mioc_proc_high_fd(int fd)

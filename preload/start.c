@@ -65,7 +65,7 @@ static void end_rank(int status, void *unused)
     if (!mioc_node_is_owner())
         return;
     flush_output();
-    mioc_node_end(status & 0377);
+    mioc_node_exit(status & 0377);
 }
 
 /* A program that replaced a rank, or a dormant one that has spoken with the launcher. */

@@ -97,6 +97,9 @@ int mioc_store_lock_fd(const struct mioc_store *s);
 
 /* Gives the memory of all contents back that nobody has open or mapped: their names are gone for good. Set another state than ACTIVE before. */
 void mioc_store_give_back(struct mioc_store *s);
+/* The thread that opens its files (aside.h), which has time for others' work; NULL where the store is not this process's. */
+struct mioc_aside;
+struct mioc_aside *mioc_store_aside(const struct mioc_store *s);
 /* Unlinks everything. Mappings and open contents of others stay valid. Keeps this process's mapping. */
 void mioc_store_remove(struct mioc_store *s);
 

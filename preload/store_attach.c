@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_attach.c - finding a store that is there, mapping it, and telling whether its agent lives. */
+#include "folder.h"
 #include "real.h"
 #include "ring_internal.h"
 #include "store_internal.h"
@@ -20,27 +21,6 @@
 #define JUST_MADE_NS 100000000
 
 /* --- Names -------------------------------------------------------------------------------------------------------- */
-
-int mioc_store_walk(int dirfd, int (*visit)(void *ctx, int dirfd, const char *name), void *ctx)
-{
-    _Alignas(8) char buf[4096];
-    long n;
-
-    /* Not readdir: no allocation, and old C libraries have no getdents64(). */
-    while ((n = syscall(SYS_getdents64, dirfd, buf, sizeof(buf))) > 0) {
-        for (long at = 0; at < n;) {
-            const struct dirent64 *entry = (const void *)(buf + at);
-            int result = 0;
-
-            at += entry->d_reclen;
-            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-                result = visit(ctx, dirfd, entry->d_name);
-            if (result != 0)
-                return result;
-        }
-    }
-    return n < 0 ? -1 : 0;
-}
 
 /* Reads 16 lower-case hexadecimal digits. */
 static int parse_hex16(const char *text, uint64_t *value)
@@ -238,7 +218,7 @@ int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size)
         return -1;
     }
     memcpy(path, parent, search.dir_len);
-    result = mioc_store_walk(fd, visit_candidate, &search);
+    result = mioc_folder_walk(fd, visit_candidate, &search);
     saved = errno;
     mioc_real(close)(fd);
     errno = saved;

@@ -133,8 +133,6 @@ void mioc_store_free(struct mioc_store *s);
 int mioc_store_open_parent(const char *dir, char path[MIOC_STORE_PATH_MAX]);
 /* Maps index and ring of an open store directory. 0 or -1. */
 int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer);
-/* Walks the names of a directory until visit() returns non-zero; that, or 0 at the end, or -1. Allocates nothing. */
-int mioc_store_walk(int dirfd, int (*visit)(void *ctx, int dirfd, const char *name), void *ctx);
 /* Whether a name is that of one of this user's stores; *key then is whose. */
 int mioc_store_is_name(const char *name, uint64_t *key);
 /* Opens the directory of that name if it is this user's, else -1. */

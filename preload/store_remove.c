@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_remove.c - removing a store, one's own or what a dead job left. */
+#include "folder.h"
 #include "real.h"
 #include "store_internal.h"
 #include <errno.h>
@@ -56,7 +57,7 @@ static int visit_top(void *ctx, int dirfd, const char *name)
 
     if (remove_name(tree, dirfd, name) == 0 || errno != ENOTEMPTY || (fd = mioc_store_open_dir(dirfd, name)) < 0)
         return 0;
-    mioc_store_walk(fd, visit_nested, tree);
+    mioc_folder_walk(fd, visit_nested, tree);
     mioc_real(close)(fd);
     (void)remove_name(tree, dirfd, name);
     return 0;
@@ -70,7 +71,7 @@ static void remove_tree(int dirfd, const char *name)
         return;
     do { /* more than once: something may arrive meanwhile, and a directory's listing may miss what is moved into it */
         tree.progress = 0;
-        mioc_store_walk(tree.top, visit_top, &tree);
+        mioc_folder_walk(tree.top, visit_top, &tree);
     } while (mioc_real(unlinkat)(dirfd, name, AT_REMOVEDIR) != 0 && errno == ENOTEMPTY && tree.progress > 0 &&
              mioc_real(lseek)(tree.top, 0, SEEK_SET) == 0);
     mioc_real(close)(tree.top);
@@ -92,6 +93,11 @@ static int give_back(void *store)
     remove_contents(dirfd);
     mioc_real(close)(dirfd);
     return 0;
+}
+
+struct mioc_aside *mioc_store_aside(const struct mioc_store *s)
+{
+    return s->pid == getpid() && s->lock_fd >= 0 ? s->writer->aside : NULL;
 }
 
 void mioc_store_give_back(struct mioc_store *s)
@@ -190,7 +196,7 @@ int mioc_store_reclaim(const char *dir)
 
     if (fd < 0)
         return 0;
-    mioc_store_walk(fd, visit_dead, &removed);
+    mioc_folder_walk(fd, visit_dead, &removed);
     mioc_real(close)(fd);
     errno = saved;
     return removed;

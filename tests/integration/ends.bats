@@ -11,6 +11,52 @@ setup() {
 
 teardown() { helper_teardown; }
 
+# HOW CODE VICTIMS THREADS SEEDS: jobs of two ranks, of which signals' handlers end the victims; all must end as the plain one does.
+handlers_end() {
+  local seed
+  for seed in $5; do
+    on_ends() { on_mpiexec 2 "$PYTHON" "$PROGRAMS/ends.py" "$MIOC_BUILD/programs/ends.so" "$SCRATCH/lib" "$3" "$1" "$2" "$4" "$seed"; }
+    # What plain does is the same for each seed.
+    [[ $seed != "${5%% *}" ]] || run_plain on_ends "$@"
+    run_cached on_ends "$@"
+    is_in_time || run_cached on_ends "$@"
+    assert_same || { echo "$1 $2 of rank $3 with $4 threads, seed $seed"; return 1; }
+    [[ ! -s $CACHED/stderr ]] || { cat "$CACHED/stderr"; return 1; }
+  done
+}
+
+prepare_ends() {
+  echo 'value = 42' >"$SCRATCH/lib/module.py"
+  echo 'int ends_library;' >"$SCRATCH/library.c"
+  gcc -shared -fPIC -o "$SCRATCH/lib/library0.so" "$SCRATCH/library.c"
+  cp "$SCRATCH/lib/library0.so" "$SCRATCH/lib/library1.so"
+  RUN_TIMEOUT=30
+}
+
+# Seen: rank 0 started a thread at its end, which allocates; exit() ran the destructors of MPI, which free.
+@test "a signal's handler that interrupts malloc ends its rank as without us" {
+  local how
+  prepare_ends
+  for how in _exit exit quick_exit; do
+    handlers_end "$how" 0 0 0 1
+    handlers_end "$how" 3 1 0 1
+    handlers_end "$how" 0 0,1 0 1
+  done
+}
+
+# Seen: besides, exit() waited 10 s for a dlopen() of another thread, which asked the agent that had just ended.
+# bats test_tags=slow
+@test "a signal's handler ends its rank wherever it comes, in one thread or four" {
+  local how seeds
+  prepare_ends
+  for how in _exit exit quick_exit; do
+    seeds=$(echo {1..17})
+    handlers_end "$how" 0 0,1 1 "$seeds"
+    handlers_end "$how" 0 0,1 4 "$seeds"
+    handlers_end "$how" 5 0,1 4 "$seeds"
+  done
+}
+
 # Seen: the second end found the first under way, said nothing to hydra, and hydra killed the job.
 @test "a thread that calls _exit or exit while the leader's main thread waits for the others does not end the job" {
   local function

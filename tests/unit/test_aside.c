@@ -15,6 +15,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -23,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct task { int fd; long thread; struct mioc_aside *aside; int inner; };
+struct task { int fd; long thread; struct mioc_aside *aside; int inner; int go, is_done; };
 
 static int note_thread(void *arg)
 {
@@ -74,6 +75,48 @@ static void run_gives_result_and_errno(void **state)
     assert_int_equal(task.thread, syscall(SYS_gettid));
     mioc_aside_free(aside);
     mioc_aside_free(NULL);
+}
+
+static int wait_for_go(void *arg)
+{
+    struct task *task = arg;
+
+    while (!__atomic_load_n(&task->go, __ATOMIC_ACQUIRE))
+        sched_yield();
+    task->thread = syscall(SYS_gettid);
+    __atomic_store_n(&task->is_done, 1, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static void begin_does_not_wait(void **state)
+{
+    struct mioc_aside *aside = mioc_aside_new();
+    struct task task = { 0 }, other = { 0 };
+
+    (void)state;
+    assert_non_null(aside);
+    assert_int_equal(mioc_aside_begin(NULL, wait_for_go, &task), -1);
+    errno = 77;
+    assert_int_equal(mioc_aside_begin(aside, wait_for_go, &task), 0);
+    assert_int_equal(mioc_aside_begin(aside, wait_for_go, &task), -1); /* taken */
+    assert_int_equal(errno, 77);
+    assert_int_equal(mioc_aside_run(aside, note_thread, &other), 0);
+    assert_int_equal(other.thread, syscall(SYS_gettid)); /* so whoever calls does it */
+    __atomic_store_n(&task.go, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&task.is_done, __ATOMIC_ACQUIRE))
+        sched_yield();
+    assert_true(task.thread != syscall(SYS_gettid));
+    for (int i = 0; i < 1000; i++) { /* it is free again, and again */
+        task.go = 1;
+        task.is_done = 0;
+        while (mioc_aside_begin(aside, wait_for_go, &task) != 0)
+            sched_yield();
+        while (!__atomic_load_n(&task.is_done, __ATOMIC_ACQUIRE))
+            sched_yield();
+    }
+    while (mioc_aside_run(aside, note_thread, &other) == 0 && other.thread == syscall(SYS_gettid))
+        sched_yield();
+    mioc_aside_free(aside);
 }
 
 static void run_in_a_forked_child_is_its_own_work(void **state)
@@ -261,6 +304,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(run_gives_result_and_errno),
+        cmocka_unit_test(begin_does_not_wait),
         cmocka_unit_test(run_in_a_forked_child_is_its_own_work),
         cmocka_unit_test(what_is_opened_aside_is_not_the_program_s),
         cmocka_unit_test(on_an_old_kernel_neither),
