@@ -14,11 +14,11 @@ setup() {
 
 teardown() { helper_teardown; }
 
-# OUT: all cases in two ranks, a guest and a program that is no interpreter.
+# OUT [LIMITS]: all cases in two ranks, a guest and a program that is no interpreter.
 cases() {
   mkdir "$SCRATCH/$1"
   "$PYTHON" "$EXPORTED" --make "$SCRATCH/files" "$SCRATCH/library.so"
-  on_mpiexec 2 "$PYTHON" "$EXPORTED" "$SCRATCH/files" "$MODULE" "$MIOC_BUILD/programs/exported_main" "$SCRATCH/$1"
+  on_mpiexec 2 "$PYTHON" "$EXPORTED" "$SCRATCH/files" "$MODULE" "$MIOC_BUILD/programs/exported_main" "$SCRATCH/$1" "${@:2}"
 }
 
 @test "every exported function has a case" {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* exported.c - runs the cases of exported.h in each place, and says what each call left in errno. */
+/* exported.c - runs the cases of exported.h in each place, and says what each call left in errno and took of the stack. */
 #include "exported.h"
+#include "exported_stack.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -27,12 +28,13 @@ enum kind { USUAL, GONE, LOST };
 struct place { const char *name, *prefix; enum kind kind; };
 
 /* What a case found: shared with the child that it may run in. */
-struct result { int calls, successes, touched, error; };
+struct result { int calls, successes, touched, error; size_t stack; };
 static struct result *result;
 static const struct place *place;
+static int is_on_stack; /* calls are made in a handler on another stack */
 static void *function;
 
-EXPORT int exported_errno(const char *library, const char *outside, const char *out);
+EXPORT int exported_run(const char *library, const char *outside, const char *out, const char *limits);
 EXPORT const char *exported_name(unsigned i);
 
 void exported_add(const char *name, void (*run)(void), int flags)
@@ -42,16 +44,26 @@ void exported_add(const char *name, void (*run)(void), int flags)
 
 /* --- What cases use ------------------------------------------------------------------------------------------------------ */
 
-long exported_call(const long a[6])
+static void note_stack(void)
 {
-    long (*call)(long, long, long, long, long, long) = (long (*)(long, long, long, long, long, long))function;
-    long rc;
+    size_t used = is_on_stack ? exported_stack_used() : 0;
 
-    errno = UNTOUCHED;
-    rc = call(a[0], a[1], a[2], a[3], a[4], a[5]);
-    result->error = errno;
+    if (used > result->stack)
+        result->stack = used;
+}
+
+long exported_call(const long argument[6])
+{
+    struct exported_task task = { (long (*)(long, long, long, long, long, long))function, argument, UNTOUCHED, 0, 0 };
+
     result->calls++;
-    return rc;
+    if (is_on_stack)
+        exported_stack_run(&task);
+    else
+        exported_task_run(&task);
+    note_stack();
+    result->error = task.error;
+    return task.rc;
 }
 
 void exported_done(int is_success)
@@ -162,19 +174,22 @@ static void run_case(const struct entry *entry)
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
         result->calls = 0;
+    else
+        note_stack();
 }
 
 static void say(FILE *f, const struct entry *entry)
 {
     fprintf(f, "%s %s: ", place->name, entry->name);
     if (function == NULL)
-        fprintf(f, "not there\n");
+        fprintf(f, "not there");
     else if (result->calls == 0)
-        fprintf(f, "not called\n");
+        fprintf(f, "not called");
     else if (result->successes == 0)
-        fprintf(f, "fails, errno %s\n", result->error == UNTOUCHED ? "untouched" : strerrorname_np(result->error));
+        fprintf(f, "fails, errno %s", result->error == UNTOUCHED ? "untouched" : strerrorname_np(result->error));
     else
-        fprintf(f, "succeeds, errno %s\n", result->touched == 0 ? "untouched" : strerrorname_np(result->touched));
+        fprintf(f, "succeeds, errno %s", result->touched == 0 ? "untouched" : strerrorname_np(result->touched));
+    fprintf(f, "; %zu bytes\n", result->stack);
 }
 
 static void remove_fresh(void)
@@ -186,37 +201,49 @@ static void remove_fresh(void)
         fprintf(stderr, "exported: cannot clean %s\n", place->prefix);
 }
 
-static int run_place(const struct place *where, FILE *f)
+/* The next case has as much stack as a plain run took, whose results `limits` has in the same order, and 512 bytes. */
+static void limit_stack(FILE *limits)
+{
+    char line[512];
+    const char *bytes;
+
+    if (limits == NULL || fgets(line, sizeof line, limits) == NULL || (bytes = strchr(line, ';')) == NULL)
+        return;
+    exported_stack_limit((size_t)atol(bytes + 1) + 512);
+}
+
+static void run_place(const struct place *where, FILE *f, FILE *limits)
 {
     place = where;
     for (unsigned i = 0; i < count; i++) {
         function = find(entries[i].name);
+        limit_stack(limits);
         if (function != NULL)
             run_case(&entries[i]);
         say(f, &entries[i]);
     }
     remove_fresh();
-    return 0;
 }
 
-/* Both are directories, and end with a slash. In them are module.py, link.py, which leads there, library.so and, in the first,
- * spare0.py … spare199.py. */
-int exported_errno(const char *library, const char *outside, const char *out)
+/* `library` and `outside` are directories, and end with a slash. In them are module.py, link.py, which leads there, library.so and
+ * spare0.py … spare199.py. `limits` NULL: calls are made where we are; "": on a large alternate stack; else as limit_stack() says. */
+int exported_run(const char *library, const char *outside, const char *out, const char *limits)
 {
     char odd[512];
     const struct place places[] = { { "library", library, USUAL }, { "gone", library, GONE }, { "lost", library, LOST },
                                     { "odd", odd, USUAL }, { "relative", "", USUAL }, { "outside", outside, USUAL } };
+    FILE *f = fopen(out, "we"), *of_plain = limits != NULL && limits[0] != '\0' ? fopen(limits, "re") : NULL;
     int cwd = open(".", O_PATH);
-    FILE *f = fopen(out, "we");
 
     result = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (f == NULL || result == MAP_FAILED || cwd < 0)
+    if (f == NULL || result == MAP_FAILED || cwd < 0 || exported_stack_start() != 0)
         return -1;
+    is_on_stack = limits != NULL;
     snprintf(odd, sizeof odd, "%s.//", library);
     for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
         if (places[i].prefix[0] == '\0' && chdir(library) != 0)
             return -1;
-        run_place(&places[i], f);
+        run_place(&places[i], f, of_plain);
         if (fchdir(cwd) != 0)
             return -1;
     }

@@ -3,7 +3,9 @@
 
 usage: exported.py --make FOLDERS LIBRARY         the files that the cases need, anew; LIBRARY is some shared object
        exported.py --names MODULE                 the names that have a case
-       exported.py FOLDERS MODULE MAIN OUT        as ranks of a job: writes OUT/{rank0,rank1,guest,other}, what each role found
+       exported.py FOLDERS MODULE MAIN OUT [LIMITS]
+                                                  as ranks of a job: writes OUT/{rank0,rank1,guest,other}, what each role found. LIMITS
+                                                  is "", a large alternate stack, or the OUT of a plain run, whose need is the limit
        exported.py --compare PLAIN OTHER          of two such OUTs: what is wrong in the second
        exported.py --idle PLAIN                   the names whose case succeeds nowhere
 """
@@ -47,19 +49,23 @@ def names(module):
         i += 1
 
 
-def run(top, module, main, out):
+def run(top, module, main, out, limits=None):
     role = os.environ.get("EXPORTED_ROLE", "rank" + os.environ.get("PMI_RANK", "0"))
     folders = ["%s/%s/%s/" % (top, where, role) for where in ("library", "outside")]
-    if ctypes.CDLL(module).exported_errno(*(f.encode() for f in folders), ("%s/%s" % (out, role)).encode()) != 0:
-        sys.exit("exported_errno failed")
+    limits_of = (lambda role: limits + "/" + role) if limits else (lambda role: limits)
+    arguments = [*folders, out + "/" + role, limits_of(role)]
+    if ctypes.CDLL(module).exported_run(*(a if a is None else a.encode() for a in arguments)) != 0:
+        sys.exit("exported_run failed")
     if role == "rank" + str(int(os.environ.get("PMI_SIZE", "1")) - 1):
-        subprocess.run([sys.executable, __file__, top, module, main, out], check=True, env={**os.environ, "EXPORTED_ROLE": "guest"})
-        subprocess.run([main, module, *(f.replace(role, "other") for f in folders), out + "/other"], check=True)
+        subprocess.run([sys.executable, *sys.argv], check=True, env={**os.environ, "EXPORTED_ROLE": "guest"})
+        arguments = [module, *(f.replace(role, "other") for f in folders), out + "/other", limits_of("other")]
+        subprocess.run([main, *(a for a in arguments if a is not None)], check=True)
 
 
 def read(path):
+    """Place and function, ": ", what came of it; the bytes are not looked at."""
     with open(path) as f:
-        return [line.rstrip("\n").partition(": ") for line in f]
+        return [line.partition(";")[0].partition(": ") for line in f]
 
 
 def compare(plain, other):
