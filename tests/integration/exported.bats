@@ -7,8 +7,6 @@ setup() {
   need_command mpiexec.mpich
   EXPORTED=$PROGRAMS/exported.py
   MODULE=$MIOC_BUILD/programs/exported.so
-  echo 'int exported_library;' >"$SCRATCH/library.c"
-  gcc -shared -fPIC -o "$SCRATCH/library.so" "$SCRATCH/library.c"
   export MPIIO_CACHE_PATHS=$SCRATCH/files/library
 }
 
@@ -17,7 +15,7 @@ teardown() { helper_teardown; }
 # OUT [LIMITS]: all cases in two ranks, a guest and a program that is no interpreter.
 cases() {
   mkdir "$SCRATCH/$1"
-  "$PYTHON" "$EXPORTED" --make "$SCRATCH/files" "$SCRATCH/library.so"
+  "$PYTHON" "$EXPORTED" --make "$SCRATCH/files"
   on_mpiexec 2 "$PYTHON" "$EXPORTED" "$SCRATCH/files" "$MODULE" "$MIOC_BUILD/programs/exported_main" "$SCRATCH/$1" "${@:2}"
 }
 

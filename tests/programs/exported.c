@@ -225,7 +225,7 @@ static void run_place(const struct place *where, FILE *f, FILE *limits)
     remove_fresh();
 }
 
-/* `library` and `outside` are directories, and end with a slash. In them are module.py, link.py, which leads there, library.so and
+/* `library` and `outside` are directories, and end with a slash. In them are module.py, link.py, which leads there, and
  * spare0.py … spare199.py. `limits` NULL: calls are made where we are; "": on a large alternate stack; else as limit_stack() says. */
 int exported_run(const char *library, const char *outside, const char *out, const char *limits)
 {

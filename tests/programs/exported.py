@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """exported.py - runs exported.so's cases in this process, and in children that are guests and no interpreters.
 
-usage: exported.py --make FOLDERS LIBRARY         the files that the cases need, anew; LIBRARY is some shared object
+usage: exported.py --make FOLDERS                 the files that the cases need, anew
        exported.py --names MODULE                 the names that have a case
        exported.py FOLDERS MODULE MAIN OUT [LIMITS]
                                                   as ranks of a job: writes OUT/{rank0,rank1,guest,other}, what each role found. LIMITS
@@ -23,21 +23,20 @@ ROLES = "rank0", "rank1", "guest", "other"
 SPARES = 200
 
 
-def make_folder(folder, library):
+def make_folder(folder):
     os.makedirs(folder)
     for name in ["module.py"] + ["spare%d.py" % i for i in range(SPARES)]:
         with open(folder + name, "w") as f:
             f.write("pass\n")
     os.setxattr(folder + "module.py", "trusted.mioc", b"1")
     os.symlink("module.py", folder + "link.py")
-    shutil.copy(library, folder + "library.so")
 
 
-def make(top, library):
+def make(top):
     shutil.rmtree(top, ignore_errors=True)
     for where in ("library", "outside"):
         for role in ROLES:
-            make_folder("%s/%s/%s/" % (top, where, role), library)
+            make_folder("%s/%s/%s/" % (top, where, role))
 
 
 def names(module):

@@ -3,7 +3,6 @@
 #include "exported.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -302,19 +301,3 @@ CASE(fstatfs) WITH_FILE(fd, CALL_INT(fd, &fs))
 SAME(fstatfs64, fstatfs)
 CASE(fstatvfs) WITH_FILE(fd, CALL_INT(fd, &vfs))
 SAME(fstatvfs64, fstatvfs)
-
-/* --- Libraries --- */
-
-static void loaded(long handle)
-{
-    DONE(handle != 0);
-    if (handle != 0)
-        dlclose((void *)handle);
-}
-
-CASE(dlopen)
-{
-    loaded(CALL(there("./library.so"), RTLD_NOW));
-    loaded(CALL("libc.so.6", RTLD_NOW));
-}
-CASE(dlmopen) { loaded(CALL(LM_ID_BASE, there("./library.so"), RTLD_NOW)); }

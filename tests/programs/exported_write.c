@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,40 +198,6 @@ CASE_IN_CHILD(closefrom)
     CALL(40);
     DONE(1);
 }
-
-/* --- Signals --- */
-
-CASE(sigaction)
-{
-    struct sigaction action;
-
-    DONE(CALL_INT(SIGUSR2, 0L, &action) == 0);
-    DONE(CALL_INT(SIGUSR2, &action, 0L) == 0);
-    DONE(CALL_INT(SIGSYS, 0L, &action) == 0);
-    DONE(CALL_INT(SIGSYS, &action, 0L) == 0);
-}
-CASE(signal)
-{
-    DONE(CALL(SIGUSR2, SIG_DFL) != (long)SIG_ERR);
-    DONE(CALL(SIGSYS, SIG_DFL) != (long)SIG_ERR);
-}
-SAME(ssignal, signal)
-SAME(bsd_signal, signal)
-SAME(sysv_signal, signal)
-SAME(__sysv_signal, signal)
-CASE(siginterrupt)
-{
-    DONE(CALL_INT(SIGUSR2, 0) == 0);
-    DONE(CALL_INT(SIGSYS, 0) == 0);
-}
-CASE(sigprocmask)
-{
-    sigset_t old;
-
-    DONE(CALL_INT(SIG_BLOCK, 0L, &old) == 0);
-    DONE(CALL_INT(SIG_SETMASK, &old, 0L) == 0);
-}
-SAME(pthread_sigmask, sigprocmask)
 
 /* --- Users, groups, namespaces --- */
 
