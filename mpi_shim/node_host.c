@@ -193,6 +193,11 @@ static uint64_t resolver_client_ns(void *ctx, const char *path, uint32_t len, ui
     return mioc_policy_client_ms(((struct mioc_node *)ctx)->policy, path, len, dev) * MS;
 }
 
+static int resolver_maps_names(void *ctx, const char *path, uint32_t len)
+{
+    return mioc_policy_maps_names(((struct mioc_node *)ctx)->policy, path, len);
+}
+
 /* The manifest may have been written by anybody: what the policy would not serve is not read. */
 int mioc_node_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -222,7 +227,7 @@ int mioc_node_host_start(struct mioc_node *node)
     const struct mioc_resolver_config resolver = {
         .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
         .is_known = host_is_known, .find = resolver_find, .reserve = mioc_node_reserve,
-        .release = mioc_node_release, .may_speculate = resolver_may_speculate,
+        .release = mioc_node_release, .maps_names = resolver_maps_names, .may_speculate = resolver_may_speculate,
         .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = mioc_node_may_serve,
         .client_ns = resolver_client_ns, .client_most_ns = node->policy->client_most_ms * MS, .ahead = node->ahead, .ctx = node,
     };

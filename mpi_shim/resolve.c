@@ -230,6 +230,10 @@ void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_ans
         mioc_resolve_add_uncached(answer, buf, job->kind, job);
         return;
     }
+    if (mioc_resolve_is_other_name(r, job)) {
+        mioc_resolve_add_uncached(answer, buf, job->kind, job);
+        return;
+    }
     switch (job->kind) {
     case MIOC_ITEM_STAT:
         resolve_stat(r, job, answer, buf);

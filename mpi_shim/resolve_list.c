@@ -73,6 +73,7 @@ static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir
         if (at == NULL)
             return NULL;
         list->count++;
+        list->maps_names |= !mioc_name_is_ascii(entry->d_name, (uint32_t)strlen(entry->d_name));
     }
     mioc_resolver_count(r, 1);
     return errno == 0 ? add_name_table(buf, at) : NULL;
@@ -122,6 +123,8 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
 
         add_realpath(job, mioc_real(dirfd)(dir), answer);
         end = error == 0 ? read_entries(r, buf, end, dir) : NULL;
+        if (r->config.maps_names != NULL && r->config.maps_names(r->config.ctx, job->path, job->len))
+            list->maps_names = 1;
         mioc_real(closedir)(dir);
     }
     if (end == NULL)

@@ -32,6 +32,8 @@ struct mioc_resolver_config {
     int (*reserve)(void *ctx, uint64_t bytes, int may_evict);
     /* Gives back what was taken for contents of which nothing was handed out (thread-safe). NULL: nobody counts. */
     void (*release)(void *ctx, uint64_t bytes);
+    /* Whether files there have more names than are listed (policy.h). NULL: nowhere. */
+    int (*maps_names)(void *ctx, const char *path, uint32_t len);
     /* Whether speculation may touch this path (policy: library class). */
     int (*may_speculate)(void *ctx, const char *path, uint32_t len);
     /* What the last run asked, NULL for none: read by the resolver's threads, behind what is asked now. Its questions count only

@@ -238,6 +238,8 @@ void mioc_resolve_look_up(struct mioc_resolver *r, struct mioc_lookup *lookup);
 void mioc_lookup_free(struct mioc_lookup *lookup); /* a list; NULL is let pass */
 /* A module was found in that directory; it, or where its outermost package is, is a root from here on. */
 void mioc_resolve_note_root(struct mioc_resolver *r, const char *dir, uint32_t len);
+/* resolve_name.c: whether the path leads to something by a name that its directory lists otherwise. */
+int mioc_resolve_is_other_name(struct mioc_resolver *r, const struct mioc_job *job);
 void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
 void mioc_resolve_content(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, void *buf);
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define MIOC_WIRE_MAGIC 0x4d494f43u /* "MIOC" */
-#define MIOC_WIRE_VERSION 2u
+#define MIOC_WIRE_VERSION 3u
 
 enum mioc_message_kind {
     MIOC_MESSAGE_REQUEST = 1, /* up: (kind, path) wanted, at or behind stream offset `offset`: the sender's end */

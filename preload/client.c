@@ -349,7 +349,7 @@ static int absent_in(const struct mioc_list_record *list, const char *name, uint
         return list->list_errno == ENOENT || list->list_errno == ENOTDIR ? list->list_errno : 0;
     if (name[0] == '.') /* .snapshot, .zfs: there, but in no listing */
         return 0;
-    return is_searchable(&list->stat) && mioc_list_find(list, name, len) == NULL ? ENOENT : 0;
+    return is_searchable(&list->stat) && !mioc_list_may_have(list, name, len) ? ENOENT : 0;
 }
 
 /* The errno that the nearest known listing above this path gives for it, or 0: it says nothing. */

@@ -21,9 +21,20 @@ uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len)
     return hash ? hash : 1;
 }
 
+static char fold(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 uint32_t mioc_name_hash(const char *name, uint32_t len)
 {
-    return (uint32_t)XXH3_64bits(name, len);
+    char folded[256];
+
+    if (len > sizeof folded) /* no directory has such a name */
+        return 0;
+    for (uint32_t i = 0; i < len; i++)
+        folded[i] = fold(name[i]);
+    return (uint32_t)XXH3_64bits(folded, len);
 }
 
 const char *mioc_item_path(const struct mioc_item *item)
@@ -157,7 +168,7 @@ static int is_list_sound(const struct mioc_list_record *list)
     struct starts starts = {{0}};
     uint64_t end, table_end = (uint64_t)list->table + 4ull * list->table_size;
 
-    if (!is_errno(list->list_errno))
+    if (!is_errno(list->list_errno) || list->maps_names > 1)
         return 0;
     if (list->table_size == 0)
         return list->count == 0 && (list->list_errno || (list->item.flags & MIOC_FLAG_UNCACHED));
@@ -246,6 +257,50 @@ const struct mioc_dirent *mioc_list_find(const struct mioc_list_record *list, co
             return entry;
     }
     return NULL;
+}
+
+int mioc_name_is_ascii(const char *name, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++)
+        if ((unsigned char)name[i] >= 0x80)
+            return 0;
+    return 1;
+}
+
+/* "PROGRA~1", "file:stream", "name." and "name " are other names of what is listed as something else, where that
+ * exists. */
+static int is_plain_name(const char *name, uint32_t len)
+{
+    return len > 0 && name[len - 1] != '.' && name[len - 1] != ' ' && memchr(name, '~', len) == NULL &&
+           memchr(name, ':', len) == NULL && mioc_name_is_ascii(name, len);
+}
+
+static int is_equal_folded(const char *a, const char *b, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++)
+        if (fold(a[i]) != fold(b[i]))
+            return 0;
+    return 1;
+}
+
+int mioc_list_may_have(const struct mioc_list_record *list, const char *name, uint32_t len)
+{
+    const uint32_t *table = (const void *)((const char *)list + list->table);
+    uint32_t at = mioc_name_hash(name, len);
+
+    if (list->maps_names || !is_plain_name(name, len))
+        return 1;
+    for (uint32_t probes = 0; probes < list->table_size; probes++, at++) {
+        uint32_t offset = table[at & (list->table_size - 1)];
+        const struct mioc_dirent *entry;
+
+        if (offset == 0)
+            return 0;
+        entry = mioc_list_entry(list, offset);
+        if (entry != NULL && entry->name_len == len && is_equal_folded(entry->name, name, len))
+            return 1;
+    }
+    return 0;
 }
 
 char *mioc_item_begin(void *buf, unsigned kind, uint32_t flags, const char *path, uint32_t len)

@@ -99,7 +99,7 @@ struct mioc_list_record {
     uint32_t table;       /* offset of uint32_t table[table_size]: open addressing, linear probing, by
                              mioc_name_hash(name) & (table_size - 1); a slot holds an entry's offset, 0 is empty */
     uint32_t table_size;  /* a power of two, at least 2 * count */
-    uint32_t reserved;
+    uint32_t maps_names;  /* 1: what is not listed may be there all the same, see mioc_list_may_have(); else 0 */
     struct mioc_stat stat; /* of the directory, before it was read */
     char path[];
 };
@@ -145,7 +145,9 @@ struct mioc_invalidate_record {
 
 /* XXH3 (xxhash.h, BSD-2, Yann Collet) of the path, mixed with the kind. Never 0. */
 uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len);
+/* Of the name in lower case, as far as it is ASCII: names that differ by that alone have one hash. */
 uint32_t mioc_name_hash(const char *name, uint32_t len);
+int mioc_name_is_ascii(const char *name, uint32_t len);
 
 /* Where the path stands in an item of that kind: its offset from the item's start, 0 for kinds without one. */
 static inline uint32_t mioc_item_path_at(unsigned kind)
@@ -202,6 +204,14 @@ static inline int mioc_item_is_over(const struct mioc_item *item, uint64_t now_m
 
 /* The entry of that name in a bounded listing, or NULL. */
 const struct mioc_dirent *mioc_list_find(const struct mioc_list_record *list, const char *name, uint32_t len);
+/* Whether a look for the name could find something in that directory. Filesystems may compare names by more than
+ * their bytes: they fold case (casefold directories of ext4, f2fs and tmpfs; xfs with ascii-ci; SMB, FAT, NTFS,
+ * HFS+, APFS), normalize (zfs, HFS+), or have several names of one file; and what NFS or FUSE lead to can be any of
+ * them, which no client can tell. So a listing proves only that a plain ASCII name is not there that differs from
+ * all in it by more than case, and nothing where it has names beyond ASCII, which fold in many ways, or where the
+ * mount's type says that names are mapped. For other names the filesystem is asked, once for all. That costs exact
+ * filesystems next to nothing, and is right without a probe. */
+int mioc_list_may_have(const struct mioc_list_record *list, const char *name, uint32_t len);
 /* The entry at that offset of a bounded listing; NULL if none can be there. */
 const struct mioc_dirent *mioc_list_entry(const struct mioc_list_record *list, uint32_t at);
 

@@ -234,6 +234,14 @@ int mioc_policy_is_noexec(const struct mioc_policy *policy, const char *path, ui
     return 0;
 }
 
+int mioc_policy_maps_names(const struct mioc_policy *policy, const char *path, uint32_t len)
+{
+    for (unsigned i = 0; i < policy->count; i++)
+        if (is_below(path, len, &policy->prefix[i]))
+            return policy->prefix[i].maps_names != 0;
+    return 0;
+}
+
 uint64_t mioc_policy_client_ms(const struct mioc_policy *policy, const char *path, uint32_t len, uint64_t *dev)
 {
     *dev = 0;

@@ -26,6 +26,7 @@ struct mioc_policy_prefix {
     uint32_t interpreter_names_only; /* 1: only the names that getpath asks for: pyvenv.cfg, pybuilddir.txt, python*, *._pth, … */
     uint32_t real_len;
     uint32_t is_noexec; /* 1: mounted so on this node */
+    uint32_t maps_names; /* 1: files have more names than their directories list, by its filesystem's type */
     uint32_t client_ms; /* how long this node's kernel may show what was there before another node's write */
     uint64_t local_dev; /* st_dev of the prefix on this node; 0 if it could not be found */
     char path[1024];    /* normalised, no trailing slash, never "/" */
@@ -77,6 +78,8 @@ int mioc_policy_is_candidate(const struct mioc_policy *policy, const char *path,
 int mioc_policy_is_whole(const struct mioc_policy *policy, const char *path, uint32_t len);
 /* Whether the path's mount on this node forbids to execute, and so to map for execution, what is there. */
 int mioc_policy_is_noexec(const struct mioc_policy *policy, const char *path, uint32_t len);
+/* Whether the path's filesystem finds files by names that no listing has. */
+int mioc_policy_maps_names(const struct mioc_policy *policy, const char *path, uint32_t len);
 /* How long this node's kernel may go on showing what was there before another node's write to the path, ms, and for which device (st_dev; 0:
  * none) that is so: a link may lead elsewhere, where it is client_most_ms at most. By the spelling. */
 uint64_t mioc_policy_client_ms(const struct mioc_policy *policy, const char *path, uint32_t len, uint64_t *dev);

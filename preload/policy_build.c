@@ -81,6 +81,7 @@ static void add_prefix(struct builder *b, const char *path, const char *real, co
     prefix->local_dev = place->dev;
     prefix->is_noexec = (uint32_t)place->is_noexec;
     prefix->client_ms = place->client_ms;
+    prefix->maps_names = (uint32_t)place->maps_names;
     len = strlen(real);
     if (len > 1 && len < PLACE_SIZE && strcmp(real, path) != 0) {
         memcpy(prefix->real, real, len + 1);

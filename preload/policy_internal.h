@@ -16,6 +16,7 @@ struct mioc_place {
     int is_shared;   /* by its filesystem's type */
     int is_directory;
     int is_noexec;   /* by its mount's options */
+    int maps_names;  /* by its mount's type: files have more names than are listed */
     uint32_t client_ms; /* policy.h, by both */
     uint64_t dev;    /* st_dev */
     char real[4096]; /* path without symbolic links; "" if unknown */
@@ -24,7 +25,7 @@ struct mioc_place {
 char *mioc_policy_read_mounts(const char *file);
 /* Looks where `path` is, without asking the filesystem for more than the walk. 0, or -1 (it is not there). */
 int mioc_policy_find_place(struct mioc_place *place, const char *path, const char *mounts);
-struct mioc_mount { char type[64]; int is_noexec; uint32_t client_ms; };
+struct mioc_mount { char type[64]; int is_noexec, maps_names; uint32_t client_ms; };
 /* What a filesystem's client that nothing is known of is expected to do. */
 #define MIOC_CLIENT_MS 60000u
 /* Sets client_most_ms from the shared filesystems that are mounted and the prefixes; both from actimeo_ms where that is not

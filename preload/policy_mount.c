@@ -26,6 +26,13 @@ static const char coherent_types[][16] = {
     "zfs",    "f2fs", "tmpfs", "ramfs", "rootfs",  "jfs",  "squashfs", "erofs", "iso9660", "overlay", "bcachefs",
 };
 
+/* What is there has other names than the directory lists: short ones, such with dots or blanks at the end, other
+ * characters. */
+static const char mapping_types[][16] = {
+    "cifs", "smb3", "smbfs", "vfat", "msdos", "exfat",   "ntfs", "ntfs3", "fuseblk", "hfs", "hfsplus", "apfs",
+    "hpfs", "affs", "9p",    "drvfs", "vboxsf", "iso9660",
+};
+
 static int is_among(const char *type, const char *list, size_t size, size_t each)
 {
     for (size_t at = 0; at < size; at += each)
@@ -226,6 +233,7 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
             memcpy(mount->type, type, sizeof type);
             mount->is_noexec = is_noexec;
             mount->client_ms = client_ms(type, at, end);
+            mount->maps_names = is_among(type, mapping_types[0], sizeof mapping_types, sizeof mapping_types[0]);
             best = rank;
         }
     }
@@ -321,6 +329,7 @@ int mioc_policy_find_place(struct mioc_place *place, const char *path, const cha
         place->is_shared = mioc_policy_is_shared_type(mount.type);
         place->is_noexec = mount.is_noexec;
         place->client_ms = mount.client_ms;
+        place->maps_names = mount.maps_names;
     }
     (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     n = mioc_real(readlink)(name, place->real, sizeof place->real - 1);

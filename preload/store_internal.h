@@ -18,7 +18,7 @@
 #include "store.h"
 #include <string.h>
 
-#define MIOC_STORE_LAYOUT 2u
+#define MIOC_STORE_LAYOUT 3u
 #define MIOC_STORE_PATH_MAX 1200u
 #define MIOC_STORE_DEFAULT_ARENA (256ull << 20)
 

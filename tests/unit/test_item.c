@@ -385,6 +385,34 @@ static void find_each_entry_found_and_others_not(void **state)
     assert_null(mioc_list_find(list, "name1x", 6));
 }
 
+/* In whatever way a filesystem may compare names, what is not to be found cannot be there. */
+static void may_have_excludes_no_name_that_may_be_found_otherwise(void **state)
+{
+    static const char *const names[] = {".", "..", "Readme.txt", "os.py", "re"};
+    static const struct { const char *name; int may_have; } looked_for[] = {
+        {"Readme.txt", 1}, {"README.TXT", 1}, {"readme.txt", 1}, {"OS.py", 1}, {"os.pyc", 0}, {"reader", 0}, {"r", 0},
+        {"README.TXt.gz", 0}, {"os@py", 0}, {"none.py", 0}, /* in no way */
+        {"re\xcc\x81", 1}, {"\xe2\x84\xaa", 1}, {"README~1", 1}, {"os.py.", 1}, {"os.py ", 1}, {"os.py:stream", 1},
+        {"", 1},
+    };
+
+    (void)state;
+    build_list_of(names, 5, 16);
+    assert_int_equal(mioc_item_check(item_buf, item->size), 0);
+    for (size_t i = 0; i < sizeof looked_for / sizeof looked_for[0]; i++) {
+        const char *name = looked_for[i].name;
+
+        if (mioc_list_may_have(list, name, (uint32_t)strlen(name)) != looked_for[i].may_have)
+            fail_msg("%s", name);
+    }
+    assert_null(mioc_list_find(list, "OS.py", 5)); /* what is listed is listed in its case */
+    list->maps_names = 1;
+    assert_int_equal(mioc_item_check(item_buf, item->size), 0);
+    assert_int_equal(mioc_list_may_have(list, "none.py", 7), 1);
+    list->maps_names = 2;
+    assert_int_equal(mioc_item_check(item_buf, item->size), -1);
+}
+
 static void begin_fixed_part_zeroed(void **state)
 {
     char *end = begin(MIOC_ITEM_ACCESS);
@@ -425,6 +453,7 @@ int main(void)
         cmocka_unit_test(check_brief_is_uncached_and_for_a_time),
         cmocka_unit_test(check_failed_listing_accepted),
         cmocka_unit_test(find_each_entry_found_and_others_not),
+        cmocka_unit_test(may_have_excludes_no_name_that_may_be_found_otherwise),
         cmocka_unit_test(begin_fixed_part_zeroed),
         cmocka_unit_test(hash_differs_by_kind_and_is_never_zero),
     };

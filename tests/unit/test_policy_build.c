@@ -416,6 +416,26 @@ static void mount_says_how_long_its_client_keeps_what_it_knows(void **state)
     }
 }
 
+static void mount_says_whether_files_have_names_that_are_not_listed(void **state)
+{
+    static const struct { const char *type; int maps_names; } table[] = {
+        { "cifs", 1 }, { "smb3", 1 }, { "vfat", 1 }, { "exfat", 1 }, { "ntfs3", 1 }, { "fuseblk", 1 }, { "hfsplus", 1 },
+        { "9p", 1 }, { "nfs4", 0 }, { "lustre", 0 }, { "ext4", 0 }, { "xfs", 0 }, { "fuse.sshfs", 0 }, { "fuse", 0 },
+        { "beegfs", 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct mioc_mount mount = { .maps_names = -1 };
+        char line[128];
+
+        snprintf(line, sizeof line, "20 1 0:5 / /a rw - %s x rw", table[i].type);
+        assert_int_equal(mioc_policy_find_mount(line, 20, makedev(0, 5), &mount), 0);
+        if (mount.maps_names != table[i].maps_names)
+            fail_msg("%s", table[i].type);
+    }
+}
+
 static void build_knows_each_prefixs_client_time_and_the_longest(void **state)
 {
     static const struct { const char *type; uint64_t actimeo; uint32_t ms, most; } table[] = {
@@ -506,6 +526,7 @@ int main(void)
         cmocka_unit_test(mount_type_that_does_not_fit_spoils_nothing),
         cmocka_unit_test(mount_options_say_what_may_not_be_executed),
         cmocka_unit_test(mount_says_how_long_its_client_keeps_what_it_knows),
+        cmocka_unit_test(mount_says_whether_files_have_names_that_are_not_listed),
         cmocka_unit_test(build_knows_each_prefixs_client_time_and_the_longest),
     };
 
