@@ -27,7 +27,24 @@ extern struct mioc_client mioc_client;
 void mioc_client_watch_forks(void);
 int mioc_client_is_exempt(void);
 
+/* --- client_names.c --- */
+struct mioc_names {
+    void (*visit)(void *ctx, const char *path, uint32_t len);
+    void *ctx;
+    int subtree;     /* also where only something below the name is ours */
+    int with_target; /* what a symbolic link leads to, too */
+};
+/* Calls visit() for each name by which the cache could know what (dirfd, path) names: the path; with its folder spelled as the kernel does; where it
+ * leads; those that prefixes give them that are symbolic links. 0, or -1: for want of descriptors there may be more. Overwrites errno. */
+int mioc_client_each_name(const struct mioc_names *names, int dirfd, const char *path);
+/* Whether any of them could be ours, as far as the spelling tells. */
+int mioc_client_may_know(const char *path, uint32_t len);
+
 /* --- client_wrote.c --- */
+/* Whether what this process writes is to be told; looks for the store of a program that is served nothing. */
+int mioc_client_is_telling(void);
+/* Path and all below are not as the store says: that ends, here at once, elsewhere soon. Not counted as a call. Overwrites errno. */
+void mioc_client_learned(const char *path);
 /* When a wait that begins now has to end, CLOCK_MONOTONIC. */
 uint64_t mioc_client_deadline(void);
 int mioc_client_is_agent_alive(void *store);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_wrote.c - telling the agent what this process wrote, in every spelling that the cache could know it by; the breaker. */
-#include "aside.h"
+/* client_wrote.c - telling the agent what this process wrote, by every name that the cache could know; the breaker. */
 #include "bystander.h"
 #include "cancel.h"
 #include "client_internal.h"
@@ -104,15 +103,10 @@ static void give_up(const char *path)
     mioc_client_stop();
 }
 
-/* Which other names a file has is then not to be found out. */
-static int is_out_of_descriptors(void)
-{
-    return errno == EMFILE || errno == ENFILE;
-}
-
 /* In the form by which it is compared with what is known. Where ".." leaves a link that is another file: no harm to it. */
-static __attribute__((noinline)) void tell(struct tidings *t, const char *spelled, uint32_t len)
+static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint32_t len)
 {
+    struct tidings *t = ctx;
     char buf[MIOC_PATH_MAX];
     const char *path = mioc_path_plain(spelled, &len, buf);
     enum mioc_ask_status status = ask(path, len, t->flags);
@@ -126,143 +120,17 @@ static __attribute__((noinline)) void tell(struct tidings *t, const char *spelle
         give_up(path);
 }
 
-/* One spelling, and those that reach it through a prefix that is a symbolic link. */
-static __attribute__((noinline)) void tell_aliases(struct tidings *t, const char *path, uint32_t len)
+static int tell_all(struct tidings *t, int dirfd, const char *path)
 {
-    const struct mioc_policy *policy = mioc_client.policy;
-    char alias[4096], last[4096] = "";
+    const struct mioc_names names = { .visit = tell, .ctx = t, .subtree = (t->flags & MIOC_FLAG_SUBTREE) != 0, .with_target = 1 };
 
-    for (unsigned i = 0; i < policy->count; i++) {
-        uint32_t alias_len = mioc_policy_alias(policy, i, path, len, alias, sizeof alias);
-
-        if (alias_len == 0 || strcmp(alias, last) == 0 ||
-            !mioc_policy_is_concerned(policy, alias, alias_len, (t->flags & MIOC_FLAG_SUBTREE) != 0))
-            continue;
-        memcpy(last, alias, alias_len + 1);
-        tell(t, alias, alias_len);
-    }
+    return mioc_client_each_name(&names, dirfd, path);
 }
 
-static int has_alias(const char *path, uint32_t len)
+static void tell_all_or_give_up(struct tidings *t, int dirfd, const char *path)
 {
-    const struct mioc_policy *policy = mioc_client.policy;
-
-    for (unsigned i = 0; i < policy->count; i++)
-        if (policy->prefix[i].real_len > 0 &&
-            mioc_path_is_below(path, len, policy->prefix[i].real, policy->prefix[i].real_len))
-            return 1;
-    return 0;
-}
-
-static int is_concerned(const struct tidings *t, const char *path, uint32_t len)
-{
-    return mioc_policy_is_concerned(mioc_client.policy, path, len, (t->flags & MIOC_FLAG_SUBTREE) != 0);
-}
-
-/* The same file with its directory spelled as the kernel does, and whether where it leads is to be asked. 0, or -1: no such directory, or no
- * last name. */
-static int find_physical(struct mioc_path *out, const char *path, uint32_t len, int *is_link)
-{
-    char parent[4096], c;
-    uint32_t parent_len;
-    int fd, result;
-
-    while (len > 1 && path[len - 1] == '/')
-        len--;
-    parent_len = mioc_path_parent(path, len);
-    *is_link = parent_len == 0 && len > 1; /* "..": it may lead anywhere */
-    if (parent_len == 0 || len >= sizeof parent)
-        return -1;
-    memcpy(parent, path, len);
-    parent[len] = '\0';
-    path = parent + (parent[parent_len] == '/' ? parent_len + 1 : parent_len);
-    if (parent_len > 1) {
-        parent[parent_len] = '\0';
-        fd = (int)syscall(SYS_openat, AT_FDCWD, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    } else {
-        fd = (int)syscall(SYS_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    }
-    if (fd < 0)
-        return -1;
-    result = mioc_path_key(out, fd, path);
-    *is_link = syscall(SYS_readlinkat, fd, path, &c, 1) > 0;
-    (void)syscall(SYS_close, fd);
-    return result;
-}
-
-/* What a link leads to was written, perhaps, and not the link: no harm to the other if not. 0, or -1: there is no
- * descriptor. */
-static __attribute__((noinline)) int tell_target(struct tidings *t, const char *path)
-{
-    char name[40], target[4096];
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_CLOEXEC);
-    long n;
-
-    if (fd < 0)
-        return is_out_of_descriptors() ? -1 : 0;
-    (void)snprintf(name, sizeof(name), "/proc/thread-self/fd/%d", fd);
-    n = syscall(SYS_readlinkat, AT_FDCWD, name, target, sizeof(target) - 1);
-    (void)syscall(SYS_close, fd);
-    if (n <= 0)
-        return 0;
-    target[n] = '\0';
-    if (is_concerned(t, target, (uint32_t)n))
-        tell(t, target, (uint32_t)n);
-    if (has_alias(target, (uint32_t)n))
-        tell_aliases(t, target, (uint32_t)n);
-    return 0;
-}
-
-struct spelling {
-    struct tidings *t;
-    const char *path;
-    uint32_t len;
-};
-
-/* 0, or -1: there is no descriptor. */
-static __attribute__((noinline)) int find_and_tell(void *arg)
-{
-    const struct spelling *spelling = arg;
-    struct tidings *t = spelling->t;
-    const char *path = spelling->path;
-    uint32_t len = spelling->len;
-    struct mioc_path physical;
-    int is_link;
-
-    errno = 0;
-    if (find_physical(&physical, path, len, &is_link) != 0) {
-        if (is_out_of_descriptors())
-            return -1;
-    } else if (physical.len != len || memcmp(physical.text, path, len) != 0) {
-        if (is_concerned(t, physical.text, physical.len))
-            tell(t, physical.text, physical.len);
-        if (has_alias(physical.text, physical.len))
-            tell_aliases(t, physical.text, physical.len);
-    }
-    return is_link ? tell_target(t, path) : 0;
-}
-
-/* The path goes through a symbolic link below the prefix, perhaps: the other spelling is ours as well. */
-static void tell_physical(struct tidings *t, const char *path, uint32_t len)
-{
-    struct spelling spelling = { t, path, len };
-
-    if (find_and_tell(&spelling) != 0 && mioc_aside_run_once(find_and_tell, &spelling) != 0)
+    if (tell_all(t, dirfd, path) != 0)
         give_up(path);
-}
-
-static __attribute__((noinline)) void tell_all(struct tidings *t, int dirfd, const char *path)
-{
-    struct mioc_path key;
-
-    if (mioc_path_is_nowhere(path) || mioc_path_key(&key, dirfd, path) != 0)
-        return;
-    if (is_concerned(t, key.text, key.len)) {
-        tell(t, key.text, key.len);
-        tell_physical(t, key.text, key.len);
-    }
-    if (has_alias(key.text, key.len))
-        tell_aliases(t, key.text, key.len);
 }
 
 /* Other nodes are to know what this one did before their ranks can learn that it was done, by MPI or otherwise. If one of them does
@@ -275,7 +143,7 @@ static void settle(struct tidings *t)
 
 /* --- Entry points --------------------------------------------------------------------------------------------------- */
 
-static int is_telling(void)
+int mioc_client_is_telling(void)
 {
     mioc_bystander_join();
     return mioc_client_is_serving() || (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
@@ -306,13 +174,20 @@ void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
     uint64_t started = mioc_stats_now();
     int saved = errno, is_soon = (flags & MIOC_WROTE_SOON) != 0, type = mioc_cancel_defer();
 
-    if (is_telling())
-        tell_all(&t, dirfd, path);
+    if (mioc_client_is_telling())
+        tell_all_or_give_up(&t, dirfd, path);
     if (is_soon)
         written_soon = hash_of(path);
     finish(&t, path, started, is_soon);
     errno = saved;
     mioc_cancel_restore(type);
+}
+
+void mioc_client_learned(const char *path)
+{
+    struct tidings t = { .flags = MIOC_FLAG_SUBTREE };
+
+    (void)tell_all(&t, AT_FDCWD, path); /* by the names that can be found out */
 }
 
 /* importlib and py_compile close "X.pyc.140212345" before they rename it to "X.pyc". */
@@ -341,14 +216,14 @@ void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *n
     uint64_t started = mioc_stats_now();
     int saved = errno, type = mioc_cancel_defer();
 
-    if (is_telling()) {
+    if (mioc_client_is_telling()) {
         if (is_exchange && is_regular(dirfd, path))
             t.flags |= MIOC_FLAG_STICKY;
-        tell_all(&t, dirfd, path);
+        tell_all_or_give_up(&t, dirfd, path);
         t.flags = MIOC_FLAG_SUBTREE;
         if ((t.told == 0 || t.has_sticky || is_exchange) && is_regular(new_dirfd, new_path) && !is_finished_bytecode(path, new_path))
             t.flags |= MIOC_FLAG_STICKY;
-        tell_all(&t, new_dirfd, new_path);
+        tell_all_or_give_up(&t, new_dirfd, new_path);
     }
     finish(&t, path, started, written_soon != 0 && written_soon == hash_of(path));
     written_soon = 0;

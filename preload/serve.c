@@ -67,8 +67,8 @@ int mioc_serve_open_at(int dirfd, const char *path, int flags)
     if (!mioc_client_begin(&q, MIOC_CALL_OPEN, dirfd, path))
         return dirfd == AT_FDCWD ? mioc_real(open)(path, flags) : mioc_real(openat)(dirfd, path, flags);
     fd = mioc_serve_open(&q, flags, &bytes);
-    if (fd == MIOC_NOT_SERVED)
-        fd = mioc_real(openat)(dirfd, path, flags);
+    if (fd == MIOC_NOT_SERVED && (fd = mioc_real(openat)(dirfd, path, flags)) < 0)
+        mioc_client_failed(dirfd, path);
     mioc_client_end(&q, bytes);
     return fd;
 }

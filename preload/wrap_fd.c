@@ -80,6 +80,8 @@ MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval time
     rc = mioc_real(futimesat)(dirfd, path, times);
     if (rc == 0)
         mioc_client_wrote(dirfd, path, 0);
+    else
+        mioc_client_failed(dirfd, path);
     return rc;
 }
 

@@ -36,6 +36,8 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
     if (fd >= 0) {
         mioc_client_wrote(dirfd, path, MIOC_FLAG_STICKY | (is_import ? MIOC_WROTE_SOON : 0));
         mioc_serve_wrote_source(dirfd, path);
+    } else {
+        mioc_client_failed(dirfd, path);
     }
     mioc_cancel_restore(type);
     return fd;
@@ -43,12 +45,17 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
 
 static int do_open(int dirfd, const char *path, int flags, mode_t mode)
 {
+    int fd;
+
     if ((flags & ~MIOC_SERVE_OPEN_FLAGS) == 0)
         return mioc_client_is_foreign(dirfd, path) ? real_open(dirfd, path, flags, 0) : mioc_serve_open_at(dirfd, path, flags);
     if (!is_tmpfile(flags) && !(flags & O_PATH) && ((flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY))
         return open_for_writing(dirfd, path, flags, mode);
     /* O_PATH, O_DIRECT, O_NOATIME, …: F_GETFL and the rights that they need are the original's. */
-    return real_open(dirfd, (flags & O_NOFOLLOW) ? path : mioc_serve_asked(path), flags, mode);
+    fd = real_open(dirfd, (flags & O_NOFOLLOW) ? path : mioc_serve_asked(path), flags, mode);
+    if (fd < 0)
+        mioc_client_failed(dirfd, path);
+    return fd;
 }
 
 /* The mode is there only with flags that need one. */
@@ -97,6 +104,8 @@ static int made(int fd, const char *name)
 {
     if (fd >= 0)
         mioc_client_wrote(AT_FDCWD, name, MIOC_FLAG_STICKY);
+    else
+        mioc_client_failed(AT_FDCWD, name);
     return fd;
 }
 #define made(...) MIOC_UNCANCELLED((made)(__VA_ARGS__))

@@ -36,6 +36,8 @@ static FILE *fopen_to_write(const char *path, const char *mode)
     f = mioc_real(fopen)(path, mode);
     if (f != NULL)
         mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
+    else
+        mioc_client_failed(AT_FDCWD, path);
     return f;
 }
 
@@ -53,6 +55,8 @@ static FILE *do_fopen(const char *path, const char *mode)
     fd = mioc_serve_open(&q, flags, &bytes);
     if (fd == MIOC_NOT_SERVED) {
         f = mioc_real(fopen)(path, mode);
+        if (f == NULL)
+            mioc_client_failed(AT_FDCWD, path);
     } else if (fd >= 0 && (f = mioc_real(fdopen)(fd, mode)) == NULL) {
         error = errno;
         mioc_real(close)(fd);
@@ -100,6 +104,8 @@ static FILE *freopen_to_write(const char *path, const char *mode, FILE *stream)
     f = mioc_real(freopen)(path, mode, stream);
     if (f != NULL)
         mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
+    else
+        mioc_client_failed(AT_FDCWD, path);
     return f;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_write.c - writers by path: the real call, then word of it, so that the node forgets what it knew.
+/* wrap_write.c - writers by path: the real call, then word of it, so that the node forgets what it knew; also of what an error tells.
  *
  * SUBTREE where names below the path may change their answers with it: what is renamed, unlinked or made may be, or have been,
  * a directory, a link to one or a file (ENOENT becomes ENOTDIR); the mode of a directory decides over all in it. */
@@ -20,6 +20,8 @@ static int wrote(int rc, int dirfd, const char *path, uint32_t flags)
 {
     if (rc == 0)
         mioc_client_wrote(dirfd, path, flags);
+    else
+        mioc_client_failed(dirfd, path);
     return rc;
 }
 
@@ -28,6 +30,9 @@ static int moved(int rc, int dirfd, const char *path, int new_dirfd, const char 
     if (rc == 0) {
         mioc_client_moved(dirfd, path, new_dirfd, new_path, is_exchange);
         mioc_serve_wrote_source(new_dirfd, new_path);
+    } else {
+        mioc_client_failed(dirfd, path);
+        mioc_client_failed(new_dirfd, new_path);
     }
     return rc;
 }
@@ -134,11 +139,12 @@ MIOC_EXPORT int bind(int fd, const struct sockaddr *address, socklen_t size)
     char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = "";
     int rc = mioc_real(bind)(fd, address, size);
 
-    if (rc == 0 && address->sa_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
+    if (!mioc_is_null(address) && address->sa_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
         size_t len = size - offsetof(struct sockaddr_un, sun_path);
 
         memcpy(path, ((const struct sockaddr_un *)(const void *)address)->sun_path, len < sizeof(path) ? len : sizeof(path) - 1);
-        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+        if (path[0] != '\0') /* else it is of the abstract ones */
+            (void)wrote(rc, AT_FDCWD, path, MIOC_FLAG_SUBTREE);
     }
     return rc;
 }

@@ -29,3 +29,33 @@ on_shared_hosts() {
     [[ $PLAIN_RC == 0 && $(grep -c 'wrong: 0 ' "$CACHED/stdout") == 4 && $(said) == *"active: 4 ranks"* ]]
   done
 }
+
+@test "after each writing call that fails, the rank sees what the error told" {
+  need_fuse
+  need_command mpiexec.mpich
+  mkdir -p "$SOURCE"
+  mount_shared "$SOURCE" "$SHARED" --dir-timeout 0 --file-attr-timeout 0
+  FAILING=(on_mpiexec 2 "$PYTHON" -S "$PROGRAMS/failing.py" "$MIOC_ROOT/preload/libmpiio_cache.map" "$SHARED" "$SOURCE")
+  run_plain "${FAILING[@]}"
+  cat "$PLAIN/stderr"
+  [[ $PLAIN_RC == 0 && $(wc -l <"$PLAIN/stdout") -gt 700 ]]
+  MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached "${FAILING[@]}"
+  SLACK=60 assert_same
+  (($(stat_of "$SCRATCH/stats.json" .calls.stat.hit) > 2000)) # not because nothing is cached
+}
+
+@test "who comes second, by an error, sees what the first one did" {
+  need_hosts
+  need_fuse
+  for job in '1 2' '2 1' '2 2'; do
+    rm -rf "$SCRATCH/sync"
+    mkdir "$SCRATCH/sync"
+    # shellcheck disable=SC2086 # two words
+    MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_LOG=info run_cached on_shared_hosts $job "$PYTHON" -S "$PROGRAMS/at_once.py" "$SHARED/folder" \
+      "$SCRATCH/sync" 20
+    said
+    cat "$CACHED/stdout" "$CACHED/stderr"
+    # Plain says so by itself: each check is what POSIX promises.
+    [[ $CACHED_RC == 0 && $(grep -c 'wrong: {}$' "$CACHED/stdout") == $((${job/ / * })) && $(said) == *"active: "* ]]
+  done
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_client_failed.c - what a failed call tells where the store says otherwise, and that nothing is told where it does not. */
+#include "client_fixture.h"
+
+#include <sys/resource.h>
+
+/* What is really there: below the prefix `tree`. */
+static const char *there(const char *name)
+{
+    static char path[4][160];
+    static unsigned turn;
+
+    snprintf(path[++turn % 4], sizeof path[0], "%s/%s", tree, name);
+    return path[turn % 4];
+}
+
+static void make_tree(void)
+{
+    assert_int_equal(mkdir(there("folder"), 0700), 0);
+    assert_int_equal(mkdir(there("folder/inside"), 0700), 0);
+    assert_int_equal(mkdir(there("empty"), 0700), 0);
+    assert_int_equal(close(open(there("file"), O_CREAT | O_WRONLY, 0600)), 0);
+    assert_int_equal(symlink("folder", there("link")), 0);
+    assert_int_equal(symlink("loop", there("loop")), 0);
+}
+
+/* What a STAT says of a path: a letter for what lstat sees, and one for stat. '-' is not there, 'f'ile, 'd'irectory, 'l'ink. */
+static void say(const char *path, char lstat_is, char stat_is)
+{
+    struct mioc_stat_record *st = (void *)record(MIOC_ITEM_STAT, 0, path, 1);
+
+    st->lstat_errno = lstat_is == '-' ? ENOENT : 0;
+    st->stat_errno = stat_is == '-' ? ENOENT : 0;
+    st->lstat.mode = lstat_is == 'l' ? S_IFLNK : lstat_is == 'd' ? S_IFDIR : S_IFREG;
+    st->stat.mode = stat_is == 'd' ? S_IFDIR : S_IFREG;
+    append(&st->item);
+}
+
+/* How many names are told of. All nodes hear of it then. */
+static unsigned told_by(int error, const char *path)
+{
+    unsigned before = agent.writes;
+
+    errno = error;
+    mioc_client_failed(AT_FDCWD, path);
+    assert_int_equal(errno, error);
+    assert_int_equal(agent.settles, 0);
+    mioc_store_set_node(agent.store, 0);
+    for (unsigned i = before; i < agent.writes; i++)
+        append(invalidation(MIOC_FLAG_SUBTREE, agent.written[i % 16], 0, i + 1));
+    return agent.writes - before;
+}
+
+static void answer_ends_where_kernel_and_error_say_otherwise(void **state)
+{
+    static const struct { const char *path; char lstat_is, stat_is; int error, is_told; } table[] = {
+        { "file", '-', '-', EEXIST, 1 },      { "file", 'f', 'f', EEXIST, 0 },     { "file", 'd', 'd', ENOTDIR, 1 },
+        { "file", 'l', 'f', EEXIST, 1 },      { "file", '-', '-', EADDRINUSE, 1 }, { "folder", '-', '-', EEXIST, 1 },
+        { "folder", 'd', 'd', EEXIST, 0 },    { "folder", 'f', 'f', EISDIR, 1 },   { "folder", 'd', 'd', ENOTEMPTY, 0 },
+        { "link", 'f', 'f', ELOOP, 2 },       { "link", '-', '-', EEXIST, 2 },     { "link", 'l', 'd', EEXIST, 0 },
+        { "link", 'l', 'f', EISDIR, 2 },      { "loop", 'f', 'f', ELOOP, 1 },      { "gone", 'f', 'f', ENOENT, 1 },
+        { "gone", 'd', 'd', ENOENT, 1 },      { "gone", '-', '-', ENOENT, 0 },     { "gone", 'f', 'f', ESTALE, 1 },
+        /* Nothing that the store says is meant. */
+        { "file", '-', '-', EACCES, 0 },      { "file", '-', '-', EROFS, 0 },      { "file", '-', '-', ENOSPC, 0 },
+        { "file", '-', '-', EPERM, 0 },       { "file", '-', '-', 0, 0 },          { "file", '-', '-', EMFILE, 0 },
+    };
+
+    (void)state;
+    make_tree();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const char *path = there(table[i].path);
+
+        say(path, table[i].lstat_is, table[i].stat_is);
+        if (told_by(table[i].error, path) != (unsigned)table[i].is_told)
+            fail_msg("row %zu: %s", i, table[i].path);
+        if (table[i].is_told) { /* of a link, where it leads, too */
+            assert_string_equal(agent.written[(agent.writes - (unsigned)table[i].is_told) % 16], path);
+            assert_int_equal(agent.flags[(agent.writes - 1) % 16], MIOC_FLAG_SUBTREE);
+            assert_null(lookup(agent.store, MIOC_ITEM_STAT, path)); /* here at once */
+        }
+        append(invalidation(0, path, 1, 1));
+        assert_int_equal(told_by(table[i].error, path), 0); /* nothing is said any more */
+    }
+    expect_counts(MIOC_CALL_WRITE, 0, 0, 0, 0); /* the call was counted by itself, if at all */
+}
+
+static void each_kind_of_record_is_an_answer(void **state)
+{
+    (void)state;
+    make_tree();
+    for (unsigned kind = MIOC_ITEM_STAT; kind <= MIOC_ITEM_REALPATH; kind++) {
+        if (kind == MIOC_ITEM_STAT || kind == MIOC_ITEM_ACCESS)
+            continue;
+        append(record(kind, 0, there("file"), 1)); /* ENOENT, all of them */
+        if (told_by(EEXIST, there("file")) != 1)
+            fail_msg("kind %u", kind);
+    }
+    append(listing(tree, 0755)); /* it has one name, "there" */
+    assert_int_equal(told_by(EEXIST, there("folder")), 1);
+    append(record(MIOC_ITEM_STAT, MIOC_FLAG_UNCACHED, there("empty"), 1));
+    assert_int_equal(told_by(EEXIST, there("empty")), 0);
+}
+
+static void folder_that_is_not_empty_ends_an_empty_listing(void **state)
+{
+    struct mioc_list_record *list;
+
+    (void)state;
+    make_tree();
+    append(listing(there("folder"), 0755));
+    assert_int_equal(told_by(ENOTEMPTY, there("folder")), 0); /* it has something, whatever that is */
+    for (int i = 0; i < 2; i++) {
+        const char *path = there(i == 0 ? "folder" : "empty");
+
+        list = (void *)record(MIOC_ITEM_LIST, MIOC_FLAG_UNCACHED, path, 1);
+        list->item.flags = 0;
+        list->list_errno = 0;
+        list->entries = (uint32_t)(offsetof(struct mioc_list_record, path) + strlen(path) + 1 + 7) & ~7u;
+        list->table = list->entries;
+        list->table_size = 2;
+        memset((char *)list + list->table, 0, 8);
+        mioc_item_finish(list, (char *)list + list->table + 8);
+        assert_int_equal(mioc_item_check(list, list->item.size), 0);
+        append(&list->item);
+        assert_int_equal(told_by(ENOTEMPTY, path), i == 0);
+    }
+}
+
+static void other_spellings_are_the_same(void **state)
+{
+    (void)state;
+    make_tree();
+    say(there("folder/"), '-', '-');
+    assert_int_equal(told_by(EEXIST, there("folder")), 1);
+    say(there("folder"), '-', '-');
+    assert_int_equal(told_by(EEXIST, there("folder/")), 1);
+    say(there("link/inside"), '-', '-');
+    assert_int_equal(told_by(EEXIST, there("link/inside")), 2); /* by both names */
+    say(there("folder/inside"), '-', '-');
+    assert_int_equal(told_by(EEXIST, there("link/inside")), 2);
+    /* A file with a slash behind it is no folder, and so says "file" of the name. */
+    append(with_error(MIOC_ITEM_STAT, there("file/"), ENOTDIR));
+    assert_int_equal(told_by(EEXIST, there("file")), 0);
+    say(there("link/"), 'd', 'd');
+    assert_int_equal(told_by(EEXIST, there("link")), 0);
+}
+
+static void folders_on_the_way_are_looked_at(void **state)
+{
+    (void)state;
+    make_tree();
+    say(there("gone"), 'd', 'd');
+    say(there("gone/too"), 'd', 'd');
+    assert_int_equal(told_by(ENOENT, there("gone/too/name")), 1); /* a folder's STAT changes with what is in it */
+    assert_null(lookup(agent.store, MIOC_ITEM_STAT, there("gone")));
+    assert_null(lookup(agent.store, MIOC_ITEM_STAT, there("gone/too")));
+    say(there("file"), 'd', 'd');
+    assert_int_equal(told_by(ENOTDIR, there("file/name")), 1);
+    say(there("loop"), 'd', 'd');
+    assert_int_equal(told_by(ELOOP, there("loop/name")), 1);
+    /* What is there is as it is said to be: it is the name. */
+    say(there("folder"), 'd', 'd');
+    assert_int_equal(told_by(ENOENT, there("folder/none")), 0);
+    assert_int_equal(told_by(EEXIST, there("folder/none")), 0);
+    say(there("folder/inside"), 'f', 'f');
+    assert_int_equal(told_by(EEXIST, there("folder/inside/below")), 0); /* not about what is above */
+}
+
+static void paths_of_others_cost_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(told_by(EEXIST, "/tmp"), 0);
+    assert_int_equal(told_by(ENOENT, "/tmp/none"), 0);
+    assert_int_equal(told_by(ENOENT, ""), 0);
+    assert_int_equal(told_by(ENOENT, NULL), 0);
+    assert_int_equal(told_by(ENOENT, (const char *)16), 0);
+    assert_int_equal(asked(), 0);
+}
+
+static void without_descriptors_it_goes_on(void **state)
+{
+    struct rlimit limit, none;
+
+    (void)state;
+    make_tree();
+    say(there("file"), '-', '-');
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){ 0, limit.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(told_by(EEXIST, there("file")), 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    set(&agent.answers_nothing, 0);
+    assert_int_equal(stat_of(there("other")), 0); /* served as before */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_CLIENT(answer_ends_where_kernel_and_error_say_otherwise),
+        WITH_CLIENT(each_kind_of_record_is_an_answer),
+        WITH_CLIENT(folder_that_is_not_empty_ends_an_empty_listing),
+        WITH_CLIENT(other_spellings_are_the_same),
+        WITH_CLIENT(folders_on_the_way_are_looked_at),
+        WITH_CLIENT(paths_of_others_cost_nothing),
+        WITH_CLIENT(without_descriptors_it_goes_on),
+    };
+
+    return cmocka_run_group_tests_name("client_failed", tests, NULL, NULL);
+}
