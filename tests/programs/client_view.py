@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import socket
+import sys
 import time
 
 import mioc_mpi
@@ -18,6 +19,16 @@ PATIENCE = 30  # seconds after which what is still old is old for good
 libc = ctypes.CDLL(None)
 STATX, OPENAT, GETDENTS = 332, 257, 217  # x86-64, the cache's only one
 AT_FDCWD, AT_SYMLINK_NOFOLLOW, BASIC_STATS = -100, 0x100, 0x7ff
+
+
+def end_job(*error):
+    """Of a rank that fails: the others would wait for it in their barriers."""
+    sys.__excepthook__(*error)
+    sys.stderr.flush()
+    mioc_mpi.abort(1)
+
+
+sys.excepthook = end_job
 
 
 def kernel_knows(paths):
