@@ -229,59 +229,78 @@ int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size)
 
 /* --- Mapping ------------------------------------------------------------------------------------------------------ */
 
-/* Maps a whole file of this user's, mode 0600; MAP_FAILED with errno. */
-static void *map_file(int dirfd, const char *name, int is_writable, struct stat *st)
+/* Opens a file of this user's, mode 0600, that is not empty: a descriptor, or -1 with errno. */
+static int open_file(int dirfd, const char *name, int is_writable, struct stat *st)
 {
-    int fd = mioc_real(openat)(dirfd, name, (is_writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    void *map = MAP_FAILED;
-    int saved;
+    int fd = mioc_real(openat)(dirfd, name, (is_writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), saved;
 
     if (fd < 0)
-        return MAP_FAILED;
-    if (mioc_real(fstat)(fd, st) != 0)
-        goto done;
-    errno = EPROTO;
-    if (!S_ISREG(st->st_mode) || st->st_uid != geteuid() || (st->st_mode & 07777) != 0600 || st->st_size <= 0)
-        goto done;
-    map = mmap(NULL, (size_t)st->st_size, is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-    if (map != MAP_FAILED)
-        madvise(map, (size_t)st->st_size, MADV_DONTDUMP); /* a core file of the program is about the program */
-done:
+        return -1;
+    if (mioc_real(fstat)(fd, st) == 0) {
+        if (S_ISREG(st->st_mode) && st->st_uid == geteuid() && (st->st_mode & 07777) == 0600 && st->st_size > 0)
+            return fd;
+        errno = EPROTO;
+    }
     saved = errno;
     mioc_real(close)(fd);
     errno = saved;
-    return map;
+    return -1;
 }
 
-int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer)
+static int close_file(int fd, int result)
+{
+    int saved = errno;
+
+    mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
+static int map_index(struct mioc_store *s, int dirfd, int is_writer)
 {
     struct stat st;
-    char *map = map_file(dirfd, "index", is_writer, &st);
+    int fd = open_file(dirfd, "index", is_writer, &st);
 
-    if (map == MAP_FAILED)
+    if (fd < 0)
         return -1;
-    s->index = (void *)map;
     s->index_size = (uint64_t)st.st_size;
     s->dev = st.st_dev;
     s->ino = st.st_ino;
     s->uid = st.st_uid;
-    errno = EPROTO;
-    if (s->index_size <= MIOC_INDEX_ARENA_AT)
+    return close_file(fd, mioc_store_map_index(s, fd, is_writer));
+}
+
+static int map_ring(struct mioc_store *s, int dirfd)
+{
+    void *map = MAP_FAILED;
+    struct stat st;
+    int fd = open_file(dirfd, "ring", 1, &st);
+
+    if (fd < 0)
         return -1;
+    errno = EPROTO;
+    if ((size_t)st.st_size == mioc_ring_size())
+        map = mmap(NULL, mioc_ring_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return close_file(fd, -1);
+    (void)madvise(map, mioc_ring_size(), MADV_DONTDUMP);
+    s->ring = map;
+    return close_file(fd, 0);
+}
+
+int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer)
+{
+    if (map_index(s, dirfd, is_writer) != 0)
+        return -1;
+    errno = EPROTO;
     if (!is_writer &&
         (__atomic_load_n(&s->index->magic, __ATOMIC_ACQUIRE) != MIOC_STORE_MAGIC ||
          s->index->layout != MIOC_STORE_LAYOUT || s->index->slots != MIOC_INDEX_SLOTS || s->index->size != s->index_size))
         return -1;
-    s->table = (void *)(map + MIOC_INDEX_TABLE_AT);
-    s->arena = map + MIOC_INDEX_ARENA_AT;
-    map = map_file(dirfd, "ring", 1, &st);
-    if (map == MAP_FAILED)
+    if (map_ring(s, dirfd) != 0)
         return -1;
-    s->ring = (void *)map;
     errno = EPROTO;
-    if ((size_t)st.st_size != mioc_ring_size() || (!is_writer && mioc_ring_check(s->ring, (size_t)st.st_size) != 0))
-        return -1;
-    return 0;
+    return is_writer || mioc_ring_check(s->ring, mioc_ring_size()) == 0 ? 0 : -1;
 }
 
 struct mioc_store *mioc_store_new(void)
@@ -349,8 +368,7 @@ void mioc_store_detach(struct mioc_store *s)
     }
     if (s->ring)
         munmap(s->ring, mioc_ring_size());
-    if (s->index)
-        munmap(s->index, s->index_size);
+    mioc_store_unmap_index(s);
     if (s->lock_fd >= 0)
         mioc_real(close)(s->lock_fd);
     mioc_store_free(s);

@@ -3,6 +3,7 @@
  *
  *     store_read.c     everyone: lookup, open, fstat's way back
  *     store_attach.c   everyone: finding and mapping a store that is there, whether its agent lives
+ *     store_map.c      everyone: as much of the index as is in use
  *     store_files.c    agent: making one
  *     store_remove.c   agent: removing one, its own or a dead one
  *     store_write.c    agent: the publish stream
@@ -48,10 +49,18 @@ struct mioc_index {
 };
 _Static_assert(sizeof(struct mioc_index) <= MIOC_INDEX_TABLE_AT, "the header is one page");
 
+/* The first mapping of the index ends here, or with its file; each further one is twice as long, up to what a slot can say. */
+#define MIOC_INDEX_FIRST_MAP (MIOC_INDEX_ARENA_AT + (2u << 20))
+#define MIOC_INDEX_MAPS 16u
+
 struct mioc_store {
-    struct mioc_index *index; /* read-only unless writer is set */
+    struct mioc_index *index; /* read-only unless writer is set; header and table, and the arena's beginning */
     uint64_t *table;
-    char *arena;
+    char *arena;              /* atomic; of the last mapping: mioc_store_arena() */
+    uint64_t mapped;          /* atomic; bytes of the arena in it */
+    int is_mapping;           /* atomic; somebody is making the next one */
+    unsigned maps;
+    struct { void *at; uint64_t size; } map[MIOC_INDEX_MAPS];
     struct mioc_ring *ring;
     uint64_t index_size;
     dev_t dev;                /* of the index and so of the contents */
@@ -90,6 +99,21 @@ struct mioc_store_writer {
     size_t arrivals, arrivals_cap;
 };
 
+/* --- store_map.c --- */
+/* Maps the index as far as it is used, and the table. 0 or -1. */
+int mioc_store_map_index(struct mioc_store *s, int fd, int is_writer);
+void mioc_store_unmap_index(struct mioc_store *s);
+/* Maps more of it: the arena then, or NULL: it cannot be had, or with is_patient = 0 another thread (or the one that this signal handler
+ * interrupts) is just doing so. */
+char *mioc_store_map_more(struct mioc_store *s, uint64_t end, int is_patient);
+/* Where the arena's bytes below `end` are, which is within the file; NULL: nowhere now. Pointers into it stay valid. */
+static inline const char *mioc_store_arena(const struct mioc_store *s, uint64_t end)
+{
+    if (__builtin_expect(end <= __atomic_load_n(&s->mapped, __ATOMIC_ACQUIRE), 1))
+        return __atomic_load_n(&s->arena, __ATOMIC_RELAXED);
+    return mioc_store_map_more((struct mioc_store *)(uintptr_t)s, end, 0);
+}
+
 /* --- store_read.c --- */
 static inline uint64_t mioc_slot_make(uint64_t hash, uint64_t offset)
 {
@@ -99,9 +123,14 @@ static inline int mioc_slot_may_be(uint64_t slot, uint64_t hash)
 {
     return slot >> 32 == hash >> 32;
 }
+/* What the agent has appended at `offset`. */
+static inline void *mioc_store_appended(const struct mioc_store *s, uint64_t offset)
+{
+    return __atomic_load_n(&s->arena, __ATOMIC_RELAXED) + offset;
+}
 static inline struct mioc_item *mioc_slot_item(const struct mioc_store *s, uint64_t slot)
 {
-    return (struct mioc_item *)(void *)(s->arena + ((slot & 0xffffffffu) - 1) * MIOC_ITEM_ALIGN);
+    return mioc_store_appended(s, ((slot & 0xffffffffu) - 1) * MIOC_ITEM_ALIGN);
 }
 static inline int mioc_item_is(const struct mioc_item *item, unsigned kind, const char *path, uint32_t len, uint64_t hash)
 {
@@ -156,7 +185,7 @@ int mioc_store_lock_owner(int fd);
 int mioc_store_unlink(int parent, const char *name, int dirfd);
 
 /* --- store_write.c --- */
-/* Reserves the arena up to `end`. 0 or -1. */
+/* Reserves the arena up to `end`, and maps it. 0 or -1. */
 int mioc_store_grow(struct mioc_store *s, uint64_t end);
 
 /* --- store_reach.c --- */

@@ -40,7 +40,7 @@ static int remember_odd(struct mioc_store *s, uint64_t offset, uint64_t plain, i
         size_t kept = 0;
 
         for (size_t i = 0; i < w->odds; i++)
-            if (!mioc_item_is_dead((const void *)(s->arena + w->odd[i].offset)))
+            if (!mioc_item_is_dead(mioc_store_appended(s, w->odd[i].offset)))
                 w->odd[kept++] = w->odd[i];
         w->odds = kept;
         if (kept * 2 >= w->odds_cap) {
@@ -130,7 +130,7 @@ static void kill_odd(struct mioc_store *s, const char *plain, uint32_t len, uint
     uint64_t hash = mioc_item_hash(0, plain, len), parent_hash = parent ? mioc_item_hash(0, plain, parent) : 0;
 
     for (size_t i = 0; i < w->odds; i++) {
-        struct mioc_item *item = (void *)(s->arena + w->odd[i].offset);
+        struct mioc_item *item = mioc_store_appended(s, w->odd[i].offset);
         int of_names = item->kind == MIOC_ITEM_STAT || item->kind == MIOC_ITEM_LIST;
 
         if (w->odd[i].plain == hash || (of_names && w->odd[i].plain == parent_hash) ||

@@ -18,10 +18,12 @@ static const struct mioc_item *bounded_item(const struct mioc_store *s, uint64_t
 {
     uint64_t offset = ((slot & 0xffffffffu) - 1) * MIOC_ITEM_ALIGN, end = mioc_store_end(s);
     const struct mioc_item *item;
+    const char *arena;
 
-    if (end > s->index_size - MIOC_INDEX_ARENA_AT || offset >= end || end - offset < sizeof(*item))
+    if (end > s->index_size - MIOC_INDEX_ARENA_AT || offset >= end || end - offset < sizeof(*item) ||
+        (arena = mioc_store_arena(s, end)) == NULL)
         return NULL;
-    item = (const void *)(s->arena + offset);
+    item = (const void *)(arena + offset);
     return item->size <= end - offset && mioc_item_is_bounded(item) ? item : NULL;
 }
 
@@ -58,11 +60,13 @@ const struct mioc_item *mioc_store_item_at(const struct mioc_store *s, uint64_t 
 {
     uint64_t end = mioc_store_end(s);
     const struct mioc_item *item;
+    const char *arena;
 
     /* The offset may be a neighbour's claim: something that is no item must not lead anybody out of the arena. */
-    if (end > s->index_size - MIOC_INDEX_ARENA_AT || offset % MIOC_ITEM_ALIGN != 0 || offset >= end || end - offset < sizeof(*item))
+    if (end > s->index_size - MIOC_INDEX_ARENA_AT || offset % MIOC_ITEM_ALIGN != 0 || offset >= end ||
+        end - offset < sizeof(*item) || (arena = mioc_store_arena(s, end)) == NULL)
         return NULL;
-    item = (const void *)(s->arena + offset);
+    item = (const void *)(arena + offset);
     if (item->size > end - offset || item->size < sizeof(*item) || item->size % MIOC_ITEM_ALIGN != 0 || item->kind == 0 || item->kind >= MIOC_ITEM_KINDS)
         return NULL;
     return item;

@@ -66,14 +66,14 @@ int mioc_store_grow(struct mioc_store *s, uint64_t end)
 {
     struct growth growth = {.s = s};
 
-    if (end <= s->index->allocated)
-        return 0;
-    errno = ENOSPC;
-    growth.size = size_for(s, end);
-    if (growth.size == 0 || mioc_aside_run(s->writer->aside, grow_file, &growth) != 0)
-        return -1;
-    s->index->allocated = growth.size;
-    return 0;
+    if (end > s->index->allocated) {
+        errno = ENOSPC;
+        growth.size = size_for(s, end);
+        if (growth.size == 0 || mioc_aside_run(s->writer->aside, grow_file, &growth) != 0)
+            return -1;
+        s->index->allocated = growth.size;
+    }
+    return end <= __atomic_load_n(&s->mapped, __ATOMIC_ACQUIRE) || mioc_store_map_more(s, end, 1) != NULL ? 0 : -1;
 }
 
 static int has_slot_for(const struct mioc_store *s, const struct mioc_item *item)
@@ -141,7 +141,7 @@ static void apply(struct mioc_store *s, struct mioc_item *item, uint64_t offset)
 int64_t mioc_store_append(struct mioc_store *s, const struct mioc_item *item)
 {
     uint64_t offset = s->index->end;
-    struct mioc_item *copy = (void *)(s->arena + offset);
+    struct mioc_item *copy;
     int saved = errno;
 
     if (s->writer->is_full || !has_slot_for(s, item) || mioc_store_grow(s, offset + item->size) != 0) {
@@ -153,6 +153,7 @@ int64_t mioc_store_append(struct mioc_store *s, const struct mioc_item *item)
         errno = ENOSPC;
         return -1;
     }
+    copy = mioc_store_appended(s, offset);
     memcpy(copy, item, item->size);
     copy->local_dead = 1; /* until it is linked */
     copy->local_applied_ms = now_ms();

@@ -109,3 +109,30 @@ PY
   same_as_plain on_mpiexec 2 "${APP[@]}"
   [[ $(own_stores) == "$STORES_BEFORE" ]]
 }
+
+# The index has room for much more than an import needs, and locking it would fill that with pages of /dev/shm.
+@test "mlockall locks what is in use of the store, and not its whole room" {
+  need_root # to lock without limit
+  cat >"$SCRATCH/lock.py" <<PY
+import ctypes, os, sys
+sys.path.insert(0, "$SCRATCH/lib")
+import package
+def shared():
+    fs = os.statvfs("/dev/shm")
+    return (fs.f_blocks - fs.f_bfree) * fs.f_frsize >> 20
+def room(): # MB of the index that are mapped, and so locked. (Rank 0's threads have address space for their heaps besides, without pages.)
+    spans = [line.split()[0].split("-") for line in open("/proc/self/maps") if line.rstrip().endswith("/index")]
+    return sum(int(end, 16) - int(start, 16) for start, end in spans) >> 20
+libc, before = ctypes.CDLL(None), shared()
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+    os.write(2, b"%d MB more of /dev/shm, %d MB of the index\\n" % (shared() - before, room()))
+say(package.value, libc.mlockall(3), shared() - before < 64, 0 < room() < 32)
+import json, email.mime.text, xml.dom.minidom
+say(shared() - before < 64, 0 < room() < 32, libc.munlockall())
+PY
+  MPIIO_CACHE_LOG=info run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/lock.py"
+  cat "$CACHED/stdout" "$CACHED/stderr"
+  [[ $(said) == *'active: 2 ranks'* ]]
+  [[ $(sort -u "$CACHED/stdout") == "42 0 True True"$'\n'"True True 0" ]]
+}

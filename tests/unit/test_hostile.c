@@ -22,13 +22,17 @@ static struct mioc_store *fenced(const struct mioc_store *s)
     fd = open(path, O_RDONLY);
     around = mmap(NULL, 2 * AROUND, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_true(fd >= 0 && around != MAP_FAILED);
-    munmap(view->index, view->index_size);
+    mioc_store_unmap_index(view);
     around = mmap(around + AROUND, view->index_size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
     assert_true(around != MAP_FAILED);
     close(fd);
     view->index = (void *)around;
     view->table = (void *)(around + MIOC_INDEX_TABLE_AT);
     view->arena = around + MIOC_INDEX_ARENA_AT;
+    view->mapped = view->index_size - MIOC_INDEX_ARENA_AT;
+    view->map[0].at = around;
+    view->map[0].size = view->index_size;
+    view->maps = 1;
     return view;
 }
 
