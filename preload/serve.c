@@ -52,8 +52,10 @@ int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes)
     flags &= O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW;
     fd = q->call == MIOC_CALL_LOADER ? mioc_store_open_object(mioc_client_store(), content, flags)
                                      : mioc_store_open_content(mioc_client_store(), content, flags);
-    if (fd >= 0)
+    if (fd >= 0) {
         *bytes = content->size;
+        q->copy = content;
+    }
     errno = saved;
     return fd >= 0 ? fd : MIOC_NOT_SERVED;
 }

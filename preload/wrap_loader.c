@@ -30,10 +30,15 @@ static int is_ld_so_cache(const char *path)
     return len >= sizeof name - 1 && strcmp(path + len - (sizeof name - 1), name) == 0;
 }
 
-static long opened(long fd, const char *path)
+/* What this thread's last open by the loader gave, if that is a copy: it looks at it next, which then needs no system call. */
+static __thread struct { int fd; const struct mioc_content_record *copy; } last;
+
+static long opened(long fd, const char *path, const struct mioc_content_record *copy)
 {
     if (fd >= 0 && !is_ld_so_cache(path))
         mioc_stats_count_load();
+    last.fd = (int)fd;
+    last.copy = copy;
     return fd;
 }
 
@@ -45,11 +50,11 @@ static long answer_open(const struct mioc_loader_call *call, int dirfd, const ch
 
     flags &= ~LARGEFILE;
     if ((flags & ~MIOC_SERVE_OPEN_FLAGS) != 0 || !mioc_client_begin(&q, MIOC_CALL_LOADER, dirfd, path))
-        return opened(mioc_loader_pass(call), path);
+        return opened(mioc_loader_pass(call), path, NULL);
     rc = mioc_serve_open(&q, flags, &bytes);
     rc = rc == MIOC_NOT_SERVED ? mioc_loader_pass(call) : or_error(rc);
     mioc_client_end(&q, bytes);
-    return opened(rc, path);
+    return opened(rc, path, q.copy);
 }
 
 static long answer_stat(const struct mioc_loader_call *call, int dirfd, const char *path, struct stat *st, int flags)
@@ -70,10 +75,17 @@ static long answer_stat(const struct mioc_loader_call *call, int dirfd, const ch
 }
 
 /* Whoever opened it: the program may have opened a copy, and load /proc/self/fd/N. */
-static long answer_fstat(const struct mioc_loader_call *call, struct stat *st)
+static long answer_fstat(const struct mioc_loader_call *call, int fd, struct stat *st)
 {
-    long rc = mioc_loader_pass(call);
+    const struct mioc_content_record *copy = fd == last.fd ? last.copy : NULL;
+    long rc;
 
+    last.copy = NULL;
+    if (copy != NULL) {
+        mioc_store_fill_stat(mioc_client_store(), &copy->stat, st);
+        return 0;
+    }
+    rc = mioc_loader_pass(call);
     if (rc == 0 && mioc_serve_may_be_copy(st))
         (void)mioc_serve_map_stat(st);
     return rc;
@@ -125,10 +137,10 @@ long mioc_answer_loader(const struct mioc_loader_call *call)
     case SYS_openat:
         return answer_open(call, (int)a[0], path, (int)a[2]);
     case SYS_fstat:
-        return answer_fstat(call, (struct stat *)a[1]);
+        return answer_fstat(call, (int)a[0], (struct stat *)a[1]);
     case SYS_newfstatat:
         if (mioc_serve_is_fd_itself((int)a[0], path, (int)a[3]))
-            return answer_fstat(call, (struct stat *)a[2]);
+            return answer_fstat(call, (int)a[0], (struct stat *)a[2]);
         return answer_stat(call, (int)a[0], path, (struct stat *)a[2], (int)a[3]);
     case SYS_readlinkat:
         return answer_readlink(call, (int)a[0], path, (char *)a[2], (size_t)a[3]);

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""bench_dlopen.py - rank 0 times loads of libraries from the cache against the same on a local disk, the other ranks wait asleep;
-used by `scripts/bench dlopen`.
+"""bench_dlopen.py - rank 0, whose loader is patched, times loads of libraries from the cache; rank 1, whose loader is plain, but
+which has the same MPI in memory, the same on a local disk, in turn with it and on one processor. Used by `scripts/bench dlopen`.
 
-usage: bench_dlopen.py LIBRARY CACHED LOCAL FIFO RESULT
-CACHED is below MPIIO_CACHE_PATHS, LOCAL on a local disk; both hold the same folders of libraries, one row of the result each. What all
-of a folder's libraries need beside themselves is in needed.txt, and is loaded before. The result is written as JSON.
+usage: bench_dlopen.py LIBRARY CACHED LOCAL REQUESTS ANSWERS RESULT
+CACHED is below MPIIO_CACHE_PATHS, LOCAL on a local disk; both hold the same folders of libraries, one row of the result each. What
+all of a folder's libraries need beside themselves is in needed.txt, and is loaded before. REQUESTS and ANSWERS are FIFOs between
+the ranks. The result is written as JSON.
 """
 import ctypes
 import json
@@ -13,23 +14,54 @@ import statistics
 import sys
 
 ROUNDS = 101
+AIMS = {"modules": 1.12, "small": 1.08, "web": 1.08}
+PASSED = 1.04
 
 
-class Bench:
+class Here:
+    """Loads in this process."""
+
     def __init__(self, library):
         self.c = ctypes.CDLL(library)
-        self.c.bench_prepare.restype = self.c.bench_load.restype = ctypes.c_char_p
-        self.check("libc", self.c.bench_prepare())
+        self.c.bench_load.restype = ctypes.c_char_p
 
-    @staticmethod
-    def check(what, error):
-        if error is not None:
-            sys.exit(f"bench: {what}: {os.fsdecode(error)}")
+    def hold(self, names):
+        self.held = [ctypes.CDLL(name) for name in names]
 
-    def load(self, hooked, path):
-        ns = ctypes.c_double()
-        self.check(path, self.c.bench_load(hooked, os.fsencode(path), ctypes.byref(ns)))
-        return ns.value
+    def load(self, paths):
+        ns, took = ctypes.c_double(), []
+        for path in paths:
+            error = self.c.bench_load(os.fsencode(path), ctypes.byref(ns))
+            if error is not None:
+                sys.exit(f"bench: {path}: {os.fsdecode(error)}")
+            took.append(ns.value)
+        return took
+
+
+class There:
+    """The same in the other rank."""
+
+    def __init__(self, requests, answers):
+        self.requests = open(requests, "w")
+        self.answers = open(answers)
+
+    def ask(self, what, arguments):
+        print(json.dumps([what, arguments]), file=self.requests, flush=True)
+        answer = self.answers.readline()
+        return json.loads(answer) if answer else sys.exit("bench: the other rank has ended")
+
+    def hold(self, names):
+        self.ask("hold", names)
+
+    def load(self, paths):
+        return self.ask("load", paths)
+
+
+def answer(here, requests, answers):
+    with open(requests) as lines, open(answers, "w") as out:
+        for line in lines:
+            what, arguments = json.loads(line)
+            print(json.dumps(getattr(here, what)(arguments)), file=out, flush=True)
 
 
 def row(name, aim, pairs, count):
@@ -43,7 +75,7 @@ def row(name, aim, pairs, count):
         "bare_ns": statistics.median(bare for _, bare in pairs),
         "ratio": statistics.median(ratios),
         "ratio_quartiles": [low, high],
-        "aim": aim,
+        "aim": None,
         "loads": len(pairs),
     }
     sums = [[sum(statistics.median(pair[side] for pair in part[at::count]) for at in range(count)) for side in (0, 1)]
@@ -60,59 +92,52 @@ def row(name, aim, pairs, count):
     }
 
 
-def alternate(bench, hooked_paths, bare_paths):
-    """Every library in turn, on both sides one after the other; what comes first warms up, and the order changes."""
-    for i in range(3):
-        for hooked, paths in ((1, hooked_paths), (0, bare_paths)):
-            for path in paths:
-                bench.load(hooked, path)
+def alternate(cached, plain, cached_paths, plain_paths):
+    """All libraries in a row, on both sides in turn; the first rounds warm up, and the order changes."""
     pairs = []
-    for i in range(ROUNDS):
-        for at in range(len(hooked_paths)):
-            took = [0.0, 0.0]
-            for hooked in ((i + at) % 2, 1 - (i + at) % 2):
-                took[hooked] = bench.load(hooked, (hooked_paths if hooked else bare_paths)[at])
-            pairs.append((took[1], took[0]))
+    for i in range(-3, ROUNDS):
+        took = [None, None]
+        for side in (i % 2, 1 - i % 2):
+            took[side] = cached.load(cached_paths) if side else plain.load(plain_paths)
+        if i >= 0:
+            pairs += zip(took[1], took[0])
     return pairs
 
 
-def measure(bench, cached, local):
-    for folder in sorted(os.listdir(local)):
-        with open(f"{local}/{folder}/needed.txt") as f:
-            held = [ctypes.CDLL(name) for name in f.read().split()]
-        with open(f"{local}/{folder}/title.txt") as f:
+def measure(cached, plain, cached_folder, local_folder):
+    for folder in sorted(os.listdir(local_folder)):
+        with open(f"{local_folder}/{folder}/needed.txt") as f:
+            needed = f.read().split()
+        cached.hold(needed)
+        plain.hold(needed)
+        with open(f"{local_folder}/{folder}/title.txt") as f:
             title = f.read().strip()
-        names = sorted(name for name in os.listdir(f"{local}/{folder}") if name.endswith(".so"))
-        paths, originals = ([f"{place}/{folder}/{name}" for name in names] for place in (cached, local))
-        yield from row(f"dlopen, {title}", 1.2, alternate(bench, paths, originals), len(names))
+        names = sorted(name for name in os.listdir(f"{local_folder}/{folder}") if name.endswith(".so"))
+        paths, originals = ([f"{place}/{folder}/{name}" for name in names] for place in (cached_folder, local_folder))
+        yield from row(f"dlopen, {title}", AIMS[folder], alternate(cached, plain, paths, originals), len(names))
         # The library's own calls while it loads a library that is nobody's to serve.
-        yield from row("the same, passed through", None, alternate(bench, originals, originals), len(names))
-        del held
+        yield from row("the same, passed through", PASSED, alternate(cached, plain, originals, originals), len(names))
 
 
-def check_served(bench, path):
+def check_served(here, path):
     """The store's names are in memory while it is loaded."""
     library = ctypes.CDLL(path)
-    if not bench.c.bench_is_mapped(b"/mpiio_cache-"):
+    if not here.c.bench_is_mapped(b"/mpiio_cache-"):
         sys.exit("bench: the cache serves no libraries")
     ctypes.CDLL(None).dlclose(ctypes.c_void_p(library._handle))
 
 
 def main():
-    library, cached, local, fifo, result = sys.argv[1:]
-    rank = int(os.environ.get("PMI_RANK", os.environ.get("SLURM_PROCID", "0")))
-    if rank != 0:
-        with open(fifo) as f:  # until rank 0 is done and everybody has gone
-            f.read()
-        return
-    try:
-        bench = Bench(library)
-        check_served(bench, f"{cached}/small/lib00.so")
-        rows = list(measure(bench, cached, local))
-        with open(result, "w") as f:
-            json.dump(rows, f, indent=2)
-    finally:
-        os.close(os.open(fifo, os.O_WRONLY))
+    library, cached, local, requests, answers, result = sys.argv[1:]
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    here = Here(library)
+    if int(os.environ.get("PMI_RANK", os.environ.get("SLURM_PROCID", "0"))) != 0:
+        return answer(here, requests, answers)
+    there = There(requests, answers)
+    check_served(here, f"{cached}/small/lib00.so")
+    rows = list(measure(here, there, cached, local))
+    with open(result, "w") as f:
+        json.dump(rows, f, indent=2)
 
 
 main()
