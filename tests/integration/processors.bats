@@ -46,23 +46,33 @@ int main(int argc, char **argv)
 C
 }
 
-# ARCHITECTURE QEMU LIBRARIES: 1 if libraries are served there
-check_processor() {
-  local cc=$1-gcc qemu=qemu-$2-static root=/usr/$1 common source objects=()
-  need_command "$cc"
-  mkdir -p "$SCRATCH/include" "$SCRATCH/objects" "$SCRATCH/libs"
+# COMPILER: all of it but the plug-in, as libmpiio_cache.so and local_agent.so in $SCRATCH.
+build_with() {
+  local common folder source objects=()
+  need_command "$1"
+  mkdir -p "$SCRATCH/include" "$SCRATCH/libs"
   # Of this machine's headers only the one that is the same everywhere.
   cp "$(echo '#include <xxhash.h>' | gcc -E - | sed -n 's/^# [0-9]* "\(.*xxhash\.h\)".*/\1/p' | head -n 1)" "$SCRATCH/include"
   common=(-std=gnu11 -D_GNU_SOURCE -O1 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow
     -Wmissing-prototypes -Wstrict-prototypes -Werror -isystem "$SCRATCH/include"
     -DMIOC_SITE_FILE='"/etc/mpiio_cache.conf"' -DMIOC_VERSION='"0"')
-  printf '%s\n' "$MIOC_ROOT"/preload/{,loader/}*.c "$MIOC_ROOT"/preload/loader/*.S "$MIOC_ROOT"/mpi_shim/*.c "$PROGRAMS/local_agent.c" | grep -vE '/(transport_(mpi|open)|wrap_mpi)\.c$' >"$SCRATCH/sources"
-  (cd "$SCRATCH/objects" && xargs -P 2 -n 8 "$cc" "${common[@]}" -c <"$SCRATCH/sources")
-  for source in start:libmpiio_cache local_agent:local_agent; do
-    mapfile -t objects < <(ls "$SCRATCH"/objects/*.o | grep -vE "/(start|api|local_agent).o$")
-    "$cc" -shared -o "$SCRATCH/${source#*:}.so" "$SCRATCH/objects/${source%:*}.o" "${objects[@]}" -Wl,-z,defs \
+  for folder in preload preload/loader mpi_shim tests/programs/local_agent; do
+    mkdir -p "$SCRATCH/objects/$folder"
+    find "$MIOC_ROOT/$folder" "$MIOC_ROOT/$folder.c" -maxdepth 1 -name '*.[cS]' 2>/dev/null |
+      grep -vE '/(transport_(mpi|open)|wrap_mpi)\.c$' >"$SCRATCH/sources"
+    (cd "$SCRATCH/objects/$folder" && xargs -P 2 -n 8 "$1" "${common[@]}" -c <"$SCRATCH/sources")
+  done
+  mapfile -t objects < <(find "$SCRATCH/objects" -name '*.o' | grep -vE "/(start|api|local_agent)\.o$")
+  for source in preload/start:libmpiio_cache tests/programs/local_agent/local_agent:local_agent; do
+    "$1" -shared -o "$SCRATCH/${source#*:}.so" "$SCRATCH/objects/${source%:*}.o" "${objects[@]}" -Wl,-z,defs \
       -Wl,--version-script="$MIOC_ROOT/preload/libmpiio_cache.map" -lpthread -ldl
   done
+}
+
+# ARCHITECTURE QEMU LIBRARIES: 1 if libraries are served there
+check_processor() {
+  local cc=$1-gcc qemu=qemu-$2-static root=/usr/$1
+  build_with "$cc"
   command -v "$qemu" >/dev/null || skip "it compiles; $qemu, to run it, is not installed"
   echo 'int inner(void) { return 41; }' | "$cc" -shared -fPIC -x c - -o "$SCRATCH/libs/libinner.so"
   echo 'int inner(void); int outer(void) { return inner() + 1; }' |
@@ -92,3 +102,31 @@ run_cached_as_guest() {
 @test "it compiles for aarch64 and runs there" { check_processor aarch64-linux-gnu aarch64 1; }
 
 @test "it compiles for ppc64le and runs there" { check_processor powerpc64le-linux-gnu ppc64le 0; }
+
+# By qemu's -L an absolute path is looked for in that folder first, so the interpreter finds its own things there.
+@test "Debian's numpy for aarch64 is imported from copies, as without us" {
+  local root=$PYTHON_ENVS/arm64-python qemu=qemu-aarch64-static python
+  need_command $qemu
+  build_with aarch64-linux-gnu-gcc
+  fixture arm64-python "$root"
+  cat >"$SCRATCH/app.py" <<'END'
+import sys
+sys.path.append(sys.argv[1])
+import numpy, numpy.linalg, numpy.random, numpy.fft
+print(numpy.__file__, numpy.linalg.det(numpy.eye(3) * 2), numpy.random.default_rng(1).integers(9, size=3))
+print(sorted(m.__file__ for m in sys.modules.values() if (getattr(m, "__file__", None) or "").endswith(".so")))
+END
+  python=("$root/usr/bin/python3.11" -S "$SCRATCH/app.py" "$root/usr/lib/python3/dist-packages")
+  local libraries=$root/usr/lib/aarch64-linux-gnu
+  local path=$libraries/blas:$libraries/lapack # whose links are made when they are installed
+  run_plain $qemu -L "$root" -E LD_LIBRARY_PATH="$path" "${python[@]}"
+  [[ $PLAIN_RC == 0 && $(<"$PLAIN/stdout") == *'_multiarray_umath'* ]]
+  mkdir "$SCRATCH/store"
+  LOCAL_AGENT_REPORT=$SCRATCH/report MPIIO_CACHE_DIR=$SCRATCH/store MPIIO_CACHE_PATHS=$root/usr/lib \
+    run_cached_as_guest $qemu -L "$root" -E LD_LIBRARY_PATH="$path" -E LD_PRELOAD="$SCRATCH/local_agent.so" "${python[@]}"
+  SLACK=60 assert_same
+  cat "$SCRATCH/report"
+  # Each extension module, and libblas behind it.
+  awk -v modules="$(tail -n 1 "$PLAIN/stdout" | grep -o '\.so' | wc -l)" '$1 == "loader" { served += $3 + $5 }
+    END { print served " loads served, " modules " modules"; exit !(served > modules) }' "$SCRATCH/report"
+}
