@@ -146,7 +146,9 @@ int mioc_aliases_learn(struct mioc_aliases *a, const struct mioc_item *item, con
     uint32_t to_len = 0;
     int n;
 
-    if (a == NULL || (item->flags & MIOC_FLAG_UNCACHED) || (item->kind != MIOC_ITEM_STAT && item->kind != MIOC_ITEM_REALPATH) ||
+    /* A BRIEF one teaches, too: where a link may have led does no harm. */
+    if (a == NULL || ((item->flags & MIOC_FLAG_UNCACHED) && !(item->flags & MIOC_FLAG_BRIEF)) ||
+        (item->kind != MIOC_ITEM_STAT && item->kind != MIOC_ITEM_REALPATH) ||
         (item->kind == MIOC_ITEM_STAT ? st->lstat_errno != 0 || st->link_errno != 0 : real->realpath_errno != 0) ||
         /* What ".." behind a link means is another directory than its normal form says. */
         mioc_path_has_dotdot(mioc_item_path(item), item->path_len) ||

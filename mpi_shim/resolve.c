@@ -234,6 +234,8 @@ void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_ans
         mioc_resolve_add_uncached(answer, buf, job->kind, job);
         return;
     }
+    if (job->kind != MIOC_ITEM_LIST)
+        mioc_resolve_way(r, job, answer);
     switch (job->kind) {
     case MIOC_ITEM_STAT:
         resolve_stat(r, job, answer, buf);

@@ -79,8 +79,8 @@ static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir
     return errno == 0 ? add_name_table(buf, at) : NULL;
 }
 
-/* Says where the directory is if a link leads to it (aliases.h). Not by /proc/self: this thread has descriptors of its own. */
-static void add_realpath(const struct mioc_job *job, int fd, struct mioc_answer *answer)
+/* Says where a directory is if a link leads to it (aliases.h). Not by /proc/self: this thread has descriptors of its own. */
+static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_answer *answer)
 {
     static const char deleted[] = " (deleted)";
     char name[48], real[PATH_MAX], plain[PATH_MAX], *end;
@@ -89,17 +89,40 @@ static void add_realpath(const struct mioc_job *job, int fd, struct mioc_answer 
 
     (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
     n = mioc_real(readlink)(name, real, sizeof real - 1);
-    if (n <= 0 || real[0] != '/' || mioc_path_normalize(job->path, plain, sizeof plain) <= 0)
+    if (n <= 0 || real[0] != '/' || mioc_path_normalize(path, plain, sizeof plain) <= 0)
         return;
     real[n] = '\0';
     if (strcmp(real, plain) == 0 || ((size_t)n >= sizeof deleted && strcmp(real + n - (sizeof deleted - 1), deleted) == 0) ||
-        (record = malloc(sizeof *record + job->len + (size_t)n + 16)) == NULL)
+        (record = malloc(sizeof *record + len + (size_t)n + 16)) == NULL)
         return;
-    end = mioc_item_begin(record, MIOC_ITEM_REALPATH, 0, job->path, job->len);
+    end = mioc_item_begin(record, MIOC_ITEM_REALPATH, 0, path, len);
     record->resolved_len = (uint32_t)n;
     memcpy(end, real, (size_t)n + 1);
     (void)mioc_resolve_add(answer, record, end + n + 1);
     free(record);
+}
+
+static void look_away(void *ctx, const struct mioc_list_record *list)
+{
+    (void)ctx, (void)list;
+}
+
+void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+{
+    uint32_t len = mioc_path_parent(job->path, job->len);
+    char folder[PATH_MAX];
+    int fd;
+
+    /* A listing has said it. */
+    if (len <= 1 || len >= sizeof folder || mioc_resolver_look_at_listing(r, job->path, len, look_away, NULL) == MIOC_LISTING_READ)
+        return;
+    memcpy(folder, job->path, len);
+    folder[len] = '\0';
+    fd = mioc_real(open)(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    add_realpath(folder, len, fd, answer);
+    mioc_real(close)(fd);
 }
 
 void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
@@ -121,7 +144,7 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
     } else {
         int error = mioc_resolve_statx(r, mioc_real(dirfd)(dir), "", AT_EMPTY_PATH, &list->stat);
 
-        add_realpath(job, mioc_real(dirfd)(dir), answer);
+        add_realpath(job->path, job->len, mioc_real(dirfd)(dir), answer);
         end = error == 0 ? read_entries(r, buf, end, dir) : NULL;
         if (r->config.maps_names != NULL && r->config.maps_names(r->config.ctx, job->path, job->len))
             list->maps_names = 1;

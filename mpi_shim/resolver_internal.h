@@ -241,6 +241,9 @@ void mioc_resolve_note_root(struct mioc_resolver *r, const char *dir, uint32_t l
 /* resolve_name.c: whether the path leads to something by a name that its directory lists otherwise. */
 int mioc_resolve_is_other_name(struct mioc_resolver *r, const struct mioc_job *job);
 void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
+/* Says where the job's directory is if a link leads to it and no listing has said so: what is below a link may be shared only once that is
+ * known, as who writes there may know it by another name. */
+void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
 void mioc_resolve_content(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, void *buf);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define SECOND 1000000000ull
@@ -153,6 +154,14 @@ int mioc_resolver_answer_briefly(struct mioc_resolver *r, const struct mioc_job 
     return ns > 0;
 }
 
+/* What is said of a link is to be known though it does not count: who writes where it leads may concern its name, and where it may have led
+ * does no harm (aliases.h). */
+static int is_of_link(const struct mioc_item *item)
+{
+    return item->kind == MIOC_ITEM_REALPATH ||
+           (item->kind == MIOC_ITEM_STAT && S_ISLNK(((const struct mioc_stat_record *)(const void *)item)->lstat.mode));
+}
+
 void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
 {
     struct mioc_result_queue kept = answer->results;
@@ -167,10 +176,16 @@ void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, st
         const struct mioc_item *item = (const void *)result->item;
         const char *path = mioc_item_path(item);
         uint64_t ns = path != NULL ? doubt(r, item->kind, path, item->path_len, job->started, item, now) : 0;
-        struct mioc_result *brief = ns > 0 ? new_brief(item->kind, path, item->path_len, ns) : NULL;
+        struct mioc_result *brief = NULL;
 
         next = result->next;
+        if (ns > 0 && is_of_link(item)) {
+            ((struct mioc_item *)(void *)result->item)->flags |= mioc_item_brief(ns);
+            mioc_answer_push(answer, result);
+            continue;
+        }
         if (ns > 0) {
+            brief = new_brief(item->kind, path, item->path_len, ns);
             if (item->kind == MIOC_ITEM_CONTENT)
                 mioc_answer_drop_chunks(answer, ((const struct mioc_content_record *)(const void *)item)->content);
             mioc_resolver_abandon_record(r, item, 0);

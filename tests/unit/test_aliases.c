@@ -93,6 +93,20 @@ static void name_below_a_directorys_target_is_known_by_the_link(void **state)
     assert_string_equal(names_of("/env", MIOC_FLAG_SUBTREE), "/env/lib64");
 }
 
+static void link_is_learnt_from_what_does_not_count(void **state)
+{
+    char *end = mioc_item_begin(item, MIOC_ITEM_REALPATH, mioc_item_brief(1000000000), "/env/lib64", 10);
+
+    (void)state;
+    mioc_item_finish(item, end);
+    assert_null(learn()); /* nobody looked */
+    ((struct mioc_realpath_record *)(void *)item)->resolved_len = 8;
+    strcpy(end, "/env/lib");
+    mioc_item_finish(item, end + 9);
+    assert_string_equal(learn(), "/env/lib64");
+    assert_string_equal(names_of("/env/lib/x.py", 0), "/env/lib64/x.py");
+}
+
 static void link_in_a_linked_directory_is_taken_from_where_that_is(void **state)
 {
     (void)state;
@@ -168,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(names_without_links_are_none),
         TEST(name_below_a_directorys_target_is_known_by_the_link),
+        TEST(link_is_learnt_from_what_does_not_count),
         TEST(link_in_a_linked_directory_is_taken_from_where_that_is),
         TEST(chains_and_several_links_are_followed_back),
         TEST(link_that_leads_elsewhere_now_is_known_by_both),

@@ -494,6 +494,63 @@ static void listing_by_a_link_says_where_it_is_first(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
+/* "" if the next item is none about where that name leads. */
+static const char *next_leads_to(struct mioc_resolver *r, const char *path, uint32_t *flags)
+{
+    static char text[PATH_MAX];
+    struct mioc_resolved out = next(r);
+    const struct mioc_realpath_record *real = (const void *)out.item;
+
+    text[0] = '\0';
+    *flags = out.item->flags;
+    if (out.item->kind == MIOC_ITEM_REALPATH && strcmp(mioc_item_path(out.item), path) == 0)
+        (void)snprintf(text, sizeof text, "%s", real->path + real->item.path_len + 1);
+    mioc_resolved_free(&out);
+    return text;
+}
+
+static void drop_next_of(struct mioc_resolver *r, unsigned kind, const char *path)
+{
+    struct mioc_resolved out = next_of(r, kind, path);
+
+    mioc_resolved_free(&out);
+}
+
+/* Seen: l/d was listed, and so l/d known to lead elsewhere, not l. Its own listing was doubted, so not read. Then a write to the other
+ * name of l/file did not end what was said of l/file, for good. */
+static void answer_below_a_link_says_where_it_leads_first(void **state)
+{
+    static const unsigned kinds[] = { MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS };
+    char link[PATH_MAX], below[PATH_MAX], deep[PATH_MAX], target[PATH_MAX];
+    struct mioc_resolver *r = new_doubting_resolver(60000000000, 60000000000);
+    uint32_t flags;
+
+    (void)state;
+    (void)snprintf(target, sizeof target, "%s", at("dir"));
+    (void)snprintf(link, sizeof link, "%s", at("way"));
+    (void)snprintf(below, sizeof below, "%s", at("way/in.py"));
+    (void)snprintf(deep, sizeof deep, "%s", at("way/other"));
+    assert_int_equal(symlink("dir", link), 0);
+    mioc_resolver_invalidate(r, deep, (uint32_t)strlen(deep), 0, 1);
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_LIST, link))); /* not read */
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        ask(r, kinds[i], below);
+        assert_string_equal(next_leads_to(r, link, &flags), target);
+        assert_int_equal(flags, 0);
+        drop_next_of(r, kinds[i], below);
+    }
+    /* Where a link led when another node wrote it is said, too, but counts for nobody else. */
+    mioc_resolver_invalidate(r, link, (uint32_t)strlen(link), 0, 1);
+    ask(r, MIOC_ITEM_ACCESS, below);
+    assert_string_equal(next_leads_to(r, link, &flags), target);
+    assert_true(is_brief(flags));
+    drop_next_of(r, MIOC_ITEM_ACCESS, below);
+    ask(r, MIOC_ITEM_ACCESS, at("dir/in.py"));
+    assert_string_equal(next_leads_to(r, target, &flags), "");
+    assert_int_equal(unlink(link), 0);
+    mioc_resolver_free(r, 1000000000);
+}
+
 static void realpath_resolves_links(void **state)
 {
     struct mioc_resolver *r = new_resolver();
@@ -546,6 +603,7 @@ int main(void)
         cmocka_unit_test(link_that_becomes_known_is_distrusted_while_anything_is),
         cmocka_unit_test(access_sums_follow_from_single_rights),
         cmocka_unit_test(listing_by_a_link_says_where_it_is_first),
+        cmocka_unit_test(answer_below_a_link_says_where_it_leads_first),
         cmocka_unit_test(realpath_resolves_links),
     };
 
