@@ -185,6 +185,7 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
     q->outcome = MIOC_PASS;
     q->stat = NULL;
     q->copy = NULL;
+    q->room = NULL;
     if (mioc_client_is_serving() && may_have_key(c, dirfd, path) && mioc_path_key(&q->key, dirfd, path) == 0) {
         q->kind = q->key.text == path ? mioc_policy_classify_plain(c->policy, path, q->key.len)
                                       : mioc_policy_classify(c->policy, q->key.text, q->key.len);

@@ -54,6 +54,7 @@ struct mioc_query {
     int error_before;            /* while a trace is made: the program's errno */
     const struct mioc_item *stat; /* the path's STAT record, where it has been looked up already */
     const struct mioc_content_record *copy; /* of an open by the loader: whose copy it got; NULL: it got none */
+    char *room;                  /* of the same: MIOC_PATH_MAX bytes to work in, or NULL */
     struct mioc_path key;        /* empty where kind is NONE */
 };
 

@@ -50,7 +50,7 @@ int mioc_serve_open(struct mioc_query *q, int flags, uint64_t *bytes)
         return MIOC_NOT_SERVED;
     /* O_NOFOLLOW is handed on because F_GETFL shows it. */
     flags &= O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW;
-    fd = q->call == MIOC_CALL_LOADER ? mioc_store_open_object(mioc_client_store(), content, flags)
+    fd = q->call == MIOC_CALL_LOADER ? mioc_store_open_object(mioc_client_store(), content, flags, q->room)
                                      : mioc_store_open_content(mioc_client_store(), content, flags);
     if (fd >= 0) {
         *bytes = content->size;

@@ -126,8 +126,8 @@ uint64_t mioc_store_end(const struct mioc_store *s);
 int mioc_store_open_content(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags);
 /* The same for an object that is to be mapped: opened by its name in m/ if that leads to exactly this record's copy, otherwise
  * as above. Raw system calls only, no lock, no allocation: for the handler of the loader's system calls too. errno is kept on success.
- * open_flags may have O_NOFOLLOW, too. */
-int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags);
+ * open_flags may have O_NOFOLLOW, too. `room` is 4096 bytes to work in, for threads with small stacks; NULL: there is none. */
+int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags, char *room);
 /* If st (from a real fstat) is that of one of our copies: its record, otherwise NULL. No system call. */
 const struct mioc_content_record *mioc_store_record_of(const struct mioc_store *s, const struct stat *st);
 

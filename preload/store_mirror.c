@@ -14,6 +14,7 @@
 
 #define MIRROR_PATH_MAX 4096u /* the kernel takes no longer one */
 #define DIR_LEN 2u            /* of "/m" */
+_Static_assert(MIRROR_PATH_MAX <= MIOC_PATH_MAX, "a path has room where a key has");
 #define OWN_MAX 12u           /* of "/=4294967295" */
 
 /* Writes a directory that is a content's own. Its length. */
@@ -121,11 +122,20 @@ static int is_copy(const struct mioc_store *s, const struct mioc_content_record 
     return mioc_store_record_of(s, &st) == record;
 }
 
-int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags)
+static __attribute__((noinline)) int open_with_own_room(const struct mioc_store *s,
+                                                        const struct mioc_content_record *record, int open_flags)
 {
     char path[MIRROR_PATH_MAX];
+
+    return mioc_store_open_object(s, record, open_flags, path);
+}
+
+int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags, char *path)
+{
     int fd, saved = errno;
 
+    if (path == NULL)
+        return open_with_own_room(s, record, open_flags);
     if (record->open_errno != 0 || (record->item.flags & MIOC_FLAG_UNCACHED)) {
         errno = EINVAL; /* there is no copy */
         return -1;

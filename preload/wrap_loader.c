@@ -30,7 +30,8 @@ static int is_ld_so_cache(const char *path)
     return len >= sizeof name - 1 && strcmp(path + len - (sizeof name - 1), name) == 0;
 }
 
-/* What this thread's last open by the loader gave, if that is a copy: it looks at it next, which then needs no system call. */
+/* What this thread's last open by the loader gave, if that is a copy: it looks at it next, which then needs no system
+ * call. */
 static __thread struct { int fd; const struct mioc_content_record *copy; } last;
 
 static long opened(long fd, const char *path, const struct mioc_content_record *copy)
@@ -42,35 +43,97 @@ static long opened(long fd, const char *path, const struct mioc_content_record *
     return fd;
 }
 
-static long answer_open(const struct mioc_loader_call *call, int dirfd, const char *path, int flags)
+/* --- Room -------------------------------------------------------------------------------------------------------- */
+
+/* A query has room for a path, and so has the way to a copy: too much for a thread with the smallest stack, on which
+ * ld.so itself needs 8 KiB. The loader loads in one thread at a time, so what one load needs is here; who comes all
+ * the same (a signal's handler that loads, a child of a fork in the midst of another thread's load) works on its
+ * stack. */
+static struct { int is_taken; struct mioc_query query; char room[MIOC_PATH_MAX]; } scratch;
+
+static int take_scratch(void)
 {
-    struct mioc_query q;
+    return !__atomic_exchange_n(&scratch.is_taken, 1, __ATOMIC_ACQUIRE);
+}
+
+static void release_scratch(void)
+{
+    __atomic_store_n(&scratch.is_taken, 0, __ATOMIC_RELEASE);
+}
+
+/* --- open, stat, fstat ------------------------------------------------------------------------------------------- */
+
+static long open_by(struct mioc_query *q, char *room, const struct mioc_loader_call *call, int dirfd, const char *path,
+                    int flags)
+{
     uint64_t bytes = 0;
     long rc;
 
-    flags &= ~LARGEFILE;
-    if ((flags & ~MIOC_SERVE_OPEN_FLAGS) != 0 || !mioc_client_begin(&q, MIOC_CALL_LOADER, dirfd, path))
+    if (!mioc_client_begin(q, MIOC_CALL_LOADER, dirfd, path))
         return opened(mioc_loader_pass(call), path, NULL);
-    rc = mioc_serve_open(&q, flags, &bytes);
+    q->room = room;
+    rc = mioc_serve_open(q, flags, &bytes);
     rc = rc == MIOC_NOT_SERVED ? mioc_loader_pass(call) : or_error(rc);
-    mioc_client_end(&q, bytes);
-    return opened(rc, path, q.copy);
+    mioc_client_end(q, bytes);
+    return opened(rc, path, q->copy);
+}
+
+static __attribute__((noinline)) long open_on_stack(const struct mioc_loader_call *call, int dirfd, const char *path,
+                                                    int flags)
+{
+    struct mioc_query q;
+
+    return open_by(&q, NULL, call, dirfd, path, flags);
+}
+
+static long answer_open(const struct mioc_loader_call *call, int dirfd, const char *path, int flags)
+{
+    long rc;
+
+    flags &= ~LARGEFILE;
+    if ((flags & ~MIOC_SERVE_OPEN_FLAGS) != 0 || mioc_client_is_foreign(dirfd, path))
+        return opened(mioc_loader_pass(call), path, NULL);
+    if (!take_scratch())
+        return open_on_stack(call, dirfd, path, flags);
+    rc = open_by(&scratch.query, scratch.room, call, dirfd, path, flags);
+    release_scratch();
+    return rc;
+}
+
+static long stat_by(struct mioc_query *q, const struct mioc_loader_call *call, int dirfd, const char *path,
+                    struct stat *st, int flags)
+{
+    const struct mioc_stat *found;
+    long rc;
+
+    if (!mioc_client_begin(q, MIOC_CALL_LOADER, dirfd, path))
+        return mioc_loader_pass(call);
+    rc = mioc_serve_find(q, (flags & AT_SYMLINK_NOFOLLOW) != 0, &found);
+    if (rc == 0)
+        mioc_store_fill_stat(mioc_client_store(), found, st);
+    rc = rc == MIOC_NOT_SERVED ? mioc_loader_pass(call) : or_error(rc);
+    mioc_client_end(q, 0);
+    return rc;
+}
+
+static __attribute__((noinline)) long stat_on_stack(const struct mioc_loader_call *call, int dirfd, const char *path,
+                                                    struct stat *st, int flags)
+{
+    struct mioc_query q;
+
+    return stat_by(&q, call, dirfd, path, st, flags);
 }
 
 static long answer_stat(const struct mioc_loader_call *call, int dirfd, const char *path, struct stat *st, int flags)
 {
-    const struct mioc_stat *found;
-    struct mioc_query q;
     long rc;
 
-    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)) != 0 ||
-        !mioc_client_begin(&q, MIOC_CALL_LOADER, dirfd, path))
+    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)) != 0 || mioc_client_is_foreign(dirfd, path))
         return mioc_loader_pass(call);
-    rc = mioc_serve_find(&q, (flags & AT_SYMLINK_NOFOLLOW) != 0, &found);
-    if (rc == 0)
-        mioc_store_fill_stat(mioc_client_store(), found, st);
-    rc = rc == MIOC_NOT_SERVED ? mioc_loader_pass(call) : or_error(rc);
-    mioc_client_end(&q, 0);
+    if (!take_scratch())
+        return stat_on_stack(call, dirfd, path, st, flags);
+    rc = stat_by(&scratch.query, call, dirfd, path, st, flags);
+    release_scratch();
     return rc;
 }
 

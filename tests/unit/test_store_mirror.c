@@ -45,7 +45,7 @@ static const char *opened_name(const struct mioc_store *s, const struct mioc_con
 
     assert_non_null(r);
     errno = 77;
-    fd = mioc_store_open_object(s, r, O_CLOEXEC);
+    fd = mioc_store_open_object(s, r, O_CLOEXEC, NULL);
     assert_true(fd >= 0);
     assert_int_equal(errno, 77);
     assert_int_equal(read(fd, &byte, 1), 1);
@@ -75,11 +75,11 @@ static void object_is_opened_by_its_original_name(void **state)
     r = (const void *)lookup(view, MIOC_ITEM_CONTENT, python);
     assert_string_equal(opened_name(view, r) + 2, python);
     assert_string_equal(opened_name(view, (const void *)lookup(view, MIOC_ITEM_CONTENT, lib)) + 2, lib);
-    fd = mioc_store_open_object(view, r, O_NOFOLLOW);
+    fd = mioc_store_open_object(view, r, O_NOFOLLOW, NULL);
     assert_int_equal(fcntl(fd, F_GETFD), 0);
     assert_true(fcntl(fd, F_GETFL) & O_NOFOLLOW);
     close(fd);
-    fd = mioc_store_open_object(view, r, 0);
+    fd = mioc_store_open_object(view, r, 0, NULL);
     assert_int_equal(fcntl(fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK | O_NOFOLLOW), O_RDONLY);
     close(fd);
     assert_int_equal(lstat(in_store(s, "/m/opt/py"), &st), 0);
@@ -95,9 +95,9 @@ static void without_a_copy_nothing_is_opened(void **state)
 
     assert_true(mioc_store_append(s, record(MIOC_ITEM_CONTENT, 0, "/a/none.so", 0)) >= 0);
     assert_true(mioc_store_append(s, record(MIOC_ITEM_CONTENT, MIOC_FLAG_UNCACHED, "/a/large.so", 0)) >= 0);
-    assert_int_equal(mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/none.so"), 0), -1);
+    assert_int_equal(mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/none.so"), 0, NULL), -1);
     assert_int_equal(errno, EINVAL);
-    assert_int_equal(mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/large.so"), 0), -1);
+    assert_int_equal(mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/large.so"), 0, NULL), -1);
     assert_int_equal(rmdir(in_store(s, "/m")), 0); /* it is empty */
 }
 
@@ -213,7 +213,7 @@ static int publishes_under_private_umask(void *arg)
     if (s == NULL)
         return 1;
     if (publish(s, "/a/b/x.so", 1) && publish(s, "/a/c/x.so", 2))
-        fd = mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/b/x.so"), 0);
+        fd = mioc_store_open_object(s, (const void *)lookup(s, MIOC_ITEM_CONTENT, "/a/b/x.so"), 0, NULL);
     if (fd < 0 || access(in_store(s, "/m/a/b/x.so"), F_OK) != 0 || access(in_store(s, "/m/a/c/x.so"), F_OK) != 0)
         return 2;
     mioc_store_remove(s);
@@ -251,7 +251,7 @@ static int reads_every_version(void *path)
         r = (const void *)lookup(view, MIOC_ITEM_CONTENT, "/a/x.so");
         if (r == NULL)
             return 2;
-        fd = mioc_store_open_object(view, r, 0);
+        fd = mioc_store_open_object(view, r, 0, NULL);
         if (fd < 0)
             return 3;
         if (fstat(fd, &st) != 0 || mioc_store_record_of(view, &st) != r)
@@ -344,7 +344,7 @@ static void remove_takes_a_tree_of_any_depth(void **state)
     r = publish(s, "/b/x.so", 5);
     mioc_store_remove(s);
     assert_int_equal(access(mioc_store_path(s), F_OK), -1);
-    assert_int_equal(mioc_store_open_object(s, r, 0), -1);
+    assert_int_equal(mioc_store_open_object(s, r, 0, NULL), -1);
     assert_int_equal(errno, ENOENT);
     assert_non_null(lookup(s, MIOC_ITEM_CONTENT, "/b/x.so"));
     mioc_store_detach(s);
