@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STACK (512u * 1024u)
@@ -117,11 +118,23 @@ struct mioc_aside *mioc_aside_new(void)
     return NULL;
 }
 
+/* is_taken is no futex: it falls a moment after the work's end, and nobody says so. */
+void mioc_aside_wait(struct mioc_aside *a, uint64_t ns)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+
+    if (a == NULL || a->owner != getpid())
+        return;
+    for (uint64_t waited = 0; waited < ns && __atomic_load_n(&a->is_taken, __ATOMIC_ACQUIRE); waited += (uint64_t)pause.tv_nsec)
+        syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
+}
+
 void mioc_aside_free(struct mioc_aside *a)
 {
     if (a == NULL)
         return;
     if (a->owner == getpid()) {
+        mioc_aside_wait(a, UINT64_MAX); /* or the work's end would overwrite this state */
         set_state(a, END);
         (void)pthread_join(a->thread, NULL);
     }

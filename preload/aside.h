@@ -8,6 +8,8 @@
 #ifndef MIOC_ASIDE_H
 #define MIOC_ASIDE_H
 
+#include <stdint.h>
+
 /* The calling thread, one of ours, has no descriptors from now on, and what it opens is its own. Where neither close_range() nor
  * unshare() can be had (a container's filter on an old kernel) it goes on sharing them. Keeps errno. */
 void mioc_aside_part_from_descriptors(void);
@@ -24,6 +26,9 @@ int mioc_aside_run(struct mioc_aside *aside, int (*work)(void *arg), void *arg);
 /* Has work(arg) run in that thread and does not wait: 0; or -1 where another's is under way, in a forked child, and without an `aside`.
  * Its result is lost. Async-signal-safe, as run() is. */
 int mioc_aside_begin(struct mioc_aside *aside, int (*work)(void *arg), void *arg);
+
+/* Sleeps until nothing is under way there, at most `ns`: so that a run() that follows runs in that thread. Async-signal-safe. */
+void mioc_aside_wait(struct mioc_aside *aside, uint64_t ns);
 
 /* Runs work(arg) in a thread that is made for it, has no descriptors, and is gone when this returns; meanwhile the
  * calling thread sleeps, whose stack and errno it has in all but name. For where a process has used up its

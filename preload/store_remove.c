@@ -12,6 +12,10 @@
 /* A directory without `owner` that is younger is one that somebody is just making. */
 #define YOUNG_S 60
 
+/* How long the thread with descriptors of its own may still be busy with something else, as the manifest: without it a program
+ * that has used up its own descriptors could not remove the store. */
+#define PATIENCE_NS 1000000000ull
+
 /* A tree is removed from its top: what lies deeper is first renamed into the top. So no depth, not even of a tree that somebody
  * else made, costs stack or descriptors. */
 struct tree {
@@ -146,8 +150,10 @@ void mioc_store_remove(struct mioc_store *s)
 {
     int saved = errno;
 
-    if (s->pid == getpid() && s->lock_fd >= 0) /* not a forked child's cleanup */
+    if (s->pid == getpid() && s->lock_fd >= 0) { /* not a forked child's cleanup */
+        mioc_aside_wait(s->writer->aside, PATIENCE_NS);
         (void)mioc_aside_run(s->writer->aside, remove_store, s);
+    }
     errno = saved;
 }
 

@@ -119,6 +119,28 @@ static void begin_does_not_wait(void **state)
     mioc_aside_free(aside);
 }
 
+static void wait_ends_when_it_is_free_or_time_is_up(void **state)
+{
+    struct mioc_aside *aside = mioc_aside_new();
+    struct task task = { 0 }, other = { 0 };
+
+    (void)state;
+    assert_non_null(aside);
+    mioc_aside_wait(NULL, 1);
+    for (int i = 0; i < 1000; i++) {
+        task.go = 1;
+        assert_int_equal(mioc_aside_begin(aside, wait_for_go, &task), 0);
+        mioc_aside_wait(aside, 60000000000ull);
+        assert_int_equal(mioc_aside_run(aside, note_thread, &other), 0);
+        assert_true(other.thread != syscall(SYS_gettid)); /* not in the calling thread, which may have no descriptor left */
+    }
+    task.go = 0;
+    assert_int_equal(mioc_aside_begin(aside, wait_for_go, &task), 0);
+    mioc_aside_wait(aside, 5000000);
+    __atomic_store_n(&task.go, 1, __ATOMIC_RELEASE);
+    mioc_aside_free(aside);
+}
+
 static void run_in_a_forked_child_is_its_own_work(void **state)
 {
     struct mioc_aside *aside = mioc_aside_new();
@@ -305,6 +327,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(run_gives_result_and_errno),
         cmocka_unit_test(begin_does_not_wait),
+        cmocka_unit_test(wait_ends_when_it_is_free_or_time_is_up),
         cmocka_unit_test(run_in_a_forked_child_is_its_own_work),
         cmocka_unit_test(what_is_opened_aside_is_not_the_program_s),
         cmocka_unit_test(on_an_old_kernel_neither),
