@@ -35,6 +35,7 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     c->ttl_ms = mioc_config()->ttl_ms;
     c->missed = 0;
     c->is_broken = 0;
+    c->doubts_until_ms = 0;
     c->view = mioc_view();
     c->pid = getpid();
     __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);
@@ -189,7 +190,8 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
     if (mioc_client_is_serving() && may_have_key(c, dirfd, path) && mioc_path_key(&q->key, dirfd, path) == 0) {
         q->kind = q->key.text == path ? mioc_policy_classify_plain(c->policy, path, q->key.len)
                                       : mioc_policy_classify(c->policy, q->key.text, q->key.len);
-        if (q->kind != MIOC_POLICY_NONE && is_trustworthy(mioc_client_store()))
+        if (q->kind != MIOC_POLICY_NONE && is_trustworthy(mioc_client_store()) &&
+            (__atomic_load_n(&c->doubts_until_ms, __ATOMIC_RELAXED) == 0 || !mioc_client_looks_itself(q->key.text, q->key.len)))
             return 1;
     }
     if (q->started == 0 || thread_is_exempt)

@@ -85,9 +85,9 @@ void mioc_client_end(struct mioc_query *q, uint64_t bytes);
  * resolved is not ours. Counts a call of class WRITE. `flags`: MIOC_FLAG_SUBTREE, MIOC_FLAG_STICKY, and */
 #define MIOC_WROTE_SOON 0x80000000u /* … but other nodes may hear of it later, also of its renaming by this thread: an import's bytecode */
 void mioc_client_wrote(int dirfd, const char *path, uint32_t flags);
-/* After a call on a path that failed: if the store contradicts the error, that answer ends, here when this returns and elsewhere soon. Keeps
- * errno, which must be the call's. */
-void mioc_client_failed(int dirfd, const char *path);
+/* After a call on a path that failed: if the store contradicts the error, that answer ends, here when this returns and elsewhere soon. After one
+ * that writes (`is_write`) this process is not served what is about the path for a while. Keeps errno, which must be the call's. */
+void mioc_client_failed(int dirfd, const char *path, int is_write);
 /* After a successful rename or link of `path` to `new_path` (is_exchange: and back): both are told with SUBTREE. A file that is
  * written to, perhaps, under its old name, because it was STICKY there or that name is not ours, is STICKY under the new one. */
 void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange);

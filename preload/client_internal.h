@@ -20,6 +20,7 @@ struct mioc_client {
     struct mioc_store *store; /* atomic */
     const struct mioc_policy *policy;
     uint64_t timeout_ns, ttl_ms;
+    uint64_t doubts_until_ms; /* atomic; until when there may be anything that this process looks at itself, 0: nothing */
 };
 extern struct mioc_client mioc_client;
 
@@ -39,6 +40,10 @@ struct mioc_names {
 int mioc_client_each_name(const struct mioc_names *names, int dirfd, const char *path);
 /* Whether any of them could be ours, as far as the spelling tells. */
 int mioc_client_may_know(const char *path, uint32_t len);
+
+/* --- client_failed.c --- */
+/* Whether this process makes the real call for that path now, where doubts_until_ms is set. */
+int mioc_client_looks_itself(const char *path, uint32_t len);
 
 /* --- client_wrote.c --- */
 /* Whether what this process writes is to be told; looks for the store of a program that is served nothing. */

@@ -70,7 +70,7 @@ int mioc_serve_open_at(int dirfd, const char *path, int flags)
         return dirfd == AT_FDCWD ? mioc_real(open)(path, flags) : mioc_real(openat)(dirfd, path, flags);
     fd = mioc_serve_open(&q, flags, &bytes);
     if (fd == MIOC_NOT_SERVED && (fd = mioc_real(openat)(dirfd, path, flags)) < 0)
-        mioc_client_failed(dirfd, path);
+        mioc_client_failed(dirfd, path, 0);
     mioc_client_end(&q, bytes);
     return fd;
 }

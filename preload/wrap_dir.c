@@ -107,7 +107,7 @@ MIOC_EXPORT DIR *opendir(const char *path)
     if (!mioc_client_begin(&q, MIOC_CALL_OPENDIR, AT_FDCWD, path))
         return mioc_real(opendir)(path);
     if (mioc_dir_open(&q, &stream) == MIOC_NOT_SERVED && (stream = mioc_real(opendir)(path)) == NULL)
-        mioc_client_failed(AT_FDCWD, path);
+        mioc_client_failed(AT_FDCWD, path, 0);
     mioc_client_end(&q, 0);
     return stream;
 }
@@ -279,7 +279,7 @@ MIOC_EXPORT int chdir(const char *path)
     int rc = changed(mioc_real(chdir)(path));
 
     if (rc != 0)
-        mioc_client_failed(AT_FDCWD, path);
+        mioc_client_failed(AT_FDCWD, path, 0);
     return rc;
 }
 MIOC_EXPORT int fchdir(int fd) { return changed(mioc_real(fchdir)(fd)); }

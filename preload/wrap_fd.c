@@ -81,7 +81,7 @@ MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval time
     if (rc == 0)
         mioc_client_wrote(dirfd, path, 0);
     else
-        mioc_client_failed(dirfd, path);
+        mioc_client_failed(dirfd, path, 1);
     return rc;
 }
 

@@ -37,7 +37,7 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
         mioc_client_wrote(dirfd, path, MIOC_FLAG_STICKY | (is_import ? MIOC_WROTE_SOON : 0));
         mioc_serve_wrote_source(dirfd, path);
     } else {
-        mioc_client_failed(dirfd, path);
+        mioc_client_failed(dirfd, path, 1);
     }
     mioc_cancel_restore(type);
     return fd;
@@ -54,7 +54,7 @@ static int do_open(int dirfd, const char *path, int flags, mode_t mode)
     /* O_PATH, O_DIRECT, O_NOATIME, …: F_GETFL and the rights that they need are the original's. */
     fd = real_open(dirfd, (flags & O_NOFOLLOW) ? path : mioc_serve_asked(path), flags, mode);
     if (fd < 0)
-        mioc_client_failed(dirfd, path);
+        mioc_client_failed(dirfd, path, 0);
     return fd;
 }
 
@@ -105,7 +105,7 @@ static int made(int fd, const char *name)
     if (fd >= 0)
         mioc_client_wrote(AT_FDCWD, name, MIOC_FLAG_STICKY);
     else
-        mioc_client_failed(AT_FDCWD, name);
+        mioc_client_failed(AT_FDCWD, name, 1);
     return fd;
 }
 #define made(...) MIOC_UNCANCELLED((made)(__VA_ARGS__))

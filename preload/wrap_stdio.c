@@ -37,7 +37,7 @@ static FILE *fopen_to_write(const char *path, const char *mode)
     if (f != NULL)
         mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
     else
-        mioc_client_failed(AT_FDCWD, path);
+        mioc_client_failed(AT_FDCWD, path, 1);
     return f;
 }
 
@@ -56,7 +56,7 @@ static FILE *do_fopen(const char *path, const char *mode)
     if (fd == MIOC_NOT_SERVED) {
         f = mioc_real(fopen)(path, mode);
         if (f == NULL)
-            mioc_client_failed(AT_FDCWD, path);
+            mioc_client_failed(AT_FDCWD, path, 0);
     } else if (fd >= 0 && (f = mioc_real(fdopen)(fd, mode)) == NULL) {
         error = errno;
         mioc_real(close)(fd);
@@ -105,7 +105,7 @@ static FILE *freopen_to_write(const char *path, const char *mode, FILE *stream)
     if (f != NULL)
         mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
     else
-        mioc_client_failed(AT_FDCWD, path);
+        mioc_client_failed(AT_FDCWD, path, 1);
     return f;
 }
 

@@ -21,7 +21,7 @@ static int wrote(int rc, int dirfd, const char *path, uint32_t flags)
     if (rc == 0)
         mioc_client_wrote(dirfd, path, flags);
     else
-        mioc_client_failed(dirfd, path);
+        mioc_client_failed(dirfd, path, 1);
     return rc;
 }
 
@@ -31,8 +31,8 @@ static int moved(int rc, int dirfd, const char *path, int new_dirfd, const char 
         mioc_client_moved(dirfd, path, new_dirfd, new_path, is_exchange);
         mioc_serve_wrote_source(new_dirfd, new_path);
     } else {
-        mioc_client_failed(dirfd, path);
-        mioc_client_failed(new_dirfd, new_path);
+        mioc_client_failed(dirfd, path, 1);
+        mioc_client_failed(new_dirfd, new_path, 1);
     }
     return rc;
 }

@@ -42,9 +42,10 @@ static unsigned told_by(int error, const char *path)
     unsigned before = agent.writes;
 
     errno = error;
-    mioc_client_failed(AT_FDCWD, path);
+    mioc_client_failed(AT_FDCWD, path, 0);
     assert_int_equal(errno, error);
     assert_int_equal(agent.settles, 0);
+    mioc_client.doubts_until_ms = 0; /* what this process looks at itself is another test's */
     mioc_store_set_node(agent.store, 0);
     for (unsigned i = before; i < agent.writes; i++)
         append(invalidation(MIOC_FLAG_SUBTREE, agent.written[i % 16], 0, i + 1));
@@ -166,6 +167,73 @@ static void folders_on_the_way_are_looked_at(void **state)
     assert_int_equal(told_by(EEXIST, there("folder/inside/below")), 0); /* not about what is above */
 }
 
+static int is_served(const char *path)
+{
+    return mioc_client_begin(&q, MIOC_CALL_STAT, AT_FDCWD, path) && q.kind != MIOC_POLICY_NONE;
+}
+
+static void wrote(int error, const char *path)
+{
+    errno = error;
+    mioc_client_failed(AT_FDCWD, path, 1);
+    assert_int_equal(errno, error);
+}
+
+/* An answer from before may be under way. */
+static void process_looks_itself_at_what_nothing_is_known_of(void **state)
+{
+    static const struct { const char *name; int is_served; } table[] = {
+        { "folder/inside", 0 }, { "folder/inside/", 0 }, { "folder/inside/below/x", 0 }, { "folder", 0 }, { "folder/", 0 },
+        { "folder/../folder/inside", 0 }, { "link/inside", 1 }, { "folder/inside2", 1 }, { "folder/other", 1 }, { "file", 1 }, { "", 1 },
+    };
+
+    (void)state;
+    make_tree();
+    wrote(EACCES, there("folder/inside"));
+    assert_true(is_served(there("folder/inside")));
+    wrote(EEXIST, there("folder/inside"));
+    assert_int_equal(agent.writes, 0);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (is_served(there(table[i].name)) != table[i].is_served)
+            fail_msg("%s", table[i].name);
+    mioc_client.doubts_until_ms = 1; /* the time is over */
+    assert_true(is_served(there("folder/inside")));
+    assert_int_equal(mioc_client.doubts_until_ms, 0);
+    wrote(EEXIST, there("link/inside")); /* by all its names */
+    assert_false(is_served(there("link/inside")));
+    assert_false(is_served(there("folder/inside")));
+}
+
+static void what_the_store_has_right_stays_served(void **state)
+{
+    (void)state;
+    make_tree();
+    say(there("folder"), 'd', 'd');
+    wrote(EEXIST, there("folder"));
+    assert_true(is_served(there("folder")));
+    assert_true(is_served(there("folder/inside")));
+    say(there("gone"), '-', '-');
+    wrote(ENOENT, there("gone"));
+    assert_true(is_served(there("gone")));
+    say(there("file"), '-', '-');
+    wrote(EEXIST, there("file")); /* wrong: told, and looked at */
+    assert_int_equal(agent.writes, 1);
+    assert_false(is_served(there("file")));
+}
+
+static void only_the_last_are_remembered(void **state)
+{
+    char name[32];
+
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "none%d", i);
+        wrote(ENOENT, there(name));
+        assert_false(is_served(there(name)));
+    }
+    assert_true(is_served(there("none0")));
+}
+
 static void paths_of_others_cost_nothing(void **state)
 {
     (void)state;
@@ -201,6 +269,9 @@ int main(void)
         WITH_CLIENT(folder_that_is_not_empty_ends_an_empty_listing),
         WITH_CLIENT(other_spellings_are_the_same),
         WITH_CLIENT(folders_on_the_way_are_looked_at),
+        WITH_CLIENT(process_looks_itself_at_what_nothing_is_known_of),
+        WITH_CLIENT(what_the_store_has_right_stays_served),
+        WITH_CLIENT(only_the_last_are_remembered),
         WITH_CLIENT(paths_of_others_cost_nothing),
         WITH_CLIENT(without_descriptors_it_goes_on),
     };
