@@ -383,31 +383,6 @@ static __attribute__((noinline)) void unwinder_sees_through_the_stub(void **stat
 
 /* --- What is left of it ------------------------------------------------------------------------------------------ */
 
-/* ld.so's text is one mapping, never to be written, and at most two pages of it are this process's own. */
-static void text_is_one_mapping_and_mostly_shared(void **state)
-{
-    FILE *smaps = fopen("/proc/self/smaps", "re");
-    int mappings = 0, is_text = 0;
-    long dirty = 0;
-    char line[4400];
-
-    (void)state;
-    assert_non_null(smaps);
-    while (fgets(line, sizeof line, smaps) != NULL) {
-        if (strchr(line, '-') != NULL && strchr(line, '-') < strchr(line, ' ')) {
-            is_text = strstr(line, "/ld-") != NULL && strstr(line, " r-xp ") != NULL;
-            mappings += is_text;
-            assert_null(strstr(line, " rwx"));
-        }
-        if (is_text)
-            (void)sscanf(line, "Private_Dirty: %ld", &dirty);
-    }
-    (void)fclose(smaps);
-    print_message("%ld KiB of ld.so's text are private\n", dirty);
-    assert_int_equal(mappings, 1);
-    assert_true(dirty > 0 && dirty <= 8);
-}
-
 static void second_patch_is_refused(void **state)
 {
     enum mioc_loader_way second;
@@ -417,39 +392,6 @@ static void second_patch_is_refused(void **state)
     assert_int_equal(second, MIOC_LOADER_FORM);
     load_and_unload();
     assert_int_equal(opens, 1);
-}
-
-/* A sanitizer's program does not run under valgrind. */
-static int has_valgrind(void)
-{
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-    return 0;
-#else
-    return system("command -v valgrind >/dev/null 2>&1") == 0;
-#endif
-}
-
-static void policies_that_forbid_it_are_respected(void **state)
-{
-    static const char refused[] = "text, ld.so's text may not be written, text as it was, loads go on";
-    static const struct { const char *what, *answer; } cases[] = {
-        { "nothing", "patch, patched, text changed, loads go on" },
-        { "mdwe", refused }, { "exec", refused }, { "sealed", refused },
-        { "write+exec", "patch, patched, text changed, loads go on" }, /* never both at once */
-        { "valgrind", "form, valgrind, text as it was, loads go on" },
-        { "thread", "threads, there are more threads, or no /proc that says, text as it was, loads go on" },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const int is_missing = strcmp(cases[i].what, "valgrind") == 0 && !has_valgrind();
-        const char *answer = is_missing ? "cannot be had" : answer_where(cases[i].what);
-
-        if (strcmp(answer, "cannot be had") == 0)
-            print_message("%s cannot be had here\n", cases[i].what);
-        else if (strcmp(answer, cases[i].answer) != 0)
-            fail_msg("%s: %s", cases[i].what, answer);
-    }
 }
 
 int patch_tests(void)

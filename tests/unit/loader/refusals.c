@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* refusals.c - tries to patch the loader where it may not be done. */
+/* refusals.c - tries to patch the loader where it may not be done; and what of it is left in memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
 #include "patch_test.h"
 #include "../../../preload/loader/loader.h"
 
@@ -114,13 +120,14 @@ int try_where(const char *what)
     _exit(0);
 }
 
-const char *answer_where(const char *what)
+static const char *answer_where(const char *what)
 {
     static char line[512];
     char command[4200];
     FILE *pipe;
 
-    (void)snprintf(command, sizeof command, "%s%s --try %s", strcmp(what, "valgrind") == 0 ? "valgrind -q " : "", patch_program, what);
+    (void)snprintf(command, sizeof command, "%s%s --try %s", strcmp(what, "valgrind") == 0 ? "valgrind -q " : "",
+                   patch_program, what);
     pipe = popen(command, "re");
     if (pipe == NULL || fgets(line, sizeof line, pipe) == NULL)
         line[0] = '\0';
@@ -128,4 +135,64 @@ const char *answer_where(const char *what)
     if (pipe == NULL || pclose(pipe) != 0)
         return "it failed";
     return line;
+}
+
+/* --- Tests ------------------------------------------------------------------------------------------------------- */
+
+/* ld.so's text is one mapping, never to be written, and at most two pages of it are this process's own. */
+void text_is_one_mapping_and_mostly_shared(void **state)
+{
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    int mappings = 0, is_text = 0;
+    long dirty = 0;
+    char line[4400];
+
+    (void)state;
+    assert_non_null(smaps);
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        if (strchr(line, '-') != NULL && strchr(line, '-') < strchr(line, ' ')) {
+            is_text = strstr(line, "/ld-") != NULL && strstr(line, " r-xp ") != NULL;
+            mappings += is_text;
+            assert_null(strstr(line, " rwx"));
+        }
+        if (is_text)
+            (void)sscanf(line, "Private_Dirty: %ld", &dirty);
+    }
+    (void)fclose(smaps);
+    print_message("%ld KiB of ld.so's text are private\n", dirty);
+    assert_int_equal(mappings, 1);
+    assert_true(dirty > 0 && dirty <= 8);
+}
+
+/* A sanitizer's program does not run under valgrind. */
+static int has_valgrind(void)
+{
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    return 0;
+#else
+    return system("command -v valgrind >/dev/null 2>&1") == 0;
+#endif
+}
+
+void policies_that_forbid_it_are_respected(void **state)
+{
+    static const char refused[] = "text, ld.so's text may not be written, text as it was, loads go on";
+    static const struct { const char *what, *answer; } cases[] = {
+        { "nothing", "patch, patched, text changed, loads go on" },
+        { "mdwe", refused }, { "exec", refused }, { "sealed", refused },
+        { "write+exec", "patch, patched, text changed, loads go on" }, /* never both at once */
+        { "valgrind", "form, valgrind, text as it was, loads go on" },
+        { "thread", "threads, there are more threads, or no /proc that says, text as it was, loads go on" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const int is_missing = strcmp(cases[i].what, "valgrind") == 0 && !has_valgrind();
+        const char *answer = is_missing ? "cannot be had" : answer_where(cases[i].what);
+
+        if (strcmp(answer, "cannot be had") == 0)
+            print_message("%s cannot be had here\n", cases[i].what);
+        else if (strcmp(answer, cases[i].answer) != 0)
+            fail_msg("%s: %s", cases[i].what, answer);
+    }
 }
