@@ -91,5 +91,13 @@ void mioc_client_failed(int dirfd, const char *path, int is_write);
 /* After a successful rename or link of `path` to `new_path` (is_exchange: and back): both are told with SUBTREE. A file that is
  * written to, perhaps, under its old name, because it was STICKY there or that name is not ours, is STICKY under the new one. */
 void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange);
+/* For a rename, where one path may lead through a symbolic link that is the other path's name: afterwards nobody could tell which folder
+ * was meant. Before the call: the folders of both paths, descriptors, or -1 where nothing is to be told. After it: what mioc_client_moved does,
+ * in these folders. Then, whatever came of the call: closes them. */
+struct mioc_folders { int from, to; };
+struct mioc_folders mioc_client_open_folders(int dirfd, const char *path, int new_dirfd, const char *new_path);
+void mioc_client_moved_in(const struct mioc_folders *folders, int dirfd, const char *path, int new_dirfd,
+                          const char *new_path, int is_exchange);
+void mioc_client_close_folders(const struct mioc_folders *folders);
 
 #endif

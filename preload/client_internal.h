@@ -34,10 +34,14 @@ struct mioc_names {
     void *ctx;
     int subtree;     /* also where only something below the name is ours */
     int with_target; /* what a symbolic link leads to, too */
+    int has_folder;  /* the path's, as it was when the call was made: */
+    int folder;
 };
 /* Calls visit() for each name by which the cache could know what (dirfd, path) names: the path; with its folder spelled as the kernel does; where it
  * leads; those that prefixes give them that are symbolic links. 0, or -1: for want of descriptors there may be more. Overwrites errno. */
 int mioc_client_each_name(const struct mioc_names *names, int dirfd, const char *path);
+/* A descriptor of the path's folder, if what is in there is to be told; else -1. Overwrites errno. */
+int mioc_client_open_folder(int dirfd, const char *path);
 /* Whether any of them could be ours, as far as the spelling tells. */
 int mioc_client_may_know(const char *path, uint32_t len);
 

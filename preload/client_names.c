@@ -4,6 +4,7 @@
 #include "client_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,34 +60,58 @@ static void visit(const struct mioc_names *names, const char *path, uint32_t len
         visit_aliases(names, path, len);
 }
 
+/* Where the last name of path[0..*len) begins, slashes behind it not counted: 0 and *len, *parent and *name; -1: there is none. */
+static int split(const char *path, uint32_t *len, uint32_t *parent, uint32_t *name)
+{
+    while (*len > 1 && path[*len - 1] == '/')
+        --*len;
+    *parent = mioc_path_parent(path, *len);
+    *name = path[*parent] == '/' ? *parent + 1 : *parent;
+    return *parent == 0 ? -1 : 0;
+}
+
+static int open_folder(const char *path, uint32_t len)
+{
+    char folder[4096];
+
+    if (len >= sizeof folder)
+        return -1;
+    memcpy(folder, path, len);
+    folder[len] = '\0';
+    return (int)syscall(SYS_openat, AT_FDCWD, len > 1 ? folder : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int mioc_client_open_folder(int dirfd, const char *path)
+{
+    uint32_t parent, name;
+    struct mioc_path key;
+
+    if (mioc_path_is_nowhere(path) || mioc_path_key(&key, dirfd, path) != 0 || !mioc_client_may_know(key.text, key.len) ||
+        split(key.text, &key.len, &parent, &name) != 0)
+        return -1;
+    return open_folder(key.text, parent);
+}
+
 /* The same file with its directory spelled as the kernel does, and whether where it leads is to be asked. 0, or -1: no such directory, or no
  * last name. */
-static int find_physical(struct mioc_path *out, const char *path, uint32_t len, int *is_link)
+static int find_physical(struct mioc_path *out, int folder, const char *path, uint32_t len, int *is_link)
 {
-    char parent[4096], c;
-    uint32_t parent_len;
-    int fd, result;
+    char last[NAME_MAX + 2], c;
+    uint32_t parent, name;
+    int fd, result, is_without = split(path, &len, &parent, &name);
 
-    while (len > 1 && path[len - 1] == '/')
-        len--;
-    parent_len = mioc_path_parent(path, len);
-    *is_link = parent_len == 0 && len > 1; /* "..": it may lead anywhere */
-    if (parent_len == 0 || len >= sizeof parent)
+    *is_link = is_without && len > 1; /* "..": it may lead anywhere */
+    if (is_without || len - name >= sizeof last)
         return -1;
-    memcpy(parent, path, len);
-    parent[len] = '\0';
-    path = parent + (parent[parent_len] == '/' ? parent_len + 1 : parent_len);
-    if (parent_len > 1) {
-        parent[parent_len] = '\0';
-        fd = (int)syscall(SYS_openat, AT_FDCWD, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    } else {
-        fd = (int)syscall(SYS_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    }
+    memcpy(last, path + name, len - name);
+    last[len - name] = '\0';
+    fd = folder >= 0 ? folder : open_folder(path, parent);
     if (fd < 0)
         return -1;
-    result = mioc_path_key(out, fd, path);
-    *is_link = syscall(SYS_readlinkat, fd, path, &c, 1) > 0;
-    (void)syscall(SYS_close, fd);
+    result = mioc_path_key(out, fd, last);
+    *is_link = syscall(SYS_readlinkat, fd, last, &c, 1) > 0;
+    if (fd != folder)
+        (void)syscall(SYS_close, fd);
     return result;
 }
 
@@ -123,7 +148,7 @@ static __attribute__((noinline)) int visit_physical(void *arg)
     int is_link;
 
     errno = 0;
-    if (find_physical(&physical, spelling->path, spelling->len, &is_link) != 0) {
+    if (find_physical(&physical, spelling->names->has_folder ? spelling->names->folder : -1, spelling->path, spelling->len, &is_link) != 0) {
         if (is_out_of_descriptors())
             return -1;
     } else if (physical.len != spelling->len || memcmp(physical.text, spelling->path, physical.len) != 0) {
@@ -134,6 +159,7 @@ static __attribute__((noinline)) int visit_physical(void *arg)
 
 int mioc_client_each_name(const struct mioc_names *names, int dirfd, const char *path)
 {
+    struct mioc_names elsewhere = *names;
     struct spelling spelling = { .names = names };
     struct mioc_path key;
     int result = 0;
@@ -144,8 +170,11 @@ int mioc_client_each_name(const struct mioc_names *names, int dirfd, const char 
         names->visit(names->ctx, key.text, key.len);
         spelling.path = key.text;
         spelling.len = key.len;
-        if (visit_physical(&spelling) != 0) /* again, where there are descriptors */
+        if (visit_physical(&spelling) != 0) { /* again, where there are descriptors, others than ours */
+            elsewhere.has_folder = 0;
+            spelling.names = &elsewhere;
             result = mioc_aside_run_once(visit_physical, &spelling);
+        }
     }
     if (has_alias(key.text, key.len))
         visit_aliases(names, key.text, key.len);

@@ -120,16 +120,17 @@ static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint3
         give_up(path);
 }
 
-static int tell_all(struct tidings *t, int dirfd, const char *path)
+static int tell_all(struct tidings *t, int folder, int dirfd, const char *path)
 {
-    const struct mioc_names names = { .visit = tell, .ctx = t, .subtree = (t->flags & MIOC_FLAG_SUBTREE) != 0, .with_target = 1 };
+    const struct mioc_names names = { .visit = tell, .ctx = t, .subtree = (t->flags & MIOC_FLAG_SUBTREE) != 0, .with_target = 1,
+                                      .has_folder = folder >= 0, .folder = folder };
 
     return mioc_client_each_name(&names, dirfd, path);
 }
 
-static void tell_all_or_give_up(struct tidings *t, int dirfd, const char *path)
+static void tell_all_or_give_up(struct tidings *t, int folder, int dirfd, const char *path)
 {
-    if (tell_all(t, dirfd, path) != 0)
+    if (tell_all(t, folder, dirfd, path) != 0)
         give_up(path);
 }
 
@@ -175,7 +176,7 @@ void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
     int saved = errno, is_soon = (flags & MIOC_WROTE_SOON) != 0, type = mioc_cancel_defer();
 
     if (mioc_client_is_telling())
-        tell_all_or_give_up(&t, dirfd, path);
+        tell_all_or_give_up(&t, -1, dirfd, path);
     if (is_soon)
         written_soon = hash_of(path);
     finish(&t, path, started, is_soon);
@@ -187,7 +188,7 @@ void mioc_client_learned(const char *path)
 {
     struct tidings t = { .flags = MIOC_FLAG_SUBTREE };
 
-    (void)tell_all(&t, AT_FDCWD, path); /* by the names that can be found out */
+    (void)tell_all(&t, -1, AT_FDCWD, path); /* by the names that can be found out */
 }
 
 /* importlib and py_compile close "X.pyc.140212345" before they rename it to "X.pyc". */
@@ -210,7 +211,39 @@ static int is_regular(int dirfd, const char *path)
     return syscall(SYS_newfstatat, dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
+struct mioc_folders mioc_client_open_folders(int dirfd, const char *path, int new_dirfd, const char *new_path)
+{
+    struct mioc_folders folders = { -1, -1 };
+    int saved = errno;
+
+    if (mioc_client_is_telling()) {
+        folders.from = mioc_client_open_folder(dirfd, path);
+        folders.to = mioc_client_open_folder(new_dirfd, new_path);
+    }
+    errno = saved;
+    return folders;
+}
+
+void mioc_client_close_folders(const struct mioc_folders *folders)
+{
+    int saved = errno;
+
+    if (folders->from >= 0)
+        (void)syscall(SYS_close, folders->from);
+    if (folders->to >= 0)
+        (void)syscall(SYS_close, folders->to);
+    errno = saved;
+}
+
 void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange)
+{
+    const struct mioc_folders now = { -1, -1 };
+
+    mioc_client_moved_in(&now, dirfd, path, new_dirfd, new_path, is_exchange);
+}
+
+void mioc_client_moved_in(const struct mioc_folders *folders, int dirfd, const char *path, int new_dirfd,
+                          const char *new_path, int is_exchange)
 {
     struct tidings t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
     uint64_t started = mioc_stats_now();
@@ -219,11 +252,11 @@ void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *n
     if (mioc_client_is_telling()) {
         if (is_exchange && is_regular(dirfd, path))
             t.flags |= MIOC_FLAG_STICKY;
-        tell_all_or_give_up(&t, dirfd, path);
+        tell_all_or_give_up(&t, folders->from, dirfd, path);
         t.flags = MIOC_FLAG_SUBTREE;
         if ((t.told == 0 || t.has_sticky || is_exchange) && is_regular(new_dirfd, new_path) && !is_finished_bytecode(path, new_path))
             t.flags |= MIOC_FLAG_STICKY;
-        tell_all_or_give_up(&t, new_dirfd, new_path);
+        tell_all_or_give_up(&t, folders->to, new_dirfd, new_path);
     }
     finish(&t, path, started, written_soon != 0 && written_soon == hash_of(path));
     written_soon = 0;

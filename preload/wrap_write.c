@@ -25,21 +25,28 @@ static int wrote(int rc, int dirfd, const char *path, uint32_t flags)
     return rc;
 }
 
-static int moved(int rc, int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange)
+static int moved(int rc, const struct mioc_folders *folders, int dirfd, const char *path, int new_dirfd,
+                 const char *new_path, int is_exchange)
 {
     if (rc == 0) {
-        mioc_client_moved(dirfd, path, new_dirfd, new_path, is_exchange);
+        mioc_client_moved_in(folders, dirfd, path, new_dirfd, new_path, is_exchange);
         mioc_serve_wrote_source(new_dirfd, new_path);
     } else {
         mioc_client_failed(dirfd, path, 1);
         mioc_client_failed(new_dirfd, new_path, 1);
     }
+    mioc_client_close_folders(folders);
     return rc;
 }
 
-/* The real call, which is an argument here, and its telling. */
+/* The real call, which is an argument here, and its telling. What a rename's paths mean is found out before. */
 #define wrote(...) MIOC_UNCANCELLED((wrote)(__VA_ARGS__))
-#define moved(...) MIOC_UNCANCELLED((moved)(__VA_ARGS__))
+#define linked(call, ...) MIOC_UNCANCELLED((moved)(call, &(const struct mioc_folders){ -1, -1 }, __VA_ARGS__))
+#define renamed(call, from_fd, from, to_fd, to, is_exchange) \
+    MIOC_UNCANCELLED(__extension__({ \
+        const struct mioc_folders folders_ = mioc_client_open_folders(from_fd, from, to_fd, to); \
+        moved(call, &folders_, from_fd, from, to_fd, to, is_exchange); \
+    }))
 
 /* --- Names come and go ---------------------------------------------------------------------------------------------- */
 
@@ -52,17 +59,17 @@ MIOC_EXPORT int remove(const char *path) { return wrote(mioc_real(remove)(path),
 MIOC_EXPORT int rmdir(const char *path) { return wrote(mioc_real(rmdir)(path), AT_FDCWD, path, MIOC_FLAG_SUBTREE); }
 MIOC_EXPORT int rename(const char *from, const char *to)
 {
-    return moved(mioc_real(rename)(from, to), AT_FDCWD, from, AT_FDCWD, to, 0);
+    return renamed(mioc_real(rename)(from, to), AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 MIOC_EXPORT int renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
-    return moved(mioc_real(renameat)(from_fd, from, to_fd, to), from_fd, from, to_fd, to, 0);
+    return renamed(mioc_real(renameat)(from_fd, from, to_fd, to), from_fd, from, to_fd, to, 0);
 }
 MIOC_EXPORT int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
 {
     if (mioc_real(renameat2) == NULL)
         return mioc_serve_fail(ENOSYS);
-    return moved(mioc_real(renameat2)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, (flags & RENAME_EXCHANGE) != 0);
+    return renamed(mioc_real(renameat2)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, (flags & RENAME_EXCHANGE) != 0);
 }
 MIOC_EXPORT int mkdir(const char *path, mode_t mode) { return wrote(mioc_real(mkdir)(path, mode), AT_FDCWD, path, 0); }
 MIOC_EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
@@ -86,7 +93,7 @@ MIOC_EXPORT int symlinkat(const char *target, int dirfd, const char *path)
 }
 MIOC_EXPORT int link(const char *from, const char *to)
 {
-    return moved(mioc_real(link)(from, to), AT_FDCWD, from, AT_FDCWD, to, 0);
+    return linked(mioc_real(link)(from, to), AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 /* The source may be a copy's descriptor, as "/proc/self/fd/N" or by AT_EMPTY_PATH: the original is what gets the new name. */
@@ -105,7 +112,7 @@ MIOC_EXPORT int linkat(int from_fd, const char *from, int to_fd, const char *to,
     } else if (flags & AT_SYMLINK_FOLLOW) {
         from = mioc_serve_original(from);
     }
-    return moved(mioc_real(linkat)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, 0);
+    return linked(mioc_real(linkat)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, 0);
 }
 
 MIOC_EXPORT int mknod(const char *path, mode_t mode, dev_t dev)

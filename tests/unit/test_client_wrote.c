@@ -187,6 +187,56 @@ static void moved_file_that_is_written_is_given_up_under_its_new_name(void **sta
     assert_int_equal(agent.flags[(agent.writes - 1) % 16], MIOC_FLAG_SUBTREE);
 }
 
+/* Whether the agent was told of that name below the tree. */
+static int is_told(const char *name)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/%s", tree, name);
+    for (unsigned i = 0; i < agent.writes && i < 16; i++)
+        if (strcmp(agent.written[i], path) == 0)
+            return 1;
+    return 0;
+}
+
+static void renamed_over_the_link_that_it_went_through_tells_where_that_led(void **state)
+{
+    static const struct { const char *from, *to, *told; int is_exchange; } row[] = {
+        {"link/x", "link", "dir/x", 0}, {"link", "link/y", "dir/y", 0}, {"link", "link/x", "dir/x", 1}, {"link/x", "link", "dir/x", 1},
+    };
+    char from[168], to[168], link[160], dir[160];
+
+    (void)state;
+    snprintf(dir, sizeof dir, "%s/dir", tree);
+    snprintf(link, sizeof link, "%s/link", tree);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        struct mioc_folders folders;
+
+        (void)unlink(link);
+        assert_int_equal(symlink("dir", link), 0);
+        put("dir/x");
+        snprintf(from, sizeof from, "%s/%s", tree, row[i].from);
+        snprintf(to, sizeof to, "%s/%s", tree, row[i].to);
+        agent.writes = 0;
+        errno = 99;
+        folders = mioc_client_open_folders(AT_FDCWD, from, AT_FDCWD, to);
+        assert_true(errno == 99 && folders.from >= 0 && folders.to >= 0);
+        assert_int_equal(renameat2(AT_FDCWD, from, AT_FDCWD, to, row[i].is_exchange ? RENAME_EXCHANGE : 0), 0);
+        mioc_client_moved_in(&folders, AT_FDCWD, from, AT_FDCWD, to, row[i].is_exchange);
+        mioc_client_close_folders(&folders);
+        assert_true(errno == 99 && fcntl(folders.from, F_GETFD) == -1 && fcntl(folders.to, F_GETFD) == -1);
+        if (!is_told(row[i].told) || !is_told("link"))
+            fail_msg("%s to %s: %s is not told", row[i].from, row[i].to, row[i].told);
+        snprintf(from, sizeof from, "%s/x", dir);
+        (void)unlink(from);
+        snprintf(from, sizeof from, "%s/y", dir);
+        (void)unlink(from);
+    }
+    agent.writes = 0;
+    assert_int_equal(mioc_client_open_folders(AT_FDCWD, "/tmp/x", AT_FDCWD, NULL).from, -1); /* not ours */
+}
+
 static void wrote_through_a_link_tells_what_it_leads_to(void **state)
 {
     char path[160], target[160];
@@ -274,6 +324,7 @@ int main(void)
         WITH_CLIENT(wrote_that_does_not_settle_is_a_timeout_and_no_more),
         WITH_CLIENT(bytecode_of_an_import_is_waited_for_by_nobody),
         WITH_CLIENT(moved_file_that_is_written_is_given_up_under_its_new_name),
+        WITH_CLIENT(renamed_over_the_link_that_it_went_through_tells_where_that_led),
         WITH_CLIENT(wrote_through_a_link_tells_what_it_leads_to),
         WITH_CLIENT(wrote_that_nobody_hears_stops_serving),
         WITH_CLIENT(wrote_when_no_descriptor_is_left_stops_serving),
