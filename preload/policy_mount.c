@@ -204,8 +204,10 @@ static int parse_line(const char *line, const char *end, long *id, dev_t *dev, i
         return -1;
     dev_minor = strtoul(at + 1, &at, 10);
     *dev = makedev((unsigned)dev_major, (unsigned)dev_minor);
+    if (at >= end) /* a number was missing, and strtoul() looked for it in the next line */
+        return -1;
     *is_noexec = forbids_exec(at, end);
-    *type = at < end ? memmem(at, (size_t)(end - at), " - ", 3) : NULL;
+    *type = memmem(at, (size_t)(end - at), " - ", 3);
     if (*type == NULL)
         return -1;
     *type += 3;

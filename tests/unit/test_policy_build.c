@@ -340,6 +340,8 @@ static void mount_prefers_device_over_id(void **state)
         { 20, 5, 0, "ext4" }, { 21, 6, 0, "fuse.my fs" }, { 22, 6, 0, "nfs4" }, { -1, 5, 0, "ext4" }, { 20, 7, 0, "tmpfs" },
         { 20, 99, 0, "ext4" }, { 24, 9, -1, "" }, { 23, 99, -1, "" }, { -1, 99, -1, "" }, { 25, 99, 0, "tmpfs" },
     };
+    /* Found by fuzzing: the number that a line lacks was taken from the next line, and the search for options ran from there to nowhere. */
+    static const char cut[] = "20 1 0:\n5 / /a rw - ext4 x rw\n20 1\n0:5 / /a rw - nfs x rw\n20\n1 0:5 / /a rw - nfs x rw";
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -350,6 +352,7 @@ static void mount_prefers_device_over_id(void **state)
     }
     struct mioc_mount mount;
     assert_int_equal(mioc_policy_find_mount("", 1, 1, &mount), -1);
+    assert_int_equal(mioc_policy_find_mount(cut, 20, makedev(0, 5), &mount), -1);
 }
 
 /* Found by fuzzing: a better line whose type is none, or too long, left the type of the line before half overwritten and without its end. */
