@@ -83,6 +83,16 @@ int mioc_plugin_is_own_code(const void *address)
 
 static void nothing(void) {}
 
+/* MPI unloads some of what came with it. Read without ld.so's lock, which the code that a signal's handler interrupts may hold. */
+static int is_loaded(const struct new_object *object)
+{
+    const struct link_map *map = _r_debug.r_map;
+
+    while (map != NULL && (map->l_addr != object->base || map->l_ld != object->dynamic))
+        map = map->l_next;
+    return map != NULL;
+}
+
 /* As ld.so finds them. The section is read-only by now. */
 static void skip_destructors_of(const struct new_object *object)
 {
@@ -106,7 +116,8 @@ void mioc_plugin_skip_destructors(void)
     int saved = errno;
 
     for (unsigned i = 0; i < code.new_objects; i++)
-        skip_destructors_of(&code.new_object[i]);
+        if (is_loaded(&code.new_object[i]))
+            skip_destructors_of(&code.new_object[i]);
     errno = saved;
 }
 

@@ -25,20 +25,10 @@
 
 #define ROOM (64u << 20)
 
-const struct mioc_item *__real_mioc_client_record(struct mioc_query *q, unsigned kind);
-const struct mioc_item *__wrap_mioc_client_record(struct mioc_query *q, unsigned kind);
-const struct mioc_stat_record *__real_mioc_client_stat(struct mioc_query *q, int *absent);
-const struct mioc_stat_record *__wrap_mioc_client_stat(struct mioc_query *q, int *absent);
-int __real_mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
-int __wrap_mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
-void __real_mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
-void __wrap_mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
-void __real_mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
-void __wrap_mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
-void __real_mioc_resolver_count(struct mioc_resolver *r, unsigned calls);
-void __wrap_mioc_resolver_count(struct mioc_resolver *r, unsigned calls);
-void __real_mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer);
-void __wrap_mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer);
+/* Of the wrapped function's own type, so that one that changes it is an error here. */
+#define WRAP(name) extern __typeof__(mioc_##name) __real_mioc_##name, __wrap_mioc_##name;
+WRAP(client_record) WRAP(client_stat) WRAP(resolver_ask) WRAP(resolver_speculate) WRAP(resolver_bring)
+WRAP(resolver_count) WRAP(resolve)
 
 static char *page; /* the file, mapped: whole lines are in it whatever way the process ends */
 static uint64_t used;
@@ -132,18 +122,20 @@ int __wrap_mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char 
     return __real_mioc_resolver_ask(r, kind, path, len);
 }
 
-void __wrap_mioc_resolver_speculate(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+void __wrap_mioc_resolver_speculate(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind, const char *path,
+                                    uint32_t len)
 {
     if (current != NULL)
         note("S %u %.*s %u %s\n", kind, (int)len, path, current->kind, current->path);
-    __real_mioc_resolver_speculate(r, kind, path, len);
+    __real_mioc_resolver_speculate(r, job, kind, path, len);
 }
 
-void __wrap_mioc_resolver_bring(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+void __wrap_mioc_resolver_bring(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind, const char *path,
+                                    uint32_t len)
 {
     if (current != NULL)
         note("B %u %.*s %u %s\n", kind, (int)len, path, current->kind, current->path);
-    __real_mioc_resolver_bring(r, kind, path, len);
+    __real_mioc_resolver_bring(r, job, kind, path, len);
 }
 
 void __wrap_mioc_resolver_count(struct mioc_resolver *r, unsigned calls)
