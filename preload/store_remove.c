@@ -172,21 +172,30 @@ static int is_young(const struct stat *st)
     return st->st_ctim.tv_sec > now.tv_sec - YOUNG_S && st->st_ctim.tv_sec < now.tv_sec + YOUNG_S;
 }
 
+/* Its maker may not have come to its lock, which it needs before the index: to try that lock, too, would be felt. */
+static int is_being_made(int dirfd)
+{
+    struct stat st;
+
+    return mioc_real(fstatat)(dirfd, "index", &st, AT_SYMLINK_NOFOLLOW) != 0 && mioc_real(fstat)(dirfd, &st) == 0 &&
+           is_young(&st);
+}
+
 /* Removes one candidate if its owner is dead. */
 static int visit_dead(void *ctx, int parent, const char *name)
 {
-    int dirfd, owner, saved_errno, may_remove = 0, *removed = ctx;
-    struct stat st, owner_st;
+    int dirfd, owner = -1, may_remove = 0, *removed = ctx;
+    struct stat owner_st;
     uint64_t key;
 
     if (!mioc_store_is_name(name, &key) || mioc_store_is_own(name) || (dirfd = mioc_store_open_dir(parent, name)) < 0)
         return 0;
-    owner = mioc_real(openat)(dirfd, "owner", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    saved_errno = errno;
-    if (owner >= 0)
-        may_remove = mioc_real(fstat)(owner, &owner_st) == 0 && S_ISREG(owner_st.st_mode) && mioc_store_lock_owner(owner) == 0;
-    else if (saved_errno == ENOENT)
-        may_remove = mioc_real(fstat)(dirfd, &st) == 0 && !is_young(&st);
+    if (!is_being_made(dirfd)) {
+        owner = mioc_real(openat)(dirfd, "owner", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        may_remove = owner >= 0 ? mioc_real(fstat)(owner, &owner_st) == 0 && S_ISREG(owner_st.st_mode) &&
+                                      mioc_store_lock_owner(owner) == 0
+                                : errno == ENOENT;
+    }
     if (may_remove && mioc_store_unlink(parent, name, dirfd) == 0)
         ++*removed;
     if (owner >= 0)

@@ -3,6 +3,7 @@
 #include "store_fixture.h"
 
 #include <dirent.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
@@ -423,6 +424,45 @@ static void reclaim_by_many_at_once_removes_each_once(void **state)
     assert_int_equal(count_names(store_dir), 0);
 }
 
+/* Leaders of one directory start at the same moment, and each reclaims: a store may be taken for a dead one while it is being made. */
+static void create_beside_those_that_reclaim_succeeds(void **state)
+{
+    enum { MAKERS = 3, CLEANERS = 2, ROUNDS = 80 };
+    pid_t pid[MAKERS + CLEANERS];
+    int status;
+
+    (void)state;
+    for (unsigned i = 0; i < MAKERS + CLEANERS; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0)
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (unsigned k = 0; pid[i] == 0 && (i >= MAKERS || k < ROUNDS); k++) {
+            struct mioc_store *s = NULL;
+
+            if (i >= MAKERS) {
+                (void)mioc_store_reclaim(store_dir);
+            } else if ((s = mioc_store_create(store_dir, KEY + i, &limits)) == NULL) {
+                fprintf(stderr, "round %u: %s\n", k, strerror(errno));
+                _exit(1);
+            } else {
+                mioc_store_remove(s);
+                mioc_store_detach(s);
+            }
+        }
+        if (pid[i] == 0)
+            _exit(0);
+    }
+    for (unsigned i = 0; i < MAKERS; i++) {
+        assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    for (unsigned i = MAKERS; i < MAKERS + CLEANERS; i++) {
+        kill(pid[i], SIGKILL);
+        waitpid(pid[i], &status, 0);
+    }
+}
+
 static void create_reclaims_what_a_killed_job_left(void **state)
 {
     struct owner killed;
@@ -458,6 +498,7 @@ int main(void)
         WITH_STORE(attach_refuses_what_is_not_a_store_of_ours),
         WITH_DIR(reclaim_removes_dead_stores_only),
         WITH_DIR(reclaim_by_many_at_once_removes_each_once),
+        WITH_DIR(create_beside_those_that_reclaim_succeeds),
         WITH_DIR(create_reclaims_what_a_killed_job_left),
     };
 
