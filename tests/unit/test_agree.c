@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -48,6 +49,7 @@ struct job {
 
 struct name { char name[160], value[300]; };
 
+static uint64_t own_key; /* of the step on its first node: names of sockets are the machine's, process ids a namespace's */
 static struct name names[MOST_NAMES];
 static int names_count;
 static int pmi[MOST_RANKS], out[MOST_RANKS];
@@ -75,7 +77,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
 {
     struct mioc_identity me = { .launcher = job->manager == SLURM ? MIOC_LAUNCHER_SLURM : MIOC_LAUNCHER_HYDRA, .rank = rank,
                                 .size = job->nodes * job->per_node, .local_rank = rank % job->per_node,
-                                .key = (uint64_t)getppid() << 20 | (uint64_t)(rank / job->per_node) };
+                                .key = own_key + (uint64_t)(rank / job->per_node) };
     char fd[32], local[32], tasks[64], node[32], reason[256] = "";
     char *env[] = { fd, local, tasks, node, NULL };
     struct mioc_agree agree = { .me = &me, .env = env, .timeout_ms = job->timeout_ms, .look = look };
@@ -345,7 +347,7 @@ static void names_taken_by_another_user_nobody_goes(void **state)
             struct sockaddr_un address = { .sun_family = AF_UNIX };
             int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
             int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "mpiio_cache-0-%016llx-%s",
-                                  (unsigned long long)getppid() << 20, what[i]);
+                                  (unsigned long long)own_key, what[i]);
 
             if ((i == 0 && setresuid(65534, 65534, 65534) != 0) ||
                 bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) != 0 ||
@@ -409,5 +411,8 @@ int main(void)
         cmocka_unit_test(names_taken_by_another_user_nobody_goes),
     };
 
+    if (getrandom(&own_key, sizeof own_key, 0) != sizeof own_key)
+        return 1;
+    own_key &= ~(uint64_t)0xfff;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
