@@ -184,10 +184,12 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
     q->started = mioc_stats_now();
     q->call = call;
     q->outcome = MIOC_PASS;
+    q->is_dot = 0;
     q->stat = NULL;
     q->copy = NULL;
     q->room = NULL;
     if (mioc_client_is_serving() && may_have_key(c, dirfd, path) && mioc_path_key(&q->key, dirfd, path) == 0) {
+        q->is_dot = q->key.text != path && mioc_path_is_dot(path);
         q->kind = q->key.text == path ? mioc_policy_classify_plain(c->policy, path, q->key.len)
                                       : mioc_policy_classify(c->policy, q->key.text, q->key.len);
         if (q->kind != MIOC_POLICY_NONE && is_trustworthy(mioc_client_store()) &&
@@ -307,10 +309,27 @@ static int ask(struct mioc_query *q, unsigned kind)
     return status == MIOC_ASK_ANSWERED;
 }
 
+/* Whether everybody who may read the directory's names may look them up too; else a name that is not there is EACCES. */
+static int is_searchable(const struct mioc_stat *dir)
+{
+    return (dir->mode & 0111) == 0111 || ((dir->mode & 0100) && dir->uid == geteuid());
+}
+
+/* "folder/." needs the right to search it, which its key, "folder/", does not. */
+static int is_right_with_dot(const struct mioc_item *item)
+{
+    const struct mioc_stat_record *st = (const void *)item;
+    const struct mioc_list_record *list = (const void *)item;
+
+    if (item->kind == MIOC_ITEM_STAT)
+        return st->stat_errno != 0 || is_searchable(&st->stat);
+    return item->kind == MIOC_ITEM_LIST && (list->list_errno != 0 || is_searchable(&list->stat));
+}
+
 /* What a call gets of a record that was found: nothing if the root does not share it. */
 static const struct mioc_item *accept(struct mioc_query *q, const struct mioc_item *item, enum mioc_outcome outcome)
 {
-    if (item->flags & MIOC_FLAG_UNCACHED) {
+    if ((item->flags & MIOC_FLAG_UNCACHED) || (q->is_dot && !is_right_with_dot(item))) {
         q->outcome = MIOC_PASS;
         return NULL;
     }
@@ -336,12 +355,6 @@ const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind)
         (kind == MIOC_ITEM_LIST && !mioc_policy_is_whole(mioc_client.policy, q->key.text, q->key.len)))
         return NULL;
     return record_behind(q, kind, look_up(kind, q->key.text, q->key.len));
-}
-
-/* Whether everybody who may read the directory's names may look them up too; else a name that is not there is EACCES. */
-static int is_searchable(const struct mioc_stat *dir)
-{
-    return (dir->mode & 0111) == 0111 || ((dir->mode & 0100) && dir->uid == geteuid());
 }
 
 /* The errno that a directory's listing gives for the name behind it, or 0: it says nothing. */

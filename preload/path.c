@@ -149,6 +149,15 @@ int mioc_path_key(struct mioc_path *out, int dirfd, const char *path)
 
 /* --- Lexical questions -------------------------------------------------------------------------------------------- */
 
+int mioc_path_is_dot(const char *path)
+{
+    size_t len = strnlen(path, KEY_SIZE);
+
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    return len > 0 && path[len - 1] == '.' && (len == 1 || path[len - 2] == '/');
+}
+
 int mioc_path_has_dotdot(const char *path, uint32_t len)
 {
     if (len >= 2 && path[0] == '.' && path[1] == '.' && (len == 2 || path[2] == '/'))

@@ -2,7 +2,8 @@
 /* path.h - turning what a call was given into the key that the store uses.
  *
  * A key is absolute, without "//" and "/./" and a last "/.", otherwise as spelled: symbolic links, ".." and a trailing slash
- * stay, because the root makes the real call with the very same spelling (item.h). A last "/." becomes "/", which means the same. */
+ * stay, because the root makes the real call with the very same spelling (item.h). A last "/." becomes "/", which means the same to
+ * who may search the directory. */
 #ifndef MIOC_PATH_H
 #define MIOC_PATH_H
 
@@ -30,6 +31,8 @@ static inline int mioc_path_is_nowhere(const char *path)
  * Async-signal-safe. */
 int mioc_path_key(struct mioc_path *out, int dirfd, const char *path);
 
+/* Whether the last name of a path as it was given is ".". */
+int mioc_path_is_dot(const char *path);
 /* Whether the path has a ".." component. */
 int mioc_path_has_dotdot(const char *path, uint32_t len);
 /* Folds "..", ".", "//" and trailing slashes lexically into out[size], which may be where path is; length or -1 (ENAMETOOLONG). path is absolute. */

@@ -75,12 +75,12 @@ static void stat_of_name_not_in_listing_is_enoent(void **state)
     assert_int_equal(stat_of(long_name), -1); /* ENAMETOOLONG is the kernel's */
     assert_int_equal(asked(), 0);
     assert_int_equal(stat_of("/lib_prefix/dir/there"), 0);
-    assert_int_equal(stat_of("/lib_prefix/dir/."), 0);
+    assert_int_equal(stat_of("/lib_prefix/dir/."), -1); /* a folder of mode 0 */
     assert_int_equal(stat_of("/lib_prefix/dir/.."), 0);
     assert_int_equal(stat_of("/lib_prefix/dir/no/"), 0);
     assert_int_equal(stat_of("/lib_prefix/dir/.snapshot"), 0);
     assert_int_equal(asked(), 5);
-    expect_counts(MIOC_CALL_STAT, 2, 5, 0, 0);
+    expect_counts(MIOC_CALL_STAT, 2, 4, 1, 0);
 }
 
 static void stat_below_listing_with_error_gives_that_error(void **state)
@@ -414,6 +414,25 @@ static void call_before_start_passes(void **state)
     mioc_client_stop();
 }
 
+/* The key of "dir/." is "dir/", which does not ask for the right to search. */
+static void folder_with_a_dot_is_served_to_who_may_search_it(void **state)
+{
+    static const struct { uint32_t mode; int with_dot; } table[] = { { 0755, 0 }, { 0644, -1 }, { 0700, 0 }, { 0600, -1 } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct mioc_stat_record *st = (void *)record(MIOC_ITEM_STAT, 0, "/lib_prefix/dir/", 1);
+
+        st->lstat.mode = st->stat.mode = S_IFDIR | table[i].mode;
+        st->stat.uid = geteuid();
+        append(&st->item);
+        assert_int_equal(stat_of("/lib_prefix/dir/"), 0);
+        assert_int_equal(stat_of("/lib_prefix/dir/."), table[i].with_dot);
+        assert_int_equal(stat_of("/lib_prefix/dir/.//./"), table[i].with_dot);
+        assert_int_equal(stat_of("/lib_prefix/./dir/"), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +441,7 @@ int main(void)
         WITH_CLIENT(begin_with_timers_times_what_is_not_ours),
         WITH_CLIENT(stat_asks_once_then_hits),
         WITH_CLIENT(stat_of_name_not_in_listing_is_enoent),
+        WITH_CLIENT(folder_with_a_dot_is_served_to_who_may_search_it),
         WITH_CLIENT(stat_below_listing_with_error_gives_that_error),
         WITH_CLIENT(stat_below_listing_that_proves_nothing_asks),
         WITH_CLIENT(stat_answered_by_listing_alone_is_enoent),
