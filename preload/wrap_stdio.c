@@ -26,19 +26,28 @@ static int is_mode(const char *mode)
     return !mioc_is_null(mode) && (mode[0] == 'r' || mode[0] == 'w' || mode[0] == 'a');
 }
 
-static FILE *fopen_to_write(const char *path, const char *mode)
+/* "r,ccs=UTF-8" does not. */
+static int is_writing(const char *mode)
 {
-    FILE *f;
+    return mode[0] != 'r' || memchr(mode, '+', strnlen(mode, 7)) != NULL;
+}
 
+/* After the real call on a path, with a valid mode. Returns f. */
+static FILE *opened(FILE *f, const char *path, const char *mode)
+{
+    if (f == NULL)
+        mioc_client_failed(AT_FDCWD, path, is_writing(mode));
+    else if (is_writing(mode))
+        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
+    return f;
+}
+
+static FILE *fopen_original(const char *path, const char *mode)
+{
     if (!is_mode(mode))
         return mioc_real(fopen)(path, mode);
     path = mioc_serve_original(path);
-    f = mioc_real(fopen)(path, mode);
-    if (f != NULL)
-        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
-    else
-        mioc_client_failed(AT_FDCWD, path, 1);
-    return f;
+    return opened(mioc_real(fopen)(path, mode), path, mode);
 }
 
 static FILE *do_fopen(const char *path, const char *mode)
@@ -49,7 +58,7 @@ static FILE *do_fopen(const char *path, const char *mode)
     FILE *f = NULL;
 
     if (!is_reading(mode, &flags))
-        return fopen_to_write(path, mode);
+        return fopen_original(path, mode);
     if (!mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, path))
         return mioc_real(fopen)(path, mode);
     fd = mioc_serve_open(&q, flags, &bytes);
@@ -94,19 +103,12 @@ static FILE *reopen_served(struct mioc_query *q, int flags, const char *mode, FI
     return f;
 }
 
-static FILE *freopen_to_write(const char *path, const char *mode, FILE *stream)
+static FILE *freopen_original(const char *path, const char *mode, FILE *stream)
 {
-    FILE *f;
-
     if (!is_mode(mode))
         return mioc_real(freopen)(path, mode, stream);
     path = mioc_serve_original(path);
-    f = mioc_real(freopen)(path, mode, stream);
-    if (f != NULL)
-        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_STICKY);
-    else
-        mioc_client_failed(AT_FDCWD, path, 1);
-    return f;
+    return opened(mioc_real(freopen)(path, mode, stream), path, mode);
 }
 
 static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
@@ -123,7 +125,7 @@ static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
         return mioc_real(freopen)(path, mode, stream);
     }
     if (!is_reading(mode, &flags))
-        return freopen_to_write(path, mode, stream);
+        return freopen_original(path, mode, stream);
     if (!mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, path))
         return mioc_real(freopen)(path, mode, stream);
     f = reopen_served(&q, flags, mode, stream, &made, &bytes);
