@@ -184,7 +184,7 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
     q->started = mioc_stats_now();
     q->call = call;
     q->outcome = MIOC_PASS;
-    q->is_dot = 0;
+    q->has_absence_doubted = q->is_dot = 0;
     q->stat = NULL;
     q->copy = NULL;
     q->room = NULL;
@@ -193,7 +193,7 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
         q->kind = q->key.text == path ? mioc_policy_classify_plain(c->policy, path, q->key.len)
                                       : mioc_policy_classify(c->policy, q->key.text, q->key.len);
         if (q->kind != MIOC_POLICY_NONE && is_trustworthy(mioc_client_store()) &&
-            (__atomic_load_n(&c->doubts_until_ms, __ATOMIC_RELAXED) == 0 || !mioc_client_looks_itself(q->key.text, q->key.len)))
+            (__atomic_load_n(&c->doubts_until_ms, __ATOMIC_RELAXED) == 0 || mioc_client_may_serve(q)))
             return 1;
     }
     if (q->started == 0 || thread_is_exempt)
@@ -249,20 +249,6 @@ static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t
     return mioc_store_lookup(mioc_client_store(), kind, path, len, mioc_item_hash(kind, path, len));
 }
 
-static int says_absent(const struct mioc_item *item)
-{
-    const struct mioc_stat_record *st = (const void *)item;
-
-    switch (item->kind) {
-    case MIOC_ITEM_STAT: return st->lstat_errno == ENOENT || (st->lstat_errno == 0 && st->stat_errno == ENOENT);
-    case MIOC_ITEM_LIST: return ((const struct mioc_list_record *)(const void *)item)->list_errno == ENOENT;
-    case MIOC_ITEM_CONTENT: return ((const struct mioc_content_record *)(const void *)item)->open_errno == ENOENT;
-    case MIOC_ITEM_ACCESS: return ((const struct mioc_access_record *)(const void *)item)->err[F_OK] == ENOENT;
-    case MIOC_ITEM_REALPATH: return ((const struct mioc_realpath_record *)(const void *)item)->realpath_errno == ENOENT;
-    default: return 0;
-    }
-}
-
 /* In a directory that others write to, a name that is not there may be there soon, and what is there may have changed before
  * anybody touched it. What the root could not tell, it may be able to tell now. */
 static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
@@ -271,7 +257,7 @@ static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
     struct timespec now;
     uint64_t now_ms;
 
-    if (!is_brief && !(is_import && ((item->flags & MIOC_FLAG_EARLY) || says_absent(item))))
+    if (!is_brief && !(is_import && ((item->flags & MIOC_FLAG_EARLY) || mioc_item_says_absent(item))))
         return 0;
     if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
         return 1;
@@ -326,10 +312,11 @@ static int is_right_with_dot(const struct mioc_item *item)
     return item->kind == MIOC_ITEM_LIST && (list->list_errno != 0 || is_searchable(&list->stat));
 }
 
-/* What a call gets of a record that was found: nothing if the root does not share it. */
+/* What a call gets of a record that was found: nothing if the root does not share it, or this process knows better. */
 static const struct mioc_item *accept(struct mioc_query *q, const struct mioc_item *item, enum mioc_outcome outcome)
 {
-    if ((item->flags & MIOC_FLAG_UNCACHED) || (q->is_dot && !is_right_with_dot(item))) {
+    if ((item->flags & MIOC_FLAG_UNCACHED) || (q->has_absence_doubted && !mioc_item_says_there(item)) ||
+        (q->is_dot && !is_right_with_dot(item))) {
         q->outcome = MIOC_PASS;
         return NULL;
     }
@@ -369,7 +356,7 @@ static int absent_in(const struct mioc_list_record *list, const char *name, uint
     return is_searchable(&list->stat) && !mioc_list_may_have(list, name, len) ? ENOENT : 0;
 }
 
-/* The errno that the nearest known listing above this path gives for it, or 0: it says nothing. */
+/* The errno that the nearest known listing above this path gives for it, 0: it says nothing, -1: that is for the kernel to say. */
 static int absent_by_listing(const struct mioc_query *q)
 {
     const char *path = q->key.text;
@@ -380,7 +367,7 @@ static int absent_by_listing(const struct mioc_query *q)
         uint32_t at = path[parent] == '/' ? parent + 1 : parent;
 
         if (list != NULL)
-            return absent_in(list, path + at, len - at);
+            return mioc_client_is_doubtful(q, list, parent) ? -1 : absent_in(list, path + at, len - at);
         len = parent;
     }
     return 0;
@@ -396,16 +383,19 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
     item = q->stat != NULL ? q->stat : look_up(MIOC_ITEM_STAT, q->key.text, q->key.len);
     if (item == NULL) {
         *absent = absent_by_listing(q);
-        if (*absent != 0)
+        if (*absent > 0)
             note_outcome(q, MIOC_HIT);
     }
-    if (*absent != 0)
+    if (*absent != 0) {
+        *absent = *absent > 0 ? *absent : 0;
         return NULL;
+    }
     item = record_behind(q, MIOC_ITEM_STAT, item);
     /* The root may answer a first question with the listing alone. */
     if (item == NULL && q->outcome == MIOC_PASS && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
-        (*absent = absent_by_listing(q)) != 0)
+        (*absent = absent_by_listing(q)) > 0)
         note_outcome(q, MIOC_MISS);
+    *absent = *absent > 0 ? *absent : 0;
     return (const void *)item;
 }
 

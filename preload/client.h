@@ -53,6 +53,7 @@ struct mioc_query {
     const char *path;            /* as the program gave it */
     int error_before;            /* while a trace is made: the program's errno */
     int is_dot;                  /* the path ends with ".", which the key does not have */
+    int has_absence_doubted;     /* this process knows that the path's folder is there: no answer from before says otherwise (client_failed.c) */
     const struct mioc_item *stat; /* the path's STAT record, where it has been looked up already */
     const struct mioc_content_record *copy; /* of an open by the loader: whose copy it got; NULL: it got none */
     char *room;                  /* of the same: MIOC_PATH_MAX bytes to work in, or NULL */
@@ -87,7 +88,7 @@ void mioc_client_end(struct mioc_query *q, uint64_t bytes);
 #define MIOC_WROTE_SOON 0x80000000u /* … but other nodes may hear of it later, also of its renaming by this thread: an import's bytecode */
 void mioc_client_wrote(int dirfd, const char *path, uint32_t flags);
 /* After a call on a path that failed: if the store contradicts the error, that answer ends, here when this returns and elsewhere soon. After one
- * that writes (`is_write`) this process is not served what is about the path for a while. Keeps errno, which must be the call's. */
+ * that writes (`is_write`) this process is not served what is about the path for a while, unless it agrees. Keeps errno, which must be the call's. */
 void mioc_client_failed(int dirfd, const char *path, int is_write);
 /* After a successful rename or link of `path` to `new_path` (is_exchange: and back): both are told with SUBTREE. A file that is
  * written to, perhaps, under its old name, because it was STICKY there or that name is not ours, is STICKY under the new one. */

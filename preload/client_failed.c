@@ -6,8 +6,7 @@
  * about, it does not say. So they are looked at, by real calls, as plain would look at them next; and only where the store says anything of
  * them at all. What it contradicts is told as a write of this process would be, with all below.
  *
- * Where the store says nothing, an answer from before may be on its way; and the root may look through a kernel in which the other's call has not
- * returned yet. So a process whose writing failed looks for itself for a while: until the other's write has been heard of, or will not be. */
+ * Where it says nothing, an answer from before may be under way: client_doubt.c. */
 #include "cancel.h"
 #include "client_internal.h"
 #include <errno.h>
@@ -15,7 +14,6 @@
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What is said of a path, all that the records say. */
@@ -46,68 +44,6 @@ static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t
     const struct mioc_item *item = mioc_store_lookup(mioc_client_store(), kind, path, len, mioc_item_hash(kind, path, len));
 
     return item == NULL || (item->flags & MIOC_FLAG_UNCACHED) ? NULL : item;
-}
-
-/* --- What this process looks at itself -------------------------------------------------------------------------------- */
-
-#define DOUBTS 64u /* the last ones */
-
-static struct { uint64_t name, folder, until_ms; } doubts[DOUBTS]; /* hashes of normal forms; each atomic */
-static unsigned doubted;
-
-static uint64_t now_ms(void)
-{
-    struct timespec now = { 0 };
-
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static uint64_t hash_of(const char *plain, uint32_t len)
-{
-    return len > 0 ? mioc_item_hash(0, plain, len) : 0;
-}
-
-/* Threads that note at the same time may mix two names' entries: then one of them is looked at longer, or less long. */
-static __attribute__((noinline)) void note_doubt(void *ctx, const char *path, uint32_t len)
-{
-    unsigned i = __atomic_fetch_add(&doubted, 1, __ATOMIC_RELAXED) % DOUBTS;
-    uint64_t until = now_ms() + mioc_client.timeout_ns / 1000000;
-    char buf[MIOC_PATH_MAX];
-    const char *plain = mioc_path_plain(path, &len, buf);
-
-    (void)ctx;
-    __atomic_store_n(&doubts[i].name, hash_of(plain, len), __ATOMIC_RELAXED);
-    __atomic_store_n(&doubts[i].folder, hash_of(plain, mioc_path_parent(plain, len)), __ATOMIC_RELAXED);
-    __atomic_store_n(&doubts[i].until_ms, until, __ATOMIC_RELEASE);
-    __atomic_store_n(&mioc_client.doubts_until_ms, until, __ATOMIC_RELEASE);
-}
-
-static int is_noted(uint64_t hash, int is_whole, uint64_t now)
-{
-    for (unsigned i = 0; i < DOUBTS; i++)
-        if (now < __atomic_load_n(&doubts[i].until_ms, __ATOMIC_ACQUIRE) &&
-            (hash == __atomic_load_n(&doubts[i].name, __ATOMIC_RELAXED) ||
-             (is_whole && hash == __atomic_load_n(&doubts[i].folder, __ATOMIC_RELAXED))))
-            return 1;
-    return 0;
-}
-
-__attribute__((noinline)) int mioc_client_looks_itself(const char *path, uint32_t len)
-{
-    uint64_t until = __atomic_load_n(&mioc_client.doubts_until_ms, __ATOMIC_ACQUIRE), now = now_ms();
-    char buf[MIOC_PATH_MAX];
-    const char *plain;
-    int is_whole = 1;
-
-    if (now >= until) { /* the last one is over */
-        (void)__atomic_compare_exchange_n(&mioc_client.doubts_until_ms, &until, 0, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-        return 0;
-    }
-    for (plain = mioc_path_plain(path, &len, buf); len > 1; len = mioc_path_parent(plain, len), is_whole = 0)
-        if (is_noted(hash_of(plain, len), is_whole, now))
-            return 1;
-    return 0;
 }
 
 /* --- What the store says --------------------------------------------------------------------------------------------- */
@@ -230,9 +166,8 @@ static unsigned kernel_denies(const char *path)
 /* --- Both ------------------------------------------------------------------------------------------------------------- */
 
 /* Tells if the store contradicts. */
-static void check(const char *path, int is_write)
+static void check(const char *path, int error, int is_write)
 {
-    const struct mioc_names doubted_names = { .visit = note_doubt, .subtree = 1, .with_target = 1 };
     unsigned says = 0, denied;
     int is_wrong;
     const struct mioc_names names = { .visit = collect, .ctx = &says, .subtree = 1 };
@@ -241,7 +176,7 @@ static void check(const char *path, int is_write)
     denied = says != 0 ? kernel_denies(path) : 0;
     is_wrong = (says & denied) || ((says & SAYS_EMPTY) && !is_empty(path));
     if (is_wrong || (is_write && says == 0)) /* what the store has right stays served, with all below */
-        (void)mioc_client_each_name(&doubted_names, AT_FDCWD, path);
+        mioc_client_note_doubt(path, error);
     if (is_wrong)
         mioc_client_learned(path);
 }
@@ -253,7 +188,7 @@ static int is_folder(const char *path)
     return syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0) == 0 && S_ISDIR(st.st_mode);
 }
 
-static __attribute__((noinline)) void learn(int dirfd, const char *path, int is_on_the_way, int is_write)
+static __attribute__((noinline)) void learn(int dirfd, const char *path, int is_on_the_way, int error, int is_write)
 {
     struct mioc_path key;
     char at[MIOC_PATH_MAX];
@@ -266,13 +201,13 @@ static __attribute__((noinline)) void learn(int dirfd, const char *path, int is_
         ;
     memcpy(at, key.text, len);
     at[len] = '\0';
-    check(at, is_write);
+    check(at, error, is_write);
     while (is_on_the_way && (len = mioc_path_parent(at, len)) > 1) {
         at[len] = '\0';
         if (is_folder(at)) /* and so are all above */
             break;
         if (mioc_client_may_know(at, len))
-            check(at, is_write);
+            check(at, error, is_write);
     }
 }
 
@@ -282,7 +217,7 @@ void mioc_client_failed(int dirfd, const char *path, int is_write)
 
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if (errors[i].error == saved && !mioc_path_is_nowhere(path) && mioc_client_is_telling())
-            learn(dirfd, path, errors[i].is_on_the_way, is_write);
+            learn(dirfd, path, errors[i].is_on_the_way, saved, is_write);
     errno = saved;
     mioc_cancel_restore(type);
 }

@@ -45,9 +45,14 @@ int mioc_client_open_folder(int dirfd, const char *path);
 /* Whether any of them could be ours, as far as the spelling tells. */
 int mioc_client_may_know(const char *path, uint32_t len);
 
-/* --- client_failed.c --- */
-/* Whether this process makes the real call for that path now, where doubts_until_ms is set. */
-int mioc_client_looks_itself(const char *path, uint32_t len);
+/* --- client_doubt.c --- */
+/* After a writing call on that path failed by `error`, or where the store was wrong about it: for MPIIO_CACHE_TIMEOUT
+ * this process is served nothing that could contradict the error. Overwrites errno. */
+void mioc_client_note_doubt(const char *path, int error);
+/* Asked where doubts_until_ms is set. 0: the real call is to be made for that path. Sets q->has_absence_doubted. */
+int mioc_client_may_serve(struct mioc_query *q);
+/* Whether the listing of the query's path's first len bytes may be from before what this process knows. */
+int mioc_client_is_doubtful(const struct mioc_query *q, const struct mioc_list_record *list, uint32_t len);
 
 /* --- client_wrote.c --- */
 /* Whether what this process writes is to be told; looks for the store of a program that is served nothing. */

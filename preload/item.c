@@ -4,6 +4,7 @@
 #include "item.h"
 #include "ring.h"
 #include <errno.h>
+#include <unistd.h>
 #include <stddef.h>
 #include <string.h>
 #include <xxhash.h>
@@ -341,4 +342,32 @@ uint32_t mioc_item_brief(uint64_t ns)
     uint64_t ms = ns / 1000000 + 1 + TICK_MS;
 
     return BRIEF_FLAGS | (uint32_t)(ms < MIOC_BRIEF_MOST_MS ? ms : MIOC_BRIEF_MOST_MS) << MIOC_BRIEF_SHIFT;
+}
+
+int mioc_item_says_there(const struct mioc_item *item)
+{
+    const struct mioc_stat_record *st = (const void *)item;
+
+    switch (item->kind) {
+    case MIOC_ITEM_STAT: return st->lstat_errno == 0 && st->stat_errno == 0;
+    case MIOC_ITEM_LIST: return ((const struct mioc_list_record *)(const void *)item)->list_errno == 0;
+    case MIOC_ITEM_CONTENT: return ((const struct mioc_content_record *)(const void *)item)->open_errno == 0;
+    case MIOC_ITEM_ACCESS: return ((const struct mioc_access_record *)(const void *)item)->err[F_OK] == 0;
+    case MIOC_ITEM_REALPATH: return ((const struct mioc_realpath_record *)(const void *)item)->realpath_errno == 0;
+    default: return 0;
+    }
+}
+
+int mioc_item_says_absent(const struct mioc_item *item)
+{
+    const struct mioc_stat_record *st = (const void *)item;
+
+    switch (item->kind) {
+    case MIOC_ITEM_STAT: return st->lstat_errno == ENOENT || (st->lstat_errno == 0 && st->stat_errno == ENOENT);
+    case MIOC_ITEM_LIST: return ((const struct mioc_list_record *)(const void *)item)->list_errno == ENOENT;
+    case MIOC_ITEM_CONTENT: return ((const struct mioc_content_record *)(const void *)item)->open_errno == ENOENT;
+    case MIOC_ITEM_ACCESS: return ((const struct mioc_access_record *)(const void *)item)->err[F_OK] == ENOENT;
+    case MIOC_ITEM_REALPATH: return ((const struct mioc_realpath_record *)(const void *)item)->realpath_errno == ENOENT;
+    default: return 0;
+    }
 }

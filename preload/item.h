@@ -202,6 +202,11 @@ static inline int mioc_item_is_over(const struct mioc_item *item, uint64_t now_m
     return (item->flags & MIOC_FLAG_BRIEF) && now_ms >= item->local_applied_ms + (item->flags >> MIOC_BRIEF_SHIFT);
 }
 
+/* Of a record of a path: whether it says that the path is there, in each way that it can be asked; that it, or where it
+ * leads, is not (ENOENT). */
+int mioc_item_says_there(const struct mioc_item *item);
+int mioc_item_says_absent(const struct mioc_item *item);
+
 /* The entry of that name in a bounded listing, or NULL. */
 const struct mioc_dirent *mioc_list_find(const struct mioc_list_record *list, const char *name, uint32_t len);
 /* Whether a look for the name could find something in that directory. Filesystems may compare names by more than

@@ -191,7 +191,7 @@ static void process_looks_itself_at_what_nothing_is_known_of(void **state)
     make_tree();
     wrote(EACCES, there("folder/inside"));
     assert_true(is_served(there("folder/inside")));
-    wrote(EEXIST, there("folder/inside"));
+    wrote(ENOENT, there("folder/inside"));
     assert_int_equal(agent.writes, 0);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (is_served(there(table[i].name)) != table[i].is_served)
@@ -199,7 +199,7 @@ static void process_looks_itself_at_what_nothing_is_known_of(void **state)
     mioc_client.doubts_until_ms = 1; /* the time is over */
     assert_true(is_served(there("folder/inside")));
     assert_int_equal(mioc_client.doubts_until_ms, 0);
-    wrote(EEXIST, there("link/inside")); /* by all its names */
+    wrote(ENOENT, there("link/inside")); /* by all its names */
     assert_false(is_served(there("link/inside")));
     assert_false(is_served(there("folder/inside")));
 }
@@ -218,7 +218,69 @@ static void what_the_store_has_right_stays_served(void **state)
     say(there("file"), '-', '-');
     wrote(EEXIST, there("file")); /* wrong: told, and looked at */
     assert_int_equal(agent.writes, 1);
-    assert_false(is_served(there("file")));
+    assert_true(is_served(there("file")) && q.has_absence_doubted);
+}
+
+/* Else a folder that all make, should it not be there yet, would be served to nobody. */
+static void where_a_name_is_there_only_absence_is_doubted(void **state)
+{
+    static const struct { const char *name; char lstat_is, stat_is; int result; } table[] = {
+        { "folder", 'd', 'd', 0 },            { "folder", '-', '-', -1 },      { "folder/inside", 'd', 'd', 0 },
+        { "folder/inside/", 'd', 'd', 0 },    { "folder/none", '-', '-', -1 }, { "folder/dangling", 'l', '-', -1 },
+        { "folder/inside/x", '-', '-', -1 },  { "other", '-', '-', ENOENT },   { "other/x", '-', '-', ENOENT },
+    };
+
+    (void)state;
+    make_tree();
+    wrote(EEXIST, there("folder"));
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        say(there(table[i].name), table[i].lstat_is, table[i].stat_is);
+        if (stat_of(there(table[i].name)) != table[i].result)
+            fail_msg("row %zu: %s", i, table[i].name);
+    }
+    assert_int_equal(asked(), 0);
+    assert_false(is_served(tree)); /* its listing has the name, or has it not */
+    append(listing(tree, 0755));   /* … and that may be from before */
+    assert_int_equal(stat_of(there("folder/by_listing")), -1);
+    assert_int_equal(asked(), 0);
+    assert_int_equal(stat_of(there("another")), ENOENT);
+    append(listing(there("folder"), 0755)); /* this one says that the folder is there */
+    assert_int_equal(stat_of(there("folder/by_listing")), ENOENT);
+    append(with_error(MIOC_ITEM_LIST, there("folder"), ENOENT));
+    assert_int_equal(stat_of(there("folder/by_listing")), -1);
+    assert_int_equal(asked(), 0);
+}
+
+static void what_is_doubted_depends_on_the_error(void **state)
+{
+    static const struct { int error, is_served, is_served_below; } table[] = {
+        { EEXIST, 1, 1 }, { EADDRINUSE, 1, 1 }, { EISDIR, 0, 1 }, { ENOTEMPTY, 0, 1 }, { ENOENT, 0, 0 }, { ENOTDIR, 0, 0 },
+        { ELOOP, 0, 0 },  { ESTALE, 0, 0 },     { EACCES, 1, 1 }, { EROFS, 1, 1 },
+    };
+    char name[32];
+
+    (void)state;
+    make_tree();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        snprintf(name, sizeof name, "folder/%zu", i);
+        wrote(table[i].error, there(name));
+        assert_int_equal(is_served(there(name)), table[i].is_served);
+        snprintf(name, sizeof name, "folder/%zu/x", i);
+        assert_int_equal(is_served(there(name)), table[i].is_served_below);
+    }
+}
+
+/* Of what is above it, it says nothing. */
+static void folder_that_is_left_by_dots_is_meant(void **state)
+{
+    (void)state;
+    make_tree();
+    wrote(ENOENT, there("folder/none/.."));
+    assert_false(is_served(there("folder/none/x")));
+    assert_false(is_served(there("folder")));
+    assert_true(is_served(there("folder/inside")));
+    wrote(EISDIR, there("folder/inside/.."));
+    assert_true(is_served(there("file")));
 }
 
 static void only_the_last_are_remembered(void **state)
@@ -271,6 +333,9 @@ int main(void)
         WITH_CLIENT(folders_on_the_way_are_looked_at),
         WITH_CLIENT(process_looks_itself_at_what_nothing_is_known_of),
         WITH_CLIENT(what_the_store_has_right_stays_served),
+        WITH_CLIENT(where_a_name_is_there_only_absence_is_doubted),
+        WITH_CLIENT(what_is_doubted_depends_on_the_error),
+        WITH_CLIENT(folder_that_is_left_by_dots_is_meant),
         WITH_CLIENT(only_the_last_are_remembered),
         WITH_CLIENT(paths_of_others_cost_nothing),
         WITH_CLIENT(without_descriptors_it_goes_on),
