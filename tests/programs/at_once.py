@@ -1,5 +1,7 @@
-"""at_once.py FOLDER SYNC ROUNDS CLIENT: all ranks do the same to the same new name at the same moment; who comes second learns from the error, and what
-it looks at next must agree. SYNC is a folder of the machine's own, where ranks meet. CLIENT nfs keeps listings for a time, without us too."""
+"""at_once.py FOLDER SYNC ROUNDS CLIENT: all ranks do the same to the same new name at the same moment.
+
+Who comes second learns from the error, if there is one, and what it looks at next must agree. SYNC is a folder of the
+machine's own, where ranks meet. CLIENT nfs keeps listings for a time, without us too."""
 import os
 import sys
 
@@ -29,8 +31,12 @@ def succeeds(function, *arguments):
 
 os.listdir(folder)
 for i in range(rounds):
-    made, lock, link = ("%s/%s%d" % (folder, kind, i) for kind in ("made", "lock", "link"))
-    os.path.exists(made), os.path.exists(lock), os.path.lexists(link)
+    made, lock, link, moved, written = ("%s/%s%d" % (folder, kind, i)
+                                        for kind in ("made", "lock", "link", "moved", "written"))
+    own = "%s/own%d.%d" % (folder, i, me)
+    os.close(os.open(own, os.O_CREAT | os.O_WRONLY))
+    for name in made, lock, link, moved, written:
+        os.path.lexists(name)
     meet("a%d" % i)
     check("makedirs(exist_ok=True)", succeeds(lambda: os.makedirs(made, exist_ok=True)))
     check("a folder after makedirs", os.path.isdir(made))
@@ -51,4 +57,15 @@ for i in range(rounds):
     meet("f%d" % i)
     if me != 0 and not succeeds(os.rmdir, made) and client != "nfs":
         check("the folder that is not empty is not", len(os.listdir(made)) > 0)
+    # Nobody fails: what one makes meets what others make of it, whose calls have not returned yet.
+    meet("g%d" % i)
+    os.rename(own, moved)
+    check("what it renamed is there", os.path.isfile(moved) and not os.path.exists(own))
+    check("what it renamed is listed", client == "nfs" or os.path.basename(moved) in os.listdir(folder))
+    meet("h%d" % i)
+    os.close(os.open(written, os.O_CREAT | os.O_WRONLY | os.O_TRUNC))
+    check("what it opened to write is there", os.path.isfile(written))
+    meet("i%d" % i)
+    os.utime(written, (i, 10 ** 9 + i))
+    check("what it wrote has its time", os.stat(written).st_mtime == 10 ** 9 + i)
 print(me, "wrong:", wrong, flush=True)
