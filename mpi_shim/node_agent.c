@@ -184,14 +184,17 @@ static unsigned take_requests(struct mioc_node *node, struct mioc_ask_request *r
     return taken;
 }
 
-/* If a link has become known only after something was written, what is known below its name may have missed that. */
-static void learn_link(struct mioc_node *node, const struct mioc_item *item)
+/* If a link has become known only after something was written, what is known below its name may have missed that; and
+ * this very item. */
+static void learn_link(struct mioc_node *node, const struct mioc_resolved *resolved)
 {
     const char *name;
     uint32_t len;
 
-    if (!mioc_aliases_learn(node->aliases, item, &name, &len) || mioc_agent_counters(node->agent)->invalidations == 0)
+    if (!mioc_aliases_learn(node->aliases, resolved->item, &name, &len) ||
+        mioc_agent_counters(node->agent)->invalidations == 0)
         return;
+    mioc_resolved_doubt(resolved);
     mioc_resolver_distrust(node->resolver, name, len);
     mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_node_now());
 }
@@ -227,7 +230,7 @@ static unsigned take_resolved(struct mioc_node *node)
         taken++;
         if (mioc_node_take_abandoned(node, &resolved))
             continue;
-        learn_link(node, resolved.item);
+        learn_link(node, &resolved);
         offset = mioc_store_end(node->store);
         if (mioc_agent_publish(node->agent, resolved.item, resolved.bytes, started) == 0)
             mioc_node_note_published(node, resolved.item, offset);

@@ -153,6 +153,14 @@ void mioc_resolved_free(struct mioc_resolved *resolved)
     mioc_result_free(result);
 }
 
+void mioc_resolved_doubt(const struct mioc_resolved *resolved)
+{
+    struct mioc_result *result = resolved->memory;
+
+    if (resolved->is_overtaken)
+        ((struct mioc_item *)(void *)result->item)->flags = mioc_item_brief(0);
+}
+
 void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result)
 {
     push(&answer->results, result);
@@ -191,6 +199,7 @@ int mioc_resolver_stream(struct mioc_resolver *r, const struct mioc_job *job, st
     while (!r->stop && !has_room(r, job))
         pthread_cond_wait(&r->room, &r->lock);
     stopped = r->stop;
+    result->writes = job->writes;
     if (!stopped)
         mioc_resolver_file(r, &r->bulk, result);
     pthread_mutex_unlock(&r->lock);
@@ -271,6 +280,7 @@ static int take(struct mioc_resolver *r, struct mioc_resolved *out, int is_small
         if (q->head == NULL)
             q->tail = &q->head;
         r->in_hand = result;
+        out->is_overtaken = result->writes != r->writes;
         r->queued_bytes -= mioc_result_bytes(result);
         pthread_cond_broadcast(&r->room);
         if (mioc_resolver_has_idle_work(r))

@@ -65,8 +65,17 @@ void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t 
  * store. Agent's thread; the resolver still exists. A content of which chunks were handed out, and which will not be
  * complete (its file changed, or could not be read), ends with an INVALIDATE|EVICT behind the last of them: what was
  * reserved for it is the caller's to give back, when that has taken effect everywhere. */
-struct mioc_resolved { struct mioc_resolver *resolver; void *memory; const struct mioc_item *item; const void *bytes; };
+struct mioc_resolved {
+    struct mioc_resolver *resolver;
+    void *memory;
+    const struct mioc_item *item;
+    const void *bytes;
+    int is_overtaken; /* something was written since the look began; not, as far as was known then, what the item is about */
+};
 void mioc_resolved_free(struct mioc_resolved *resolved);
+/* For a STAT or REALPATH that says of a name for the first time that it is a link: what was written may have been where the
+ * link leads. If something was, the item becomes a BRIEF one and is asked for again. */
+void mioc_resolved_doubt(const struct mioc_resolved *resolved);
 /* Agent's thread: 1 and the next finished item, or 0. Small answers overtake chunks of large contents. */
 int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out);
 /* The same, but none of a long content. */

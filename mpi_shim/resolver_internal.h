@@ -23,6 +23,7 @@ struct mioc_job {
     uint32_t len;
     uint64_t hash; /* of kind and path */
     uint64_t started; /* when it began to look, CLOCK_MONOTONIC, ns */
+    uint64_t writes;  /* … and how many writes the resolver had heard of then */
     int is_early;  /* the manifest's: nobody waits for it */
     int is_listed; /* the manifest's, asked for or not: its content may have been read ahead */
     int is_borrower; /* asked while there may be something that was read ahead: it may use that */
@@ -40,6 +41,7 @@ struct mioc_job_queue { struct mioc_job *first, **last; };
 struct mioc_result {
     struct mioc_result *next;
     size_t mapped; /* 0: it is from the heap */
+    uint64_t writes; /* its job's */
     uint32_t bytes_len;
     _Alignas(8) unsigned char item[]; /* the item, then a chunk's bytes */
 };
@@ -70,6 +72,7 @@ struct mioc_resolver {
     unsigned guesses_waiting;
     struct mioc_libraries libraries;    /* before guesses: dlopen asks for them for certain */
     struct mioc_job *active;
+    uint64_t writes;           /* heard of */
     unsigned idle_active;      /* early ones and guesses */
     unsigned listed;           /* jobs, queued and active, that may use what was read ahead: the manifest's, borrowers */
     struct mioc_ahead *ahead;  /* atomic; NULL: none, or through */

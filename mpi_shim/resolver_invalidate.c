@@ -203,6 +203,7 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
 
     path = mioc_path_plain(path, &len, buf);
     pthread_mutex_lock(&r->lock);
+    r->writes++;
     if (is_foreign)
         note_written(r, path, len, flags, mioc_resolver_now());
     if (r->ahead != NULL)

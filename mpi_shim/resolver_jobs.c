@@ -233,6 +233,7 @@ static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_an
             mioc_resolver_abandon_record(r, (const void *)result->item, 0);
             mioc_result_free(result);
         } else {
+            result->writes = job->writes;
             if ((job->is_listed || job->is_borrower) && !is_brief(result))
                 ((struct mioc_item *)(void *)result->item)->flags |= MIOC_FLAG_EARLY;
             mioc_resolver_file(r, is_bulk ? &r->bulk : &r->small, result);
@@ -240,6 +241,7 @@ static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_an
     }
     job->dirty = 0;
     job->started = mioc_resolver_now(); /* if it is made anew */
+    job->writes = r->writes;
     return is_stale;
 }
 
@@ -262,6 +264,7 @@ void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
 {
     job->next = r->active;
     job->started = mioc_resolver_now();
+    job->writes = r->writes;
     r->active = job;
     job->is_borrower = __atomic_load_n(&r->ahead, __ATOMIC_RELAXED) != NULL && !job->is_listed && job->kind == MIOC_ITEM_CONTENT;
     r->listed += (unsigned)job->is_borrower;

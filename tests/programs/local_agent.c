@@ -106,8 +106,10 @@ static void publish(const struct mioc_resolved *resolved)
     const char *path = mioc_item_path(item), *name;
     uint32_t len;
 
-    if (mioc_aliases_learn(aliases, item, &name, &len) && token > 0)
+    if (mioc_aliases_learn(aliases, item, &name, &len) && token > 0) {
+        mioc_resolved_doubt(resolved);
         invalidate(name, len, MIOC_FLAG_SUBTREE, 0);
+    }
     CHECK(mioc_item_check(item, item->size) == 0);
     if (item->kind == MIOC_ITEM_CHUNK)
         CHECK(mioc_store_write_chunk(store, (const void *)item, resolved->bytes) == 0);

@@ -393,6 +393,31 @@ static void what_waits_when_another_node_writes_is_doubted(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
+/* Where a link leads is known to who writes only when the link is. */
+static void link_that_was_looked_at_before_a_write_is_asked_for_again(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved out;
+
+    (void)state;
+    for (int is_written = 0; is_written < 2; is_written++) {
+        int before = __atomic_load_n(&ready_count, __ATOMIC_RELAXED);
+
+        ask(r, MIOC_ITEM_STAT, at("link"));
+        while (__atomic_load_n(&ready_count, __ATOMIC_RELAXED) == before)
+            nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+        if (is_written)
+            mioc_resolver_invalidate(r, at("file.py"), (uint32_t)strlen(at("file.py")), 0, 0);
+        out = next_of(r, MIOC_ITEM_STAT, at("link"));
+        assert_int_equal(out.item->flags, 0);
+        mioc_resolved_doubt(&out);
+        assert_int_equal((out.item->flags & MIOC_FLAG_BRIEF) != 0, is_written);
+        assert_int_equal(mioc_item_check(out.item, out.item->size), 0);
+        mioc_resolved_free(&out);
+    }
+    mioc_resolver_free(r, 1000000000);
+}
+
 static void doubt_has_an_end(void **state)
 {
     struct mioc_resolver *r = new_doubting_resolver(50000000, 50000000);
@@ -598,6 +623,7 @@ int main(void)
         cmocka_unit_test(answer_about_what_another_node_wrote_counts_later),
         cmocka_unit_test(answers_that_come_along_are_doubted_too),
         cmocka_unit_test(what_waits_when_another_node_writes_is_doubted),
+        cmocka_unit_test(link_that_was_looked_at_before_a_write_is_asked_for_again),
         cmocka_unit_test(doubt_has_an_end),
         cmocka_unit_test(answer_of_the_prefixs_own_device_has_its_time),
         cmocka_unit_test(link_that_becomes_known_is_distrusted_while_anything_is),
