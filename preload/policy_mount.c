@@ -199,6 +199,8 @@ static int parse_line(const char *line, const char *end, long *id, dev_t *dev, i
     if (at == line || *at != ' ')
         return -1;
     (void)strtol(at, &at, 10);
+    if (*at != ' ') /* or a part of a line, with a device where the parent's id is to be */
+        return -1;
     dev_major = strtoul(at, &at, 10);
     if (*at != ':')
         return -1;
