@@ -137,6 +137,15 @@ static uint32_t target_of(const struct mioc_aliases *a, const char *name, uint32
     return n > 0 ? (uint32_t)n : 0;
 }
 
+/* The resolver says nothing of a path whose directory is not where its normal form says. At a last ".." it has not
+ * looked. */
+static int ends_upwards(const char *path, uint32_t len)
+{
+    while (len > 1 && (path[len - 1] == '/' || (path[len - 1] == '.' && path[len - 2] == '/')))
+        len--;
+    return len >= 3 && memcmp(path + len - 3, "/..", 3) == 0;
+}
+
 int mioc_aliases_learn(struct mioc_aliases *a, const struct mioc_item *item, const char **name, uint32_t *len)
 {
     const struct mioc_stat_record *st = (const void *)item;
@@ -150,8 +159,7 @@ int mioc_aliases_learn(struct mioc_aliases *a, const struct mioc_item *item, con
     if (a == NULL || ((item->flags & MIOC_FLAG_UNCACHED) && !(item->flags & MIOC_FLAG_BRIEF)) ||
         (item->kind != MIOC_ITEM_STAT && item->kind != MIOC_ITEM_REALPATH) ||
         (item->kind == MIOC_ITEM_STAT ? st->lstat_errno != 0 || st->link_errno != 0 : real->realpath_errno != 0) ||
-        /* What ".." behind a link means is another directory than its normal form says. */
-        mioc_path_has_dotdot(mioc_item_path(item), item->path_len) ||
+        ends_upwards(mioc_item_path(item), item->path_len) ||
         (n = mioc_path_normalize(mioc_item_path(item), plain, sizeof plain)) <= 0)
         return 0;
     if (item->kind == MIOC_ITEM_STAT) {
