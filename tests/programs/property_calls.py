@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """property_calls.py - the calls of the property test: how each is made, and what is noted of its answer.
 
-A call is a dict. "call" is its name, a function of Tree below. "path" is relative to the tree's root, and "via" says by which
-of the root's names the call reaches it; with "at" it is relative to the working directory ("cwd") or to a directory that is
-held open (its slot). "to" and "to_via" are the second path of a rename or link; "target", "text", "mode", "size" and "time" are
-what the calls of those arguments get; a target that begins with "ROOT/" is absolute. "slot" is the number of a descriptor that
-stays open.
+A call is a dict. "call" is its name, a function of Tree below. "path" is relative to the tree's root, and "via" says
+by which of the root's names the call reaches it; with "at" it is relative to the working directory ("cwd") or to a
+directory that is held open (its slot). "to" and "to_via" are the second path of a rename or link; "target", "text",
+"mode", "size" and "time" are what the calls of those arguments get; a target that begins with "ROOT/" is absolute.
+"slot" is the number of a descriptor that stays open.
 
 An answer is [errno, value], and value is None where a call has nothing to tell but its success.
 """
@@ -42,7 +42,8 @@ def checked(result):
 
 
 def told(st):
-    return [st.st_ino, TYPES.get(stat.S_IFMT(st.st_mode), "?"), stat.S_IMODE(st.st_mode), st.st_size, st.st_mtime_ns, st.st_nlink]
+    kind = TYPES.get(stat.S_IFMT(st.st_mode), "?")
+    return [st.st_ino, kind, stat.S_IMODE(st.st_mode), st.st_size, st.st_mtime_ns, st.st_nlink]
 
 
 def contents(fd):
@@ -66,6 +67,7 @@ class Tree:
 
     def __init__(self, roots, is_shadow=False):
         self.roots, self.held, self.cwd, self.is_shadow = roots, {}, None, is_shadow
+        self.is_there = not is_shadow  # the process's working directory is `cwd`
 
     def make(self, call):
         """Makes the call."""
@@ -77,8 +79,14 @@ class Tree:
 
     def enter(self):
         """The working directory is the process's, and a process plays several trees."""
-        if not self.is_shadow:
-            os.fchdir(self.cwd) if self.cwd is not None else os.chdir("/")
+        self.is_there = False
+        os.chdir("/")
+        if self.cwd is not None:
+            try:
+                os.fchdir(self.cwd)
+                self.is_there = True
+            except OSError:
+                pass  # a client of NFS cannot go back to what another one has removed
 
     def leave(self):
         for fd in list(self.held.values()) + ([self.cwd] if self.cwd is not None else []):
@@ -92,7 +100,9 @@ class Tree:
         at, path = call.get("at"), call[which]
         if at is None or (which == "to" and "to_via" in call):
             return self.roots[call.get("via" if which == "path" else "to_via", 0)] + "/" + path
-        if at == "cwd" and not self.is_shadow:
+        if at == "cwd" and self.cwd is None:
+            raise OSError(EBADF, "not in the tree")  # the chdir failed
+        if at == "cwd" and self.is_there:
             return path
         return "/proc/self/fd/%d/%s" % (self.cwd if at == "cwd" else self.slot(at), path)
 
@@ -117,7 +127,8 @@ class Tree:
         path, fd = self.place(call)
         buffer = ctypes.create_string_buffer(256)
         checked(libc.statx(AT_FDCWD if fd is None else fd, path.encode(), 0, 0x7FF, buffer))
-        nlink, mode, ino, size = (struct.unpack_from(f, buffer, at)[0] for f, at in (("I", 16), ("H", 28), ("Q", 32), ("Q", 40)))
+        places = ("I", 16), ("H", 28), ("Q", 32), ("Q", 40)
+        nlink, mode, ino, size = (struct.unpack_from(form, buffer, at)[0] for form, at in places)
         seconds, nanoseconds = struct.unpack_from("qI", buffer, 112)
         return [ino, TYPES.get(stat.S_IFMT(mode), "?"), stat.S_IMODE(mode), size, seconds * 10**9 + nanoseconds, nlink]
 
@@ -164,7 +175,11 @@ class Tree:
 
     def scandir(self, call):
         with os.scandir(self.name(call)) as entries:
-            return [[e.name, "l" if e.is_symlink() else "d" if e.is_dir(follow_symlinks=False) else "f", e.inode()] for e in entries]
+            return [[entry.name, self.kind(entry), entry.inode()] for entry in entries]
+
+    @staticmethod
+    def kind(entry):
+        return "l" if entry.is_symlink() else "d" if entry.is_dir(follow_symlinks=False) else "f"
 
     def cscandir(self, call):
         entries = ctypes.POINTER(ctypes.c_void_p)()
@@ -185,7 +200,7 @@ class Tree:
             fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         if self.cwd is not None:
             os.close(self.cwd)
-        self.cwd = fd
+        self.cwd, self.is_there = fd, not self.is_shadow
 
     # --- Descriptors that stay open ---
 

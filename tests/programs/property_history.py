@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """property_history.py - what was true of a tree, when, and who could still believe what.
 
-The tree is a set of registers: ("name", directory, name) holds an inode or None, ("up", directory) the directory above, and
-("mode" | "data" | "mtime" | "nlink", inode) what stat and read show. An Event is a write to one: since `start` at the earliest and `end`
-at the latest it holds one of `values`. Epochs are the phases' (even numbers) and the moments between two of them (odd ones). A reader may see an event that has begun, and after which, in any order that is
-possible, no other write was certainly done before the reader began. For a client that keeps what it knows (`kept` seconds), the writes
-of other nodes count from that much later on. What a node has seen it does not unsee: an observation ends what was certainly before it.
+The tree is a set of registers: ("name", directory, name) holds an inode or None, ("up", directory) the directory
+above, and ("mode" | "data" | "mtime" | "nlink", inode) what stat and read show. An Event is a write to one: since
+`start` at the earliest and `end` at the latest it holds one of `values`. Epochs are the phases' (even numbers) and the
+moments between two of them (odd ones). A reader may see an event that has begun, and after which, in any order that is
+possible, no other write was certainly done before the reader began. For a client that keeps what it knows (`kept`
+seconds), the writes of other nodes count from that much later on. What a node has seen it does not unsee: an
+observation ends what was certainly before it.
 
 An inode that a call made is a New until the next snapshot shows its number.
 """
@@ -50,8 +52,8 @@ NOTHING = Event(MISSING, FIRST, FIRST, -2)  # before what was there from the sta
 
 
 class View:
-    """Who looks, and when: a call's interval, its phase's epoch and its node. `but` is a call that does not see itself. is_kept: the node may
-    have kept what it knew. is_bound: what it saw before counts."""
+    """Who looks, and when: a call's interval, its phase's epoch and its node. `but` is a call that does not see
+    itself. is_kept: the node may have kept what it knew. is_bound: what it saw before counts."""
 
     def __init__(self, start, end, epoch, node, but=None, is_kept=True):
         self.start, self.end, self.epoch, self.node, self.but, self.is_kept = start, end, epoch, node, but, is_kept
@@ -59,8 +61,9 @@ class View:
 
 
 class Walk:
-    """Where a path may lead: ends are (errno, inode or None, directory, name); the directory is None unless only the last name is at
-    stake. is_sure: on the way to it there was no choice. is_out: it may lead to what is not judged, as out of the tree."""
+    """Where a path may lead: ends are (errno, inode or None, directory, name); the directory is None unless only the
+    last name is at stake. is_sure: on the way to it there was no choice. is_out: it may lead to what is not judged, as
+    out of the tree."""
 
     def __init__(self):
         self.ends, self.is_sure, self.is_out, self.looked = set(), True, False, set()
@@ -74,9 +77,10 @@ class Walk:
 
 class History:
     def __init__(self, top, kept=0, is_strict=True):
-        """`top` is the root's inode. is_strict: a node that has seen what was written does not see what was before, as it has one kernel. With
-        the cache that holds for what its own failing calls have shown: one answer comes from the root's kernel, the next from the node's,
-        which may keep what was before for as long as it may; and while a write is under way, nodes hear of it one after the other."""
+        """`top` is the root's inode. is_strict: a node that has seen what was written does not see what was before, as it
+        has one kernel. With the cache that holds for what its own failing calls have shown: one answer comes from the
+        root's kernel, the next from the node's, which may keep what was before for as long as it may; and while a
+        write is under way, nodes hear of it one after the other."""
         self.top, self.kept, self.is_strict = top, int(kept * 1e9), is_strict
         self.registers, self.seen_by = {}, {}
         self.kinds, self.targets = {}, {}
@@ -108,8 +112,8 @@ class History:
         """Names that nobody can see any more."""
         for key, events in self.registers.items():
             if len(events) > 1 and key[0] == "name":
-                self.registers[key] = [event for event in events
-                                       if not any(e.is_sure and e.is_after(event) and e.end + self.kept < now for e in events)]
+                last = [event for event in events if event.is_sure and event.end + self.kept < now]
+                self.registers[key] = [event for event in events if not any(e.is_after(event) for e in last)]
         self.seen_by = {key: seen for key, seen in self.seen_by.items() if self.kept and seen[-1][0] + self.kept > now}
 
     # --- Reading ---
@@ -119,10 +123,10 @@ class History:
         events = self.registers.get(key)
         if events is None:
             return [NOTHING] if key[0] == "name" else []
-        events = [event for event in events if event.epoch <= view.epoch and (view.but is None or event.call != view.but)]
+        events = [e for e in events if e.epoch <= view.epoch and (view.but is None or e.call != view.but)]
         if key[0] == "up" and view.is_kept:  # a kernel goes up by what it knows itself; it does not ask again
-            events_of_node = [event for event in events if event.node == view.node]
-            return [event for event in events if event.start <= view.end and not self.is_over(event, events_of_node, view)]
+            mine = [event for event in events if event.node == view.node]
+            return [event for event in events if event.start <= view.end and not self.is_over(event, mine, view)]
         out = [event for event in events if event.start <= view.end and not self.is_over(event, events, view)]
         for time, node, seen in self.seen_by.get(key, ()) if view.is_bound else ():
             if time < view.start and node == view.node:
@@ -131,7 +135,8 @@ class History:
 
     def is_over(self, event, events, view):
         kept = self.kept if view.is_kept else 0
-        return any(e.is_sure and e.is_after(event) and e.end + (0 if e.node == view.node else kept) < view.start for e in events)
+        return any(e.is_sure and e.is_after(event) and e.end + (0 if e.node == view.node else kept) < view.start
+                   for e in events)
 
     def values(self, key, view):
         if key in self.lost and key[0] not in ("name", "up"):
@@ -153,7 +158,8 @@ class History:
         """The view saw a value for which fits(value) is true: its node sees none from before any more."""
         if not self.is_strict and not is_taught:
             return
-        seen = [event for event in self.events(key, view) if event.values is ANY or any(fits(value) for value in event.values)]
+        seen = [event for event in self.events(key, view)
+                if event.values is ANY or any(fits(value) for value in event.values)]
         if seen:
             self.seen_by.setdefault(key, []).append((view.end, view.node, seen))
 

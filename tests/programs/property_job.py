@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""property_job.py - one start of four ranks on two simulated hosts that play many plans (Job), and what is true of the tree behind
-all mounts (snapshot)."""
+"""property_job.py - one start of four ranks on two simulated hosts that play many plans (Job), and what is true of the
+tree behind all mounts (snapshot)."""
 import json
 import os
 import shutil
@@ -28,7 +28,8 @@ LATE = 0.3      # seconds that an answer may take on its way to it
 SILENCE = 60    # a rank that does not answer for so long hangs
 TOGETHER = 3e-4 # seconds from the message until all ranks begin
 
-# The metadata server's options, the seconds for which plain may see what another node has changed since, and MPIIO_CACHE_ACTIMEO.
+# The metadata server's options, the seconds for which plain may see what another node has changed since, and
+# MPIIO_CACHE_ACTIMEO.
 MODELS = {
     "none": ("--client none", 0, "auto"),
     "nfs": ("--client nfs --keep %s" % KEPT, KEPT + LATE, str(KEPT)),
@@ -41,7 +42,8 @@ class Hang(Exception):
 
 
 def snapshot(top):
-    """{inode: [type, mode, mtime, links, more]}, and the root's inode; `more` is a file's bytes, a link's target, a directory's names."""
+    """{inode: [type, mode, mtime, links, more]}, and the root's inode; `more` is a file's bytes, a link's target, a
+    directory's names."""
     found = {}
 
     def look(path, st):
@@ -68,7 +70,6 @@ class Job:
         self.scratch = tempfile.mkdtemp(dir="/tmp", prefix="mioc-property.")
         self.source, self.mountpoint = self.scratch + "/source", self.scratch + "/shared"
         self.names = [self.mountpoint + "/lib", self.scratch + "/alias"]
-        self.id = "mioc-" + os.path.basename(self.scratch)
         os.mkdir(self.source)
         os.mkdir(self.mountpoint)
         # Its inode numbers are never used again.
@@ -82,8 +83,9 @@ class Job:
         make_tree("%s/lib/%s" % (self.source, name), self.names[0] + "/" + name)
 
     def environment(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("MPIIO_CACHE_", "PMI_", "PYTHON", "LD_PRELOAD", "SLURM_"))}
-        env.update(MIOC_TEST_ID=self.id, MIOC_METADATA_SERVER=SERVER)
+        others = "MPIIO_CACHE_", "PMI_", "PYTHON", "LD_PRELOAD", "SLURM_"
+        env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+        env["MIOC_METADATA_SERVER"] = SERVER
         if not self.is_plain:
             env.update(LD_PRELOAD=LIBRARY, MPIIO_CACHE_PATHS=":".join(self.names), MPIIO_CACHE_LOG="info",
                        MPIIO_CACHE_STATS=self.scratch + "/stats", MPIIO_CACHE_MANIFEST="off",
@@ -97,9 +99,10 @@ class Job:
         listener.settimeout(SILENCE)
         self.output = open(self.scratch + "/output", "w+b")
         mount = "%s:%s:%s" % (self.source, self.mountpoint, MODELS[self.model][0])
+        program = [PYTHON, "-S", HERE + "/property_rank.py", self.scratch + "/socket"] + self.names
         self.launcher = subprocess.Popen(
-            [HOSTS, "--mount", mount, str(NODES), str(PER_NODE), PYTHON, "-S", HERE + "/property_rank.py", self.scratch + "/socket"]
-            + self.names, env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
+            [HOSTS, "--mount", mount, str(NODES), str(PER_NODE)] + program, env=self.environment(),
+            stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
         try:
             while len(self.ranks) < RANKS:
                 connection = listener.accept()[0]
@@ -112,7 +115,8 @@ class Job:
         return self
 
     def play(self, tree, calls):
-        """Makes each rank's calls, {rank: calls}, at the same time. [rank, call, began, ended, errno, value] of each."""
+        """Makes each rank's calls, {rank: calls}, at the same time. [rank, call, began, ended, errno, value] of
+        each."""
         start = time.monotonic_ns() + int(TOGETHER * 1e9) if len(calls) > 1 else 0
         for rank, mine in calls.items():
             send(self.ranks[rank], ["play", tree, start, mine])
@@ -121,7 +125,8 @@ class Job:
             try:
                 answers = receive(self.ranks[rank])
             except (OSError, EOFError) as error:
-                raise Hang("rank %d does not answer: %s; it was to make %s" % (rank, error or "it is gone", mine)) from error
+                why = error or "it is gone"
+                raise Hang("rank %d does not answer: %s; it was to make %s" % (rank, why, mine)) from error
             done += [[rank, call] + answer for call, answer in zip(mine, answers)]
         return done
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """property_judge.py - whether plain could have given each answer, by the history of the tree.
 
-judge.phase(done, truth) takes what the ranks did between two moments at which nobody was at work, and the tree as it was behind all mounts at the
-second one. First the writing calls that succeeded tell what may have been true when (effects); the tree at the end must be one of
-these; then each answer is looked at. Wrong ones are noted in judge.wrong.
+judge.phase(done, truth) takes what the ranks did between two moments at which nobody was at work, and the tree as it
+was behind all mounts at the second one. First the writing calls that succeeded tell what may have been true when
+(effects); the tree at the end must be one of these; then each answer is looked at. Wrong ones are noted in
+judge.wrong.
 """
 from errno import EBADF, EEXIST, ENOENT, ESTALE, errorcode
 
@@ -12,6 +13,8 @@ from property_reads import Reads, is_mix
 from property_writes import FOLLOWING_WRITES, WRITES, effects_of, outcomes
 
 FREE = ("mtime", "nlink")  # not foretold from the calls: what the tree says at the end of the phase
+MOVING = {"rename", "noreplace", "exchange"}
+REMOVING = {"unlink", "rmdir"}  # ENOENT ends what an NFS-like client knew; where others fail, it goes on believing
 
 
 class Held:
@@ -30,8 +33,8 @@ class Call:
     """One call that was made, and its answer."""
 
     def __init__(self, number, rank, fields, began, ended, error, value):
-        self.number, self.rank, self.fields, self.began, self.ended, self.error, self.value = number, rank, fields, began, ended, error, value
-        self.name = fields["call"]
+        self.number, self.rank, self.fields, self.name = number, rank, fields, fields["call"]
+        self.began, self.ended, self.error, self.value = began, ended, error, value
 
     def __getitem__(self, key):
         return self.fields[key]
@@ -54,7 +57,8 @@ def short(value):
 
 
 class Wrong:
-    """An answer that plain could not have given: the phase, the call if it is one, what could have been, and the registers at stake."""
+    """An answer that plain could not have given: the phase, the call if it is one, what could have been, and the
+    registers at stake."""
 
     def __init__(self, phase, call, text, keys):
         self.phase, self.call, self.text, self.keys = phase, call, text, keys
@@ -113,7 +117,8 @@ class Judge:
         return self.state(call.rank).slots.get(call["slot"])
 
     def view(self, call):
-        return View(call.began, call.ended, 2 * self.phases, call.rank // self.per_node, call.number if call.name in WRITES else None)
+        but = call.number if call.name in WRITES else None
+        return View(call.began, call.ended, 2 * self.phases, call.rank // self.per_node, but)
 
     def walk(self, call, view, is_followed, which="path"):
         at = call.get("at")
@@ -182,8 +187,8 @@ class Judge:
                 self.find_lost(call, effects[call.number])
 
     def find_lost(self, call, effects):
-        """What is written by a path on which another rank renames or replaces something at that moment is not heard of (README), until
-        it is written again."""
+        """What is written by a path on which another rank renames or replaces something at that moment is not heard of
+        (README), until it is written again."""
         keys = {key for key, _, _, _ in effects}
         keys |= {(field, key[1]) for key in keys if key[0] == "name" for field in FREE}
         if any(event.call not in (None, call.number) and event.epoch == 2 * self.phases
@@ -198,7 +203,8 @@ class Judge:
         if call.name == "link":
             self.linked.update(*(values for _, values, _, _ in effects))
         for key, values, step, is_sure in effects:
-            self.history.add(key, Event(values, call.began, call.ended, 2 * self.phases, call.number, step, node, is_sure))
+            event = Event(values, call.began, call.ended, 2 * self.phases, call.number, step, node, is_sure)
+            self.history.add(key, event)
 
     def move(self, call):
         """What a call changes for those that its rank makes later."""
@@ -233,13 +239,14 @@ class Judge:
             self.bind(key, value)
         for key, value, is_new in changes:
             self.close_register(key, value, is_new)
-        for key in [key for key in self.history.registers if key[0] in FREE and key[1] not in found and key[1] in self.last]:
-            self.history.add(key, Event(ANY, self.began, self.ended, 2 * self.phases, is_sure=False))  # what is gone
+        for key in list(self.history.registers):
+            if key[0] in FREE and key[1] not in found and key[1] in self.last:  # what is gone
+                self.history.add(key, Event(ANY, self.began, self.ended, 2 * self.phases, is_sure=False))
         self.last = found
 
     def changes(self, found):
-        """(key, value, whether it is another than before) of all registers that changed or were written to; of a directory before those
-        below it."""
+        """(key, value, whether it is another than before) of all registers that changed or were written to; of a
+        directory before those below it."""
         epoch, seen = 2 * self.phases, set()
         touched = {key[1] for key in self.history.registers if self.is_written(key, epoch)}
         for inode, entry in reversed(found.items()):
@@ -270,20 +277,25 @@ class Judge:
         if key[0] != "name" or value is None or history.known[value] != self.phases:
             return
         values = history.values(key, self.quiet())
-        news = [v for v in values if isinstance(v, New) and history.kinds[v] == history.kinds[value] and history.is_same(v, value)]
+        news = [v for v in values
+                if isinstance(v, New) and history.kinds[v] == history.kinds[value] and history.is_same(v, value)]
         for new in news:
             if len(news) == 1 and new not in history.bound:
                 history.bound[new] = value
             else:
                 history.maybe.setdefault(new, set()).add(value)
-            keys = [(what, new) for what in ("mode", "data", "up")] + [("name", new, name) for name in history.names.get(new, ())]
-            for key in keys:
+            keys = [(what, new) for what in ("mode", "data", "up")]
+            for key in keys + [("name", new, name) for name in history.names.get(new, ())]:
                 for event in history.registers.get(key, ()):
                     history.add((key[0], value) + key[2:], event.copy(event.is_sure and len(news) == 1))
 
     def close_register(self, key, value, is_new):
         history, epoch, fields = self.history, 2 * self.phases, (self.began, self.ended)
-        is_sure = is_new or any(event.epoch == epoch and event.is_sure for event in history.registers.get(key, ()))
+        mine = [event for event in history.registers.get(key, ()) if event.epoch == epoch]
+        is_sure = is_new or any(event.is_sure for event in mine)
+        # A client that renames what another node has replaced moves what it knew: it goes on believing in that.
+        is_known = is_sure and not (
+            key[0] == "name" and any(event.values is ANY or len(event.values) > 1 for event in mine))
         if len(self.writes) == 1 and not is_sure:  # it is not what this call did
             history.registers[key] = [event for event in history.registers.get(key, ()) if event.epoch != epoch]
             return
@@ -294,12 +306,13 @@ class Judge:
             history.add(key, Event(frozenset([value]), *fields, epoch, self.writes[0].number, 1, self.node))
         else:
             history.add(key, Event(ANY, *fields, epoch, is_sure=False))
-        history.add(key, Event(frozenset([value]), *fields, epoch + 1, node=self.node if is_sure else None))
+        history.add(key, Event(frozenset([value]), *fields, epoch + 1, node=self.node if is_known else None))
 
     def check_effect(self, key, value):
         values = self.history.values(key, self.quiet())
         if not self.writes:
-            self.wrong.append(Wrong(self.phases, None, "%s changed to %r though nobody wrote" % (self.describe(key), value), {key}))
+            text = "%s changed to %r though nobody wrote" % (self.describe(key), value)
+            self.wrong.append(Wrong(self.phases, None, text, {key}))
         elif values is not ANY and not any(self.history.is_same(v, value) or v == value for v in values) and not (
                 key[0] == "data" and len(values) > 1 and is_mix(value, values)):
             self.wrong.append(Wrong(self.phases, None, "%s is %r in the filesystem; by the calls it is %s" % (
@@ -319,22 +332,34 @@ class Judge:
         if call.name in WRITES:
             self.is_out = False
             possible = outcomes(self, call, view)
-            if self.is_out or (call.error == ESTALE and self.is_lost(call)):
+            if self.is_out or (call.error == ESTALE and self.may_be_stale(call, view)):
                 return
             allowed = {error for error, _ in possible}
             if call.error not in allowed:
-                self.say(call, "plain: " + (" or ".join(sorted(error_name(e) if e else "success" for e in allowed)) or "nothing"))
-            elif call.error in (EEXIST, ENOENT):
+                names = sorted(error_name(error) if error else "success" for error in allowed)
+                self.say(call, "plain: " + (" or ".join(names) or "nothing"))
+            elif call.error == EEXIST or (call.error == ENOENT and (call.name in REMOVING or not self.history.kept)):
                 self.learn_from_error(call, view)
             return
         text = Reads(self, call, view).check()
         if text:
             self.say(call, "plain: " + text)
 
-    def is_lost(self, call):
-        """With the cache a descriptor for reading is a copy's, and the file that is to be changed has to be found by its name (README)."""
-        held = self.held(call) if call.name.startswith("held_") else None
-        return held and not self.is_plain and not held.is_to_write
+    def may_be_stale(self, call, view):
+        """Whether the call may come upon what another node has removed or moved: something on its way changes, or it
+        begins in a directory that an NFS-like client cannot know to be gone, or it renames what another node has
+        moved: the kernel cannot take over that move while a rename has the mount's lock. With the cache a descriptor
+        for reading is a copy's, and the file that is to be changed is looked for by its name (README)."""
+        if call.name.startswith("held_"):
+            held = self.held(call)
+            return held and not self.is_plain and not held.is_to_write
+        if call.get("at") is not None and self.history.kept:
+            return True
+        values = [(key, self.history.values(key, view)) for key in self.keys]
+        if any(found is ANY or len(found) > 1 for _, found in values):
+            return True
+        inodes = [inode for key, found in values if key[0] == "name" for inode in found]
+        return call.name in MOVING and any(len(self.history.registers.get(("up", inode), ())) > 1 for inode in inodes)
 
     def learn_from_error(self, call, view):
         """A call that fails teaches its node at once."""
@@ -346,7 +371,8 @@ class Judge:
             which = "to" if call.error == EEXIST else "path"
         key = self.walk(call, view, is_followed, which).last()
         if key:
-            self.history.saw(key, view, (lambda v: v is not None) if call.error == EEXIST else (lambda v: v is None), is_taught=True)
+            is_there = call.error == EEXIST
+            self.history.saw(key, view, lambda value: (value is not None) == is_there, is_taught=True)
 
     def say(self, call, text):
         self.wrong.append(Wrong(self.phases, call, text, set(self.keys)))

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """property_plan.py - what a seed decides: the tree, and phases of calls that the ranks make.
 
-A phase is {"kind", "wait", "calls"}: whether it waits until no client can know what is out of date, and [rank, calls] of each rank that has something to do. Ranks make their
-calls at the same time, and no rank begins a phase before all have done with the one before. While a plan is made its calls are made in a
-shadow of the tree, so that most of them will find what they need. What is written to by one of its names while it has two
-is not asked for: README says that the cache does not hear of that.
+A phase is {"kind", "wait", "calls"}: whether it waits until no client can know what is out of date, and [rank, calls]
+of each rank that has something to do. Ranks make their calls at the same time, and no rank begins a phase before all
+have done with the one before. While a plan is made its calls are made in a shadow of the tree, so that most of them
+will find what they need. What is written to by one of its names while it has two is not asked for: README says that
+the cache does not hear of that.
 """
 import os
 import random
@@ -17,13 +18,15 @@ from property_calls import Tree
 RANKS = 4
 FIXED = 10**18  # mtime of what is there from the start
 NAMES = ["f0", "f1", "f3", "f4", "n0", "n1", "n2", "d0", "d3", "d5", "m0.py", "l1", "x.so"]
-READS = {"stat": 10, "lstat": 7, "statx": 3, "access": 6, "readlink": 5, "realpath": 4, "open": 12, "fopen": 4, "listdir": 7, "scandir": 4,
-         "cscandir": 2, "chdir": 2, "hold": 3, "held_stat": 3, "held_read": 3, "close": 1}
-WRITES = {"mkdir": 8, "rmdir": 6, "unlink": 10, "rename": 14, "exchange": 4, "noreplace": 2, "link": 4, "symlink": 6, "create": 8, "put": 10,
-          "fput": 3, "place": 8, "append": 5, "truncate": 5, "chmod": 7, "utime": 5, "hold_to_write": 3, "held": 6}
+READS = {"stat": 10, "lstat": 7, "statx": 3, "access": 6, "readlink": 5, "realpath": 4, "open": 12, "fopen": 4,
+         "listdir": 7, "scandir": 4, "cscandir": 2, "chdir": 2, "hold": 3, "held_stat": 3, "held_read": 3, "close": 1}
+WRITES = {"mkdir": 8, "rmdir": 6, "unlink": 10, "rename": 14, "exchange": 4, "noreplace": 2, "link": 4, "symlink": 6,
+          "create": 8, "put": 10, "fput": 3, "place": 8, "append": 5, "truncate": 5,
+          "chmod": 7, "utime": 5, "hold_to_write": 3, "held": 6}
 IN_PLACE = {"put", "fput", "append", "truncate", "chmod", "utime", "hold_to_write"}
 TWO_PATHS = {"rename", "exchange", "noreplace", "link"}
-ALONE = {"truncate", "realpath", "fopen", "fput", "listdir", "scandir", "cscandir", "chdir"} | TWO_PATHS  # cannot begin at a descriptor
+# Calls that cannot begin at a descriptor.
+ALONE = {"truncate", "realpath", "fopen", "fput", "listdir", "scandir", "cscandir", "chdir"} | TWO_PATHS
 
 
 def make_tree(top, root, seed=0):
@@ -33,7 +36,8 @@ def make_tree(top, root, seed=0):
     for name in "d0/f0", "d0/f1", "d0/d3/f2", "d0/d3/d4/f7", "d1/f3", "f4", "f5", "d0/m0.py", "x.so":
         with open(os.path.join(top, name), "w") as file:
             file.write("%s of %d|" % (name, seed))
-    for name, target in ("l0", "d0"), ("l1", "f4"), ("d1/l2", "../d0/f0"), ("l3", "n0"), ("l4", root + "/d0/d3"), ("d2/l5", "l5"):
+    links = {"l0": "d0", "l1": "f4", "d1/l2": "../d0/f0", "l3": "n0", "l4": root + "/d0/d3", "d2/l5": "l5"}
+    for name, target in links.items():
         os.symlink(target, os.path.join(top, name))
     for folder, folders, files in os.walk(top):
         for name in folders + files:
@@ -192,12 +196,8 @@ class Maker:
         self.hot = ([path] + ([other] if other else []) + self.hot)[:7]
         call["path"] = self.base(rank, call, self.spell(path, False))
         if other:
-            if "at" in call:
-                there = {"call": call["call"]}
-                call["to"], call["to_via"] = self.spell(other, False), self.rng.randrange(2)
-                del there
-            else:
-                call["to"], call["to_via"] = self.spell(other, False), int(self.rng.random() < 0.2)
+            call["to"] = self.spell(other, False)
+            call["to_via"] = self.rng.randrange(2) if "at" in call else int(self.rng.random() < 0.2)
         return call
 
     def target(self, path):
@@ -217,7 +217,8 @@ class Maker:
         slots = [slot for slot, fd in tree.held.items() if os.fstat(fd).st_nlink == 1]
         if not slots:
             return self.writes(rank)
-        call = {"call": rng.choice(["held_write", "held_truncate", "held_chmod", "held_utime"]), "slot": rng.choice(slots)}
+        name = rng.choice(["held_write", "held_truncate", "held_chmod", "held_utime"])
+        call = {"call": name, "slot": rng.choice(slots)}
         if call["call"] == "held_write":
             call["text"] = self.text()
         if call["call"] == "held_truncate":
@@ -231,7 +232,8 @@ class Maker:
     # --- Phases ---
 
     def add(self, kind, calls, wait=0):
-        self.phases.append({"kind": kind, "wait": wait, "calls": [[rank, mine] for rank, mine in sorted(calls.items()) if mine]})
+        some = [[rank, mine] for rank, mine in sorted(calls.items()) if mine]
+        self.phases.append({"kind": kind, "wait": wait, "calls": some})
 
     def make(self, rank, calls):
         for call in calls:

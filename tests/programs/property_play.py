@@ -23,6 +23,7 @@ def seeds_in(text):
 
 
 def cannot():
+    """What keeps the test from being run here, or None."""
     if os.geteuid() != 0:
         return "needs root"
     if not os.path.exists("/dev/fuse"):
@@ -121,9 +122,12 @@ def line_of(call, began):
         fields.pop(name, None)
     at = call.get("at")
     base = "" if at is None else "cwd:" if at == "cwd" else "fd %d:" % at
-    words = [call.name, ("B/" if call.get("via") else "") + base + fields.pop("path")] if "path" in fields else [call.name]
+    words = [call.name]
+    if "path" in fields:
+        words.append(("B/" if call.get("via") else "") + base + fields.pop("path"))
     if "to" in fields:
-        words.append(("B/" if call.get("to_via") else "") + (base if "to_via" not in call.fields else "") + fields.pop("to"))
+        start = "B/" if call.get("to_via") else "" if "to_via" in call.fields else base
+        words.append(start + fields.pop("to"))
     if "mode" in fields:
         fields["mode"] = "%o" % fields["mode"]
     if "text" in fields:
@@ -157,7 +161,8 @@ def related(judge, wrong):
     for other in judge.calls[:call.number][::-1]:
         if other.rank != call.rank or other.error:
             continue
-        if other.name == "chdir" and call.get("at") == "cwd" or "slot" in other.fields and other["slot"] in (call.get("at"), call.get("slot")):
+        is_slots = "slot" in other.fields and other["slot"] in (call.get("at"), call.get("slot"))
+        if is_slots or (other.name == "chdir" and call.get("at") == "cwd"):
             out.add(other.number)
             if other.name in ("chdir", "hold", "hold_to_write"):
                 break

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""property_rank.py - one rank of the property test: makes the calls that the driver sends, and answers when each began, when it
-ended, and what came of it.
+"""property_rank.py - one rank of the property test: makes the calls that the driver sends, and answers when each
+began, when it ended, and what came of it.
 
     property_rank.py SOCKET NAME...    the NAMEs are the folder of all trees, as the ranks may call it
 
-Messages are marshalled, with their length before them. ["play", TREE, START, CALLS] is answered by a list; calls begin at START
-(CLOCK_MONOTONIC, ns), so that all ranks are at work at once. ["forget", TREE] closes what the rank has open in there; ["end"].
+Messages are marshalled, with their length before them. ["play", TREE, START, CALLS] is answered by a list; calls begin
+at START (CLOCK_MONOTONIC, ns), so that all ranks are at work at once. ["forget", TREE] closes what the rank has open
+in there; ["end"].
 """
 import marshal
 import os

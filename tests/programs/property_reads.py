@@ -3,20 +3,21 @@
 
 Each check_NAME returns None, or what plain would have said. Reads.check() is the way in.
 """
-from errno import EACCES, EBADF, EINVAL, EISDIR, ENOENT, ENOTDIR, errorcode
+from errno import EACCES, EBADF, EINVAL, EISDIR, ENOENT, ENOTDIR, ESTALE, errorcode
 
-from property_history import ANY, View
+from property_history import ANY, NOTHING, View
 
 FIELDS = {"mode": 2, "mtime": 4, "nlink": 5}  # places in what `told` gives: inode, type, mode, size, mtime, links
-FOLLOWING = {"stat": True, "lstat": False, "statx": True, "access": True, "readlink": False, "open": True, "fopen": True, "listdir": True,
-             "scandir": True, "cscandir": True, "chdir": True, "hold": True, "hold_to_write": True, "realpath": True}
+NOT_FOLLOWING = {"lstat", "readlink"}
 OPENING = {"open", "hold", "hold_to_write"}
 PAGE = 4096
 
 
 def is_mix(text, versions):
-    """Whether a reader of a file that is being rewritten can get that: byte by byte from one version or another, or not there yet."""
-    return has_size(len(text), versions) and all(byte == 0 or any(i < len(v) and v[i] == byte for v in versions) for i, byte in enumerate(text))
+    """Whether a reader of a file that is being rewritten can get that: byte by byte from one version or another, or
+    not there yet."""
+    return has_size(len(text), versions) and all(
+        byte == 0 or any(i < len(v) and v[i] == byte for v in versions) for i, byte in enumerate(text))
 
 
 def has_size(size, versions):
@@ -33,8 +34,8 @@ class Reads:
         call = self.call
         if call.name in ("held_stat", "held_read", "close"):
             return getattr(self, "check_" + call.name)()
-        self.at = self.judge.walk(call, self.view, FOLLOWING[call.name])
-        if self.at.is_out:
+        self.at = self.judge.walk(call, self.view, call.name not in NOT_FOLLOWING)
+        if self.at.is_out or (call.name == "realpath" and call.get("at") and not self.is_unmoved()):
             return None
         if call.error:
             text = self.check_error()
@@ -43,6 +44,26 @@ class Reads:
         if not text:
             self.learn()
         return text
+
+    def is_unmoved(self):
+        """Whether the working directory has always had its name. realpath() begins with getcwd(), for which no client
+        asks again."""
+        events, inodes = self.history.registers, self.judge.state(self.call.rank).cwd - {self.history.top}
+        while inodes:
+            inode = inodes.pop()
+            ups = events.get(("up", inode), [])
+            if len(ups) != 1 or ups[0].epoch != -1:
+                return False
+            (above,) = ups[0].values
+            names = [events[("name", above, name)] for name in self.history.names[above]]
+            if not any(self.always_leads_to(inode, of_name) for of_name in names):
+                return False
+            inodes |= {above} - {self.history.top}
+        return True
+
+    @staticmethod
+    def always_leads_to(inode, events):
+        return all(event is NOTHING or event.values == {inode} for event in events) and events[-1] is not NOTHING
 
     # --- What is learnt ---
 
@@ -70,7 +91,7 @@ class Reads:
         for end in self.at.ends:
             if end[0] == 0:
                 allowed |= self.refusals(end[1])
-        if self.call.error in allowed:
+        if self.call.error in allowed or (self.call.error == ESTALE and self.judge.may_be_stale(self.call, self.view)):
             return None
         good = [self.shown(end) for end in self.at.ends if end[0] == 0 and not self.refusals(end[1])]
         return " or ".join(sorted(errorcode.get(e, str(e)) for e in allowed) + sorted(good)) or "nothing"
@@ -141,12 +162,20 @@ class Reads:
         if self.history.kinds[inode] == "d":
             return None if text is None else "a directory"
         values = self.history.values(("data", inode), view)
-        if values is ANY or not values or text in values or (text is not None and len(values) > 1 and is_mix(text, values)):
+        if not values or text in values or (text is not None and len(values) > 1 and is_mix(text, values)):
             if text is not None:
                 self.history.saw(("data", inode), view, lambda value: value == text)
             return None
+        if len(values) > 1 and is_mix(text, values | self.before(inode)):
+            return None
         self.judge.keys.add(("data", inode))
         return "content " + self.judge.listed(values)
+
+    def before(self, inode):
+        """What a file that is written to has held since the phase began. A kernel may still take its size from that."""
+        view = View(self.judge.began, self.view.end, self.view.epoch, None, is_kept=False)
+        view.is_bound = False
+        return self.history.values(("data", inode), view) or set()
 
     def check_open(self, ends):
         told, text = self.call.value
@@ -161,7 +190,7 @@ class Reads:
         return (None if None in texts else " or ".join(sorted(texts))) if texts else self.check_error_instead()
 
     def check_error_instead(self):
-        return " or ".join(sorted(errorcode[end[0]] for end in self.at.ends))
+        return " or ".join(sorted(errorcode[end[0]] if end[0] else "another error" for end in self.at.ends))
 
     # --- The rest ---
 
@@ -174,11 +203,15 @@ class Reads:
         return None if any(m is ANY or any(mode & 0o111 for mode in m) for m in modes) else "EACCES"
 
     def check_chdir(self, ends):
-        return None if any(self.history.kinds[end[1]] == "d" for end in ends) else self.check_error_instead() or "ENOTDIR"
+        if any(self.history.kinds[end[1]] == "d" for end in ends):
+            return None
+        return self.check_error_instead() or "ENOTDIR"
 
     def check_readlink(self, ends):
         links = {self.history.targets[end[1]] for end in ends if self.history.kinds[end[1]] == "l"}
-        return None if self.call.value in links else " or ".join(sorted(links)) or "EINVAL or " + self.check_error_instead()
+        if self.call.value in links:
+            return None
+        return " or ".join(sorted(links)) or "EINVAL or " + self.check_error_instead()
 
     def check_realpath(self, ends):
         """Only where there was no choice on the way: it looks at each name from the root again."""
@@ -194,7 +227,8 @@ class Reads:
             if len(above) != 1:
                 return None
             above = next(iter(above))
-            mine = [name for name in self.history.names.get(above, ()) if inode in self.history.values(("name", above, name), self.view)]
+            mine = [name for name in self.history.names.get(above, ())
+                    if inode in self.history.values(("name", above, name), self.view)]
             if len(mine) != 1:
                 return None
             names, inode = mine + names, above
@@ -235,17 +269,28 @@ class Reads:
         return None
 
     def fits(self, value, entry):
-        return entry[2] is None or (self.history.is_same(value, entry[2]) and entry[1] in ("?", self.history.kinds[value]))
+        kinds = "?", self.history.kinds[value]
+        return entry[2] is None or (self.history.is_same(value, entry[2]) and entry[1] in kinds)
 
     # --- Descriptors ---
 
     def check_held_stat(self):
         held = self.judge.held(self.call)
-        if held is None or self.call.error:
-            return None if held is None and self.call.error == EBADF else "EBADF" if held is None else "success"
+        if held is None:
+            return None if self.call.error == EBADF else "EBADF"
+        if self.call.error:
+            return None if self.call.error == ESTALE and self.is_removed(held) else "success"
         view = View(held.since, self.view.end, self.view.epoch, self.view.node)
-        texts = [self.check_fields(inode, self.call.value, view) for inode in held.inodes if self.history.is_same(inode, self.call.value[0])]
-        return None if None in texts or not held.inodes else texts[0] if texts else "inode " + self.judge.listed(held.inodes)
+        inodes = [inode for inode in held.inodes if self.history.is_same(inode, self.call.value[0])]
+        texts = [self.check_fields(inode, self.call.value, view) for inode in inodes]
+        if None in texts or not held.inodes:
+            return None
+        return texts[0] if texts else "inode " + self.judge.listed(held.inodes)
+
+    def is_removed(self, held):
+        """Whether it may be a directory that is gone: an NFS-like client's server does not know it any more."""
+        return self.history.kept and any(
+            self.history.kinds[inode] == "d" and inode not in self.judge.last for inode in held.inodes)
 
     def check_held_read(self):
         held = self.judge.held(self.call)
@@ -255,7 +300,8 @@ class Reads:
             return None if self.call.error == EBADF else "EBADF"
         view = View(held.since, self.view.end, self.view.epoch, self.view.node)
         if self.call.error:
-            return None if self.call.error == EISDIR and any(self.history.kinds[i] == "d" for i in held.inodes) else "success"
+            is_directory = any(self.history.kinds[inode] == "d" for inode in held.inodes)
+            return None if self.call.error == EISDIR and is_directory else "success"
         texts = [self.check_data(inode, self.call.value, view) for inode in held.inodes]
         return None if None in texts or not texts else texts[0]
 

@@ -13,7 +13,8 @@ TIMES, ROUNDS, SECONDS = 3, 12, 60
 
 def places(plan):
     """Every call: (phase, place in the phase's list of ranks, place in the rank's list)."""
-    return [(p, r, c) for p, phase in enumerate(plan["phases"]) for r, (_, calls) in enumerate(phase["calls"]) for c in range(len(calls))]
+    return [(p, r, c) for p, phase in enumerate(plan["phases"]) for r, (_, calls) in enumerate(phase["calls"])
+            for c in range(len(calls))]
 
 
 def without(plan, gone):
@@ -47,8 +48,10 @@ def shrink(model, is_plain, run):
         parts = min(parts, len(calls))
         size = -(-len(calls) // parts) if parts else 0
         chunks = [calls[at:at + size] for at in range(0, len(calls), size)] if size else []
-        candidates = [plan] + [without(plan, chunk) for chunk in chunks] + [without(plan, set(calls) - set(chunk)) for chunk in chunks[-1:]]
-        failing = [r for r in Batch(model, is_plain, candidates * TIMES).play().runs if r.wrong and kind(r) == kind(run)]
+        gone = chunks + [set(calls) - set(chunk) for chunk in chunks[-1:]]
+        candidates = [plan] + [without(plan, some) for some in gone]
+        played = Batch(model, is_plain, candidates * TIMES).play().runs
+        failing = [r for r in played if r.wrong and kind(r) == kind(run)]
         if failing:
             shortest = min(failing, key=lambda r: len(places(first_cut(r))))
             if len(places(first_cut(shortest))) < len(calls) or best is run:

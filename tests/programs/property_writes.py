@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""property_writes.py - what a writing call may come to: outcomes(judge, call, view) gives (errno, effects) for each possibility.
+"""property_writes.py - what a writing call may come to: outcomes(judge, call, view) gives (errno, effects) for each
+possibility.
 
-An effect is (key of a register, values, step). A call that writes twice, as it empties a file and fills it, has two steps.
+An effect is (key of a register, values, step). A call that writes twice, as it empties a file and fills it, has two
+steps.
 """
 import itertools
 from errno import EBADF, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
@@ -90,13 +92,16 @@ class Outcomes:
                 yield 0, [(("name", above, name), MISSING, 0)]
 
     def link(self):
-        for source, target in itertools.product(self.ends(), self.ends("to")):
+        sources = self.ends()
+        for source, target in itertools.product(sources, self.ends("to")):
             if source[0] or target[0] != ENOENT or target[2] is None:
                 yield source[0] or target[0] or EEXIST, []
             elif self.kind(source[1]) == "d":
                 yield EPERM, []
             else:
                 yield 0, [(("name",) + target[2:], {source[1]}, 0)]
+                if len(sources) > 1:  # what was found may be gone by then
+                    yield ENOENT, []
 
     @staticmethod
     def way(end):
@@ -221,7 +226,8 @@ class Outcomes:
 
     def held_write(self):
         text = self.call["text"].encode()
-        return self.held(lambda inode: [self.changed(lambda old: old + text)(inode)], lambda held: 0 if held.is_to_write else EBADF)
+        return self.held(lambda inode: [self.changed(lambda old: old + text)(inode)],
+                         lambda held: 0 if held.is_to_write else EBADF)
 
     def held_truncate(self):
         return self.held(lambda inode: [self.changed(self.cut)(inode)], lambda held: 0 if held.is_to_write else EINVAL)
@@ -234,8 +240,8 @@ class Outcomes:
 
 
 WRITES = {name for name in vars(Outcomes)} & {
-    "mkdir", "symlink", "rmdir", "unlink", "link", "rename", "noreplace", "exchange", "create", "put", "fput", "append", "truncate",
-    "chmod", "utime", "held_write", "held_truncate", "held_chmod", "held_utime"}
+    "mkdir", "symlink", "rmdir", "unlink", "link", "rename", "noreplace", "exchange", "create", "put", "fput", "append",
+    "truncate", "chmod", "utime", "held_write", "held_truncate", "held_chmod", "held_utime"}
 
 FOLLOWING_WRITES = {"put", "fput", "append", "truncate", "chmod", "utime"}
 
