@@ -109,10 +109,14 @@ static void look_away(void *ctx, const struct mioc_list_record *list)
 
 void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
 {
-    uint32_t len = mioc_path_parent(job->path, job->len);
+    uint32_t len = job->len;
     char folder[PATH_MAX];
     int fd;
 
+    /* "name/." is in the folder that "name" is in, too. */
+    while (len > 1 && (job->path[len - 1] == '/' || (job->path[len - 1] == '.' && job->path[len - 2] == '/')))
+        len--;
+    len = mioc_path_parent(job->path, len);
     /* A listing has said it. */
     if (len <= 1 || len >= sizeof folder || mioc_resolver_look_at_listing(r, job->path, len, look_away, NULL) == MIOC_LISTING_READ)
         return;
