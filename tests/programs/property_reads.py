@@ -166,7 +166,7 @@ class Reads:
             if text is not None:
                 self.history.saw(("data", inode), view, lambda value: value == text)
             return None
-        if len(values) > 1 and is_mix(text, values | self.before(inode)):
+        if text is not None and len(values) > 1 and is_mix(text, values | self.before(inode)):
             return None
         self.judge.keys.add(("data", inode))
         return "content " + self.judge.listed(values)
