@@ -341,7 +341,7 @@ static void mount_prefers_device_over_id(void **state)
         { 20, 99, 0, "ext4" }, { 24, 9, -1, "" }, { 23, 99, -1, "" }, { -1, 99, -1, "" }, { 25, 99, 0, "tmpfs" },
     };
     /* Found by fuzzing: the number that a line lacks was taken from the next line, and the search for options ran from there to nowhere. */
-    static const char cut[] = "20 1 0:\n5 / /a rw - ext4 x rw\n20 1\n0:5 / /a rw - nfs x rw\n20\n1 0:5 / /a rw - nfs x rw";
+    static const char cut[] = "20 1 0:\n5 / /a rw - ext4 x rw\n20 1\n0:5 / /a rw - nfs x rw";
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
