@@ -35,7 +35,7 @@ class Reads:
         if call.name in ("held_stat", "held_read", "close"):
             return getattr(self, "check_" + call.name)()
         self.at = self.judge.walk(call, self.view, call.name not in NOT_FOLLOWING)
-        if self.at.is_out or (call.name == "realpath" and call.get("at") and not self.is_unmoved()):
+        if self.at.is_out or (call.name == "realpath" and call.get("at") and not self.has_its_name()):
             return None
         if call.error:
             text = self.check_error()
@@ -45,9 +45,13 @@ class Reads:
             self.learn()
         return text
 
+    def has_its_name(self):
+        """Whether getcwd(), with which realpath() begins, says where the working directory is: no client asks again for
+        it, and of a name that the server took back from the client it says ENOENT, as plain runs show."""
+        return self.call.error != ENOENT and self.is_unmoved()
+
     def is_unmoved(self):
-        """Whether the working directory has always had its name. realpath() begins with getcwd(), for which no client
-        asks again."""
+        """Whether the working directory has always had its name."""
         events, inodes = self.history.registers, self.judge.state(self.call.rank).cwd - {self.history.top}
         while inodes:
             inode = inodes.pop()
