@@ -7,6 +7,7 @@
 #include "node_internal.h"
 #include "../preload/job.h"
 #include "../preload/log.h"
+#include "../preload/stack.h"
 #include "../preload/trace.h"
 
 #include <errno.h>
@@ -130,21 +131,23 @@ static int linger(struct mioc_node *node)
 {
     static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
     uint64_t until = mioc_node_now() + node->config->linger_ms * 1000000;
-    sigset_t all, blocked;
+    sigset_t all, before, blocked;
     int is_done;
 
     stop_timers();
     sigfillset(&all);
     for (unsigned i = 0; i < sizeof open / sizeof open[0]; i++)
         sigdelset(&all, open[i]);
-    pthread_sigmask(SIG_BLOCK, &all, &blocked);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    blocked = before;
+    mioc_stack_see_blocked(&blocked);
     do {
         if (is_called(&blocked))
             return 0;
         mioc_node_manifest_save(node); /* while the others come to their ends */
         is_done = wait_for_agent(node, LINGER_SLICE_NS);
     } while (!is_done && mioc_node_now() < until && !mioc_ring_is_silent(mioc_store_ring(node->store), HANGS_NS));
-    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return is_done;
 }
 
@@ -217,25 +220,32 @@ static void depart(struct mioc_node *node)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-void mioc_node_end(int status)
+static __attribute__((noinline)) int end(void *status)
 {
     struct mioc_node *node = &mioc_node;
-    int saved = errno, is_first;
+    int is_first;
 
-    if (!mioc_node_is_owner())
-        return;
     is_first = !__atomic_exchange_n(&node->is_ending, 1, __ATOMIC_ACQ_REL);
     if (node->store != NULL)
         mioc_ring_process_ends(mioc_store_ring(node->store), node->owner);
     /* An MPI error handler may call exit() in the agent's own thread, which cannot wait for itself. */
     if (node->has_thread && !pthread_equal(pthread_self(), node->thread)) {
         if (is_first)
-            end_leader(node, status);
+            end_leader(node, *(const int *)status);
         else
             hurry_leader(node);
     }
     mioc_trace_end();
     depart(node);
+    return 0;
+}
+
+void mioc_node_end(int status)
+{
+    int saved = errno;
+
+    if (mioc_node_is_owner() && mioc_stack_run(MIOC_STACK_SERVED, end, &status) != 0)
+        (void)end(&status);
     errno = saved;
 }
 

@@ -8,6 +8,7 @@
 #include "real.h"
 #include "ring.h"
 #include "role.h"
+#include "stack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -260,10 +261,11 @@ static void miss(uint64_t waited)
                  (int)getpid());
 }
 
-static void join(void)
+static int join(void *unused)
 {
     uint64_t waited = 0;
 
+    (void)unused;
     for (uint64_t pause = MS;; pause = pause < MOST_PAUSE_NS ? pause * 2 : pause) {
         enum outcome outcome = NONE;
 
@@ -271,11 +273,11 @@ static void join(void)
         if (outcome == BLIND)
             (void)mioc_aside_run_once(look_once, &outcome);
         if (outcome == NONE || outcome == FOUND)
-            return;
+            return 0;
         if (waited >= (outcome == EARLY ? MAKING_NS : SHORTAGE_NS)) {
             if (outcome == BLIND)
                 miss(waited);
-            return;
+            return 0;
         }
         nap(pause);
         waited += pause;
@@ -288,6 +290,6 @@ void mioc_bystander_join(void)
 
     if (!__atomic_load_n(&is_allowed, __ATOMIC_RELAXED) || mioc_client_store() != NULL)
         return;
-    join();
+    (void)mioc_stack_run(MIOC_STACK_TOLD, join, NULL);
     errno = saved;
 }

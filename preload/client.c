@@ -4,6 +4,7 @@
 #include "loader/loader.h"
 #include "trace.h"
 #include "log.h"
+#include "stack.h"
 #include "view.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -81,10 +82,21 @@ void mioc_client_stop_serving(void)
     mioc_log(MIOC_LOG_DEBUG, "another user, group, root or mount namespace: this process (pid %d) goes on without the cache", (int)getpid());
 }
 
+static __attribute__((noinline)) int look_at_view(void *unused)
+{
+    (void)unused;
+    return mioc_view() == mioc_client.view ? 0 : -1;
+}
+
+/* Where there is no room to look, it is taken for another. */
 void mioc_client_view_changed(void)
 {
-    if (mioc_client_store() != NULL && __atomic_load_n(&mioc_client.is_serving, __ATOMIC_ACQUIRE) && mioc_view() != mioc_client.view)
+    int saved = errno;
+
+    if (mioc_client_store() != NULL && __atomic_load_n(&mioc_client.is_serving, __ATOMIC_ACQUIRE) &&
+        mioc_stack_run(MIOC_STACK_SERVED, look_at_view, NULL) != 0)
         mioc_client_stop_serving();
+    errno = saved;
 }
 
 struct mioc_store *mioc_client_store(void)
@@ -117,17 +129,26 @@ int mioc_client_is_serving(void)
     return __atomic_load_n(&mioc_client.is_serving, __ATOMIC_ACQUIRE) && !thread_is_exempt;
 }
 
+static __attribute__((noinline)) enum mioc_policy_class look_at_cwd(const struct mioc_policy *policy)
+{
+    char cwd[4096];
+
+    if (syscall(SYS_getcwd, cwd, sizeof cwd) <= 0 || cwd[0] != '/')
+        return MIOC_POLICY_NONE;
+    return mioc_policy_covers_cwd(policy, cwd);
+}
+
 /* A vfork child shares this memory, not its parent's directory. Its chdir is not to be believed. */
 void mioc_client_cwd_changed(void)
 {
+    enum mioc_policy_class covered = MIOC_POLICY_LIBRARY;
     struct mioc_client *c = &mioc_client;
-    enum mioc_policy_class covered = MIOC_POLICY_NONE;
-    char cwd[4096];
     int saved = errno;
 
+    /* Without room to look, any name may be ours; it is looked at when it is asked for. */
     if (mioc_client_store() != NULL && getpid() == __atomic_load_n(&c->pid, __ATOMIC_RELAXED)) {
-        if (syscall(SYS_getcwd, cwd, sizeof cwd) > 0 && cwd[0] == '/')
-            covered = mioc_policy_covers_cwd(c->policy, cwd);
+        if (mioc_stack_has_room(MIOC_STACK_SERVED))
+            covered = look_at_cwd(c->policy);
         __atomic_store_n(&c->cwd, (int)covered, __ATOMIC_RELAXED);
     }
     errno = saved;
@@ -207,7 +228,8 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
 
 int mioc_client_is_foreign(int dirfd, const char *path)
 {
-    return !mioc_stats_is_timed() && (!mioc_client_is_serving() || !may_be_ours(&mioc_client, dirfd, path));
+    return (!mioc_stats_is_timed() && (!mioc_client_is_serving() || !may_be_ours(&mioc_client, dirfd, path))) ||
+           !mioc_stack_has_room(MIOC_STACK_SERVED);
 }
 
 int mioc_client_peek(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)

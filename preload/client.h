@@ -65,8 +65,8 @@ struct mioc_query {
  * real calls and are counted by mioc_client_end. This is the fast path of every call that is not ours. Paths relative to a
  * descriptor are not ours. */
 int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path);
-/* Whether mioc_client_begin() would certainly say 0. For calls that come so often that a query's place on the stack, and the way back
- * through our frames, are felt: the real call can then be the caller's last act. */
+/* Whether mioc_client_begin() would certainly say 0, or this stack has no room for what follows it (stack.h): the real call can then be the
+ * caller's last act. Asked before a query is on the stack, whose place and the way back through our frames are felt. */
 int mioc_client_is_foreign(int dirfd, const char *path);
 /* The same for a question of our own, which is not counted and ends without mioc_client_end. */
 int mioc_client_peek(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path);

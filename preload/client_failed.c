@@ -9,6 +9,7 @@
  * Where it says nothing, an answer from before may be under way: client_doubt.c. */
 #include "cancel.h"
 #include "client_internal.h"
+#include "stack.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <dirent.h>
@@ -188,36 +189,43 @@ static int is_folder(const char *path)
     return syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0) == 0 && S_ISDIR(st.st_mode);
 }
 
-static __attribute__((noinline)) void learn(int dirfd, const char *path, int is_on_the_way, int error, int is_write)
+struct failure { int dirfd, is_on_the_way, error, is_write; const char *path; };
+
+static __attribute__((noinline)) int learn(void *arg)
 {
+    const struct failure *failure = arg;
     struct mioc_path key;
     char at[MIOC_PATH_MAX];
     uint32_t len;
 
-    if (mioc_store_get_state(mioc_client_store()) != MIOC_STORE_ACTIVE || mioc_path_key(&key, dirfd, path) != 0 ||
-        !mioc_client_may_know(key.text, key.len))
-        return;
+    if (mioc_store_get_state(mioc_client_store()) != MIOC_STORE_ACTIVE ||
+        mioc_path_key(&key, failure->dirfd, failure->path) != 0 || !mioc_client_may_know(key.text, key.len))
+        return 0;
     for (len = key.len; len > 1 && key.text[len - 1] == '/'; len--)
         ;
     memcpy(at, key.text, len);
     at[len] = '\0';
-    check(at, error, is_write);
-    while (is_on_the_way && (len = mioc_path_parent(at, len)) > 1) {
+    check(at, failure->error, failure->is_write);
+    while (failure->is_on_the_way && (len = mioc_path_parent(at, len)) > 1) {
         at[len] = '\0';
         if (is_folder(at)) /* and so are all above */
             break;
         if (mioc_client_may_know(at, len))
-            check(at, error, is_write);
+            check(at, failure->error, failure->is_write);
     }
+    return 0;
 }
 
 void mioc_client_failed(int dirfd, const char *path, int is_write)
 {
     int saved = errno, type = mioc_cancel_defer();
+    struct failure failure = { .dirfd = dirfd, .error = saved, .is_write = is_write, .path = path };
 
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-        if (errors[i].error == saved && !mioc_path_is_nowhere(path) && mioc_client_is_telling())
-            learn(dirfd, path, errors[i].is_on_the_way, saved, is_write);
+        if (errors[i].error == saved && !mioc_path_is_nowhere(path) && mioc_client_is_telling()) {
+            failure.is_on_the_way = errors[i].is_on_the_way;
+            (void)mioc_stack_run(MIOC_STACK_TOLD, learn, &failure);
+        }
     errno = saved;
     mioc_cancel_restore(type);
 }

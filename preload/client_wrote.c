@@ -4,6 +4,7 @@
 #include "cancel.h"
 #include "client_internal.h"
 #include "log.h"
+#include "stack.h"
 #include "trace.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -95,12 +96,17 @@ static int is_sticky(const char *path, uint32_t len)
 }
 
 /* The store goes on saying what was there before the write, to every process of the node. */
-static void give_up(const char *path)
+static void distrust_store(void)
 {
     mioc_ring_taint(mioc_store_ring(mioc_client_store()));
+    mioc_client_stop();
+}
+
+static void give_up(const char *path)
+{
     if (__atomic_load_n(&mioc_client.is_serving, __ATOMIC_RELAXED))
         mioc_log(MIOC_LOG_DEBUG, "nobody to tell that %s was written: this process goes on without the cache", path);
-    mioc_client_stop();
+    distrust_store();
 }
 
 /* In the form by which it is compared with what is known. Where ".." leaves a link that is another file: no harm to it. */
@@ -169,19 +175,46 @@ static void finish(struct tidings *t, const char *path, uint64_t started, int is
         mioc_trace_call(MIOC_CALL_WRITE, t->outcome, path, 0, 0, started);
 }
 
-void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
-{
-    struct tidings t = { .flags = flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
-    uint64_t started = mioc_stats_now();
-    int saved = errno, is_soon = (flags & MIOC_WROTE_SOON) != 0, type = mioc_cancel_defer();
+/* What was done, for somebody else's stack. */
+struct deed {
+    int dirfd, new_dirfd;
+    const char *path, *new_path; /* new_path: it was a renaming */
+    struct mioc_folders folders;
+    uint32_t flags;
+    int is_exchange;
+};
 
-    if (mioc_client_is_telling())
-        tell_all_or_give_up(&t, -1, dirfd, path);
-    if (is_soon)
-        written_soon = hash_of(path);
-    finish(&t, path, started, is_soon);
+static void tell_deed(int (*work)(void *deed), struct deed *deed)
+{
+    int saved = errno, type = mioc_cancel_defer();
+
+    if ((mioc_client_is_telling() || mioc_stats_is_timed()) && mioc_stack_run(MIOC_STACK_TOLD, work, deed) != 0 &&
+        mioc_client_store() != NULL)
+        distrust_store(); /* there is no stack to tell it from */
     errno = saved;
     mioc_cancel_restore(type);
+}
+
+static __attribute__((noinline)) int tell_written(void *arg)
+{
+    const struct deed *deed = arg;
+    struct tidings t = { .flags = deed->flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
+    uint64_t started = mioc_stats_now();
+    int is_soon = (deed->flags & MIOC_WROTE_SOON) != 0;
+
+    if (mioc_client_is_telling())
+        tell_all_or_give_up(&t, -1, deed->dirfd, deed->path);
+    if (is_soon)
+        written_soon = hash_of(deed->path);
+    finish(&t, deed->path, started, is_soon);
+    return 0;
+}
+
+void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
+{
+    struct deed deed = { .dirfd = dirfd, .path = path, .flags = flags };
+
+    tell_deed(tell_written, &deed);
 }
 
 void mioc_client_learned(const char *path)
@@ -204,24 +237,31 @@ static int is_finished_bytecode(const char *path, const char *new_path)
            name[len + 1] != '\0' && name[len + 1 + strspn(name + len + 1, "0123456789")] == '\0';
 }
 
-static int is_regular(int dirfd, const char *path)
+static __attribute__((noinline)) int is_regular(int dirfd, const char *path)
 {
     struct stat st;
 
     return syscall(SYS_newfstatat, dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
+static int open_both(void *arg)
+{
+    struct deed *deed = arg;
+
+    deed->folders.from = mioc_client_open_folder(deed->dirfd, deed->path);
+    deed->folders.to = mioc_client_open_folder(deed->new_dirfd, deed->new_path);
+    return 0;
+}
+
 struct mioc_folders mioc_client_open_folders(int dirfd, const char *path, int new_dirfd, const char *new_path)
 {
-    struct mioc_folders folders = { -1, -1 };
+    struct deed deed = { dirfd, new_dirfd, path, new_path, { -1, -1 }, 0, 0 };
     int saved = errno;
 
-    if (mioc_client_is_telling()) {
-        folders.from = mioc_client_open_folder(dirfd, path);
-        folders.to = mioc_client_open_folder(new_dirfd, new_path);
-    }
+    if (mioc_client_is_telling())
+        (void)mioc_stack_run(MIOC_STACK_TOLD, open_both, &deed);
     errno = saved;
-    return folders;
+    return deed.folders;
 }
 
 void mioc_client_close_folders(const struct mioc_folders *folders)
@@ -235,6 +275,27 @@ void mioc_client_close_folders(const struct mioc_folders *folders)
     errno = saved;
 }
 
+static __attribute__((noinline)) int tell_moved(void *arg)
+{
+    struct tidings t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
+    const struct deed *d = arg;
+    uint64_t started = mioc_stats_now();
+
+    if (mioc_client_is_telling()) {
+        if (d->is_exchange && is_regular(d->dirfd, d->path))
+            t.flags |= MIOC_FLAG_STICKY;
+        tell_all_or_give_up(&t, d->folders.from, d->dirfd, d->path);
+        t.flags = MIOC_FLAG_SUBTREE;
+        if ((t.told == 0 || t.has_sticky || d->is_exchange) && is_regular(d->new_dirfd, d->new_path) &&
+            !is_finished_bytecode(d->path, d->new_path))
+            t.flags |= MIOC_FLAG_STICKY;
+        tell_all_or_give_up(&t, d->folders.to, d->new_dirfd, d->new_path);
+    }
+    finish(&t, d->path, started, written_soon != 0 && written_soon == hash_of(d->path));
+    written_soon = 0;
+    return 0;
+}
+
 void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange)
 {
     const struct mioc_folders now = { -1, -1 };
@@ -245,21 +306,7 @@ void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *n
 void mioc_client_moved_in(const struct mioc_folders *folders, int dirfd, const char *path, int new_dirfd,
                           const char *new_path, int is_exchange)
 {
-    struct tidings t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
-    uint64_t started = mioc_stats_now();
-    int saved = errno, type = mioc_cancel_defer();
+    struct deed deed = { dirfd, new_dirfd, path, new_path, *folders, MIOC_FLAG_SUBTREE, is_exchange };
 
-    if (mioc_client_is_telling()) {
-        if (is_exchange && is_regular(dirfd, path))
-            t.flags |= MIOC_FLAG_STICKY;
-        tell_all_or_give_up(&t, folders->from, dirfd, path);
-        t.flags = MIOC_FLAG_SUBTREE;
-        if ((t.told == 0 || t.has_sticky || is_exchange) && is_regular(new_dirfd, new_path) && !is_finished_bytecode(path, new_path))
-            t.flags |= MIOC_FLAG_STICKY;
-        tell_all_or_give_up(&t, folders->to, new_dirfd, new_path);
-    }
-    finish(&t, path, started, written_soon != 0 && written_soon == hash_of(path));
-    written_soon = 0;
-    errno = saved;
-    mioc_cancel_restore(type);
+    tell_deed(tell_moved, &deed);
 }

@@ -2,6 +2,7 @@
 /* copy.c - from a copy back to its original: which record a copy has, what is shown of it, the file that it was made from. */
 #include "bystander.h"
 #include "serve.h"
+#include "stack.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -16,15 +17,28 @@ static int looks_like_copy(const struct stat *st)
     return st->st_mode == (S_IFREG | 0400) && st->st_uid == geteuid() && st->st_mtim.tv_nsec != 0;
 }
 
+struct search { const struct stat *st; const struct mioc_content_record *found; };
+
+static int find_record(void *arg)
+{
+    struct search *search = arg;
+
+    search->found = mioc_store_record_of(mioc_client_store(), search->st);
+    return 0;
+}
+
 const struct mioc_content_record *mioc_serve_record_of(const struct stat *st)
 {
+    struct search search = { st, NULL };
     const struct mioc_store *store = mioc_client_store();
 
     if (store == NULL && looks_like_copy(st)) {
         mioc_bystander_join();
         store = mioc_client_store();
     }
-    return store == NULL ? NULL : mioc_store_record_of(store, st);
+    if (store != NULL)
+        mioc_stack_try(MIOC_STACK_SERVED, find_record, &search);
+    return search.found;
 }
 
 const struct mioc_content_record *mioc_serve_copy_behind(int fd)
@@ -79,15 +93,27 @@ const struct mioc_stat *mioc_serve_shown(const struct mioc_content_record *recor
     return __atomic_load_n(&record->item.local_dead, __ATOMIC_ACQUIRE) == 0 ? &record->stat : shown_now(record, space);
 }
 
-int mioc_serve_map_stat(struct stat *st)
+struct mapping { struct stat *st; int is_mapped; };
+
+static __attribute__((noinline)) int map_stat(void *arg)
 {
-    const struct mioc_content_record *record = mioc_serve_record_of(st);
+    struct mapping *mapping = arg;
+    const struct mioc_content_record *record = mioc_serve_record_of(mapping->st);
     struct mioc_stat space;
 
     if (record == NULL)
         return 0;
-    mioc_store_fill_stat(mioc_client_store(), mioc_serve_shown(record, &space), st);
-    return 1;
+    mioc_store_fill_stat(mioc_client_store(), mioc_serve_shown(record, &space), mapping->st);
+    mapping->is_mapped = 1;
+    return 0;
+}
+
+int mioc_serve_map_stat(struct stat *st)
+{
+    struct mapping mapping = { st, 0 };
+
+    mioc_stack_try(MIOC_STACK_SERVED, map_stat, &mapping);
+    return mapping.is_mapped;
 }
 
 /* --- The original ----------------------------------------------------------------------------------------------------- */
@@ -130,7 +156,7 @@ static int open_found(const struct mioc_content_record *record, int at, int flag
 }
 
 /* What has come to the name, a FIFO or a device, is looked at by O_PATH, which nobody feels. */
-int mioc_serve_open_original(const struct mioc_content_record *record, int flags)
+static int open_original(const struct mioc_content_record *record, int flags)
 {
     int at = mioc_real(open)(record->path, O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW)), fd = -1, saved;
 
@@ -148,6 +174,24 @@ int mioc_serve_open_original(const struct mioc_content_record *record, int flags
         (void)mioc_real(fcntl)(fd, F_SETFL, flags);
     errno = saved;
     return fd;
+}
+
+struct request { const struct mioc_content_record *record; int flags, fd; };
+
+static __attribute__((noinline)) int open_by(void *arg)
+{
+    struct request *request = arg;
+
+    request->fd = open_original(request->record, request->flags);
+    return request->fd < 0 ? -1 : 0;
+}
+
+int mioc_serve_open_original(const struct mioc_content_record *record, int flags)
+{
+    struct request request = { record, flags, -1 };
+
+    (void)mioc_stack_run(MIOC_STACK_SERVED, open_by, &request);
+    return request.fd;
 }
 
 int mioc_serve_borrow(int fd)
@@ -181,20 +225,34 @@ static const struct mioc_content_record *copy_by_name(const char *path)
     return mioc_serve_copy_at(AT_FDCWD, path, 0);
 }
 
+static __attribute__((noinline)) int is_its_path(void *arg)
+{
+    const struct mioc_content_record *record = arg;
+
+    return is_original(record, AT_FDCWD, record->path, 0);
+}
+
+/* The copy's original by its path, or `otherwise`. */
+static const char *original_path(const struct mioc_content_record *record, const char *otherwise)
+{
+    int saved = errno, is_there = mioc_stack_run(MIOC_STACK_SERVED, is_its_path, (void *)(uintptr_t)record) == 1;
+
+    errno = saved;
+    return is_there ? record->path : otherwise;
+}
+
 const char *mioc_serve_original(const char *path)
 {
     const struct mioc_content_record *record = copy_by_name(path);
 
-    if (record == NULL)
-        return path;
-    return is_original(record, AT_FDCWD, record->path, 0) ? record->path : "/proc/self/fd/gone";
+    return record == NULL ? path : original_path(record, "/proc/self/fd/gone");
 }
 
 const char *mioc_serve_asked(const char *path)
 {
     const struct mioc_content_record *record = copy_by_name(path);
 
-    return record != NULL && is_original(record, AT_FDCWD, record->path, 0) ? record->path : path;
+    return record == NULL ? path : original_path(record, path);
 }
 
 /* As the kernel has it. Its length, or -1. */

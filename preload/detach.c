@@ -6,6 +6,7 @@
  * the copy's offset and with its flags, and put behind every descriptor of this process that shares the copy's opening, so that these
  * go on sharing. Another process's descriptors cannot be reached: it keeps the copy, and from then on its own offset. */
 #include "serve.h"
+#include "stack.h"
 #include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -113,10 +114,13 @@ static int exchange(int fd, int original, int has_offset)
     return 0;
 }
 
-static __attribute__((noinline)) int detach(int fd, const struct mioc_content_record *record)
+struct copy { int fd; const struct mioc_content_record *record; };
+
+static __attribute__((noinline)) int detach(void *arg)
 {
-    int saved = errno, flags = mioc_real(fcntl)(fd, F_GETFL), rc;
-    int original = flags < 0 ? -1 : mioc_serve_open_original(record, flags);
+    const struct copy *copy = arg;
+    int fd = copy->fd, saved = errno, flags = mioc_real(fcntl)(fd, F_GETFL), rc;
+    int original = flags < 0 ? -1 : mioc_serve_open_original(copy->record, flags);
 
     if (original < 0)
         return -1;
@@ -130,9 +134,9 @@ static __attribute__((noinline)) int detach(int fd, const struct mioc_content_re
 
 int mioc_serve_detach(int fd)
 {
-    const struct mioc_content_record *record = mioc_serve_copy_behind(fd);
+    struct copy copy = { fd, mioc_serve_copy_behind(fd) };
 
-    return record == NULL ? 0 : detach(fd, record);
+    return copy.record == NULL ? 0 : mioc_stack_run(MIOC_STACK_SERVED, detach, &copy);
 }
 
 int mioc_serve_detach_to_lock(int fd)

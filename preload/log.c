@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* log.c - composes a line in a fixed buffer and hands it to the kernel in one piece. */
 #include "log.h"
+#include "stack.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -129,32 +130,41 @@ static const char *opening(enum mioc_log_level level)
     }
 }
 
-void mioc_log(enum mioc_log_level level, const char *format, ...)
+struct message { enum mioc_log_level level; const char *format; va_list arguments; };
+
+static __attribute__((noinline)) int say(void *arg)
 {
-    int before = errno;
-    int limit = __atomic_load_n(&threshold, __ATOMIC_RELAXED);
-    if (limit < 0)
-        limit = (int)mioc_config()->log;
-    if (level == MIOC_LOG_NONE || (int)level > limit)
-        return;
+    struct message *message = arg;
     char line[MIOC_LOG_LINE_MAX + 1];
-    size_t used = strlen(strcpy(line, opening(level))), room = MIOC_LOG_LINE_MAX - used;
+    size_t used = strlen(strcpy(line, opening(message->level))), room = MIOC_LOG_LINE_MAX - used;
     int n;
     if (is_formatting) { /* better the bare format than nothing */
-        n = (int)strlen(format);
-        memcpy(line + used, format, (size_t)n < room ? (size_t)n : room);
+        n = (int)strlen(message->format);
+        memcpy(line + used, message->format, (size_t)n < room ? (size_t)n : room);
     } else {
-        va_list arguments;
-        va_start(arguments, format);
         is_formatting = 1;
-        n = vsnprintf(line + used, room, format, arguments);
+        n = vsnprintf(line + used, room, message->format, message->arguments);
         is_formatting = 0;
-        va_end(arguments);
     }
     if (n >= 0) {
         int is_cut = (size_t)n >= room;
         used = finish_line(line, is_cut ? MIOC_LOG_LINE_MAX : used + (size_t)n, is_cut);
         (void)mioc_log_write(STDERR_FILENO, line, used);
     }
+    return 0;
+}
+
+void mioc_log(enum mioc_log_level level, const char *format, ...)
+{
+    struct message message = { .level = level, .format = format };
+    int before = errno;
+    int limit = __atomic_load_n(&threshold, __ATOMIC_RELAXED);
+    if (limit < 0)
+        limit = (int)mioc_config()->log;
+    if (level == MIOC_LOG_NONE || (int)level > limit)
+        return;
+    va_start(message.arguments, format);
+    mioc_stack_try(MIOC_STACK_SERVED, say, &message);
+    va_end(message.arguments);
     errno = before;
 }

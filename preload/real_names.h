@@ -81,7 +81,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(fanotify_mark) X(sendmsg) X(sendmmsg) X(epoll_ctl) X(bind) \
     X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(name_to_handle_at) X(inotify_add_watch) X(chdir) X(fchdir) X(dup2) X(dup3) \
     X(exit) X(abort) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
-    X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setgid) X(setegid) X(setregid) X(setresgid) X(setgroups) X(initgroups) \
+    X(sigaltstack) X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setgid) X(setegid) X(setregid) X(setresgid) X(setgroups) X(initgroups) \
     X(capset) X(setfsuid) X(setfsgid) X(chroot) X(unshare) X(setns) \
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
 

@@ -110,11 +110,16 @@ int mioc_role_is_heir(void)
     return is_heir && marked == getpid();
 }
 
+int mioc_role_is_marked(void)
+{
+    return marked != 0 && marked == getpid(); /* a forked child is no launcher's task anyway */
+}
+
 char *const *mioc_role_mark_exec(char *const *envp, char **space, size_t entries, char *text, int has_heir)
 {
     size_t k = 0;
 
-    if (marked == 0 || marked != getpid()) /* a forked child is no launcher's task anyway */
+    if (!mioc_role_is_marked())
         return envp;
     for (size_t i = 0; envp != NULL && envp[i] != NULL; i++)
         if (strncmp(envp[i], MIOC_ROLE_MARK, sizeof MIOC_ROLE_MARK - 1) != 0) {

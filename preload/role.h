@@ -43,6 +43,8 @@ void mioc_role_mark_launch(int argc, char **argv);
  * for the mark (MIOC_ROLE_MARK_SIZE bytes). */
 #define MIOC_ROLE_MARK "MPIIO_CACHE_CLAIMED="
 #define MIOC_ROLE_MARK_SIZE 40
+/* Whether it would be another one than envp. */
+int mioc_role_is_marked(void);
 char *const *mioc_role_mark_exec(char *const *envp, char **space, size_t entries, char *text, int is_heir);
 
 /* --- pieces, for tests --- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* serve.c - what several wrap_*.c share: the answer to "is it there", and who writes bytecode. */
 #include "serve.h"
+#include "stack.h"
 #include "loader/loader.h"
 #include <string.h>
 
@@ -113,16 +114,22 @@ void mioc_serve_bytecode_lstat(const struct mioc_query *q)
         last_bytecode = 0;
 }
 
-void mioc_serve_wrote_source(int dirfd, const char *path)
+static __attribute__((noinline)) void note_source(int dirfd, const char *path)
 {
     struct mioc_query q;
     int saved = errno;
 
-    if (mioc_client_rank() > 0 && mioc_client_peek(&q, MIOC_CALL_WRITE, dirfd, path) && q.key.len > 3 &&
+    if (mioc_client_peek(&q, MIOC_CALL_WRITE, dirfd, path) && q.key.len > 3 &&
         memcmp(q.key.text + q.key.len - 3, ".py", 3) == 0)
         __atomic_store_n(&source[__atomic_fetch_add(&sources, 1, __ATOMIC_RELAXED) % SOURCES],
                          mioc_item_hash(MIOC_ITEM_CONTENT, q.key.text, q.key.len), __ATOMIC_RELAXED);
     errno = saved;
+}
+
+void mioc_serve_wrote_source(int dirfd, const char *path)
+{
+    if (mioc_client_rank() > 0 && mioc_stack_has_room(MIOC_STACK_SERVED))
+        note_source(dirfd, path);
 }
 
 /* DIR/__pycache__/NAME.TAG.pyc is the bytecode of DIR/NAME.py. */
@@ -152,14 +159,12 @@ static int is_own_bytecode(const char *path, uint32_t len)
     return 0;
 }
 
-int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
+static __attribute__((noinline)) int is_of_an_import(int dirfd, const char *path)
 {
-    const int creation = O_EXCL | O_CREAT | O_WRONLY;
     struct mioc_query q;
     uint32_t len;
 
-    if (last_bytecode == 0 || (flags & (creation | O_ACCMODE)) != creation ||
-        !mioc_client_peek(&q, MIOC_CALL_WRITE, dirfd, path))
+    if (!mioc_client_peek(&q, MIOC_CALL_WRITE, dirfd, path))
         return 0;
     len = q.key.len;
     while (len > 0 && q.key.text[len - 1] >= '0' && q.key.text[len - 1] <= '9')
@@ -173,4 +178,12 @@ int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
         mioc_client_end(&q, 0);
     }
     return 1;
+}
+
+int mioc_serve_is_bytecode_write(int dirfd, const char *path, int flags)
+{
+    const int creation = O_EXCL | O_CREAT | O_WRONLY;
+
+    return last_bytecode != 0 && (flags & (creation | O_ACCMODE)) == creation &&
+           mioc_stack_has_room(MIOC_STACK_SERVED) && is_of_an_import(dirfd, path);
 }

@@ -152,7 +152,7 @@ static int is_question(unsigned long request)
 }
 
 /* Bytes that one file takes over from another: the source may be a copy's descriptor, too. */
-static int clone_from(int fd, unsigned long request, void *argument)
+static __attribute__((noinline)) int clone_from(int fd, unsigned long request, void *argument)
 {
     struct file_clone_range range;
     int from = (int)(long)argument;

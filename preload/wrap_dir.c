@@ -99,7 +99,7 @@ int mioc_dir_open(struct mioc_query *q, DIR **stream)
     return 0;
 }
 
-MIOC_EXPORT DIR *opendir(const char *path)
+static __attribute__((noinline)) DIR *served_opendir(const char *path)
 {
     struct mioc_query q;
     DIR *stream;
@@ -110,6 +110,11 @@ MIOC_EXPORT DIR *opendir(const char *path)
         mioc_client_failed(AT_FDCWD, path, 0);
     mioc_client_end(&q, 0);
     return stream;
+}
+
+MIOC_EXPORT DIR *opendir(const char *path)
+{
+    return mioc_client_is_foreign(AT_FDCWD, path) ? mioc_real(opendir)(path) : served_opendir(path);
 }
 
 /* The stream of a descriptor shares its offset with it: libc's. A descriptor is always the real directory's. */
@@ -144,22 +149,31 @@ MIOC_EXPORT int dirfd(DIR *stream)
     return dir->fd;
 }
 
+/* As find_list(). */
+static __attribute__((noinline)) int find_list_again(const char *path, const struct mioc_list_record **list)
+{
+    int rc = MIOC_NOT_SERVED;
+    struct mioc_query q;
+
+    if (mioc_client_begin(&q, MIOC_CALL_OPENDIR, AT_FDCWD, path)) {
+        rc = find_list(&q, list);
+        mioc_client_end(&q, 0);
+    }
+    return rc;
+}
+
 MIOC_EXPORT void rewinddir(DIR *stream)
 {
     struct mioc_dir *dir = our_dir(stream);
     const struct mioc_list_record *list;
-    struct mioc_query q;
-    int rc = MIOC_NOT_SERVED, saved = errno;
+    int rc, saved = errno;
 
     if (dir == NULL || dir->real != NULL) {
         mioc_real(rewinddir)(dir == NULL ? stream : dir->real);
         return;
     }
     /* What has been made or removed since must be seen now. */
-    if (mioc_client_begin(&q, MIOC_CALL_OPENDIR, AT_FDCWD, dir->list->path)) {
-        rc = find_list(&q, &list);
-        mioc_client_end(&q, 0);
-    }
+    rc = mioc_client_is_foreign(AT_FDCWD, dir->list->path) ? MIOC_NOT_SERVED : find_list_again(dir->list->path, &list);
     if (rc == 0)
         dir->list = list;
     else if (rc == MIOC_NOT_SERVED)

@@ -2,7 +2,9 @@
 /* wrap_fd.c - what acts on a file by its descriptor: a read-only descriptor of a copy still reaches the shared inode, so the original takes
  * its place first (detach.c), and those that hold its records are told. */
 #include "bystander.h"
+#include "ring.h"
 #include "serve.h"
+#include "stack.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,24 +23,33 @@ int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags)
     return (flags & AT_EMPTY_PATH) && dirfd >= 0 && !mioc_path_is_nowhere(path) && path[0] == '\0';
 }
 
-/* After a successful change through a descriptor: its name is what /proc says. */
-int (mioc_serve_wrote_fd)(int rc, int fd)
+/* Its name is what /proc says. */
+static __attribute__((noinline)) int tell_of_fd(void *fd)
 {
     char name[32], path[PATH_MAX];
-    int saved = errno;
     ssize_t n;
+
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", *(const int *)fd);
+    n = mioc_real(readlink)(name, path, sizeof(path) - 1);
+    if (n > 0) {
+        path[n] = '\0';
+        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_SUBTREE);
+    }
+    return 0;
+}
+
+/* After a successful change through a descriptor. */
+int (mioc_serve_wrote_fd)(int rc, int fd)
+{
+    int saved = errno;
 
     if (rc == 0)
         mioc_bystander_join();
     if (rc != 0 || mioc_client_store() == NULL)
         return rc;
-    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    n = mioc_real(readlink)(name, path, sizeof(path) - 1);
+    if (mioc_stack_run(MIOC_STACK_TOLD, tell_of_fd, &fd) != 0)
+        mioc_ring_taint(mioc_store_ring(mioc_client_store())); /* its name is not to be found out */
     errno = saved;
-    if (n > 0) {
-        path[n] = '\0';
-        mioc_client_wrote(AT_FDCWD, path, MIOC_FLAG_SUBTREE);
-    }
     return rc;
 }
 

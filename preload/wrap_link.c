@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_link.c - where names lead to: readlink, realpath, and the way back from /proc/self/fd/N of a copy. */
 #include "serve.h"
+#include "stack.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,34 +14,47 @@ static ssize_t copy_cut(char *buf, size_t size, const char *text, uint32_t len)
     return (ssize_t)n;
 }
 
+/* A name of a copy. */
+struct link { int dirfd; const char *path; char *buf; size_t size; ssize_t len; };
+
 /* A link into the store is /proc/self/fd/N of a copy, by whatever name it was reached: follow it to see which one. */
-static ssize_t real_readlink(int dirfd, const char *path, char *buf, size_t size)
+static __attribute__((noinline)) int name_original(void *arg)
 {
-    ssize_t n = dirfd == AT_FDCWD ? mioc_real(readlink)(path, buf, size) : mioc_real(readlinkat)(dirfd, path, buf, size);
-    const struct mioc_content_record *record;
+    struct link *link = arg;
+    const struct mioc_content_record *record =
+        mioc_serve_copy_at(link->dirfd, link->path, link->path[0] == '\0' ? AT_EMPTY_PATH : 0);
     char original[PATH_MAX];
     ssize_t len;
 
-    if (n <= 0 || !mioc_serve_is_store_path(buf, (size_t)n, (size_t)n == size))
-        return n;
-    record = mioc_serve_copy_at(dirfd, path, path[0] == '\0' ? AT_EMPTY_PATH : 0);
     if (record == NULL)
-        return n;
-    len = copy_cut(buf, size, original, mioc_serve_canonical(record, original));
+        return 0;
+    len = copy_cut(link->buf, link->size, original, mioc_serve_canonical(record, original));
     /* Nothing is written behind a name; programs that rely on it have zeros there. */
-    if (len < n)
-        memset(buf + len, 0, (size_t)(n - len));
-    return len;
+    if (len < link->len)
+        memset(link->buf + len, 0, (size_t)(link->len - len));
+    link->len = len;
+    return 0;
 }
 
-static ssize_t do_readlink(int dirfd, const char *path, char *buf, size_t size)
+static ssize_t real_readlink(int dirfd, const char *path, char *buf, size_t size)
+{
+    ssize_t n = dirfd == AT_FDCWD ? mioc_real(readlink)(path, buf, size) : mioc_real(readlinkat)(dirfd, path, buf, size);
+
+    struct link link = { dirfd, path, buf, size, n };
+
+    if (n > 0 && mioc_serve_is_store_path(buf, (size_t)n, (size_t)n == size))
+        mioc_stack_try(MIOC_STACK_TOLD, name_original, &link);
+    return link.len;
+}
+
+static __attribute__((noinline)) ssize_t served_readlink(int dirfd, const char *path, char *buf, size_t size)
 {
     const struct mioc_stat_record *record;
     struct mioc_query q;
     ssize_t rc;
     int absent = 0;
 
-    if ((ssize_t)size <= 0 || mioc_is_null(buf) || !mioc_client_begin(&q, MIOC_CALL_READLINK, dirfd, path))
+    if (!mioc_client_begin(&q, MIOC_CALL_READLINK, dirfd, path))
         return real_readlink(dirfd, path, buf, size);
     record = mioc_client_stat(&q, &absent);
     if (record == NULL)
@@ -53,6 +67,13 @@ static ssize_t do_readlink(int dirfd, const char *path, char *buf, size_t size)
         rc = copy_cut(buf, size, record->path + record->item.path_len + 1, record->target_len);
     mioc_client_end(&q, 0);
     return rc;
+}
+
+static ssize_t do_readlink(int dirfd, const char *path, char *buf, size_t size)
+{
+    if ((ssize_t)size <= 0 || mioc_is_null(buf) || mioc_client_is_foreign(dirfd, path))
+        return real_readlink(dirfd, path, buf, size);
+    return served_readlink(dirfd, path, buf, size);
 }
 
 MIOC_EXPORT ssize_t readlink(const char *restrict path, char *restrict buf, size_t size)
@@ -85,27 +106,34 @@ static char *hand_out(const char *text, uint32_t len, char *resolved)
     return resolved;
 }
 
+struct resolution { const struct mioc_content_record *record; char *resolved, *result; int errno_before; };
+
+static __attribute__((noinline)) int resolve_original(void *arg)
+{
+    struct resolution *r = arg;
+    char original[PATH_MAX];
+    uint32_t len = mioc_serve_canonical(r->record, original);
+
+    if (r->result != r->resolved)
+        free(r->result);
+    r->result = hand_out(original, len, r->resolved);
+    if (r->result != NULL)
+        errno = r->errno_before;
+    return 0;
+}
+
 /* realpath follows /proc/self/fd/N inside libc, into the store, or to nothing where the store has been removed since. */
 static char *real_realpath(const char *path, char *resolved)
 {
-    int saved = errno;
-    char *result = mioc_real(realpath)(path, resolved), original[PATH_MAX];
-    const struct mioc_content_record *record;
-    uint32_t len;
+    struct resolution r = { NULL, resolved, NULL, errno };
+    char *result = r.result = mioc_real(realpath)(path, resolved);
 
-    if (result != NULL ? !mioc_serve_is_store_path(result, strlen(result), 0)
-                       : mioc_is_null(path) || errno != ENOENT || strncmp(path, "/proc/", 6) != 0)
-        return result;
-    record = mioc_serve_copy_at(AT_FDCWD, path, 0);
-    if (record == NULL)
-        return result;
-    len = mioc_serve_canonical(record, original);
-    if (result != resolved)
-        free(result);
-    result = hand_out(original, len, resolved);
-    if (result != NULL)
-        errno = saved;
-    return result;
+    if (result != NULL ? mioc_serve_is_store_path(result, strlen(result), 0)
+                       : !mioc_is_null(path) && errno == ENOENT && strncmp(path, "/proc/", 6) == 0)
+        r.record = mioc_serve_copy_at(AT_FDCWD, path, 0);
+    if (r.record != NULL)
+        mioc_stack_try(MIOC_STACK_TOLD, resolve_original, &r);
+    return r.result;
 }
 
 /* 1: *result is the answer; 0: make the real call. */
@@ -139,7 +167,7 @@ static int served_realpath(struct mioc_query *q, char *resolved, char **result)
     return 1;
 }
 
-static char *do_realpath(const char *path, char *resolved)
+static __attribute__((noinline)) char *served_realpath_of(const char *path, char *resolved)
 {
     struct mioc_query q;
     char *result = NULL;
@@ -150,6 +178,11 @@ static char *do_realpath(const char *path, char *resolved)
         result = real_realpath(path, resolved);
     mioc_client_end(&q, 0);
     return result;
+}
+
+static char *do_realpath(const char *path, char *resolved)
+{
+    return mioc_client_is_foreign(AT_FDCWD, path) ? real_realpath(path, resolved) : served_realpath_of(path, resolved);
 }
 
 MIOC_EXPORT char *realpath(const char *restrict path, char *restrict resolved) { return do_realpath(path, resolved); }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_path.c - metadata by path or descriptor: the stat family, access, readlink, realpath. */
 #include "serve.h"
+#include "stack.h"
 #include "trace.h"
 #include <stdlib.h>
 #include <string.h>
@@ -176,18 +177,17 @@ static int ask_statx(const struct mioc_content_record *record, int flags, unsign
     return -1;
 }
 
-static int real_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
+struct statx_call { int flags; unsigned mask; struct statx *stx; };
+
+/* What was answered may be about a copy. */
+static __attribute__((noinline)) int map_statx(void *arg)
 {
+    const struct statx_call *call = arg;
     const struct mioc_content_record *record;
+    struct statx *stx = call->stx;
     struct mioc_stat space;
     struct stat st = { 0 };
-    int rc;
 
-    if (mioc_real(statx) == NULL)
-        return mioc_serve_fail(ENOSYS);
-    rc = mioc_real(statx)(dirfd, path, flags, mask, stx);
-    if (rc != 0 || (stx->stx_mask & STATX_BASIC_STATS) != STATX_BASIC_STATS)
-        return rc;
     st.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
     st.st_mode = stx->stx_mode;
     st.st_uid = stx->stx_uid;
@@ -195,24 +195,37 @@ static int real_statx(int dirfd, const char *path, int flags, unsigned mask, str
     st.st_mtim.tv_sec = stx->stx_mtime.tv_sec;
     st.st_mtim.tv_nsec = stx->stx_mtime.tv_nsec;
     if (!mioc_serve_may_be_copy(&st) || (record = mioc_serve_record_of(&st)) == NULL)
-        return rc;
-    if (((mask & ~STATX_SHARED) == 0 && (flags & AT_STATX_SYNC_TYPE) != AT_STATX_FORCE_SYNC) ||
-        ask_statx(record, flags, mask, stx) != 0) {
+        return 0;
+    if (((call->mask & ~STATX_SHARED) == 0 && (call->flags & AT_STATX_SYNC_TYPE) != AT_STATX_FORCE_SYNC) ||
+        ask_statx(record, call->flags, call->mask, stx) != 0) {
         memset(stx, 0, sizeof(*stx));
-        fill_statx(mioc_serve_shown(record, &space), mask, stx);
+        fill_statx(mioc_serve_shown(record, &space), call->mask, stx);
     }
+    return 0;
+}
+
+static int real_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
+{
+    struct statx_call call = { flags, mask, stx };
+    int rc;
+
+    if (mioc_real(statx) == NULL)
+        return mioc_serve_fail(ENOSYS);
+    rc = mioc_real(statx)(dirfd, path, flags, mask, stx);
+    if (rc == 0 && (stx->stx_mask & STATX_BASIC_STATS) == STATX_BASIC_STATS &&
+        mioc_serve_may_be_copy(&(const struct stat){ .st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+                                                     .st_mode = stx->stx_mode }))
+        mioc_stack_try(MIOC_STACK_SERVED, map_statx, &call);
     return rc;
 }
 
-static int do_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
+static __attribute__((noinline)) int served_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
 {
-    const int known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
     const struct mioc_stat *found;
     struct mioc_query q;
     int rc;
 
-    if ((flags & ~known) != 0 || (mask & ~STATX_SHARED) != 0 || mioc_is_null(stx) ||
-        !mioc_client_begin(&q, MIOC_CALL_STAT, dirfd, path))
+    if (!mioc_client_begin(&q, MIOC_CALL_STAT, dirfd, path))
         return real_statx(dirfd, path, flags, mask, stx);
     if (flags & AT_SYMLINK_NOFOLLOW)
         mioc_serve_bytecode_lstat(&q);
@@ -229,7 +242,11 @@ static int do_statx(int dirfd, const char *path, int flags, unsigned mask, struc
 
 MIOC_EXPORT int statx(int dirfd, const char *restrict path, int flags, unsigned int mask, struct statx *restrict stx)
 {
-    return do_statx(dirfd, path, flags, mask, stx);
+    const int known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+
+    if ((flags & ~known) != 0 || (mask & ~STATX_SHARED) != 0 || mioc_is_null(stx) || mioc_client_is_foreign(dirfd, path))
+        return real_statx(dirfd, path, flags, mask, stx);
+    return served_statx(dirfd, path, flags, mask, stx);
 }
 
 /* --- access --------------------------------------------------------------------------------------------------------- */
@@ -267,19 +284,25 @@ static int real_access(int dirfd, const char *path, int mode, int flags)
     return mioc_real(faccessat)(dirfd, path, mode, flags);
 }
 
-static int do_access(int dirfd, const char *path, int mode, int flags)
+static __attribute__((noinline)) int served_access_at(int dirfd, const char *path, int mode, int flags)
 {
     struct mioc_query q;
     int rc;
 
-    if ((mode & ~7) != 0 || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW)) != 0 ||
-        !mioc_client_begin(&q, MIOC_CALL_ACCESS, dirfd, path))
+    if (!mioc_client_begin(&q, MIOC_CALL_ACCESS, dirfd, path))
         return real_access(dirfd, path, mode, flags);
     rc = served_access(&q, mode, flags);
     if (rc == MIOC_NOT_SERVED)
         rc = real_access(dirfd, path, mode, flags);
     mioc_client_end(&q, 0);
     return rc;
+}
+
+static int do_access(int dirfd, const char *path, int mode, int flags)
+{
+    if ((mode & ~7) != 0 || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW)) != 0 || mioc_client_is_foreign(dirfd, path))
+        return real_access(dirfd, path, mode, flags);
+    return served_access_at(dirfd, path, mode, flags);
 }
 
 MIOC_EXPORT int access(const char *path, int mode) { return do_access(AT_FDCWD, path, mode, 0); }

@@ -9,6 +9,7 @@
 #include "process.h"
 #include "role.h"
 #include "serve.h"
+#include "stack.h"
 #include "../mpi_shim/node.h"
 #include "../mpi_shim/plugin.h"
 
@@ -31,6 +32,12 @@ static void end_quickly(void)
 void mioc_process_guard(void)
 {
     (void)at_quick_exit(end_quickly); /* the first to be registered is the last to be called */
+}
+
+/* Whether this process has business with the launcher that its next program must know of. */
+static int has_business(void)
+{
+    return mioc_node_is_owner() || mioc_handover_is_owner();
 }
 
 MIOC_EXPORT void _exit(int status)
@@ -103,12 +110,6 @@ static int find_by_name(const char *file, char *found, size_t size)
 
 /* --- exec: going --- */
 
-/* Whether this process has business with the launcher that its next program must know of. */
-static int has_business(void)
-{
-    return mioc_node_is_owner() || mioc_handover_is_owner();
-}
-
 /* Before the real exec, if it looks as if it could succeed: leaves. Returns whether the next program takes over the launcher's
  * process manager. `path` is NULL where it is not known. */
 static int leave(const char *path, char *const *envp)
@@ -134,26 +135,55 @@ static size_t count(char *const *vector)
     return n;
 }
 
+/* The marked environment of who execs on a small stack. Of two that do at once one does not come back. */
+#define FAR_ENTRIES 1024u
+static char *far_space[FAR_ENTRIES];
+
 /* In a child of vfork the stack is the only memory that is its own, so the marked environment lies there. */
 #define MARK(envp, has_heir) \
-    size_t entries = count(envp) + 2; \
-    char *space[entries], text[MIOC_ROLE_MARK_SIZE]; \
-    char *const *marked = mioc_role_mark_exec(envp, space, entries, text, has_heir)
+    size_t entries = mioc_role_is_marked() ? count(envp) + 2 : 2; \
+    int is_far = entries <= FAR_ENTRIES && !mioc_stack_has_room(MIOC_STACK_SERVED); \
+    char *near_space[is_far ? 1 : entries], text[MIOC_ROLE_MARK_SIZE]; \
+    char *const *marked = mioc_role_mark_exec(envp, is_far ? far_space : near_space, entries, text, has_heir)
+
+/* A program that is about to be executed. */
+struct heir { int dirfd; const char *path; int flags; char *const *envp; const char *known_path; };
+
+static __attribute__((noinline)) int leave_if_possible(void *arg)
+{
+    const struct heir *heir = arg;
+
+    return can_execute(heir->dirfd, heir->path, heir->flags) && leave(heir->known_path, heir->envp);
+}
+
+/* Whether the next program takes over; 0 too where there is no memory for what is to be done before. */
+static int leave_for(struct heir *heir)
+{
+    return has_business() && mioc_stack_run(MIOC_STACK_TOLD, leave_if_possible, heir) == 1;
+}
 
 static int do_execve(const char *path, char *const argv[], char *const envp[])
 {
     const char *original = mioc_serve_original(path);
-    int saved = errno, has_heir = has_business() && can_execute(AT_FDCWD, original, 0) && leave(original, envp);
+    int saved = errno, has_heir = leave_for(&(struct heir){ AT_FDCWD, original, 0, envp, original });
     MARK(envp, has_heir);
 
     errno = saved;
     return mioc_real(execve)(original, argv, marked);
 }
 
+static __attribute__((noinline)) int leave_if_found(void *arg)
+{
+    const struct heir *heir = arg;
+    char path[PATH_MAX];
+
+    return find_by_name(heir->path, path, sizeof path) && leave(path, heir->envp);
+}
+
 static int do_execvpe(const char *file, char *const argv[], char *const envp[])
 {
-    char path[PATH_MAX];
-    int saved = errno, has_heir = has_business() && find_by_name(file, path, sizeof path) && leave(path, envp);
+    struct heir heir = { .path = file, .envp = envp };
+    int saved = errno, has_heir = has_business() && mioc_stack_run(MIOC_STACK_TOLD, leave_if_found, &heir) == 1;
     MARK(envp, has_heir);
 
     errno = saved;
@@ -171,7 +201,7 @@ MIOC_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
     int saved = errno, has_heir;
 
     mioc_serve_try_detach(fd);
-    has_heir = has_business() && can_execute(fd, "", AT_EMPTY_PATH) && leave(NULL, envp);
+    has_heir = leave_for(&(struct heir){ fd, "", AT_EMPTY_PATH, envp, NULL });
     MARK(envp, has_heir);
     errno = saved;
     return mioc_real(fexecve)(fd, argv, marked);
@@ -183,7 +213,7 @@ MIOC_EXPORT int execveat(int dirfd, const char *path, char *const argv[], char *
 
     if (mioc_serve_is_fd_itself(dirfd, path, flags))
         mioc_serve_try_detach(dirfd);
-    has_heir = has_business() && can_execute(dirfd, path, flags) && leave(NULL, envp);
+    has_heir = leave_for(&(struct heir){ dirfd, path, flags, envp, NULL });
     MARK(envp, has_heir);
     errno = saved;
     if (mioc_real(execveat) != NULL)

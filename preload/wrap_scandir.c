@@ -71,8 +71,8 @@ static int collect(DIR *stream, struct dirent ***list, mioc_filter_fn filter, mi
     return (int)found.count;
 }
 
-/* libc's scandir is its scandirat with AT_FDCWD, and the 64-bit names are the same functions. */
-static int do_scandir(int dirfd, const char *path, struct dirent ***list, mioc_filter_fn filter, mioc_compare_fn compare)
+static __attribute__((noinline)) int served_scandir(int dirfd, const char *path, struct dirent ***list,
+                                                    mioc_filter_fn filter, mioc_compare_fn compare)
 {
     struct mioc_query q;
     DIR *stream;
@@ -87,6 +87,14 @@ static int do_scandir(int dirfd, const char *path, struct dirent ***list, mioc_f
         rc = mioc_real(scandirat)(dirfd, path, list, filter, compare);
     mioc_client_end(&q, 0);
     return rc;
+}
+
+/* libc's scandir is its scandirat with AT_FDCWD, and the 64-bit names are the same functions. */
+static int do_scandir(int dirfd, const char *path, struct dirent ***list, mioc_filter_fn filter, mioc_compare_fn compare)
+{
+    if (mioc_client_is_foreign(dirfd, path))
+        return mioc_real(scandirat)(dirfd, path, list, filter, compare);
+    return served_scandir(dirfd, path, list, filter, compare);
 }
 
 MIOC_EXPORT int scandirat(int dirfd, const char *restrict path, struct dirent ***restrict list,

@@ -50,15 +50,13 @@ static FILE *fopen_original(const char *path, const char *mode)
     return opened(mioc_real(fopen)(path, mode), path, mode);
 }
 
-static FILE *do_fopen(const char *path, const char *mode)
+static __attribute__((noinline)) FILE *served_fopen(const char *path, const char *mode, int flags)
 {
     struct mioc_query q;
     uint64_t bytes = 0;
-    int flags, fd, error;
+    int fd, error;
     FILE *f = NULL;
 
-    if (!is_reading(mode, &flags))
-        return fopen_original(path, mode);
     if (!mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, path))
         return mioc_real(fopen)(path, mode);
     fd = mioc_serve_open(&q, flags, &bytes);
@@ -73,6 +71,15 @@ static FILE *do_fopen(const char *path, const char *mode)
     }
     mioc_client_end(&q, bytes);
     return f;
+}
+
+static FILE *do_fopen(const char *path, const char *mode)
+{
+    int flags;
+
+    if (!is_reading(mode, &flags))
+        return fopen_original(path, mode);
+    return mioc_client_is_foreign(AT_FDCWD, path) ? mioc_real(fopen)(path, mode) : served_fopen(path, mode, flags);
 }
 
 MIOC_EXPORT FILE *fopen(const char *restrict path, const char *restrict mode) { return do_fopen(path, mode); }
@@ -111,21 +118,13 @@ static FILE *freopen_original(const char *path, const char *mode, FILE *stream)
     return opened(mioc_real(freopen)(path, mode, stream), path, mode);
 }
 
-static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
+static __attribute__((noinline)) FILE *served_freopen(const char *path, const char *mode, FILE *stream, int flags)
 {
-    int flags, made = 0, saved = errno;
+    int made = 0, saved = errno;
     struct mioc_query q;
     uint64_t bytes = 0;
     FILE *f;
 
-    if (mioc_is_null(path)) {
-        /* Another mode for the same file: libc reopens /proc/self/fd/N, which must not be the copy if it is to be written. */
-        if (!is_reading(mode, &flags))
-            mioc_serve_try_detach(fileno(stream));
-        return mioc_real(freopen)(path, mode, stream);
-    }
-    if (!is_reading(mode, &flags))
-        return freopen_original(path, mode, stream);
     if (!mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, path))
         return mioc_real(freopen)(path, mode, stream);
     f = reopen_served(&q, flags, mode, stream, &made, &bytes);
@@ -136,6 +135,23 @@ static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
         f = mioc_real(freopen)(path, mode, stream);
     mioc_client_end(&q, bytes);
     return f;
+}
+
+static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
+{
+    int flags;
+
+    if (mioc_is_null(path)) {
+        /* Another mode for the same file: libc reopens /proc/self/fd/N, which must not be the copy if it is to be written. */
+        if (!is_reading(mode, &flags))
+            mioc_serve_try_detach(fileno(stream));
+        return mioc_real(freopen)(path, mode, stream);
+    }
+    if (!is_reading(mode, &flags))
+        return freopen_original(path, mode, stream);
+    if (mioc_client_is_foreign(AT_FDCWD, path))
+        return mioc_real(freopen)(path, mode, stream);
+    return served_freopen(path, mode, stream, flags);
 }
 
 MIOC_EXPORT FILE *freopen(const char *restrict path, const char *restrict mode, FILE *restrict stream)

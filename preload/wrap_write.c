@@ -143,13 +143,15 @@ MIOC_EXPORT int mkfifoat(int dirfd, const char *path, mode_t mode)
 /* A local socket is a name like others. Its path need not end with a NUL. */
 MIOC_EXPORT int bind(int fd, const struct sockaddr *address, socklen_t size)
 {
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = "";
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
     int rc = mioc_real(bind)(fd, address, size);
 
     if (!mioc_is_null(address) && address->sa_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
         size_t len = size - offsetof(struct sockaddr_un, sun_path);
 
-        memcpy(path, ((const struct sockaddr_un *)(const void *)address)->sun_path, len < sizeof(path) ? len : sizeof(path) - 1);
+        len = len < sizeof(path) ? len : sizeof(path) - 1;
+        memcpy(path, ((const struct sockaddr_un *)(const void *)address)->sun_path, len);
+        path[len] = '\0';
         if (path[0] != '\0') /* else it is of the abstract ones */
             (void)wrote(rc, AT_FDCWD, path, MIOC_FLAG_SUBTREE);
     }

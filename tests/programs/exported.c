@@ -34,7 +34,7 @@ static const struct place *place;
 static int is_on_stack; /* calls are made in a handler on another stack */
 static void *function;
 
-EXPORT int exported_run(const char *library, const char *outside, const char *out, const char *limits);
+EXPORT int exported_run(const char *library, const char *outside, const char *out, const char *room);
 EXPORT const char *exported_name(unsigned i);
 
 void exported_add(const char *name, void (*run)(void), int flags)
@@ -201,23 +201,11 @@ static void remove_fresh(void)
         fprintf(stderr, "exported: cannot clean %s\n", place->prefix);
 }
 
-/* The next case has as much stack as a plain run took, whose results `limits` has in the same order, and 512 bytes. */
-static void limit_stack(FILE *limits)
-{
-    char line[512];
-    const char *bytes;
-
-    if (limits == NULL || fgets(line, sizeof line, limits) == NULL || (bytes = strchr(line, ';')) == NULL)
-        return;
-    exported_stack_limit((size_t)atol(bytes + 1) + 512);
-}
-
-static void run_place(const struct place *where, FILE *f, FILE *limits)
+static void run_place(const struct place *where, FILE *f)
 {
     place = where;
     for (unsigned i = 0; i < count; i++) {
         function = find(entries[i].name);
-        limit_stack(limits);
         if (function != NULL)
             run_case(&entries[i]);
         say(f, &entries[i]);
@@ -226,24 +214,24 @@ static void run_place(const struct place *where, FILE *f, FILE *limits)
 }
 
 /* `library` and `outside` are directories, and end with a slash. In them are module.py, link.py, which leads there, and
- * spare0.py … spare199.py. `limits` NULL: calls are made where we are; "": on a large alternate stack; else as limit_stack() says. */
-int exported_run(const char *library, const char *outside, const char *out, const char *limits)
+ * spare0.py … spare199.py. `room` NULL: calls are made where we are; else on such a stack (exported_stack.h). */
+int exported_run(const char *library, const char *outside, const char *out, const char *room)
 {
     char odd[512];
     const struct place places[] = { { "library", library, USUAL }, { "gone", library, GONE }, { "lost", library, LOST },
                                     { "odd", odd, USUAL }, { "relative", "", USUAL }, { "outside", outside, USUAL } };
-    FILE *f = fopen(out, "we"), *of_plain = limits != NULL && limits[0] != '\0' ? fopen(limits, "re") : NULL;
+    FILE *f = fopen(out, "we");
     int cwd = open(".", O_PATH);
 
     result = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (f == NULL || result == MAP_FAILED || cwd < 0 || exported_stack_start() != 0)
+    if (f == NULL || result == MAP_FAILED || cwd < 0 || exported_stack_start(room) != 0)
         return -1;
-    is_on_stack = limits != NULL;
+    is_on_stack = room != NULL;
     snprintf(odd, sizeof odd, "%s.//", library);
     for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
         if (places[i].prefix[0] == '\0' && chdir(library) != 0)
             return -1;
-        run_place(&places[i], f, of_plain);
+        run_place(&places[i], f);
         if (fchdir(cwd) != 0)
             return -1;
     }

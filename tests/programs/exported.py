@@ -3,10 +3,12 @@
 
 usage: exported.py --make FOLDERS                 the files that the cases need, anew
        exported.py --names MODULE                 the names that have a case
-       exported.py FOLDERS MODULE MAIN OUT [LIMITS]
-                                                  as ranks of a job: writes OUT/{rank0,rank1,guest,other}, what each role found. LIMITS
-                                                  is "", a large alternate stack, or the OUT of a plain run, whose need is the limit
+       exported.py FOLDERS MODULE MAIN OUT [ROOM]
+                                                  as ranks of a job: writes OUT/{rank0,rank1,guest,other}, what each role found. ROOM:
+                                                  on an alternate stack of so many bytes, or "least", or "all"
        exported.py --compare PLAIN OTHER          of two such OUTs: what is wrong in the second
+       exported.py --frames PLAIN OTHER [MOST]    of two such OUTs with a ROOM: what takes 512 bytes more in the second, or more than
+                                                  MOST altogether
        exported.py --idle PLAIN                   the names whose case succeeds nowhere
 """
 import ctypes
@@ -48,16 +50,15 @@ def names(module):
         i += 1
 
 
-def run(top, module, main, out, limits=None):
+def run(top, module, main, out, room=None):
     role = os.environ.get("EXPORTED_ROLE", "rank" + os.environ.get("PMI_RANK", "0"))
     folders = ["%s/%s/%s/" % (top, where, role) for where in ("library", "outside")]
-    limits_of = (lambda role: limits + "/" + role) if limits else (lambda role: limits)
-    arguments = [*folders, out + "/" + role, limits_of(role)]
+    arguments = [*folders, out + "/" + role, room]
     if ctypes.CDLL(module).exported_run(*(a if a is None else a.encode() for a in arguments)) != 0:
         sys.exit("exported_run failed")
     if role == "rank" + str(int(os.environ.get("PMI_SIZE", "1")) - 1):
         subprocess.run([sys.executable, *sys.argv], check=True, env={**os.environ, "EXPORTED_ROLE": "guest"})
-        arguments = [module, *(f.replace(role, "other") for f in folders), out + "/other", limits_of("other")]
+        arguments = [module, *(f.replace(role, "other") for f in folders), out + "/other", room]
         subprocess.run([main, *(a for a in arguments if a is not None)], check=True)
 
 
@@ -84,6 +85,23 @@ def compare(plain, other):
     return wrong
 
 
+def read_bytes(path):
+    with open(path) as f:
+        return {line.partition(":")[0]: int(line.rpartition(";")[2].split()[0]) for line in f}
+
+
+def frames(plain, other, most=None):
+    wrong = 0
+    for role in ROLES:
+        before, after = read_bytes(plain + "/" + role), read_bytes(other + "/" + role)
+        for name, taken in after.items():
+            limit = int(most) if most else before[name] + 512
+            if taken > limit and not name.split(" ")[1].startswith(OURS):
+                print("%s: %s: plain takes %d bytes, with the library %d" % (role, name, before[name], taken))
+                wrong = 1
+    return wrong
+
+
 def idle(plain):
     found = {}
     for role in ROLES:
@@ -92,7 +110,7 @@ def idle(plain):
     print(" ".join(sorted(name for name, succeeds in found.items() if not succeeds and not name.startswith(OURS))))
 
 
-COMMANDS = {"--make": make, "--names": names, "--compare": compare, "--idle": idle}
+COMMANDS = {"--make": make, "--names": names, "--compare": compare, "--frames": frames, "--idle": idle}
 if sys.argv[1] in COMMANDS:
     sys.exit(COMMANDS[sys.argv[1]](*sys.argv[2:]))
 run(*sys.argv[1:])

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* exported_main.c - runs exported.so's cases in a program that is no interpreter: exported_main MODULE LIBRARY OUTSIDE OUT [LIMITS]. */
+/* exported_main.c - runs exported.so's cases in a program that is no interpreter: exported_main MODULE LIBRARY OUTSIDE OUT [ROOM]. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>

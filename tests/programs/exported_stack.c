@@ -6,18 +6,19 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGE 4096u
 #define SIZE (512u * 1024u)
-#define ALIGNMENT 64u /* what the kernel's frame depends on */
 #define PAINT 0xa5c3a5c3a5c3a5c3u
 
 /* Shared with children: how far a call got is written on the stack itself. */
 static struct shared { uint64_t *low; } *shared;
-static char *memory;  /* a page that is none, then the stack */
-static size_t frame;  /* from the stack's top down to where a handler's callee begins */
-static size_t limit;
+static char *memory; /* a page that is none, then the stack */
+static size_t room = SIZE;
 static struct exported_task *current;
 
 inline __attribute__((always_inline)) void exported_task_run(struct exported_task *task)
@@ -43,8 +44,7 @@ static void on_signal(int number)
 
 void exported_stack_run(struct exported_task *task)
 {
-    size_t size = limit == 0 ? SIZE : (limit + frame + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    stack_t stack = { .ss_sp = memory + PAGE, .ss_size = size }, before;
+    stack_t stack = { .ss_sp = memory + PAGE + SIZE - room, .ss_size = room }, before;
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER }, old;
 
     current = task;
@@ -64,28 +64,25 @@ size_t exported_stack_used(void)
     return (size_t)((char *)shared->low - (char *)at);
 }
 
-void exported_stack_limit(size_t bytes)
+/* What the kernel's frame needs at most. */
+static long least_room(void)
 {
-    limit = bytes;
+#ifdef _SC_MINSIGSTKSZ
+    return sysconf(_SC_MINSIGSTKSZ);
+#else
+    return MINSIGSTKSZ;
+#endif
 }
 
-static long nothing(long a, long b, long c, long d, long e, long f)
+int exported_stack_start(const char *size)
 {
-    return a + b + c + d + e + f;
-}
-
-int exported_stack_start(void)
-{
-    const long none[6] = { 0 };
-    struct exported_task task = { .function = nothing, .argument = none };
-
+    if (size != NULL)
+        room = strcmp(size, "all") == 0 ? SIZE : (size_t)(strcmp(size, "least") == 0 ? least_room() : atol(size));
+    if (room == 0 || room > SIZE)
+        return -1;
     if (memory != NULL)
         return 0;
     memory = mmap(NULL, PAGE + SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED || shared == MAP_FAILED || mprotect(memory, PAGE, PROT_NONE) != 0)
-        return -1;
-    exported_stack_run(&task);
-    frame = (size_t)(memory + PAGE + SIZE - (char *)shared->low);
-    return 0;
+    return memory == MAP_FAILED || shared == MAP_FAILED ? -1 : mprotect(memory, PAGE, PROT_NONE);
 }

@@ -12,10 +12,10 @@ struct exported_task {
     long rc;
 };
 
-/* Once: makes the stack, which forked children share. 0 or -1. */
-int exported_stack_start(void);
-/* From now on a handler has that many bytes, behind them is no memory; 0: more than any call needs. */
-void exported_stack_limit(size_t bytes);
+/* Once: makes the stack, which forked children share. It is said to have that many bytes, or "least":
+ * sysconf(_SC_MINSIGSTKSZ), or "all": more than any call needs. Behind them is memory yet, so that what a call takes too
+ * many is seen and not felt. 0 or -1. */
+int exported_stack_start(const char *size);
 void exported_stack_run(struct exported_task *task);
 void exported_task_run(struct exported_task *task); /* the same without another stack */
 /* The bytes that the last call took, also one of a child that did not come back. */

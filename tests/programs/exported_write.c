@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +198,13 @@ CASE_IN_CHILD(closefrom)
 {
     CALL(40);
     DONE(1);
+}
+
+CASE(sigaltstack)
+{
+    stack_t stack;
+
+    DONE(CALL_INT(0L, &stack) == 0);
 }
 
 /* --- Users, groups, namespaces --- */
