@@ -154,7 +154,7 @@ void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint
     mioc_agent_flush(a);
 }
 
-uint64_t mioc_agent_settled(const struct mioc_agent *a)
+uint64_t mioc_agent_synced(const struct mioc_agent *a)
 {
     return a->settled;
 }
@@ -260,7 +260,7 @@ static void take_message(struct mioc_agent *a, struct mioc_agent_link *link, con
         a->host.report(a->host.ctx, link->node, m + 1, m->body);
         break;
     case MIOC_MESSAGE_HEARTBEAT:
-        mioc_agent_settle_take(a, link, m);
+        mioc_agent_sync_take(a, link, m);
         break;
     default:
         break;
@@ -338,7 +338,7 @@ int mioc_agent_is_busy(const struct mioc_agent *a)
 {
     int is_running = a->state == MIOC_AGENT_RUNNING;
 
-    if (a->pendings > 0 || a->queued > 0 || a->parent.inflight > 0 || (is_running && mioc_agent_is_settling(a)))
+    if (a->pendings > 0 || a->queued > 0 || a->parent.inflight > 0 || (is_running && mioc_agent_is_syncing(a)))
         return 1;
     for (unsigned i = 0; i < a->children; i++) {
         const struct mioc_agent_link *link = &a->child[i];

@@ -70,7 +70,7 @@ void mioc_agent_ask(struct mioc_agent *a, unsigned kind, const char *path, uint3
  * level of the tree, one after the other: INVALIDATE up, STREAM down, HEARTBEAT up and down; and never comes if the agent ends. */
 void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint32_t flags, uint64_t token, uint64_t now);
 /* Root: all stores of the job have applied the stream below this offset, so that no agent will hand it on any more. */
-uint64_t mioc_agent_settled(const struct mioc_agent *a);
+uint64_t mioc_agent_synced(const struct mioc_agent *a);
 /* Root only: a resolver's finished item goes into the stream (with a chunk's bytes). 0, or -1: the store is full. */
 int mioc_agent_publish(struct mioc_agent *a, const struct mioc_item *item, const void *bytes, uint64_t now);
 /* A message from a neighbour; every byte is checked. One that fails the check ends the agent with MIOC_AGENT_PROTOCOL. */

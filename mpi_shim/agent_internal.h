@@ -5,7 +5,7 @@
  *     agent_pending.c  questions that wait for their record, and where each key's newest record stands in the stream
  *     agent_link.c     messages to neighbours: the queue to the parent, requests, heartbeats, LEAVE, silence
  *     agent_stream.c   the publish stream: taking it in, handing it on
- *     agent_settle.c   how far all stores are, so that a write can wait until every node has heard of it
+ *     agent_sync.c   how far all stores are, so that a write can wait until every node has heard of it
  *
  * Only the entry points in agent.c flush; all else notes what is to be sent, so nothing sends in the middle of a change. */
 #ifndef MIOC_AGENT_INTERNAL_H
@@ -134,17 +134,17 @@ uint64_t mioc_agent_next(const struct mioc_agent *a);
 /* Sends all that may be sent now. */
 void mioc_agent_flush(struct mioc_agent *a);
 
-/* --- agent_settle.c --- */
+/* --- agent_sync.c --- */
 /* An INVALIDATE was applied here; `end` is the stream's end behind it. */
-void mioc_agent_settle_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end);
+void mioc_agent_sync_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end);
 /* A neighbour's HEARTBEAT says how far others are. */
-void mioc_agent_settle_take(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m);
+void mioc_agent_sync_take(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m);
 /* Answers this node's writes that all have heard of, and tells neighbours who wait for that. */
-void mioc_agent_settle(struct mioc_agent *a);
+void mioc_agent_sync(struct mioc_agent *a);
 /* Sends a HEARTBEAT. 0, or -1: not now. */
 int mioc_agent_beat(struct mioc_agent *a, struct mioc_agent_link *link);
 /* Whether news is due that a write waits for. */
-int mioc_agent_is_settling(const struct mioc_agent *a);
+int mioc_agent_is_syncing(const struct mioc_agent *a);
 
 /* --- agent_stream.c --- */
 /* Takes one checked item into the store. 0, or -1 and the agent has ended. */

@@ -133,7 +133,7 @@ void mioc_agent_flush(struct mioc_agent *a)
         if (a->state == MIOC_AGENT_RUNNING)
             mioc_agent_pump(a);
         if (a->state == MIOC_AGENT_RUNNING)
-            mioc_agent_settle(a);
+            mioc_agent_sync(a);
         send_leaves(a);
     } while (a->state != before);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store (its end: node_end.c). */
-#include "../preload/bystander.h"
+#include "../preload/writer_join.h"
 #include "node_internal.h"
 #include "limits.h"
 #include "../preload/loader/loader.h"
@@ -8,7 +8,7 @@
 #include "../preload/real.h"
 #include "../preload/role.h"
 #include "../preload/trace.h"
-#include "../preload/view.h"
+#include "../preload/credentials.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +44,7 @@ static int create_store(struct mioc_node *node, uint64_t key)
     if (node->store == NULL)
         return errno != 0 ? errno : EIO;
     /* Without it the writes of programs that are no interpreters would be heard by nobody. */
-    if (mioc_bystander_save_policy(node->policy, mioc_store_path(node->store)) != 0) {
+    if (mioc_writer_join_save_policy(node->policy, mioc_store_path(node->store)) != 0) {
         error = errno != 0 ? errno : EIO;
         mioc_store_remove(node->store);
         mioc_store_detach(node->store);
@@ -61,7 +61,7 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
 {
     int is_leader = node->world.local_rank == 0;
     int error = is_leader ? create_store(node, key) : 0;
-    int64_t rights = (int64_t)(mioc_view_rights(0) >> 1);
+    int64_t rights = (int64_t)(mioc_credentials_rights(0) >> 1);
     int64_t values[4] = { error == 0 ? INT64_MAX : FAILURE(node->world.node, error),
                           is_leader ? (int64_t)mioc_node_store_limit(node->config) : INT64_MAX, rights, -rights };
 
@@ -165,7 +165,7 @@ static void await_leader(const struct mioc_node *node)
         (void)mioc_store_await(node->store, mioc_node_now() + node->config->timeout_ms * 1000000u);
 }
 
-int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *config, const struct mioc_policy *policy,
+int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config, const struct mioc_policy *policy,
                     struct mioc_store **store, char *line, size_t size)
 {
     struct mioc_node *node = &mioc_node;
@@ -178,7 +178,7 @@ int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *co
     node->world.local_size = mioc_role_count_tasks(me, environ);
     rc = mioc_plugin_start(me->plugin, &node->ops, &node->transport, &node->world, line, size);
     if (node->ahead != NULL)
-        mioc_ahead_release(node->ahead);
+        mioc_prefetch_release(node->ahead);
     if (node->transport != NULL)
         node->owner = getpid(); /* MPI has begun, perhaps no more than that: it has a farewell to say */
     if (rc == 0 && node->world.size != me->size) { /* each a world of its own: the launcher is another MPI's */

@@ -11,7 +11,7 @@
 /* Main thread, before main(), collective over the job: loads the plug-in, joins, agrees, creates or attaches the store, starts the agent's
  * thread on leaders. Returns 0 with *store, and the one line for people in `line`; or -1, with the reason there, and
  * then the process goes on without cache (MPI may stay loaded, mioc_node_end is still to be called). */
-int mioc_node_start(const struct mioc_identity *me, const struct mioc_config *config, const struct mioc_policy *policy,
+int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config, const struct mioc_policy *policy,
                     struct mioc_store **store, char *line, size_t size);
 /* The owning process is about to end with `status` (exit code, or -1: exec). Waits only as the exit protocol
  * says: a leader with status 0 serves its node and subtree until they ended, at most MPIIO_CACHE_LINGER, ending early on any signal; prints

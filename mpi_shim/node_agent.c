@@ -136,7 +136,7 @@ static void take_write(struct mioc_node *node, const struct mioc_ask_request *re
 
     mioc_agent_wrote(node->agent, request->path, request->len, request->kind, node->token, mioc_node_now());
     mioc_ring_answer(mioc_store_ring(node->store), request->slot,
-                     !is_held ? MIOC_ASK_REAL : node->settled < node->token ? MIOC_ASK_UNSETTLED : MIOC_ASK_ANSWERED);
+                     !is_held ? MIOC_ASK_REAL : node->settled < node->token ? MIOC_ASK_UNSYNCED : MIOC_ASK_ANSWERED);
 }
 
 static void trace_question(const struct mioc_ask_request *request, uint64_t started)
@@ -245,12 +245,12 @@ static unsigned take_resolved(struct mioc_node *node)
 /* Whether the node may end now, given what the ending thread wishes. */
 static int may_end(struct mioc_node *node)
 {
-    switch (__atomic_load_n(&node->wish, __ATOMIC_ACQUIRE)) {
-    case MIOC_WISH_LEAVE:
+    switch (__atomic_load_n(&node->end_mode, __ATOMIC_ACQUIRE)) {
+    case MIOC_END_LEAVE:
         return 1;
-    case MIOC_WISH_FINALIZE:
+    case MIOC_END_FINALIZE:
         return node->has_left || mioc_agent_children(node->agent) == 0;
-    case MIOC_WISH_LINGER: /* one that has left has told all and serves nobody */
+    case MIOC_END_LINGER: /* one that has left has told all and serves nobody */
         return node->has_left || (mioc_agent_children(node->agent) == 0 &&
                                   mioc_ring_ranks_running(mioc_store_ring(node->store), node->owner) == 0);
     default:
@@ -315,7 +315,7 @@ static uint64_t next_pause(const struct mioc_node *node, uint64_t silence, uint6
     if (tick > now && tick - now < pause)
         pause = tick - now;
     /* Ranks that end or die ring no bell that is certain. */
-    if (__atomic_load_n(&node->wish, __ATOMIC_ACQUIRE) != MIOC_WISH_RUN && pause > MIOC_PAUSE_IDLE_NS)
+    if (__atomic_load_n(&node->end_mode, __ATOMIC_ACQUIRE) != MIOC_END_RUN && pause > MIOC_PAUSE_IDLE_NS)
         pause = MIOC_PAUSE_IDLE_NS;
     return pause;
 }

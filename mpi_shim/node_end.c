@@ -151,9 +151,9 @@ static int linger(struct mioc_node *node)
     return is_done;
 }
 
-static void wish(struct mioc_node *node, enum mioc_node_wish what)
+static void set_end_mode(struct mioc_node *node, enum mioc_node_end_mode what)
 {
-    __atomic_store_n(&node->wish, what, __ATOMIC_RELEASE);
+    __atomic_store_n(&node->end_mode, what, __ATOMIC_RELEASE);
     mioc_ring_wake(mioc_store_ring(node->store));
 }
 
@@ -165,9 +165,9 @@ void mioc_node_finalize(void)
         return;
     mioc_log(MIOC_LOG_DEBUG, "rank %d: the program ends MPI: it goes on without the cache", node->world.rank);
     if (node->has_thread) {
-        wish(node, MIOC_WISH_FINALIZE);
+        set_end_mode(node, MIOC_END_FINALIZE);
         if (!wait_for_agent(node, node->config->timeout_ms * 1000000u)) {
-            wish(node, MIOC_WISH_LEAVE);
+            set_end_mode(node, MIOC_END_LEAVE);
             (void)wait_for_agent(node, GOODBYE_NS);
         }
     }
@@ -179,11 +179,11 @@ static void end_leader(struct mioc_node *node, int status)
     int is_done = 0;
 
     if (status == 0) {
-        wish(node, MIOC_WISH_LINGER);
+        set_end_mode(node, MIOC_END_LINGER);
         is_done = linger(node);
     }
     if (!is_done) {
-        wish(node, MIOC_WISH_LEAVE);
+        set_end_mode(node, MIOC_END_LEAVE);
         (void)wait_for_agent(node, GOODBYE_NS);
     }
     mioc_node_manifest_wait(node, mioc_node_now() + MANIFEST_NS);
@@ -196,7 +196,7 @@ static void end_leader(struct mioc_node *node, int status)
 /* Another thread ends already, and may linger, or this one did and a signal's handler ends it now: that one waits no more. */
 static void hurry_leader(struct mioc_node *node)
 {
-    wish(node, MIOC_WISH_LEAVE);
+    set_end_mode(node, MIOC_END_LEAVE);
     (void)wait_for_agent(node, GOODBYE_NS);
     mioc_store_remove(node->store);
 }
@@ -265,7 +265,7 @@ void mioc_node_retire(void)
 
     if (!mioc_node_is_owner() || !node->has_thread || __atomic_load_n(&node->done, __ATOMIC_ACQUIRE))
         return;
-    wish(node, MIOC_WISH_LEAVE);
+    set_end_mode(node, MIOC_END_LEAVE);
     if (!wait_for_agent(node, GOODBYE_NS))
         mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     mioc_store_remove(node->store); /* it may be out of reach later */

@@ -163,7 +163,7 @@ static unsigned give_up_abandoned(struct mioc_node *node)
     struct mioc_abandoned *entry;
     unsigned count = 0;
 
-    for (; (entry = node->abandoned) != NULL && mioc_agent_settled(node->agent) >= entry->end; count++) {
+    for (; (entry = node->abandoned) != NULL && mioc_agent_synced(node->agent) >= entry->end; count++) {
         const struct mioc_invalidate_record *record = (const void *)entry->resolved.item;
 
         node->abandoned = entry->next;
@@ -195,7 +195,7 @@ unsigned mioc_node_make_room(struct mioc_node *node)
         refuse(node);
         return evicted;
     }
-    settled = mioc_agent_settled(node->agent);
+    settled = mioc_agent_synced(node->agent);
     while (__atomic_load_n(&node->room, __ATOMIC_RELAXED) < wanted) {
         const struct mioc_item *item;
         uint64_t bytes;

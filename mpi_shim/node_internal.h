@@ -7,7 +7,7 @@
 #include "../preload/stats.h"
 #include "../preload/store.h"
 #include "agent.h"
-#include "ahead.h"
+#include "prefetch.h"
 #include "aliases.h"
 #include "node.h"
 #include "plugin.h"
@@ -24,7 +24,7 @@
 struct mioc_waiter { uint32_t slot; uint64_t hash; uint64_t token; /* what is waited for: a record, or with hash 0 that this settles */ };
 
 /* How the leader's agent is to end; written by the ending thread, read by the agent's. */
-enum mioc_node_wish { MIOC_WISH_RUN, MIOC_WISH_LINGER, MIOC_WISH_FINALIZE /* once the children have left */, MIOC_WISH_LEAVE };
+enum mioc_node_end_mode { MIOC_END_RUN, MIOC_END_LINGER, MIOC_END_FINALIZE /* once the children have left */, MIOC_END_LEAVE };
 
 struct mioc_node {
     pid_t owner;               /* whom all this belongs to; a forked child is somebody else */
@@ -42,14 +42,14 @@ struct mioc_node {
     struct mioc_resolver *resolver; /* root; atomic, NULL when the agent is through with it */
     uint64_t resolver_calls;   /* its last word then */
     struct mioc_manifest manifest; /* root */
-    struct mioc_ahead *ahead;  /* root, until the resolver takes it */
+    struct mioc_prefetch *ahead;  /* root, until the resolver takes it */
     int is_saving;             /* it is being written */
     int has_saved;             /* futex, 1 when it is through, atomic */
     char save_problem[512];    /* what went wrong then */
     pthread_t thread;
     int has_thread;
     int is_crowded;            /* the node has more ranks than processors */
-    int wish;                  /* enum mioc_node_wish, atomic */
+    int end_mode;                  /* enum mioc_node_end_mode, atomic */
     int done;                  /* futex, 1 when the agent's thread is through, atomic */
     int is_ending;             /* mioc_node_end ran, atomic */
     int is_departing, has_departed; /* the launcher is being told, was told, atomic */

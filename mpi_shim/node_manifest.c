@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node_manifest.c - at the root's end: what was asked is noted for the next run. */
 #include "node_internal.h"
-#include "../preload/aside.h"
+#include "../preload/io_thread.h"
 #include "../preload/client.h"
 #include "../preload/log.h"
 
@@ -20,14 +20,14 @@ void mioc_node_manifest_start(struct mioc_node *node)
     uint64_t room = mioc_node_store_limit(node->config) / 4;
 
     mioc_manifest_find(&node->manifest, node->config, node->policy, environ);
-    node->ahead = mioc_ahead_start(&node->manifest, room < AHEAD_BYTES ? room : AHEAD_BYTES, node->config->max_file,
+    node->ahead = mioc_prefetch_start(&node->manifest, room < AHEAD_BYTES ? room : AHEAD_BYTES, node->config->max_file,
                                    mioc_node_may_serve, node);
 }
 
 void mioc_node_manifest_drop(struct mioc_node *node)
 {
-    if (node->ahead != NULL && mioc_ahead_wait(node->ahead, SECOND) == 0)
-        mioc_ahead_free(node->ahead); /* else it is left behind */
+    if (node->ahead != NULL && mioc_prefetch_wait(node->ahead, SECOND) == 0)
+        mioc_prefetch_free(node->ahead); /* else it is left behind */
     node->ahead = NULL;
 }
 
@@ -54,7 +54,7 @@ static int is_wanted(struct mioc_node *node)
 void mioc_node_manifest_save(struct mioc_node *node)
 {
     if (!node->is_saving && is_wanted(node))
-        node->is_saving = mioc_aside_begin(mioc_store_aside(node->store), save, node) == 0;
+        node->is_saving = mioc_io_thread_begin(mioc_store_aside(node->store), save, node) == 0;
 }
 
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until)

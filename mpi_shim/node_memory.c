@@ -2,7 +2,7 @@
 /* node_memory.c - a thread of a leader's that watches the job's memory cgroup, where that has a limit. */
 #include "limits.h"
 #include "node_internal.h"
-#include "../preload/aside.h"
+#include "../preload/io_thread.h"
 #include "../preload/thread.h"
 
 #include <time.h>
@@ -16,7 +16,7 @@ static void *watch(void *arg)
     struct mioc_node *node = arg;
     int are_near;
 
-    mioc_aside_part_from_descriptors();
+    mioc_io_thread_part_from_descriptors();
     while ((are_near = mioc_limits_are_near("")) == 0)
         nanosleep(&(struct timespec){ 0, LOOK_NS }, NULL);
     if (are_near == 1) {

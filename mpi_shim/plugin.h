@@ -24,7 +24,7 @@ void mioc_plugin_settle(void);
 /* Takes another look at which descriptors MPI holds (after connections were made). Main thread, before settle: later ones
  * could be the program's. */
 void mioc_plugin_note_descriptors(void);
-/* The program that follows by exec takes over the launcher's process manager (handover.h): depart() does nothing any more. */
+/* The program that follows by exec takes over the launcher's process manager (pmi_relay.h): depart() does nothing any more. */
 void mioc_plugin_hand_over(void);
 /* exit() goes on: what came with MPI has no destructors any more. A program that has none of it would not run them, and they free memory,
  * which never returns where exit() was called by a signal's handler that interrupted malloc(). Not where the program uses MPI, too. */

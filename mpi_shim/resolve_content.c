@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolve_content.c - the root's reading of files: chunks, then the CONTENT record. */
 #include "../preload/real.h"
-#include "ahead.h"
+#include "prefetch.h"
 #include "database.h"
 #include "resolver_internal.h"
 
@@ -258,8 +258,8 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, con
 /* 1: it was read while MPI started. */
 static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
-    struct mioc_ahead *ahead = job->is_listed || job->is_borrower ? __atomic_load_n(&r->ahead, __ATOMIC_ACQUIRE) : NULL;
-    const struct mioc_ahead_file *file = ahead != NULL ? mioc_ahead_find(ahead, job->path, job->len) : NULL;
+    struct mioc_prefetch *ahead = job->is_listed || job->is_borrower ? __atomic_load_n(&r->ahead, __ATOMIC_ACQUIRE) : NULL;
+    const struct mioc_prefetch_file *file = ahead != NULL ? mioc_prefetch_find(ahead, job->path, job->len) : NULL;
 
     if (file == NULL)
         return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver.c - the root's threads and the two queues of finished items. */
 #include "resolver_internal.h"
-#include "ahead.h"
-#include "../preload/aside.h"
+#include "prefetch.h"
+#include "../preload/io_thread.h"
 #include "../preload/path.h"
 #include "../preload/thread.h"
 #include "../preload/trace.h"
@@ -212,9 +212,9 @@ int mioc_resolver_stream(struct mioc_resolver *r, const struct mioc_job *job, st
 }
 
 /* With the lock held: what was read while MPI started, if it is of no more use. */
-static struct mioc_ahead *take_spent(struct mioc_resolver *r)
+static struct mioc_prefetch *take_spent(struct mioc_resolver *r)
 {
-    struct mioc_ahead *ahead = r->is_manifest_queued && r->listed == 0 ? r->ahead : NULL;
+    struct mioc_prefetch *ahead = r->is_manifest_queued && r->listed == 0 ? r->ahead : NULL;
 
     if (ahead != NULL)
         __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE);
@@ -225,7 +225,7 @@ static void *thread_main(void *arg)
 {
     struct mioc_resolver *r = arg;
 
-    mioc_aside_part_from_descriptors();
+    mioc_io_thread_part_from_descriptors();
     mioc_trace_reopen();
     mioc_trace_name_thread("resolver");
     pthread_mutex_lock(&r->lock);
@@ -238,13 +238,13 @@ static void *thread_main(void *arg)
     }
     while (!r->stop) {
         struct mioc_job *job = mioc_resolver_next_job(r);
-        struct mioc_ahead *spent = job == NULL ? take_spent(r) : NULL;
+        struct mioc_prefetch *spent = job == NULL ? take_spent(r) : NULL;
 
         if (spent != NULL) {
             pthread_mutex_unlock(&r->lock);
-            mioc_resolver_count(r, (unsigned)mioc_ahead_calls(spent));
-            if (mioc_ahead_wait(spent, AHEAD_END_NS) == 0) /* else it is left behind */
-                mioc_ahead_free(spent);
+            mioc_resolver_count(r, (unsigned)mioc_prefetch_calls(spent));
+            if (mioc_prefetch_wait(spent, AHEAD_END_NS) == 0) /* else it is left behind */
+                mioc_prefetch_free(spent);
             pthread_mutex_lock(&r->lock);
             continue;
         }
@@ -396,8 +396,8 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
     pthread_mutex_unlock(&r->lock);
     if (left > 0)
         return; /* they still use it */
-    if (r->ahead != NULL && mioc_ahead_wait(r->ahead, 0) == 0)
-        mioc_ahead_free(r->ahead);
+    if (r->ahead != NULL && mioc_prefetch_wait(r->ahead, 0) == 0)
+        mioc_prefetch_free(r->ahead);
     mioc_resolver_free_jobs(r->asked.first);
     mioc_resolver_free_jobs(r->early.first);
     mioc_resolver_free_jobs(r->guesses);

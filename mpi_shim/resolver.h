@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 struct mioc_resolver;
-struct mioc_ahead;
+struct mioc_prefetch;
 
 struct mioc_resolver_config {
     unsigned threads;   /* 1..64 */
@@ -43,7 +43,7 @@ struct mioc_resolver_config {
      * that is known (thread-safe); of others, and of what is on no device, client_most_ns. NULL: it never does. */
     uint64_t (*client_ns)(void *ctx, const char *path, uint32_t len, uint64_t *dev);
     uint64_t client_most_ns;
-    struct mioc_ahead *ahead; /* what is being read of it already (ahead.h), NULL: nothing; the resolver's to free */
+    struct mioc_prefetch *ahead; /* what is being read of it already (prefetch.h), NULL: nothing; the resolver's to free */
     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);
     void *ctx;
 };

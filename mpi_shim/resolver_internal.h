@@ -75,7 +75,7 @@ struct mioc_resolver {
     uint64_t writes;           /* heard of */
     unsigned idle_active;      /* early ones and guesses */
     unsigned listed;           /* jobs, queued and active, that may use what was read ahead: the manifest's, borrowers */
-    struct mioc_ahead *ahead;  /* atomic; NULL: none, or through */
+    struct mioc_prefetch *ahead;  /* atomic; NULL: none, or through */
     int has_read_manifest;  /* a thread does, or did */
     int is_manifest_queued; /* it did */
     struct mioc_keys

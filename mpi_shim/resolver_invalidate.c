@@ -2,7 +2,7 @@
 /* resolver_invalidate.c - answers that a write has overtaken: found while they are made or wait, and made again; and those that the
  * root's own kernel may give from before another node's write: not shared. */
 #include "resolver_internal.h"
-#include "ahead.h"
+#include "prefetch.h"
 #include "../preload/path.h"
 
 #include <stdlib.h>
@@ -207,7 +207,7 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
     if (is_foreign)
         note_written(r, path, len, flags, mioc_resolver_now());
     if (r->ahead != NULL)
-        mioc_ahead_void(r->ahead);
+        mioc_prefetch_void(r->ahead);
     for (struct mioc_job *job = r->active; job != NULL; job = job->next)
         if (is_affected(job->kind, job->path, job->len, path, len, flags))
             job->dirty = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver_manifest.c - the last run's questions become the resolver's work, as far as the policy serves such answers. */
 #include "resolver_internal.h"
-#include "ahead.h"
+#include "prefetch.h"
 
 #include <time.h>
 
@@ -16,7 +16,7 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
     struct mioc_resolver *r = taking->r;
 
     /* Both go in the manifest's order, so this one comes soon; what is queued already is answered meanwhile. */
-    if (kind == MIOC_ITEM_CONTENT && r->ahead != NULL && mioc_ahead_await(r->ahead, path, len, taking->until) != 0)
+    if (kind == MIOC_ITEM_CONTENT && r->ahead != NULL && mioc_prefetch_await(r->ahead, path, len, taking->until) != 0)
         __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE); /* a filesystem that hangs: left behind */
     if (!r->config.may_serve(r->config.ctx, kind, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
         return;

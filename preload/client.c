@@ -5,7 +5,7 @@
 #include "trace.h"
 #include "log.h"
 #include "stack.h"
-#include "view.h"
+#include "credentials.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -37,7 +37,7 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     c->missed = 0;
     c->is_broken = 0;
     c->doubts_until_ms = 0;
-    c->view = mioc_view();
+    c->view = mioc_credentials();
     c->pid = getpid();
     __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);
     __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
@@ -85,11 +85,11 @@ void mioc_client_stop_serving(void)
 static __attribute__((noinline)) int look_at_view(void *unused)
 {
     (void)unused;
-    return mioc_view() == mioc_client.view ? 0 : -1;
+    return mioc_credentials() == mioc_client.view ? 0 : -1;
 }
 
 /* Where there is no room to look, it is taken for another. */
-void mioc_client_view_changed(void)
+void mioc_client_credentials_changed(void)
 {
     int saved = errno;
 

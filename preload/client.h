@@ -21,7 +21,7 @@
 /* Puts the store and the policy in force; from then on paths are served. Before, everything is PASS. `rank` is the rank
  * number, -1 for a guest. The structures must live as long as the process. */
 void mioc_client_start(struct mioc_store *store, const struct mioc_policy *policy, int rank);
-/* For a program that is served nothing (bystander.h): only its writes are told. Several threads may call it. 1, or
+/* For a program that is served nothing (writer_join.h): only its writes are told. Several threads may call it. 1, or
  * 0: there is a store already. */
 int mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy);
 /* Stops serving for good (exec, breaker by force, a write that the agent could not be told of). */
@@ -29,7 +29,7 @@ void mioc_client_stop(void);
 /* Stops serving for good, but goes on telling writes. */
 void mioc_client_stop_serving(void);
 /* After a call that may have changed what paths mean or who may have them: does that if it has. Not undone if it is changed back. */
-void mioc_client_view_changed(void);
+void mioc_client_credentials_changed(void);
 /* st_dev of all copies, 0 before the start: what has another one is none. Atomic. */
 extern uint64_t mioc_client_copies_dev;
 /* NULL before the start. They stay after a stop, because copies may still be open. */

@@ -15,7 +15,7 @@ struct mioc_client {
     int rank;
     int is_broken;            /* atomic: the breaker is open */
     unsigned missed;          /* atomic: deadlines missed in a row */
-    uint64_t view;            /* whose paths and rights are served (view.h) */
+    uint64_t view;            /* whose paths and rights are served (credentials.h) */
     pid_t pid;                /* whose memory this is: that of the last fork, not of a vfork */
     struct mioc_store *store; /* atomic */
     const struct mioc_policy *policy;

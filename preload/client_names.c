@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client_names.c - by which names the cache could know a file that a call was given a path of. */
-#include "aside.h"
+#include "io_thread.h"
 #include "client_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -173,7 +173,7 @@ int mioc_client_each_name(const struct mioc_names *names, int dirfd, const char 
         if (visit_physical(&spelling) != 0) { /* again, where there are descriptors, others than ours */
             elsewhere.has_folder = 0;
             spelling.names = &elsewhere;
-            result = mioc_aside_run_once(visit_physical, &spelling);
+            result = mioc_io_thread_run_once(visit_physical, &spelling);
         }
     }
     if (has_alias(key.text, key.len))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client_wrote.c - telling the agent what this process wrote, by every name that the cache could know; the breaker. */
-#include "bystander.h"
+#include "writer_join.h"
 #include "cancel.h"
 #include "client_internal.h"
 #include "log.h"
@@ -45,7 +45,7 @@ void mioc_client_note_status(enum mioc_ask_status status)
 {
     struct mioc_client *c = &mioc_client;
 
-    if ((status == MIOC_ASK_ANSWERED || status == MIOC_ASK_UNSETTLED) && __atomic_load_n(&c->missed, __ATOMIC_RELAXED) != 0)
+    if ((status == MIOC_ASK_ANSWERED || status == MIOC_ASK_UNSYNCED) && __atomic_load_n(&c->missed, __ATOMIC_RELAXED) != 0)
         __atomic_store_n(&c->missed, 0, __ATOMIC_RELAXED);
     if (status != MIOC_ASK_TIMEOUT || __atomic_add_fetch(&c->missed, 1, __ATOMIC_RELAXED) < MIOC_BREAKER_LIMIT)
         return;
@@ -57,7 +57,7 @@ void mioc_client_note_status(enum mioc_ask_status status)
 
 /* --- Writes ------------------------------------------------------------------------------------------------------- */
 
-struct tidings { /* of one write */
+struct write_notice { /* of one write */
     uint32_t flags;
     int told;                 /* how many spellings were ours */
     int is_unsettled;         /* other nodes have yet to hear of it */
@@ -112,7 +112,7 @@ static void give_up(const char *path)
 /* In the form by which it is compared with what is known. Where ".." leaves a link that is another file: no harm to it. */
 static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint32_t len)
 {
-    struct tidings *t = ctx;
+    struct write_notice *t = ctx;
     char buf[MIOC_PATH_MAX];
     const char *path = mioc_path_plain(spelled, &len, buf);
     enum mioc_ask_status status = ask(path, len, t->flags);
@@ -120,13 +120,13 @@ static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint3
     t->told++;
     if (status == MIOC_ASK_TIMEOUT)
         t->outcome = MIOC_TIMEOUT;
-    t->is_unsettled |= status == MIOC_ASK_UNSETTLED;
+    t->is_unsettled |= status == MIOC_ASK_UNSYNCED;
     t->has_sticky |= is_sticky(path, len);
-    if (status != MIOC_ASK_ANSWERED && status != MIOC_ASK_UNSETTLED)
+    if (status != MIOC_ASK_ANSWERED && status != MIOC_ASK_UNSYNCED)
         give_up(path);
 }
 
-static int tell_all(struct tidings *t, int folder, int dirfd, const char *path)
+static int tell_all(struct write_notice *t, int folder, int dirfd, const char *path)
 {
     const struct mioc_names names = { .visit = tell, .ctx = t, .subtree = (t->flags & MIOC_FLAG_SUBTREE) != 0, .with_target = 1,
                                       .has_folder = folder >= 0, .folder = folder };
@@ -134,7 +134,7 @@ static int tell_all(struct tidings *t, int folder, int dirfd, const char *path)
     return mioc_client_each_name(&names, dirfd, path);
 }
 
-static void tell_all_or_give_up(struct tidings *t, int folder, int dirfd, const char *path)
+static void tell_all_or_give_up(struct write_notice *t, int folder, int dirfd, const char *path)
 {
     if (tell_all(t, folder, dirfd, path) != 0)
         give_up(path);
@@ -142,9 +142,9 @@ static void tell_all_or_give_up(struct tidings *t, int folder, int dirfd, const 
 
 /* Other nodes are to know what this one did before their ranks can learn that it was done, by MPI or otherwise. If one of them does
  * not answer it is stopped or gone; its neighbours find that out, and this call waits no longer than any other. */
-static void settle(struct tidings *t)
+static void settle(struct write_notice *t)
 {
-    if (ask_agent(MIOC_ASK_SETTLE, 0, "/", 1) == MIOC_ASK_TIMEOUT)
+    if (ask_agent(MIOC_ASK_SYNC, 0, "/", 1) == MIOC_ASK_TIMEOUT)
         t->outcome = MIOC_TIMEOUT;
 }
 
@@ -152,7 +152,7 @@ static void settle(struct tidings *t)
 
 int mioc_client_is_telling(void)
 {
-    mioc_bystander_join();
+    mioc_writer_join();
     return mioc_client_is_serving() || (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
 }
 
@@ -164,7 +164,7 @@ static uint64_t hash_of(const char *path)
     return mioc_path_is_nowhere(path) ? 0 : mioc_item_hash(0, path, (uint32_t)strnlen(path, 4096));
 }
 
-static void finish(struct tidings *t, const char *path, uint64_t started, int is_soon)
+static void finish(struct write_notice *t, const char *path, uint64_t started, int is_soon)
 {
     if (t->is_unsettled && !is_soon)
         settle(t);
@@ -198,7 +198,7 @@ static void tell_deed(int (*work)(void *deed), struct deed *deed)
 static __attribute__((noinline)) int tell_written(void *arg)
 {
     const struct deed *deed = arg;
-    struct tidings t = { .flags = deed->flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
+    struct write_notice t = { .flags = deed->flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
     uint64_t started = mioc_stats_now();
     int is_soon = (deed->flags & MIOC_WROTE_SOON) != 0;
 
@@ -219,7 +219,7 @@ void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
 
 void mioc_client_learned(const char *path)
 {
-    struct tidings t = { .flags = MIOC_FLAG_SUBTREE };
+    struct write_notice t = { .flags = MIOC_FLAG_SUBTREE };
 
     (void)tell_all(&t, -1, AT_FDCWD, path); /* by the names that can be found out */
 }
@@ -277,7 +277,7 @@ void mioc_client_close_folders(const struct mioc_folders *folders)
 
 static __attribute__((noinline)) int tell_moved(void *arg)
 {
-    struct tidings t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
+    struct write_notice t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
     const struct deed *d = arg;
     uint64_t started = mioc_stats_now();
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* copy.c - from a copy back to its original: which record a copy has, what is shown of it, the file that it was made from. */
-#include "bystander.h"
+#include "writer_join.h"
 #include "serve.h"
 #include "stack.h"
 #include <stdio.h>
@@ -33,7 +33,7 @@ const struct mioc_content_record *mioc_serve_record_of(const struct stat *st)
     const struct mioc_store *store = mioc_client_store();
 
     if (store == NULL && looks_like_copy(st)) {
-        mioc_bystander_join();
+        mioc_writer_join();
         store = mioc_client_store();
     }
     if (store != NULL)
@@ -300,7 +300,7 @@ int mioc_serve_is_store_path(const char *text, size_t len, int is_cut)
     size_t base_len;
 
     if (store == NULL && memmem(text, len, "/" MIOC_STORE_PREFIX, sizeof MIOC_STORE_PREFIX) != NULL) {
-        mioc_bystander_join(); /* of a descriptor that it inherited */
+        mioc_writer_join(); /* of a descriptor that it inherited */
         store = mioc_client_store();
     }
     base = store == NULL ? "" : mioc_store_path(store);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* real.c - binds the libc functions behind our interposers. */
 #include "real.h"
-#include "symbol.h"
+#include "symbol_next.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <gnu/libc-version.h>

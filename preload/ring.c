@@ -174,7 +174,7 @@ static int copy_request(const struct mioc_slot *slot, struct mioc_ask_request *r
         return -1;
     if (request->what == MIOC_ASK_RECORD)
         return request->kind >= MIOC_ITEM_STAT && request->kind <= MIOC_ITEM_REALPATH ? 0 : -1;
-    if (request->what == MIOC_ASK_SETTLE)
+    if (request->what == MIOC_ASK_SYNC)
         return request->kind == 0 ? 0 : -1;
     return request->what == MIOC_ASK_INVALIDATE && (request->kind & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0 ? 0 : -1;
 }

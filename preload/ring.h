@@ -28,14 +28,14 @@
 enum mioc_ask { /* what a slot asks */
     MIOC_ASK_RECORD = 1, /* publish the record (kind, path) */
     MIOC_ASK_INVALIDATE, /* this path was written: hold it here, tell everyone; `kind` carries MIOC_FLAG_SUBTREE, _STICKY */
-    MIOC_ASK_SETTLE,     /* answer when all nodes have heard of what this node wrote so far; path "/", kind 0 */
+    MIOC_ASK_SYNC,     /* answer when all nodes have heard of what this node wrote so far; path "/", kind 0 */
 };
 
 enum mioc_ask_status {
     MIOC_ASK_ANSWERED = 0, /* look the record up again; the hold is in force */
     MIOC_ASK_REAL,         /* no answer from the cache: make the real call */
     MIOC_ASK_TIMEOUT,      /* the deadline passed */
-    MIOC_ASK_UNSETTLED,    /* of INVALIDATE: the hold is in force, but other nodes have yet to hear of it */
+    MIOC_ASK_UNSYNCED,    /* of INVALIDATE: the hold is in force, but other nodes have yet to hear of it */
 };
 
 struct mioc_ring; /* in shared memory; its layout is ring.c's */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* role.c - what this process is: rank, guest or dormant, and why. */
 #include "role.h"
-#include "agree.h"
+#include "rendezvous.h"
 #include "loader/loader.h"
 #include "proc.h"
 #include "real.h"
@@ -48,7 +48,7 @@ int mioc_role_python_version(char *buf, size_t size)
 }
 
 /* The plug-in lies beside the library, wherever the loader found that. The launcher's process manager says whose. */
-static int find_plugin(const struct mioc_identity *me, const struct mioc_config *config, char *path, size_t size)
+static int find_plugin(const struct mioc_task *me, const struct mioc_config *config, char *path, size_t size)
 {
     const char *mpi = strcmp(config->mpi, "auto") != 0 ? config->mpi : me->has_pmix ? "openmpi" : "mpich";
     Dl_info info;
@@ -136,7 +136,7 @@ char *const *mioc_role_mark_exec(char *const *envp, char **space, size_t entries
 /* --- The decision --- */
 
 struct context {
-    const struct mioc_identity *me;
+    const struct mioc_task *me;
     char *const *env;
     int64_t timeout_ms;
 };
@@ -164,14 +164,14 @@ static int look(void *ctx, char *reason, size_t size)
     return mioc_role_check_load(context->me->plugin, context->env, context->timeout_ms, reason, size);
 }
 
-static void be_dormant(struct mioc_identity *me, const char *reason)
+static void be_dormant(struct mioc_task *me, const char *reason)
 {
     me->role = MIOC_DORMANT;
     if (reason != me->reason)
         snprintf(me->reason, sizeof me->reason, "%s", reason);
 }
 
-static int has_paths(struct mioc_identity *me, const struct mioc_config *config, struct mioc_policy *policy, int argc, char **argv)
+static int has_paths(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc, char **argv)
 {
     if (mioc_policy_build_self(policy, argc, argv, config) == 0 && policy->count > 0)
         return 1;
@@ -180,11 +180,11 @@ static int has_paths(struct mioc_identity *me, const struct mioc_config *config,
 }
 
 /* What can differ from node to node, and must not be found out by MPI's start: 0, or -1 and the reason. */
-static int agree(struct mioc_identity *me, const struct mioc_config *config, char **envp)
+static int agree(struct mioc_task *me, const struct mioc_config *config, char **envp)
 {
     int64_t timeout_ms = config->timeout_ms < LEAST_DEADLINE_MS ? LEAST_DEADLINE_MS : (int64_t)config->timeout_ms;
     struct context context = { me, envp, timeout_ms };
-    const struct mioc_agree agree = { .me = me, .env = envp, .look = look, .ctx = &context, .timeout_ms = timeout_ms };
+    const struct mioc_rendezvous agree = { .me = me, .env = envp, .look = look, .ctx = &context, .timeout_ms = timeout_ms };
 
     /* Started by a stranger it would be a world of one each, if it does not crash (seen: MPICH below Open MPI's mpiexec). */
     if (strncmp(config->mpi, me->has_pmix ? "mpich" : "openmpi", me->has_pmix ? 5 : 7) == 0)
@@ -193,21 +193,21 @@ static int agree(struct mioc_identity *me, const struct mioc_config *config, cha
         snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN "%.64s.so is not beside libmpiio_cache.so", me->plugin);
     else if (mioc_role_check_alone(me, me->reason, sizeof me->reason) == 0) {
         mioc_loader_patch(config); /* now, as that may start a thread, and MPI certainly does */
-        return mioc_agree(&agree, me->reason, sizeof me->reason);
+        return mioc_rendezvous(&agree, me->reason, sizeof me->reason);
     }
-    mioc_agree_decline(&agree, me->reason);
+    mioc_rendezvous_decline(&agree, me->reason);
     return -1;
 }
 
 /* Its mpiexec's jobs are numbered in the lower half of their names: the one that it was called for is the first. */
-static int is_spawned_by_openmpi(const struct mioc_identity *me, char *const *env)
+static int is_spawned_by_openmpi(const struct mioc_task *me, char *const *env)
 {
     const char *name = mioc_proc_getenv(env, "OMPI_MCA_ess_base_jobid");
 
     return me->launcher == MIOC_LAUNCHER_OPENMPI && name != NULL && (strtoul(name, NULL, 10) & 0xffff) > 1;
 }
 
-static void decide_task(struct mioc_identity *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
+static void decide_task(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
                         char **argv, char **envp)
 {
     int is_second = marked != 0;
@@ -232,7 +232,7 @@ static void decide_task(struct mioc_identity *me, const struct mioc_config *conf
         me->role = MIOC_RANK;
 }
 
-static void decide_other(struct mioc_identity *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
+static void decide_other(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
                          char **argv)
 {
     if (me->launcher == MIOC_LAUNCHER_NONE)
@@ -243,7 +243,7 @@ static void decide_other(struct mioc_identity *me, const struct mioc_config *con
         me->role = MIOC_GUEST;
 }
 
-static int is_forbidden(struct mioc_identity *me, const struct mioc_config *config, char **argv, char **envp)
+static int is_forbidden(struct mioc_task *me, const struct mioc_config *config, char **argv, char **envp)
 {
     char exe[1024];
 
@@ -252,7 +252,7 @@ static int is_forbidden(struct mioc_identity *me, const struct mioc_config *conf
     return mioc_site_forbids(&config->site, exe, mioc_policy_script(argv, envp), me->reason, sizeof me->reason);
 }
 
-void mioc_role_decide(struct mioc_identity *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
+void mioc_role_decide(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
                       char **argv, char **envp)
 {
     int saved = errno, is_task;

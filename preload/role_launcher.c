@@ -53,7 +53,7 @@ static uint64_t slurm_key(char *const *env)
     return hash_of(text);
 }
 
-static int find_hydra_task(struct mioc_identity *me, char *const *env)
+static int find_hydra_task(struct mioc_task *me, char *const *env)
 {
     struct mioc_proc proxy;
 
@@ -88,7 +88,7 @@ static int is_openmpi_task(char *const *env)
            is_openmpi_daemon(daemon.comm);
 }
 
-static int find_openmpi_task(struct mioc_identity *me, char *const *env)
+static int find_openmpi_task(struct mioc_task *me, char *const *env)
 {
     struct mioc_proc daemon;
 
@@ -105,7 +105,7 @@ static int find_openmpi_task(struct mioc_identity *me, char *const *env)
     return 0;
 }
 
-static int find_slurm_task(struct mioc_identity *me, char *const *env)
+static int find_slurm_task(struct mioc_task *me, char *const *env)
 {
     int tasks = get_number(env, "SLURM_STEP_NUM_TASKS");
 
@@ -131,7 +131,7 @@ static int find_slurm_task(struct mioc_identity *me, char *const *env)
 
 /* Not a task, but maybe below one: up to the launcher's daemon, which tells hydra from Slurm better than an environment in
  * which both may have left their names. */
-static void find_ancestor(struct mioc_identity *me, char *const *env)
+static void find_ancestor(struct mioc_task *me, char *const *env)
 {
     struct mioc_proc process;
     pid_t pid = getppid();
@@ -156,7 +156,7 @@ static void find_ancestor(struct mioc_identity *me, char *const *env)
         me->launcher = MIOC_LAUNCHER_SLURM;
 }
 
-int mioc_role_find_launcher(struct mioc_identity *me, char *const *env)
+int mioc_role_find_launcher(struct mioc_task *me, char *const *env)
 {
     me->launcher = MIOC_LAUNCHER_NONE;
     me->rank = me->size = me->local_rank = -1;

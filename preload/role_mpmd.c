@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* role_mpmd.c - early signs that a job has tasks that are no Python, so that nobody waits for them (agree.h).
+/* role_mpmd.c - early signs that a job has tasks that are no Python, so that nobody waits for them (rendezvous.h).
  *
  * What is not seen here costs a job its deadline, once, no more. What tells:
  *   the launcher itself   preloaded like all else, it leaves a word in the environment of all its tasks on all nodes. Not with
@@ -168,7 +168,7 @@ static int tasks_of_node(const char *list, long node)
     }
 }
 
-int mioc_role_count_tasks(const struct mioc_identity *me, char *const *env)
+int mioc_role_count_tasks(const struct mioc_task *me, char *const *env)
 {
     const char *list = mioc_proc_getenv(env, "SLURM_STEP_TASKS_PER_NODE"), *node = mioc_proc_getenv(env, "SLURM_NODEID");
     const char *local = mioc_proc_getenv(env, "MPI_LOCALNRANKS");
@@ -181,7 +181,7 @@ int mioc_role_count_tasks(const struct mioc_identity *me, char *const *env)
 }
 
 /* Whether the launcher is known to have been given one program only: one that is no wrapper we know will exec Python yet. */
-static int is_one_program(const struct mioc_identity *me)
+static int is_one_program(const struct mioc_task *me)
 {
     static int verdict = -2;
 
@@ -226,7 +226,7 @@ static int count_zombies(const pid_t *children, int n)
 
 /* Whether tasks that are not there now have been. srun forks all tasks before any runs. hydra forks and runs one after the other,
  * and is through if there is none more for a while. */
-static int has_started_all(const struct mioc_identity *me, int tasks, int64_t waited_ms)
+static int has_started_all(const struct mioc_task *me, int tasks, int64_t waited_ms)
 {
     static int most;
     static int64_t since;
@@ -240,7 +240,7 @@ static int has_started_all(const struct mioc_identity *me, int tasks, int64_t wa
     return waited_ms - since >= HYDRA_WAIT_MS;
 }
 
-int mioc_role_look_beside(const struct mioc_identity *me, char *const *env, int64_t waited_ms, char *reason, size_t size)
+int mioc_role_look_beside(const struct mioc_task *me, char *const *env, int64_t waited_ms, char *reason, size_t size)
 {
     static pid_t children[MOST_TASKS];
     int tasks = mioc_role_count_tasks(me, env), n = mioc_proc_children(getppid(), children, MOST_TASKS), starting, alike, ended;
@@ -263,7 +263,7 @@ int mioc_role_look_beside(const struct mioc_identity *me, char *const *env, int6
     return ended > 0 ? -1 : 0;
 }
 
-int mioc_role_check_alone(const struct mioc_identity *me, char *reason, size_t size)
+int mioc_role_check_alone(const struct mioc_task *me, char *reason, size_t size)
 {
     if (me->launcher == MIOC_LAUNCHER_SLURM || judge_mpiexec() <= 0)
         return 0;

@@ -7,16 +7,16 @@
  *
  * A forked child shares its rank's counters, is served from the same store and ends without ceremony: all that is the
  * rank's alone asks for the process id first. */
-#include "agree.h"
-#include "bystander.h"
+#include "rendezvous.h"
+#include "writer_join.h"
 #include "client.h"
 #include "config.h"
-#include "handover.h"
+#include "pmi_relay.h"
 #include "job.h"
 #include "wrap_loader.h"
 #include "log.h"
 #include "process.h"
-#include "remedy.h"
+#include "advice.h"
 #include "ring.h"
 #include "role.h"
 #include "serve.h"
@@ -24,7 +24,7 @@
 #include "proc.h"
 #include "stats.h"
 #include "trace.h"
-#include "view.h"
+#include "credentials.h"
 #include "../mpi_shim/node.h"
 #include "../mpi_shim/plugin.h"
 
@@ -42,7 +42,7 @@ typedef int (*start_function)(main_function main, int argc, char **argv, void (*
 #define INACTIVE "inactive: "
 
 static main_function program_main;
-static struct mioc_identity me;
+static struct mioc_task me;
 static struct mioc_policy policy;
 static char line[384]; /* "active: …", for the log, the statistics and mpiio_cache_status() */
 static pid_t reporter;  /* a dormant process that reports at its end; its forked children do not */
@@ -73,7 +73,7 @@ static void end_heir(int status, void *unused)
 {
     (void)status;
     (void)unused;
-    mioc_handover_end();
+    mioc_pmi_relay_end();
 }
 
 /* A dormant process that was asked for statistics: the bare calls' counts and times, to compare with. */
@@ -104,7 +104,7 @@ static void complain(const struct mioc_config *config)
 /* Cause, consequence and remedy. */
 static void say_inactive(enum mioc_log_level level)
 {
-    const char *remedy = mioc_remedy(line);
+    const char *remedy = mioc_advice(line);
 
     mioc_log(level, "%s; running uncached%s%s", line, remedy != NULL ? ". " : "", remedy != NULL ? remedy : "");
 }
@@ -112,7 +112,7 @@ static void say_inactive(enum mioc_log_level level)
 static void start_dormant(const struct mioc_config *config, char **argv)
 {
     mioc_loader_unpatch();
-    if (mioc_agree_settle())
+    if (mioc_rendezvous_settle())
         (void)on_exit(end_heir, NULL);
     if (me.reason[0] != '\0')
         snprintf(line, sizeof line, INACTIVE "%s", me.reason);
@@ -147,10 +147,10 @@ static void start_guest(const struct mioc_config *config)
     if (config->log < MIOC_LOG_DEBUG)
         mioc_log_set_level(MIOC_LOG_WARN);
     /* Below a chroot, say, or in a container of its own, it has other files by these names; but what it writes is told. */
-    if (store == NULL || mioc_store_view(store) != mioc_view()) {
+    if (store == NULL || mioc_store_credentials(store) != mioc_credentials()) {
         if (store != NULL)
             (void)mioc_client_start_telling(store, &policy);
-        mioc_bystander_allow();
+        mioc_writer_join_allow();
         return;
     }
     mioc_loader_patch(config);
@@ -185,7 +185,7 @@ static void start_rank(const struct mioc_config *config, char **argv)
     } else if (config->log == MIOC_LOG_INFO) {
         mioc_log_set_level(MIOC_LOG_WARN);
     }
-    mioc_agree_before_mpi(&me);
+    mioc_rendezvous_before_mpi(&me);
     rc = mioc_node_start(&me, config, &policy, &store, line, sizeof line);
     if (trace_fd >= 0 && rc == 0)
         mioc_plugin_protect_fd(trace_fd);
@@ -194,9 +194,9 @@ static void start_rank(const struct mioc_config *config, char **argv)
     else
         end_trace(trace_fd);
     if (rc != 0)
-        mioc_bystander_allow(); /* others may be served */
+        mioc_writer_join_allow(); /* others may be served */
     mioc_plugin_settle();
-    mioc_agree_after_mpi();
+    mioc_rendezvous_after_mpi();
     mioc_process_guard();
     /* Twice: an exit() in another thread or in a signal's handler while the first waits goes on with the second. */
     (void)on_exit(end_rank, NULL);
@@ -222,11 +222,11 @@ static void start(int argc, char **argv, char **envp)
     if (getauxval(AT_SECURE) != 0)
         return;
     mioc_role_note_marks(envp);
-    if (mioc_role_is_heir() && mioc_handover_take(envp) == 0)
+    if (mioc_role_is_heir() && mioc_pmi_relay_take(envp) == 0)
         (void)on_exit(end_heir, NULL);
     if (!mioc_role_is_interpreter()) {
         mioc_role_mark_launch(argc, argv);
-        mioc_bystander_allow();
+        mioc_writer_join_allow();
         return;
     }
     mioc_real_bind();
@@ -241,7 +241,7 @@ static void start(int argc, char **argv, char **envp)
         break;
     case MIOC_DORMANT:
         start_dormant(config, argv);
-        mioc_bystander_allow();
+        mioc_writer_join_allow();
         break;
     }
     errno = saved;

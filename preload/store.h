@@ -97,9 +97,9 @@ int mioc_store_lock_fd(const struct mioc_store *s);
 
 /* Gives the memory of all contents back that nobody has open or mapped: their names are gone for good. Set another state than ACTIVE before. */
 void mioc_store_give_back(struct mioc_store *s);
-/* The thread that opens its files (aside.h), which has time for others' work; NULL where the store is not this process's. */
-struct mioc_aside;
-struct mioc_aside *mioc_store_aside(const struct mioc_store *s);
+/* The thread that opens its files (io_thread.h), which has time for others' work; NULL where the store is not this process's. */
+struct mioc_io_thread;
+struct mioc_io_thread *mioc_store_aside(const struct mioc_store *s);
 /* Unlinks everything. Mappings and open contents of others stay valid. Keeps this process's mapping. */
 void mioc_store_remove(struct mioc_store *s);
 
@@ -142,8 +142,8 @@ enum mioc_store_state mioc_store_get_state(const struct mioc_store *s);
 /* Sleeps until the agent's start is over, its process is gone, or CLOCK_MONOTONIC has come to `until` (ns); the state then. Never in the
  * agent's process. */
 enum mioc_store_state mioc_store_await(const struct mioc_store *s, uint64_t until);
-/* What paths meant to the process that made it (view.h). */
-uint64_t mioc_store_view(const struct mioc_store *s);
+/* What paths meant to the process that made it (credentials.h). */
+uint64_t mioc_store_credentials(const struct mioc_store *s);
 const char *mioc_store_path(const struct mioc_store *s);
 /* st_dev of all copies. */
 uint64_t mioc_store_dev(const struct mioc_store *s);

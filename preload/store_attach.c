@@ -4,7 +4,7 @@
 #include "real.h"
 #include "ring_internal.h"
 #include "store_internal.h"
-#include "view.h"
+#include "credentials.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -153,7 +153,7 @@ int mioc_store_is_owner_alive(const struct mioc_store *s)
     memcpy(path, s->path, s->path_len);
     memcpy(path + s->path_len, owner, sizeof(owner));
     /* Behind a chroot or as another user it cannot be looked at. */
-    alive = is_locked(AT_FDCWD, path) || (mioc_view() != s->index->view && !mioc_ring_is_gone(s->ring->agent));
+    alive = is_locked(AT_FDCWD, path) || (mioc_credentials() != s->index->view && !mioc_ring_is_gone(s->ring->agent));
     errno = saved;
     return alive;
 }
@@ -360,7 +360,7 @@ void mioc_store_detach(struct mioc_store *s)
 {
     if (s->writer) {
         mioc_store_disown(s);
-        mioc_aside_free(s->writer->aside);
+        mioc_io_thread_free(s->writer->aside);
         mioc_hold_free(s->writer);
         free(s->writer->odd);
         free(s->writer->arrival);

@@ -3,7 +3,7 @@
 #include "proc.h"
 #include "real.h"
 #include "store_internal.h"
-#include "view.h"
+#include "credentials.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -182,7 +182,7 @@ static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
     s->index->slots = MIOC_INDEX_SLOTS;
     s->index->size = s->index_size;
     s->index->key = key;
-    s->index->view = mioc_view();
+    s->index->view = mioc_credentials();
     __atomic_store_n(&s->index->magic, MIOC_STORE_MAGIC, __ATOMIC_RELEASE);
     return 0;
 raced:
@@ -203,7 +203,7 @@ static struct mioc_store *new_store(const struct mioc_store_limits *limits)
         mioc_store_free(s);
         return NULL;
     }
-    s->writer->aside = mioc_aside_new();
+    s->writer->aside = mioc_io_thread_new();
     if (s->writer->aside == NULL) {
         mioc_store_detach(s);
         return NULL;

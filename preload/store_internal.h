@@ -14,7 +14,7 @@
 #ifndef MIOC_STORE_INTERNAL_H
 #define MIOC_STORE_INTERNAL_H
 
-#include "aside.h"
+#include "io_thread.h"
 #include "ring.h"
 #include "store.h"
 #include <string.h>
@@ -39,7 +39,7 @@ struct mioc_index {
     uint32_t layout, slots;
     uint64_t size;  /* of the file, holes included */
     uint64_t key;
-    uint64_t view; /* of the agent's process (view.h) */
+    uint64_t view; /* of the agent's process (credentials.h) */
     _Alignas(64) uint32_t state; /* enum mioc_store_state */
     _Alignas(64) uint64_t end;   /* of the stream; bytes below are written and never change */
     uint64_t allocated;          /* of the arena, reserved in the filesystem */
@@ -86,7 +86,7 @@ struct mioc_hold;
 
 struct mioc_store_writer {
     struct mioc_store_limits limits;
-    struct mioc_aside *aside; /* where files are opened: the program's descriptors stay as they are */
+    struct mioc_io_thread *aside; /* where files are opened: the program's descriptors stay as they are */
     uint32_t node;
     uint32_t used;  /* slots that are not empty */
     int is_full;    /* an item did not fit: what comes after it can never be appended */
@@ -154,7 +154,7 @@ static inline uint64_t mioc_page_round(uint64_t bytes)
 void mioc_store_content_path(const struct mioc_store *s, uint32_t content, char path[MIOC_STORE_PATH_MAX]);
 
 /* --- store_attach.c --- */
-/* A zeroed view, not from the heap: writes attach, and may do so in signal handlers and vfork children (bystander.h). NULL with errno. */
+/* A zeroed view, not from the heap: writes attach, and may do so in signal handlers and vfork children (writer_join.h). NULL with errno. */
 struct mioc_store *mioc_store_new(void);
 void mioc_store_free(struct mioc_store *s);
 /* Opens MPIIO_CACHE_DIR and gives its path without symbolic links and without a last slash: a descriptor. -1 with errno (EINVAL: not

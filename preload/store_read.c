@@ -167,7 +167,7 @@ void mioc_store_fill_stat(const struct mioc_store *s, const struct mioc_stat *fr
     to->st_ctim.tv_nsec = from->ctime_ns;
 }
 
-uint64_t mioc_store_view(const struct mioc_store *s)
+uint64_t mioc_store_credentials(const struct mioc_store *s)
 {
     return s->index->view;
 }

@@ -99,7 +99,7 @@ static int give_back(void *store)
     return 0;
 }
 
-struct mioc_aside *mioc_store_aside(const struct mioc_store *s)
+struct mioc_io_thread *mioc_store_aside(const struct mioc_store *s)
 {
     return s->pid == getpid() && s->lock_fd >= 0 ? s->writer->aside : NULL;
 }
@@ -109,7 +109,7 @@ void mioc_store_give_back(struct mioc_store *s)
     int saved = errno;
 
     if (s->pid == getpid() && s->lock_fd >= 0)
-        (void)mioc_aside_run(s->writer->aside, give_back, s);
+        (void)mioc_io_thread_run(s->writer->aside, give_back, s);
     errno = saved;
 }
 
@@ -118,7 +118,7 @@ int mioc_store_unlink(int parent, const char *name, int dirfd)
     remove_contents(dirfd);
     mioc_real(unlinkat)(dirfd, "index", 0);
     mioc_real(unlinkat)(dirfd, "ring", 0);
-    mioc_real(unlinkat)(dirfd, "policy", 0); /* bystander.c's */
+    mioc_real(unlinkat)(dirfd, "policy", 0); /* writer_join.c's */
     mioc_real(unlinkat)(dirfd, "owner", 0);
     return mioc_real(unlinkat)(parent, name, AT_REMOVEDIR);
 }
@@ -151,8 +151,8 @@ void mioc_store_remove(struct mioc_store *s)
     int saved = errno;
 
     if (s->pid == getpid() && s->lock_fd >= 0) { /* not a forked child's cleanup */
-        mioc_aside_wait(s->writer->aside, PATIENCE_NS);
-        (void)mioc_aside_run(s->writer->aside, remove_store, s);
+        mioc_io_thread_wait(s->writer->aside, PATIENCE_NS);
+        (void)mioc_io_thread_run(s->writer->aside, remove_store, s);
     }
     errno = saved;
 }

@@ -6,7 +6,7 @@
  * does a forked child. dup2() onto one of these numbers (200 and up, chosen by the program itself) cannot be had: moving
  * MPI's away is impossible, taking it kills the job. It fails with EBUSY, which dup2 has for numbers in transition; of all
  * answers it is the one that a program can name and that no program takes for success. */
-#include "handover.h"
+#include "pmi_relay.h"
 #include "serve.h"
 #include "../mpi_shim/node.h"
 #include "../mpi_shim/plugin.h"
@@ -15,10 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A rank, or a program that took over its place (handover.h). */
+/* A rank, or a program that took over its place (pmi_relay.h). */
 static int is_owner(void)
 {
-    return mioc_node_is_owner() || mioc_handover_is_owner();
+    return mioc_node_is_owner() || mioc_pmi_relay_is_owner();
 }
 
 static __attribute__((noinline)) int is_spared_from(int fd, const void *caller)

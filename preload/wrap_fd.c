@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_fd.c - what acts on a file by its descriptor: a read-only descriptor of a copy still reaches the shared inode, so the original takes
  * its place first (detach.c), and those that hold its records are told. */
-#include "bystander.h"
+#include "writer_join.h"
 #include "ring.h"
 #include "serve.h"
 #include "stack.h"
@@ -44,7 +44,7 @@ int (mioc_serve_wrote_fd)(int rc, int fd)
     int saved = errno;
 
     if (rc == 0)
-        mioc_bystander_join();
+        mioc_writer_join();
     if (rc != 0 || mioc_client_store() == NULL)
         return rc;
     if (mioc_stack_run(MIOC_STACK_TOLD, tell_of_fd, &fd) != 0)

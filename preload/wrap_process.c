@@ -2,10 +2,10 @@
 /* wrap_process.c - the ends that exit() does not see, and exec: a rank takes its leave before it goes.
  *
  * exec: a rank that replaces itself by another program leaves the cache and hands the launcher's process manager over to that
- * program (handover.h) or, where nothing is preloaded in it, takes its leave there too, so that the job goes on as without
+ * program (pmi_relay.h) or, where nothing is preloaded in it, takes its leave there too, so that the job goes on as without
  * us; a static program cannot start MPI then. The mark in the new environment keeps the new program from joining again. What would fail anyway (os.execvp tries a directory after the other) is told before, so that a rank does not leave
  * for nothing. A child between fork or vfork and exec is nobody's rank: it has another process id. */
-#include "handover.h"
+#include "pmi_relay.h"
 #include "process.h"
 #include "role.h"
 #include "serve.h"
@@ -37,13 +37,13 @@ void mioc_process_guard(void)
 /* Whether this process has business with the launcher that its next program must know of. */
 static int has_business(void)
 {
-    return mioc_node_is_owner() || mioc_handover_is_owner();
+    return mioc_node_is_owner() || mioc_pmi_relay_is_owner();
 }
 
 MIOC_EXPORT void _exit(int status)
 {
     mioc_node_end(status & 0377);
-    mioc_handover_end();
+    mioc_pmi_relay_end();
     mioc_real(_exit)(status);
     __builtin_unreachable();
 }
@@ -62,7 +62,7 @@ MIOC_EXPORT void quick_exit(int status)
     if (mioc_node_is_owner())
         quick_status = status & 0377;
     else
-        mioc_handover_end();
+        mioc_pmi_relay_end();
     mioc_real(quick_exit)(status);
     __builtin_unreachable();
 }
@@ -114,15 +114,15 @@ static int find_by_name(const char *file, char *found, size_t size)
  * process manager. `path` is NULL where it is not known. */
 static int leave(const char *path, char *const *envp)
 {
-    int has_heir = mioc_handover_is_possible(path, envp);
+    int has_heir = mioc_pmi_relay_is_possible(path, envp);
 
     if (has_heir && mioc_node_is_owner())
         mioc_plugin_hand_over();
     mioc_node_end(-1);
     if (has_heir)
-        mioc_handover_give();
+        mioc_pmi_relay_give();
     else
-        mioc_handover_end();
+        mioc_pmi_relay_end();
     return has_heir;
 }
 

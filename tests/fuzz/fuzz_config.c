@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char space[65536];
     char *text = malloc(size + 1), *words[WORDS + 1];
     struct mioc_python_args args;
-    struct mioc_identity me = {.rank = -1};
+    struct mioc_task me = {.rank = -1};
 
     if (text == NULL || size > 30000) {
         free(text);

@@ -162,7 +162,7 @@ static void give_up(struct sim *s, struct sim_job *job)
     uint32_t len = sim_path_name(job->key / SIM_KINDS, path);
 
     if (mioc_agent_state(s->node[0].agent) == MIOC_AGENT_RUNNING &&
-        mioc_agent_settled(s->node[0].agent) < job->abandoned_at) {
+        mioc_agent_synced(s->node[0].agent) < job->abandoned_at) {
         sim_at(s, s->now + MS, SIM_RESOLVED, 0, job->key, job, 0);
         return;
     }

@@ -84,13 +84,13 @@ static void answer(const struct mioc_ask_request *request)
     struct mioc_ring *ring = mioc_store_ring(agent.store);
     enum mioc_ask_status status = MIOC_ASK_ANSWERED;
 
-    if (request->what == MIOC_ASK_SETTLE) {
+    if (request->what == MIOC_ASK_SYNC) {
         agent.settles++;
         if (__atomic_load_n(&agent.never_settles, __ATOMIC_ACQUIRE))
             return;
     } else if (request->what == MIOC_ASK_INVALIDATE) {
         if (agent.is_unsettled)
-            status = MIOC_ASK_UNSETTLED;
+            status = MIOC_ASK_UNSYNCED;
         strcpy(agent.written[agent.writes % 16], request->path);
         agent.flags[agent.writes++ % 16] = request->kind;
         mioc_store_hold(agent.store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0, agent.writes);

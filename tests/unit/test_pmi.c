@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/handover.h"
+#include "../../preload/pmi_relay.h"
 #include "../../preload/pmi.h"
 
 #include <errno.h>
@@ -117,12 +117,12 @@ static void handover_is_possible_only_where_we_are_preloaded(void **state)
     static char preload[] = "LD_PRELOAD=/opt/lib/libmpiio_cache.so:/x.so", other[] = "LD_PRELOAD=/x.so", pmi[] = "PMI_FD=6";
 
     (void)state;
-    assert_true(mioc_handover_is_possible("/proc/self/exe", (char *[]){ preload, pmi, NULL }));
-    assert_true(mioc_handover_is_possible(NULL, (char *[]){ preload, pmi, NULL }));
-    assert_false(mioc_handover_is_possible(NULL, (char *[]){ preload, NULL }));
-    assert_false(mioc_handover_is_possible(NULL, (char *[]){ other, pmi, NULL }));
-    assert_false(mioc_handover_is_possible(NULL, (char *[]){ pmi, NULL }));
-    assert_false(mioc_handover_is_possible(NULL, NULL));
+    assert_true(mioc_pmi_relay_is_possible("/proc/self/exe", (char *[]){ preload, pmi, NULL }));
+    assert_true(mioc_pmi_relay_is_possible(NULL, (char *[]){ preload, pmi, NULL }));
+    assert_false(mioc_pmi_relay_is_possible(NULL, (char *[]){ preload, NULL }));
+    assert_false(mioc_pmi_relay_is_possible(NULL, (char *[]){ other, pmi, NULL }));
+    assert_false(mioc_pmi_relay_is_possible(NULL, (char *[]){ pmi, NULL }));
+    assert_false(mioc_pmi_relay_is_possible(NULL, NULL));
 }
 
 /* In a child: the relay stays. */
@@ -132,8 +132,8 @@ static void check_relay(void)
     int launcher = pair[1], program = pair[0];
 
     snprintf(variable, sizeof variable, "PMI_FD=%d", program);
-    assert_int_equal(mioc_handover_take(env), 0);
-    assert_true(mioc_handover_is_owner());
+    assert_int_equal(mioc_pmi_relay_take(env), 0);
+    assert_true(mioc_pmi_relay_is_owner());
     say(program, "cmd=init pmi_version=1 pmi_subversion=1\n");
     hear(program, "cmd=response_to_init rc=0 pmi_version=1 pmi_subversion=1\n");
     say(program, "cmd=get_maxes\n");
@@ -142,7 +142,7 @@ static void check_relay(void)
     hear(program, "cmd=maxes rc=0\n");
     say(program, "cmd=init pmi_version=1 pmi_subversion=1\n"); /* a second one is the program's mistake */
     hear(launcher, "cmd=init pmi_version=1 pmi_subversion=1\n");
-    mioc_handover_end(); /* it speaks for itself */
+    mioc_pmi_relay_end(); /* it speaks for itself */
     assert_int_equal(shutdown(launcher, SHUT_RDWR), 0); /* the parent holds it too */
     hear(program, ""); /* hung up */
 }
@@ -152,8 +152,8 @@ static void check_given_back(void)
     char variable[32], *env[] = { variable, NULL };
 
     snprintf(variable, sizeof variable, "PMI_FD=%d", pair[0]);
-    assert_int_equal(mioc_handover_take(env), 0);
-    mioc_handover_give();
+    assert_int_equal(mioc_pmi_relay_take(env), 0);
+    mioc_pmi_relay_give();
     say(pair[0], "cmd=init\n");
     hear(pair[1], "cmd=init\n");
 }
@@ -189,11 +189,11 @@ static void handover_without_socket_leaves_things_alone(void **state)
     char *none[] = { NULL }, *closed[] = { (char *)(uintptr_t)"PMI_FD=999", NULL };
 
     (void)state;
-    assert_int_equal(mioc_handover_take(none), -1);
-    assert_int_equal(mioc_handover_take(closed), -1);
-    assert_false(mioc_handover_is_owner());
-    mioc_handover_end();
-    mioc_handover_give();
+    assert_int_equal(mioc_pmi_relay_take(none), -1);
+    assert_int_equal(mioc_pmi_relay_take(closed), -1);
+    assert_false(mioc_pmi_relay_is_owner());
+    mioc_pmi_relay_end();
+    mioc_pmi_relay_give();
 }
 
 int main(void)

@@ -69,7 +69,7 @@ static void take_away(const char *name)
 static void launcher_none_without_names(void **state)
 {
     char *none[] = { NULL };
-    struct mioc_identity me = { 0 };
+    struct mioc_task me = { 0 };
 
     (void)state;
     assert_int_equal(mioc_role_find_launcher(&me, none), 0);
@@ -80,7 +80,7 @@ static void launcher_none_without_names(void **state)
 
 static void launcher_slurm_own_task_is_a_rank(void **state)
 {
-    struct mioc_identity me = { 0 };
+    struct mioc_task me = { 0 };
 
     (void)state;
     assert_int_equal(mioc_role_find_launcher(&me, env), 1);
@@ -94,7 +94,7 @@ static void launcher_slurm_own_task_is_a_rank(void **state)
 
 static void launcher_slurm_child_has_the_same_key(void **state)
 {
-    struct mioc_identity task = { 0 }, child = { 0 };
+    struct mioc_task task = { 0 }, child = { 0 };
 
     (void)state;
     assert_int_equal(mioc_role_find_launcher(&task, env), 1);
@@ -109,7 +109,7 @@ static void launcher_slurm_child_has_the_same_key(void **state)
 static void launcher_slurm_key_is_of_job_step_and_node(void **state)
 {
     static const char *const others[] = { "SLURM_JOB_ID=8", "SLURM_STEP_ID=1", "SLURM_NODEID=2" };
-    struct mioc_identity me = { 0 }, other = { 0 };
+    struct mioc_task me = { 0 }, other = { 0 };
 
     (void)state;
     (void)mioc_role_find_launcher(&me, env);
@@ -136,7 +136,7 @@ static void launcher_slurm_incomplete_says_why(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
-        struct mioc_identity me = { 0 };
+        struct mioc_task me = { 0 };
 
         (void)setup(NULL);
         if (row[i].away != NULL)
@@ -154,7 +154,7 @@ static void count_tasks_list_is_understood(void **state)
         { "4", 0, 4 }, { "4(x2),3", 0, 4 }, { "4(x2),3", 1, 4 }, { "4(x2),3", 2, 3 }, { "4(x2),3", 3, 0 },
         { "1,3", 1, 3 }, { "", 0, 0 }, { "x", 0, 0 }, { "4(x", 5, 0 }, { "-4", 0, 0 }, { "99999999", 0, 0 },
     };
-    struct mioc_identity me = { .launcher = MIOC_LAUNCHER_SLURM };
+    struct mioc_task me = { .launcher = MIOC_LAUNCHER_SLURM };
 
     (void)state;
     for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
@@ -168,7 +168,7 @@ static void count_tasks_list_is_understood(void **state)
 
 static void interpreter_test_program_is_none(void **state)
 {
-    struct mioc_identity me;
+    struct mioc_task me;
     struct mioc_config config = { 0 };
     static struct mioc_policy policy;
     char version[16];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bystander.c - finds the store for a program that is no interpreter and writes, so that its writes are told. */
-#include "bystander.h"
-#include "aside.h"
+/* writer_join.c - finds the store for a program that is no interpreter and writes, so that its writes are told. */
+#include "writer_join.h"
+#include "io_thread.h"
 #include "client.h"
 #include "item.h"
 #include "log.h"
@@ -45,7 +45,7 @@ static int policy_path(const char *store_dir, char *path, size_t size)
     return n > 0 && (size_t)n < size ? 0 : -1;
 }
 
-int mioc_bystander_save_policy(const struct mioc_policy *policy, const char *store_dir)
+int mioc_writer_join_save_policy(const struct mioc_policy *policy, const char *store_dir)
 {
     const char *from = (const char *)policy;
     size_t left = sizeof *policy;
@@ -117,7 +117,7 @@ static int can_open(void)
 
 static uint64_t find_key(void)
 {
-    struct mioc_identity me = { .rank = -1, .size = -1, .local_rank = -1 };
+    struct mioc_task me = { .rank = -1, .size = -1, .local_rank = -1 };
     uint64_t key = __atomic_load_n(&known_key, __ATOMIC_RELAXED);
 
     if (key != 0)
@@ -240,7 +240,7 @@ static int look_once(void *outcome)
 
 /* --- Joining ------------------------------------------------------------------------------------------------------ */
 
-void mioc_bystander_allow(void)
+void mioc_writer_join_allow(void)
 {
     __atomic_store_n(&is_allowed, 1, __ATOMIC_RELAXED);
 }
@@ -271,7 +271,7 @@ static int join(void *unused)
 
         (void)look_once(&outcome);
         if (outcome == BLIND)
-            (void)mioc_aside_run_once(look_once, &outcome);
+            (void)mioc_io_thread_run_once(look_once, &outcome);
         if (outcome == NONE || outcome == FOUND)
             return 0;
         if (waited >= (outcome == EARLY ? MAKING_NS : SHORTAGE_NS)) {
@@ -284,7 +284,7 @@ static int join(void *unused)
     }
 }
 
-void mioc_bystander_join(void)
+void mioc_writer_join(void)
 {
     int saved = errno;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ahead.c - threads that read the manifest's contents into one mapping. */
-#include "ahead.h"
-#include "../preload/aside.h"
+/* prefetch.c - threads that read the manifest's contents into one mapping. */
+#include "prefetch.h"
+#include "../preload/io_thread.h"
 #include "../preload/real.h"
 #include "../preload/thread.h"
 #include "resolver_internal.h"
@@ -27,12 +27,12 @@ struct entry {
     const char *path; /* in the text */
     uint32_t len;
     int state;   /* futex, atomic */
-    struct mioc_ahead_file file;
+    struct mioc_prefetch_file file;
 };
 
 enum { STATE_WAITS, STATE_READ /* `file` is filled in */, STATE_ODD };
 
-struct mioc_ahead {
+struct mioc_prefetch {
     const struct mioc_manifest *manifest;
     uint64_t max_bytes, max_file;
     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);
@@ -69,7 +69,7 @@ static void wait_for(int *futex)
 
 /* --- The manifest ------------------------------------------------------------------------------------------------- */
 
-static uint32_t *slot_of(const struct mioc_ahead *a, uint64_t hash)
+static uint32_t *slot_of(const struct mioc_prefetch *a, uint64_t hash)
 {
     uint32_t at = (uint32_t)hash & (SLOTS - 1);
 
@@ -80,7 +80,7 @@ static uint32_t *slot_of(const struct mioc_ahead *a, uint64_t hash)
 
 static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
-    struct mioc_ahead *a = ctx;
+    struct mioc_prefetch *a = ctx;
     uint64_t hash = mioc_item_hash(kind, path, len);
     uint32_t *slot = slot_of(a, hash);
 
@@ -93,7 +93,7 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 /* --- Files -------------------------------------------------------------------------------------------------------- */
 
 /* A place for one byte more than `size`, so that a file that has grown is seen; NULL: no room. */
-static unsigned char *place_for(struct mioc_ahead *a, uint64_t size)
+static unsigned char *place_for(struct mioc_prefetch *a, uint64_t size)
 {
     uint64_t need = (size + 1 + 63) & ~63ull, used = __atomic_load_n(&a->used, __ATOMIC_RELAXED);
 
@@ -104,7 +104,7 @@ static unsigned char *place_for(struct mioc_ahead *a, uint64_t size)
     return a->data + used;
 }
 
-static int read_whole(struct mioc_ahead *a, int fd, unsigned char *to, uint64_t size)
+static int read_whole(struct mioc_prefetch *a, int fd, unsigned char *to, uint64_t size)
 {
     uint64_t have = 0;
 
@@ -122,7 +122,7 @@ static int read_whole(struct mioc_ahead *a, int fd, unsigned char *to, uint64_t 
 }
 
 /* Whether somebody wrote meanwhile, as in resolve_content.c. */
-static int has_changed(struct mioc_ahead *a, int fd, const struct statx *before)
+static int has_changed(struct mioc_prefetch *a, int fd, const struct statx *before)
 {
     struct statx now;
 
@@ -133,7 +133,7 @@ static int has_changed(struct mioc_ahead *a, int fd, const struct statx *before)
 }
 
 /* What is odd in any way is left to be read when it is asked for. */
-static void read_file(struct mioc_ahead *a, struct entry *entry)
+static void read_file(struct mioc_prefetch *a, struct entry *entry)
 {
     char path[PATH_MAX];
     unsigned char *bytes;
@@ -157,7 +157,7 @@ static void read_file(struct mioc_ahead *a, struct entry *entry)
     set(&entry->state, state);
 }
 
-static void load(struct mioc_ahead *a)
+static void load(struct mioc_prefetch *a)
 {
     struct mioc_manifest_text text = { .bytes = a->text };
 
@@ -168,10 +168,10 @@ static void load(struct mioc_ahead *a)
 
 static void *thread_main(void *arg)
 {
-    struct mioc_ahead *a = arg;
+    struct mioc_prefetch *a = arg;
     unsigned i;
 
-    mioc_aside_part_from_descriptors();
+    mioc_io_thread_part_from_descriptors();
     if (__atomic_fetch_add(&a->running, 1, __ATOMIC_ACQ_REL) == 0)
         load(a);
     wait_for(&a->is_loaded);
@@ -185,7 +185,7 @@ static void *thread_main(void *arg)
 
 /* --- Life --------------------------------------------------------------------------------------------------------- */
 
-static unsigned start_threads(struct mioc_ahead *a)
+static unsigned start_threads(struct mioc_prefetch *a)
 {
     unsigned started = 0;
 
@@ -194,11 +194,11 @@ static unsigned start_threads(struct mioc_ahead *a)
     return started;
 }
 
-struct mioc_ahead *mioc_ahead_start(const struct mioc_manifest *m, uint64_t max_bytes, uint64_t max_file,
+struct mioc_prefetch *mioc_prefetch_start(const struct mioc_manifest *m, uint64_t max_bytes, uint64_t max_file,
                                     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
 {
-    size_t size = sizeof(struct mioc_ahead) + max_bytes;
-    struct mioc_ahead *a;
+    size_t size = sizeof(struct mioc_prefetch) + max_bytes;
+    struct mioc_prefetch *a;
     unsigned started;
 
     if (m->dir[0] == '\0')
@@ -223,12 +223,12 @@ struct mioc_ahead *mioc_ahead_start(const struct mioc_manifest *m, uint64_t max_
     return a;
 }
 
-void mioc_ahead_release(struct mioc_ahead *a)
+void mioc_prefetch_release(struct mioc_prefetch *a)
 {
     wake(&a->is_released);
 }
 
-int mioc_ahead_wait(struct mioc_ahead *a, uint64_t wait_ns)
+int mioc_prefetch_wait(struct mioc_prefetch *a, uint64_t wait_ns)
 {
     struct timespec left = { (time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u) };
 
@@ -239,7 +239,7 @@ int mioc_ahead_wait(struct mioc_ahead *a, uint64_t wait_ns)
 }
 
 /* NULL: it is not in the manifest, as far as that is known. */
-static const struct entry *entry_of(const struct mioc_ahead *a, const char *path, uint32_t len)
+static const struct entry *entry_of(const struct mioc_prefetch *a, const char *path, uint32_t len)
 {
     const struct entry *entry;
     uint32_t slot;
@@ -250,7 +250,7 @@ static const struct entry *entry_of(const struct mioc_ahead *a, const char *path
     return entry->len == len && memcmp(entry->path, path, len) == 0 ? entry : NULL;
 }
 
-const struct mioc_ahead_file *mioc_ahead_find(const struct mioc_ahead *a, const char *path, uint32_t len)
+const struct mioc_prefetch_file *mioc_prefetch_find(const struct mioc_prefetch *a, const char *path, uint32_t len)
 {
     const struct entry *entry = __atomic_load_n(&a->is_void, __ATOMIC_ACQUIRE) ? NULL : entry_of(a, path, len);
 
@@ -274,7 +274,7 @@ static int wait_until(int *futex, uint64_t until)
     return 1;
 }
 
-int mioc_ahead_await(struct mioc_ahead *a, const char *path, uint32_t len, uint64_t until)
+int mioc_prefetch_await(struct mioc_prefetch *a, const char *path, uint32_t len, uint64_t until)
 {
     const struct entry *entry;
 
@@ -284,17 +284,17 @@ int mioc_ahead_await(struct mioc_ahead *a, const char *path, uint32_t len, uint6
     return entry == NULL || wait_until((int *)(uintptr_t)&entry->state, until) ? 0 : -1;
 }
 
-void mioc_ahead_void(struct mioc_ahead *a)
+void mioc_prefetch_void(struct mioc_prefetch *a)
 {
     __atomic_store_n(&a->is_void, 1, __ATOMIC_RELEASE);
 }
 
-uint64_t mioc_ahead_calls(const struct mioc_ahead *a)
+uint64_t mioc_prefetch_calls(const struct mioc_prefetch *a)
 {
     return __atomic_load_n(&a->calls, __ATOMIC_RELAXED);
 }
 
-void mioc_ahead_free(struct mioc_ahead *a)
+void mioc_prefetch_free(struct mioc_prefetch *a)
 {
     munmap(a, a->size);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* remedy.c - one table: a part of a reason, and what to do about it. The first that fits. */
-#include "remedy.h"
+/* advice.c - one table: a part of a reason, and what to do about it. The first that fits. */
+#include "advice.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static const struct { char part[44], remedy[108]; } table[] = {
     {"MPI does not know this rank", "A job of plain MPI tells whether it works here at all"},
 };
 
-const char *mioc_remedy(const char *reason)
+const char *mioc_advice(const char *reason)
 {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (strstr(reason, table[i].part) != NULL)

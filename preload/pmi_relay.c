@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* handover.c - the relay between a program and the launcher's process manager, with which we have spoken already. */
-#include "handover.h"
+/* pmi_relay.c - the relay between a program and the launcher's process manager, with which we have spoken already. */
+#include "pmi_relay.h"
 #include "elf.h"
 #include "pmi.h"
 #include "proc.h"
@@ -42,12 +42,12 @@ static struct {
     atomic_int has_ended;
 } handover;
 
-int mioc_handover_is_owner(void)
+int mioc_pmi_relay_is_owner(void)
 {
     return handover.owner != 0 && handover.owner == getpid();
 }
 
-int mioc_handover_is_possible(const char *path, char *const *env)
+int mioc_pmi_relay_is_possible(const char *path, char *const *env)
 {
     const char *preload = mioc_proc_getenv(env, "LD_PRELOAD");
 
@@ -167,7 +167,7 @@ static int take_high(int pair[2], int pmi)
     return handover.up >= 0 && handover.down >= 0 && syscall(SYS_dup3, pair[0], pmi, 0) == pmi ? 0 : -1;
 }
 
-int mioc_handover_prepare(char *const *env)
+int mioc_pmi_relay_prepare(char *const *env)
 {
     int saved = errno, pmi = mioc_pmi_fd(env), pair[2] = { -1, -1 }, rc = -1;
 
@@ -197,7 +197,7 @@ int mioc_handover_prepare(char *const *env)
     return rc;
 }
 
-int mioc_handover_up(void)
+int mioc_pmi_relay_up(void)
 {
     return handover.up;
 }
@@ -208,25 +208,25 @@ static void set_gate(enum gate gate)
     syscall(SYS_futex, &handover.gate, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-void mioc_handover_open(int is_answer_due)
+void mioc_pmi_relay_open(int is_answer_due)
 {
     atomic_store(&handover.is_answer_due, is_answer_due);
     set_gate(GATE_OPEN);
 }
 
-int mioc_handover_take(char *const *env)
+int mioc_pmi_relay_take(char *const *env)
 {
-    if (mioc_handover_prepare(env) != 0)
+    if (mioc_pmi_relay_prepare(env) != 0)
         return -1;
-    mioc_handover_open(0);
+    mioc_pmi_relay_open(0);
     return 0;
 }
 
-void mioc_handover_release(void)
+void mioc_pmi_relay_release(void)
 {
     int saved = errno;
 
-    if (!mioc_handover_is_owner())
+    if (!mioc_pmi_relay_is_owner())
         return;
     atomic_store(&handover.gate, GATE_RELEASED);
     (void)syscall(SYS_dup3, handover.up, handover.pmi_fd, 0); /* the program's end of the pair is gone with this */
@@ -240,12 +240,12 @@ void mioc_handover_release(void)
     errno = saved;
 }
 
-void mioc_handover_end(void)
+void mioc_pmi_relay_end(void)
 {
     static const char farewell[] = "cmd=finalize\n";
     int saved = errno;
 
-    if (!mioc_handover_is_owner() || !handover.is_hydra || atomic_load(&handover.has_init) ||
+    if (!mioc_pmi_relay_is_owner() || !handover.is_hydra || atomic_load(&handover.has_init) ||
         atomic_exchange(&handover.is_ending, 1))
         return;
     if (send_all(handover.up, farewell, sizeof farewell - 1) == 0)
@@ -254,11 +254,11 @@ void mioc_handover_end(void)
     errno = saved;
 }
 
-void mioc_handover_give(void)
+void mioc_pmi_relay_give(void)
 {
     int saved = errno;
 
-    if (mioc_handover_is_owner())
+    if (mioc_pmi_relay_is_owner())
         (void)syscall(SYS_dup3, handover.up, handover.pmi_fd, 0);
     errno = saved;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_view.c - another root, mount namespace, user or group: from then on the kernel alone knows what a path means and who may
- * have it, so the process, and with it its children, is not served any more (view.h). */
+/* wrap_credentials.c - another root, mount namespace, user or group: from then on the kernel alone knows what a path means and who may
+ * have it, so the process, and with it its children, is not served any more (credentials.h). */
 #include "serve.h"
 #include "../mpi_shim/node.h"
 #include <errno.h>
@@ -23,7 +23,7 @@ static void will_change(int will)
 static int changed(int rc)
 {
     if (rc == 0)
-        mioc_client_view_changed();
+        mioc_client_credentials_changed();
     return rc;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_ahead.c - contents that are read while MPI starts: whole or not at all, within bounds, and void after a write. */
+/* test_prefetch.c - contents that are read while MPI starts: whole or not at all, within bounds, and void after a write. */
 #include "folder_fixture.h"
 
-#include "../../mpi_shim/ahead.h"
+#include "../../mpi_shim/prefetch.h"
 #include "../../mpi_shim/resolver_internal.h"
 
 #include <dirent.h>
@@ -44,19 +44,19 @@ static int may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
     return memmem(path, len, "private", 7) == NULL; /* no NUL behind it */
 }
 
-static struct mioc_ahead *start(uint64_t max_bytes, const char *const *names)
+static struct mioc_prefetch *start(uint64_t max_bytes, const char *const *names)
 {
-    struct mioc_ahead *a;
+    struct mioc_prefetch *a;
 
     put_manifest(names);
-    a = mioc_ahead_start(&manifest, max_bytes, 1u << 20, may_serve, NULL);
+    a = mioc_prefetch_start(&manifest, max_bytes, 1u << 20, may_serve, NULL);
     assert_non_null(a);
     return a;
 }
 
-static const struct mioc_ahead_file *find(const struct mioc_ahead *a, const char *name)
+static const struct mioc_prefetch_file *find(const struct mioc_prefetch *a, const char *name)
 {
-    return mioc_ahead_find(a, at(name), (uint32_t)strlen(at(name)));
+    return mioc_prefetch_find(a, at(name), (uint32_t)strlen(at(name)));
 }
 
 static unsigned sanitizers;
@@ -104,13 +104,13 @@ static void wait_for_threads(unsigned n)
 
 static void files_are_read_whole(void **state)
 {
-    struct mioc_ahead *a = start(8u << 20, NAMES("small", "large", "empty", "small"));
-    const struct mioc_ahead_file *file;
+    struct mioc_prefetch *a = start(8u << 20, NAMES("small", "large", "empty", "small"));
+    const struct mioc_prefetch_file *file;
     struct stat st;
 
     (void)state;
-    mioc_ahead_release(a);
-    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    mioc_prefetch_release(a);
+    assert_int_equal(mioc_prefetch_wait(a, WAIT), 0);
     file = find(a, "large");
     assert_non_null(file);
     assert_int_equal(file->st.size, 700000);
@@ -121,20 +121,20 @@ static void files_are_read_whole(void **state)
     assert_int_equal(find(a, "small")->st.size, 5);
     assert_int_equal(find(a, "empty")->st.size, 0);
     assert_null(find(a, "unknown"));
-    assert_true(mioc_ahead_calls(a) >= 3 * 3);
-    mioc_ahead_void(a);
+    assert_true(mioc_prefetch_calls(a) >= 3 * 3);
+    mioc_prefetch_void(a);
     assert_null(find(a, "small"));
-    mioc_ahead_free(a);
+    mioc_prefetch_free(a);
 }
 
-static int await(struct mioc_ahead *a, const char *name, uint64_t until)
+static int await(struct mioc_prefetch *a, const char *name, uint64_t until)
 {
-    return mioc_ahead_await(a, at(name), (uint32_t)strlen(at(name)), until);
+    return mioc_prefetch_await(a, at(name), (uint32_t)strlen(at(name)), until);
 }
 
 static void a_file_can_be_used_as_soon_as_it_is_read(void **state)
 {
-    struct mioc_ahead *a = start(8u << 20, NAMES("small", "fifo", "missing", "large"));
+    struct mioc_prefetch *a = start(8u << 20, NAMES("small", "fifo", "missing", "large"));
 
     (void)state;
     assert_int_equal(await(a, "small", UINT64_MAX), 0);
@@ -147,58 +147,58 @@ static void a_file_can_be_used_as_soon_as_it_is_read(void **state)
     assert_int_equal(await(a, "unknown", 0), 0);
     assert_int_equal(await(a, "large", 0), 0);
     assert_null(find(a, "fifo"));
-    mioc_ahead_release(a);
-    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
-    mioc_ahead_free(a);
+    mioc_prefetch_release(a);
+    assert_int_equal(mioc_prefetch_wait(a, WAIT), 0);
+    mioc_prefetch_free(a);
 }
 
 static void what_is_odd_too_large_or_not_served_is_left(void **state)
 {
-    struct mioc_ahead *a = start(16384, NAMES("link", "fifo", "dir", "missing", "private", "huge", "large", "small"));
+    struct mioc_prefetch *a = start(16384, NAMES("link", "fifo", "dir", "missing", "private", "huge", "large", "small"));
 
     (void)state;
-    mioc_ahead_release(a);
-    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    mioc_prefetch_release(a);
+    assert_int_equal(mioc_prefetch_wait(a, WAIT), 0);
     for (const char *const *name = NAMES("link", "fifo", "dir", "missing", "private", "huge", "large"); *name; name++)
         if (find(a, *name) != NULL)
             fail_msg("%s was taken", *name);
     assert_non_null(find(a, "small"));
-    mioc_ahead_free(a);
+    mioc_prefetch_free(a);
 }
 
 static void without_a_whole_manifest_nothing_is_read(void **state)
 {
-    struct mioc_ahead *a = start(16384, NAMES("small"));
+    struct mioc_prefetch *a = start(16384, NAMES("small"));
 
     (void)state;
-    mioc_ahead_release(a);
-    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
-    mioc_ahead_free(a);
+    mioc_prefetch_release(a);
+    assert_int_equal(mioc_prefetch_wait(a, WAIT), 0);
+    mioc_prefetch_free(a);
     assert_int_equal(truncate(at("manifest"), 40), 0);
-    a = mioc_ahead_start(&manifest, 16384, 16384, may_serve, NULL);
+    a = mioc_prefetch_start(&manifest, 16384, 16384, may_serve, NULL);
     assert_non_null(a);
-    mioc_ahead_release(a);
-    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    mioc_prefetch_release(a);
+    assert_int_equal(mioc_prefetch_wait(a, WAIT), 0);
     assert_null(find(a, "small"));
-    mioc_ahead_free(a);
+    mioc_prefetch_free(a);
     manifest.dir[0] = '\0';
-    assert_null(mioc_ahead_start(&manifest, 16384, 16384, may_serve, NULL));
+    assert_null(mioc_prefetch_start(&manifest, 16384, 16384, may_serve, NULL));
 }
 
 /* Their stacks would go back by munmap or madvise, which MPI's libraries may be rewriting. */
 static void threads_do_not_end_before_they_may(void **state)
 {
-    struct mioc_ahead *a;
+    struct mioc_prefetch *a;
     unsigned before = 1;
 
     (void)state;
     wait_for_threads(before); /* of the tests before */
     a = start(16384, NAMES("small"));
-    assert_int_equal(mioc_ahead_wait(a, 100000000), -1);
+    assert_int_equal(mioc_prefetch_wait(a, 100000000), -1);
     assert_int_equal(threads(), before + 8);
-    mioc_ahead_release(a);
-    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
-    mioc_ahead_free(a);
+    mioc_prefetch_release(a);
+    assert_int_equal(mioc_prefetch_wait(a, WAIT), 0);
+    mioc_prefetch_free(a);
     wait_for_threads(before);
 }
 
@@ -262,7 +262,7 @@ static long content_of(struct mioc_resolver *r, const char *name, char byte)
     return -1;
 }
 
-static struct mioc_resolver *new_resolver(struct mioc_ahead *a)
+static struct mioc_resolver *new_resolver(struct mioc_prefetch *a)
 {
     const struct mioc_resolver_config config = { .threads = 3, .max_file = 4u << 20, .ready = ready, .is_known = is_known,
                                                  .reserve = reserve, .may_speculate = may_speculate, .manifest = &manifest,
@@ -276,14 +276,14 @@ static struct mioc_resolver *new_resolver(struct mioc_ahead *a)
 /* The file is gone when the resolver starts: what was read before is what it gives. */
 static void resolver_gives_what_was_read_before(void **state)
 {
-    struct mioc_ahead *a;
+    struct mioc_prefetch *a;
     struct mioc_resolver *r;
 
     (void)state;
     fill("passing", 300000, 'p');
     a = start(8u << 20, NAMES("passing"));
-    mioc_ahead_release(a);
-    assert_int_equal(mioc_ahead_wait(a, WAIT), 0);
+    mioc_prefetch_release(a);
+    assert_int_equal(mioc_prefetch_wait(a, WAIT), 0);
     unlink(at("passing"));
     r = new_resolver(a);
     assert_int_equal(content_of(r, "passing", 'p'), 300000);
@@ -292,17 +292,17 @@ static void resolver_gives_what_was_read_before(void **state)
 
 static void a_write_makes_what_was_read_before_void(void **state)
 {
-    struct mioc_ahead *a;
+    struct mioc_prefetch *a;
     struct mioc_resolver *r;
 
     (void)state;
     fill("written", 300000, 'o');
     a = start(8u << 20, NAMES("written"));
-    assert_int_equal(mioc_ahead_wait(a, 50000000), -1); /* not through, so the write comes while the resolver takes it */
+    assert_int_equal(mioc_prefetch_wait(a, 50000000), -1); /* not through, so the write comes while the resolver takes it */
     r = new_resolver(a);
     fill("written", 200000, 'n');
     mioc_resolver_invalidate(r, at("written"), (uint32_t)strlen(at("written")), 0, 0);
-    mioc_ahead_release(a);
+    mioc_prefetch_release(a);
     assert_int_equal(content_of(r, "written", 'n'), 200000);
     mioc_resolver_free(r, WAIT);
 }

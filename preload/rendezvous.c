@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agree.c - the ranks of a node meet at their leader's socket, and hear from it whether all ranks of the job start MPI. */
-#include "agree.h"
-#include "handover.h"
+/* rendezvous.c - the ranks of a node meet at their leader's socket, and hear from it whether all ranks of the job start MPI. */
+#include "rendezvous.h"
+#include "pmi_relay.h"
 #include "item.h"
 #include "pmi.h"
 #include "proc.h"
 #include "store.h"
-#include "view.h"
+#include "credentials.h"
 #include "../mpi_shim/transport.h"
 #include "../mpi_shim/wire.h"
 
@@ -43,7 +43,7 @@ struct message {
 };
 
 struct meeting {
-    const struct mioc_agree *agree;
+    const struct mioc_rendezvous *agree;
     int listener, tasks, peers, come;
     struct pollfd *peer;    /* connections; [peers] is the listener */
     int *local_rank;        /* of each, -1 until it has said hello */
@@ -55,7 +55,7 @@ struct meeting {
 
 static int mark = -1; /* the socket that says to this node's late comers that this job stays dormant; held for life */
 
-uint64_t mioc_agree_layout(void)
+uint64_t mioc_rendezvous_layout(void)
 {
     char text[128];
     int length = snprintf(text, sizeof text, "%x %u %u %llx %zu %d", HELLO_MAGIC, MIOC_TRANSPORT_ABI, MIOC_WIRE_VERSION,
@@ -72,7 +72,7 @@ static void close_raw(int fd)
         syscall(SYS_close, fd);
 }
 
-static socklen_t name_socket(struct sockaddr_un *address, const struct mioc_identity *me, const char *what)
+static socklen_t name_socket(struct sockaddr_un *address, const struct mioc_task *me, const char *what)
 {
     int length;
 
@@ -84,7 +84,7 @@ static socklen_t name_socket(struct sockaddr_un *address, const struct mioc_iden
 }
 
 /* A socket that listens under that name, or -1: errno is EADDRINUSE where somebody else does. */
-static int listen_as(const struct mioc_identity *me, const char *what)
+static int listen_as(const struct mioc_task *me, const char *what)
 {
     struct sockaddr_un address;
     socklen_t length = name_socket(&address, me, what);
@@ -110,7 +110,7 @@ static int is_ours(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
 }
 
-static int connect_to(const struct mioc_identity *me, const char *what)
+static int connect_to(const struct mioc_task *me, const char *what)
 {
     struct sockaddr_un address;
     socklen_t length = name_socket(&address, me, what);
@@ -122,7 +122,7 @@ static int connect_to(const struct mioc_identity *me, const char *what)
     return -1;
 }
 
-static int is_marked(const struct mioc_identity *me)
+static int is_marked(const struct mioc_task *me)
 {
     int fd = connect_to(me, "stay");
 
@@ -130,10 +130,10 @@ static int is_marked(const struct mioc_identity *me)
     return fd >= 0;
 }
 
-static int say(int fd, enum kind kind, const struct mioc_identity *me, const char *reason)
+static int say(int fd, enum kind kind, const struct mioc_task *me, const char *reason)
 {
-    struct message message = { .magic = HELLO_MAGIC, .kind = kind, .local_rank = me->local_rank, .layout = mioc_agree_layout(),
-                               .rights = mioc_view_rights(1) };
+    struct message message = { .magic = HELLO_MAGIC, .kind = kind, .local_rank = me->local_rank, .layout = mioc_rendezvous_layout(),
+                               .rights = mioc_credentials_rights(1) };
 
     snprintf(message.reason, sizeof message.reason, "%s", reason);
     return send(fd, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof message ? 0 : -1;
@@ -154,7 +154,7 @@ static int hear(int fd, struct message *message)
 
 /* --- Both sides --- */
 
-const char *mioc_agree_span(int64_t ms, char buf[32])
+const char *mioc_rendezvous_span(int64_t ms, char buf[32])
 {
     if (ms % 1000 == 0)
         snprintf(buf, 32, "%lld s", (long long)(ms / 1000));
@@ -164,26 +164,26 @@ const char *mioc_agree_span(int64_t ms, char buf[32])
 }
 
 /* There is no name service that Open MPI's launchers and Slurm's PMIx both have: with these each node agrees for itself. */
-static int has_several_nodes(const struct mioc_agree *agree)
+static int has_several_nodes(const struct mioc_rendezvous *agree)
 {
     return !agree->me->has_pmix && mioc_role_count_tasks(agree->me, agree->env) != agree->me->size;
 }
 
 /* The first of a node to know tells the other nodes. */
-void mioc_agree_decline(const struct mioc_agree *agree, const char *reason)
+void mioc_rendezvous_decline(const struct mioc_rendezvous *agree, const char *reason)
 {
     int saved = errno;
 
     mark = listen_as(agree->me, "stay");
     if (mark >= 0 && has_several_nodes(agree))
-        mioc_agree_nodes_decline(agree, reason);
+        mioc_rendezvous_nodes_decline(agree, reason);
     errno = saved;
 }
 
 /* From time to time, less and less often: whether a task of this node is certain not to come. 0, or -1 and why. */
 static int look_beside(struct meeting *m, int64_t now)
 {
-    const struct mioc_agree *agree = m->agree;
+    const struct mioc_rendezvous *agree = m->agree;
 
     if (now < m->look_at)
         return 0;
@@ -233,7 +233,7 @@ static int hear_peers(struct meeting *m)
             snprintf(m->reason, m->size, "local rank %d of a node ended before the ranks had agreed to start MPI", m->local_rank[i]);
             return -1;
         }
-        if (message.layout != mioc_agree_layout()) {
+        if (message.layout != mioc_rendezvous_layout()) {
             snprintf(m->reason, m->size, "the ranks of a node have different versions of libmpiio_cache.so");
             return -1;
         }
@@ -267,7 +267,7 @@ static int gather(struct meeting *m)
             return -1;
         if (m->come < m->tasks - 1 && now >= until) {
             snprintf(m->reason, m->size, "of a node's %d ranks %d did not come within %s", m->tasks, m->tasks - 1 - m->come,
-                     mioc_agree_span(m->agree->timeout_ms, span));
+                     mioc_rendezvous_span(m->agree->timeout_ms, span));
             return -1;
         }
     }
@@ -281,11 +281,11 @@ static int is_complete(void *ctx)
 
 static int lead(struct meeting *m)
 {
-    const struct mioc_agree *agree = m->agree;
+    const struct mioc_rendezvous *agree = m->agree;
     int rc = agree->look(agree->ctx, m->reason, m->size);
 
     m->listener = -1;
-    m->rights = mioc_view_rights(1);
+    m->rights = mioc_credentials_rights(1);
     m->since = mioc_pmi_now_ms();
     m->look_at = m->since + FIRST_LOOK_MS;
     m->peer = calloc((size_t)m->tasks + STRANGERS + 1, sizeof *m->peer);
@@ -297,9 +297,9 @@ static int lead(struct meeting *m)
     if (rc == 0)
         rc = gather(m);
     if (rc != 0)
-        mioc_agree_decline(agree, m->reason);
+        mioc_rendezvous_decline(agree, m->reason);
     else if (has_several_nodes(agree))
-        rc = mioc_agree_nodes(agree, is_complete, m, m->reason, m->size);
+        rc = mioc_rendezvous_nodes(agree, is_complete, m, m->reason, m->size);
     for (int i = 0; i < m->peers; i++) {
         (void)say(m->peer[i].fd, rc == 0 ? KIND_GO : KIND_STAY, agree->me, m->reason);
         close_raw(m->peer[i].fd);
@@ -328,7 +328,7 @@ static int find_leader(struct meeting *m)
             return -1;
         if (now >= until) {
             snprintf(m->reason, m->size, "the first rank of a node did not come within %s",
-                     mioc_agree_span(m->agree->timeout_ms, span));
+                     mioc_rendezvous_span(m->agree->timeout_ms, span));
             return -1;
         }
         nanosleep(&(struct timespec){ 0, NAP_MS * 1000000l }, NULL);
@@ -358,13 +358,13 @@ static int follow(struct meeting *m)
     close_raw(fd);
     if (fd >= 0 && rc > 0)
         return message.kind == KIND_GO ? 0 : -1;
-    mioc_agree_decline(m->agree, m->reason);
+    mioc_rendezvous_decline(m->agree, m->reason);
     return -1;
 }
 
 /* --- All --- */
 
-int mioc_agree(const struct mioc_agree *agree, char *reason, size_t size)
+int mioc_rendezvous(const struct mioc_rendezvous *agree, char *reason, size_t size)
 {
     struct meeting meeting = { .agree = agree, .look_every = FIRST_LOOK_MS, .reason = reason, .size = size,
                                .tasks = mioc_role_count_tasks(agree->me, agree->env) };
@@ -379,29 +379,29 @@ int mioc_agree(const struct mioc_agree *agree, char *reason, size_t size)
 }
 
 /* hydra answers a second "init", MPI's; Slurm does not. */
-void mioc_agree_before_mpi(const struct mioc_identity *me)
+void mioc_rendezvous_before_mpi(const struct mioc_task *me)
 {
     int is_due;
 
-    if (!mioc_agree_nodes_has_spoken(&is_due))
+    if (!mioc_rendezvous_nodes_has_spoken(&is_due))
         return;
     if (me->launcher == MIOC_LAUNCHER_SLURM)
-        mioc_handover_open(is_due);
+        mioc_pmi_relay_open(is_due);
     else
-        mioc_handover_release();
+        mioc_pmi_relay_release();
 }
 
-void mioc_agree_after_mpi(void)
+void mioc_rendezvous_after_mpi(void)
 {
-    mioc_handover_release();
+    mioc_pmi_relay_release();
 }
 
-int mioc_agree_settle(void)
+int mioc_rendezvous_settle(void)
 {
     int is_due;
 
-    if (!mioc_agree_nodes_has_spoken(&is_due))
+    if (!mioc_rendezvous_nodes_has_spoken(&is_due))
         return 0;
-    mioc_handover_open(is_due);
+    mioc_pmi_relay_open(is_due);
     return 1;
 }

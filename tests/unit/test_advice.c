@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_remedy.c - all that the sources say to people names cause, consequence and remedy. */
+/* test_advice.c - all that the sources say to people names cause, consequence and remedy. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/remedy.h"
+#include "../../preload/advice.h"
 
 #include <glob.h>
 #include <regex.h>
@@ -67,7 +67,7 @@ static int check_reasons(const char *path, const char *text)
         if (!has_words(literal) || strncmp(literal, "%u/", 3) == 0)
             continue;
         found++;
-        if (mioc_remedy(literal) == NULL)
+        if (mioc_advice(literal) == NULL)
             fail_msg("%s: no remedy for \"%s\"", path, literal);
     }
     regfree(&regex);
@@ -78,7 +78,7 @@ static void every_reason_in_the_sources_has_a_remedy(void **state)
 {
     (void)state;
     each_source(check_reasons, 40);
-    assert_null(mioc_remedy(""));
+    assert_null(mioc_advice(""));
 }
 
 /* From behind a call's opening parenthesis: its literals, and what stands before the first. Returns where it ends. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* view.c - what decides which file a path means to this thread, and whether it may have it. */
-#include "view.h"
+/* credentials.c - what decides which file a path means to this thread, and whether it may have it. */
+#include "credentials.h"
 #include "item.h"
 #include "proc.h"
 
@@ -52,7 +52,7 @@ static void look(const char *path, uint64_t *dev, uint64_t *ino)
     *ino = st.st_ino;
 }
 
-uint64_t mioc_view(void)
+uint64_t mioc_credentials(void)
 {
     int saved = errno;
     struct view view;
@@ -82,7 +82,7 @@ static uint32_t outside(const char *map, uint32_t id, uint32_t *is_all)
     return id;
 }
 
-uint64_t mioc_view_rights(int is_one_node)
+uint64_t mioc_credentials_rights(int is_one_node)
 {
     struct { struct rights rights; uint32_t uid, gid, is_all_users, is_all_groups; uint64_t namespace_dev, namespace_ino; } all;
     int saved = errno;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* symbol.c - finds a function behind ours in the link map, without ld.so.
+/* symbol_next.c - finds a function behind ours in the link map, without ld.so.
  *
  * dlsym() takes ld.so's lock, may free the message of a failed call before it, and needs a kilobyte or two of stack: too much for the first
  * call of a function in a signal's handler, which libc itself would serve. The objects of a program's start, up to libc, stay for ever
  * and in the order in which symbols are looked for; only they are read. */
-#include "symbol.h"
+#include "symbol_next.h"
 
 #include <elf.h>
 #include <link.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_aside.c - work is done, its result comes back, and the program's descriptors are the same all the while. */
+/* test_io_thread.c - work is done, its result comes back, and the program's descriptors are the same all the while. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/aside.h"
+#include "../../preload/io_thread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct task { int fd; long thread; struct mioc_aside *aside; int inner; int go, is_done; };
+struct task { int fd; long thread; struct mioc_io_thread *aside; int inner; int go, is_done; };
 
 static int note_thread(void *arg)
 {
@@ -52,29 +52,29 @@ static int run_within(void *arg)
 {
     struct task *task = arg, inner = { 0 };
 
-    task->inner = mioc_aside_run(task->aside, note_thread, &inner) == 0 && inner.thread == syscall(SYS_gettid);
+    task->inner = mioc_io_thread_run(task->aside, note_thread, &inner) == 0 && inner.thread == syscall(SYS_gettid);
     return 0;
 }
 
 static void run_gives_result_and_errno(void **state)
 {
-    struct mioc_aside *aside = mioc_aside_new();
+    struct mioc_io_thread *aside = mioc_io_thread_new();
     struct task task = { .aside = aside };
 
     (void)state;
     assert_non_null(aside);
     errno = 77;
-    assert_int_equal(mioc_aside_run(aside, note_thread, &task), 0);
+    assert_int_equal(mioc_io_thread_run(aside, note_thread, &task), 0);
     assert_int_equal(errno, 77);
     assert_true(task.thread != syscall(SYS_gettid));
-    assert_int_equal(mioc_aside_run(aside, refuse, NULL), -1);
+    assert_int_equal(mioc_io_thread_run(aside, refuse, NULL), -1);
     assert_int_equal(errno, EPROTO);
-    assert_int_equal(mioc_aside_run(aside, run_within, &task), 0); /* taken: by whoever calls */
+    assert_int_equal(mioc_io_thread_run(aside, run_within, &task), 0); /* taken: by whoever calls */
     assert_true(task.inner);
-    assert_int_equal(mioc_aside_run(NULL, note_thread, &task), 0);
+    assert_int_equal(mioc_io_thread_run(NULL, note_thread, &task), 0);
     assert_int_equal(task.thread, syscall(SYS_gettid));
-    mioc_aside_free(aside);
-    mioc_aside_free(NULL);
+    mioc_io_thread_free(aside);
+    mioc_io_thread_free(NULL);
 }
 
 static int wait_for_go(void *arg)
@@ -90,17 +90,17 @@ static int wait_for_go(void *arg)
 
 static void begin_does_not_wait(void **state)
 {
-    struct mioc_aside *aside = mioc_aside_new();
+    struct mioc_io_thread *aside = mioc_io_thread_new();
     struct task task = { 0 }, other = { 0 };
 
     (void)state;
     assert_non_null(aside);
-    assert_int_equal(mioc_aside_begin(NULL, wait_for_go, &task), -1);
+    assert_int_equal(mioc_io_thread_begin(NULL, wait_for_go, &task), -1);
     errno = 77;
-    assert_int_equal(mioc_aside_begin(aside, wait_for_go, &task), 0);
-    assert_int_equal(mioc_aside_begin(aside, wait_for_go, &task), -1); /* taken */
+    assert_int_equal(mioc_io_thread_begin(aside, wait_for_go, &task), 0);
+    assert_int_equal(mioc_io_thread_begin(aside, wait_for_go, &task), -1); /* taken */
     assert_int_equal(errno, 77);
-    assert_int_equal(mioc_aside_run(aside, note_thread, &other), 0);
+    assert_int_equal(mioc_io_thread_run(aside, note_thread, &other), 0);
     assert_int_equal(other.thread, syscall(SYS_gettid)); /* so whoever calls does it */
     __atomic_store_n(&task.go, 1, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&task.is_done, __ATOMIC_ACQUIRE))
@@ -109,41 +109,41 @@ static void begin_does_not_wait(void **state)
     for (int i = 0; i < 1000; i++) { /* it is free again, and again */
         task.go = 1;
         task.is_done = 0;
-        while (mioc_aside_begin(aside, wait_for_go, &task) != 0)
+        while (mioc_io_thread_begin(aside, wait_for_go, &task) != 0)
             sched_yield();
         while (!__atomic_load_n(&task.is_done, __ATOMIC_ACQUIRE))
             sched_yield();
     }
-    while (mioc_aside_run(aside, note_thread, &other) == 0 && other.thread == syscall(SYS_gettid))
+    while (mioc_io_thread_run(aside, note_thread, &other) == 0 && other.thread == syscall(SYS_gettid))
         sched_yield();
-    mioc_aside_free(aside);
+    mioc_io_thread_free(aside);
 }
 
 static void wait_ends_when_it_is_free_or_time_is_up(void **state)
 {
-    struct mioc_aside *aside = mioc_aside_new();
+    struct mioc_io_thread *aside = mioc_io_thread_new();
     struct task task = { 0 }, other = { 0 };
 
     (void)state;
     assert_non_null(aside);
-    mioc_aside_wait(NULL, 1);
+    mioc_io_thread_wait(NULL, 1);
     for (int i = 0; i < 1000; i++) {
         task.go = 1;
-        assert_int_equal(mioc_aside_begin(aside, wait_for_go, &task), 0);
-        mioc_aside_wait(aside, 60000000000ull);
-        assert_int_equal(mioc_aside_run(aside, note_thread, &other), 0);
+        assert_int_equal(mioc_io_thread_begin(aside, wait_for_go, &task), 0);
+        mioc_io_thread_wait(aside, 60000000000ull);
+        assert_int_equal(mioc_io_thread_run(aside, note_thread, &other), 0);
         assert_true(other.thread != syscall(SYS_gettid)); /* not in the calling thread, which may have no descriptor left */
     }
     task.go = 0;
-    assert_int_equal(mioc_aside_begin(aside, wait_for_go, &task), 0);
-    mioc_aside_wait(aside, 5000000);
+    assert_int_equal(mioc_io_thread_begin(aside, wait_for_go, &task), 0);
+    mioc_io_thread_wait(aside, 5000000);
     __atomic_store_n(&task.go, 1, __ATOMIC_RELEASE);
-    mioc_aside_free(aside);
+    mioc_io_thread_free(aside);
 }
 
 static void run_in_a_forked_child_is_its_own_work(void **state)
 {
-    struct mioc_aside *aside = mioc_aside_new();
+    struct mioc_io_thread *aside = mioc_io_thread_new();
     struct task task = { 0 };
     int status;
     pid_t child;
@@ -152,14 +152,14 @@ static void run_in_a_forked_child_is_its_own_work(void **state)
     assert_non_null(aside);
     child = fork();
     if (child == 0) {
-        int rc = mioc_aside_run(aside, note_thread, &task);
+        int rc = mioc_io_thread_run(aside, note_thread, &task);
 
-        mioc_aside_free(aside);
+        mioc_io_thread_free(aside);
         _exit(rc == 0 && task.thread == getpid() ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    mioc_aside_free(aside);
+    mioc_io_thread_free(aside);
 }
 
 /* In a child: whether what the thread opens is its own, also when the process has no descriptor left, and whether it holds none of
@@ -167,19 +167,19 @@ static void run_in_a_forked_child_is_its_own_work(void **state)
 static int has_own_table(void)
 {
     struct rlimit limit = { 64, 64 };
-    struct mioc_aside *aside;
+    struct mioc_io_thread *aside;
     struct task task = { 0 };
     struct pollfd end = { .events = POLLIN };
     int pipe_of[2];
 
-    if (pipe(pipe_of) != 0 || (aside = mioc_aside_new()) == NULL || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    if (pipe(pipe_of) != 0 || (aside = mioc_io_thread_new()) == NULL || setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 1;
     while (open("/dev/null", O_RDONLY) >= 0)
         ;
-    if (errno != EMFILE || mioc_aside_run(aside, open_null, &task) != 0)
+    if (errno != EMFILE || mioc_io_thread_run(aside, open_null, &task) != 0)
         return 2;
     close(40);
-    if (task.fd > 2 || mioc_aside_run(aside, open_null, &task) != 0 || task.fd > 3 || fcntl(40, F_GETFD) >= 0)
+    if (task.fd > 2 || mioc_io_thread_run(aside, open_null, &task) != 0 || task.fd > 3 || fcntl(40, F_GETFD) >= 0)
         return 3;
     close(pipe_of[1]);
     end.fd = pipe_of[0];
@@ -250,7 +250,7 @@ static void once_has_descriptors_where_the_program_has_none(void **state)
     while (n < 64 && (fd[n] = dup(STDERR_FILENO)) >= 0)
         n++;
     errno = 77;
-    rc = mioc_aside_run_once(open_null, &task);
+    rc = mioc_io_thread_run_once(open_null, &task);
     error = dup(STDERR_FILENO) < 0 ? errno : 0;
     while (n > 0)
         close(fd[--n]);
@@ -268,10 +268,10 @@ static void once_is_gone_when_it_returns(void **state)
 
     (void)state;
     for (int i = 0; i < 500; i++) {
-        assert_int_equal(mioc_aside_run_once(note_thread, &task), 0);
+        assert_int_equal(mioc_io_thread_run_once(note_thread, &task), 0);
         assert_int_equal(count_threads(), before);
     }
-    assert_int_equal(mioc_aside_run_once(refuse, NULL), -1);
+    assert_int_equal(mioc_io_thread_run_once(refuse, NULL), -1);
     assert_int_equal(errno, EPROTO);
 }
 
@@ -282,7 +282,7 @@ static void handle(int signal)
     struct task task;
 
     (void)signal;
-    handled = mioc_aside_run_once(note_thread, &task) == 0 && task.thread != syscall(SYS_gettid) ? 1 : -1;
+    handled = mioc_io_thread_run_once(note_thread, &task) == 0 && task.thread != syscall(SYS_gettid) ? 1 : -1;
 }
 
 static int raise_within(void *arg)
@@ -299,7 +299,7 @@ static void once_runs_in_a_handler_and_takes_no_signal(void **state)
     (void)state;
     sigaction(SIGUSR1, &action, &old);
     handled = 0;
-    assert_int_equal(mioc_aside_run_once(raise_within, NULL), 0);
+    assert_int_equal(mioc_io_thread_run_once(raise_within, NULL), 0);
     assert_int_equal(handled, 1);
     sigaction(SIGUSR1, &old, NULL);
 }
@@ -314,7 +314,7 @@ static void once_runs_in_a_child_of_vfork(void **state)
     (void)state;
     child = vfork();
     if (child == 0) {
-        rc = mioc_aside_run_once(note_thread, &task);
+        rc = mioc_io_thread_run_once(note_thread, &task);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* aside_once.c - a thread with a table of descriptors of its own for one piece of work, also in the midst of a
+/* io_thread_once.c - a thread with a table of descriptors of its own for one piece of work, also in the midst of a
  * signal's handler. */
-#include "aside.h"
+#include "io_thread.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -31,7 +31,7 @@ static int run(void *arg)
 {
     struct once *once = arg;
 
-    mioc_aside_part_from_descriptors();
+    mioc_io_thread_part_from_descriptors();
     errno = 0;
     once->result = once->work(once->arg);
     once->error = errno;
@@ -54,7 +54,7 @@ static void await_end(pid_t thread)
         (void)sched_yield();
 }
 
-int mioc_aside_run_once(int (*work)(void *arg), void *arg)
+int mioc_io_thread_run_once(int (*work)(void *arg), void *arg)
 {
     struct once once = { work, arg, -1, EAGAIN };
     uint64_t all = ~0ull, old;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_settle.c - how far all stores are in the stream, so that a write can wait until every node has heard of it.
+/* agent_sync.c - how far all stores are in the stream, so that a write can wait until every node has heard of it.
  *
  * Each agent tells its parent how far its whole subtree is, and the root so learns how far the job is. It passes that on towards
  * the nodes that wrote. Both ride on HEARTBEATs, which go at once only while an INVALIDATE is on its way and with their usual
@@ -36,7 +36,7 @@ static struct mioc_agent_link *child_towards(struct mioc_agent *a, uint32_t node
     return NULL;
 }
 
-void mioc_agent_settle_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end)
+void mioc_agent_sync_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end)
 {
     struct mioc_agent_link *child;
 
@@ -54,7 +54,7 @@ void mioc_agent_settle_note(struct mioc_agent *a, const struct mioc_invalidate_r
     a->write[a->writes++] = (struct mioc_agent_write){ end, record->token };
 }
 
-void mioc_agent_settle_take(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m)
+void mioc_agent_sync_take(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m)
 {
     uint64_t *how_far = link == &a->parent ? &a->settled : &link->applied;
 
@@ -87,7 +87,7 @@ static void answer_writes(struct mioc_agent *a)
         a->write[i] = a->write[i + settled];
 }
 
-void mioc_agent_settle(struct mioc_agent *a)
+void mioc_agent_sync(struct mioc_agent *a)
 {
     uint64_t applied = applied_below(a);
 
@@ -106,7 +106,7 @@ void mioc_agent_settle(struct mioc_agent *a)
     answer_writes(a);
 }
 
-int mioc_agent_is_settling(const struct mioc_agent *a)
+int mioc_agent_is_syncing(const struct mioc_agent *a)
 {
     int is_settling = a->writes > 0 || (mioc_agent_is_root(a) ? a->settled : a->applied) < a->awaited;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* aside.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a program. */
-#include "aside.h"
+/* io_thread.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a program. */
+#include "io_thread.h"
 #include "folder.h"
 #include "thread.h"
 
@@ -18,14 +18,14 @@
 
 enum state { IDLE, WORK, DONE, END };
 
-struct mioc_aside {
+struct mioc_io_thread {
     pid_t owner;
     pthread_t thread;
     int is_taken; /* somebody's work is under way, atomic */
     int state;    /* futex, enum state, atomic */
     int (*work)(void *arg);
     void *arg;
-    int is_awaited; /* by mioc_aside_run() */
+    int is_awaited; /* by mioc_io_thread_run() */
     int result, error;
 };
 
@@ -52,7 +52,7 @@ static void close_all(void)
     syscall(SYS_close, dir);
 }
 
-void mioc_aside_part_from_descriptors(void)
+void mioc_io_thread_part_from_descriptors(void)
 {
     int saved = errno, rc = -1;
 
@@ -66,14 +66,14 @@ void mioc_aside_part_from_descriptors(void)
 
 /* --- The thread --------------------------------------------------------------------------------------------------- */
 
-static void set_state(struct mioc_aside *a, enum state state)
+static void set_state(struct mioc_io_thread *a, enum state state)
 {
     __atomic_store_n(&a->state, (int)state, __ATOMIC_RELEASE);
     syscall(SYS_futex, &a->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 /* Sleeps as long as it is `state`; what it is then. */
-static enum state wait_while(struct mioc_aside *a, enum state state)
+static enum state wait_while(struct mioc_io_thread *a, enum state state)
 {
     int now;
 
@@ -84,10 +84,10 @@ static enum state wait_while(struct mioc_aside *a, enum state state)
 
 static void *thread_main(void *arg)
 {
-    struct mioc_aside *a = arg;
+    struct mioc_io_thread *a = arg;
     enum state state;
 
-    mioc_aside_part_from_descriptors();
+    mioc_io_thread_part_from_descriptors();
     state = wait_while(a, IDLE);
     while (state != END) {
         errno = 0;
@@ -102,9 +102,9 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-struct mioc_aside *mioc_aside_new(void)
+struct mioc_io_thread *mioc_io_thread_new(void)
 {
-    struct mioc_aside *a = calloc(1, sizeof *a);
+    struct mioc_io_thread *a = calloc(1, sizeof *a);
     int rc;
 
     if (a == NULL)
@@ -119,7 +119,7 @@ struct mioc_aside *mioc_aside_new(void)
 }
 
 /* is_taken is no futex: it falls a moment after the work's end, and nobody says so. */
-void mioc_aside_wait(struct mioc_aside *a, uint64_t ns)
+void mioc_io_thread_wait(struct mioc_io_thread *a, uint64_t ns)
 {
     const struct timespec pause = { .tv_nsec = 1000000 };
 
@@ -129,19 +129,19 @@ void mioc_aside_wait(struct mioc_aside *a, uint64_t ns)
         syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
 }
 
-void mioc_aside_free(struct mioc_aside *a)
+void mioc_io_thread_free(struct mioc_io_thread *a)
 {
     if (a == NULL)
         return;
     if (a->owner == getpid()) {
-        mioc_aside_wait(a, UINT64_MAX); /* or the work's end would overwrite this state */
+        mioc_io_thread_wait(a, UINT64_MAX); /* or the work's end would overwrite this state */
         set_state(a, END);
         (void)pthread_join(a->thread, NULL);
     }
     free(a);
 }
 
-static int begin(struct mioc_aside *a, int (*work)(void *arg), void *arg, int is_awaited)
+static int begin(struct mioc_io_thread *a, int (*work)(void *arg), void *arg, int is_awaited)
 {
     if (a == NULL || a->owner != getpid() || __atomic_exchange_n(&a->is_taken, 1, __ATOMIC_ACQUIRE))
         return -1;
@@ -152,7 +152,7 @@ static int begin(struct mioc_aside *a, int (*work)(void *arg), void *arg, int is
     return 0;
 }
 
-int mioc_aside_begin(struct mioc_aside *a, int (*work)(void *arg), void *arg)
+int mioc_io_thread_begin(struct mioc_io_thread *a, int (*work)(void *arg), void *arg)
 {
     int saved = errno, rc = begin(a, work, arg, 0);
 
@@ -160,7 +160,7 @@ int mioc_aside_begin(struct mioc_aside *a, int (*work)(void *arg), void *arg)
     return rc;
 }
 
-int mioc_aside_run(struct mioc_aside *a, int (*work)(void *arg), void *arg)
+int mioc_io_thread_run(struct mioc_io_thread *a, int (*work)(void *arg), void *arg)
 {
     int result;
 

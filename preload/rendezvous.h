@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agree.h - all ranks of a job start MPI, or none does: agreed before any of them touches MPI, without a collective call.
+/* rendezvous.h - all ranks of a job start MPI, or none does: agreed before any of them touches MPI, without a collective call.
  *
  * MPI's start waits for all ranks for ever. But a task may be no Python, or a shell that never becomes one; a node may lack the
  * plug-in or the filesystem; a rank may be killed. So every task that could be a rank comes here first.
@@ -32,22 +32,22 @@
  * after the verdict, before MPI has started in it; and under Slurm the only rank of a node, killed while it waits for other nodes (hydra
  * then kills the job).
  *
- * The ranks of a node compare their rights (view.h) here; those of different nodes do so in MPI (mpi_shim/node.c), where it does no harm.
+ * The ranks of a node compare their rights (credentials.h) here; those of different nodes do so in MPI (mpi_shim/node.c), where it does no harm.
  *
  * A node where nothing is on a shared filesystem does not come here: that is most often so on all nodes, and such processes are to
  * cost nothing. Where it is not so everywhere, the others wait one deadline for it.
  *
- * A task that has spoken with the launcher and then stays has handover.h's relay between itself and the launcher, a thread. Of a
+ * A task that has spoken with the launcher and then stays has pmi_relay.h's relay between itself and the launcher, a thread. Of a
  * node that is its leader at most, or one that found out about the others first.
  *
  * Main thread, before main(). errno is kept. */
-#ifndef MIOC_AGREE_H
-#define MIOC_AGREE_H
+#ifndef MIOC_RENDEZVOUS_H
+#define MIOC_RENDEZVOUS_H
 
 #include "role.h"
 
-struct mioc_agree {
-    const struct mioc_identity *me; /* of the launcher's own task */
+struct mioc_rendezvous {
+    const struct mioc_task *me; /* of the launcher's own task */
     char *const *env;
     int64_t timeout_ms; /* the deadline: how much later than the first the last rank may come */
     int (*look)(void *ctx, char *reason, size_t size); /* the last condition, looked at by leaders only: 0, or -1 and why */
@@ -55,32 +55,32 @@ struct mioc_agree {
 };
 
 /* 0: all ranks start MPI now. -1: none does, and why. */
-int mioc_agree(const struct mioc_agree *agree, char *reason, size_t size);
+int mioc_rendezvous(const struct mioc_rendezvous *agree, char *reason, size_t size);
 /* This task stays dormant for a reason that the others may not have: tells them, waits for nobody. */
-void mioc_agree_decline(const struct mioc_agree *agree, const char *reason);
+void mioc_rendezvous_decline(const struct mioc_rendezvous *agree, const char *reason);
 /* Before a rank starts MPI, and after. */
-void mioc_agree_before_mpi(const struct mioc_identity *me);
-void mioc_agree_after_mpi(void);
-/* A dormant process: whether it has spoken with the launcher, so that mioc_handover_end() is due at its end. */
-int mioc_agree_settle(void);
+void mioc_rendezvous_before_mpi(const struct mioc_task *me);
+void mioc_rendezvous_after_mpi(void);
+/* A dormant process: whether it has spoken with the launcher, so that mioc_pmi_relay_end() is due at its end. */
+int mioc_rendezvous_settle(void);
 
-/* --- agree_nodes.c --- */
+/* --- rendezvous_nodes.c --- */
 
 /* Leaders of a job of several nodes, when all tasks of this node are there. `is_complete` says whether they still are. */
-int mioc_agree_nodes(const struct mioc_agree *agree, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size);
+int mioc_rendezvous_nodes(const struct mioc_rendezvous *agree, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size);
 /* Publishes a "no". */
-void mioc_agree_nodes_decline(const struct mioc_agree *agree, const char *reason);
+void mioc_rendezvous_nodes_decline(const struct mioc_rendezvous *agree, const char *reason);
 /* Whether this process has spoken with the launcher, and whether an answer is still to come. */
-int mioc_agree_nodes_has_spoken(int *is_answer_due);
+int mioc_rendezvous_nodes_has_spoken(int *is_answer_due);
 
 /* --- pieces, for tests --- */
 
-struct mioc_agree_place { int nodes, index, is_leader; }; /* index: in the order of the nodes' lowest ranks; 0 is the root */
+struct mioc_rendezvous_place { int nodes, index, is_leader; }; /* index: in the order of the nodes' lowest ranks; 0 is the root */
 /* PMI_process_mapping, "(vector,(first node,nodes,ranks on each),…)", again from its start until all ranks have a node. 0 or -1. */
-int mioc_agree_parse_mapping(const char *text, int size, int rank, struct mioc_agree_place *place);
+int mioc_rendezvous_parse_mapping(const char *text, int size, int rank, struct mioc_rendezvous_place *place);
 /* What must be the same in all processes of a job: versions, byte order, sizes. */
-uint64_t mioc_agree_layout(void);
+uint64_t mioc_rendezvous_layout(void);
 /* "10 s" or "50 ms". */
-const char *mioc_agree_span(int64_t ms, char buf[32]);
+const char *mioc_rendezvous_span(int64_t ms, char buf[32]);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_agent_settle.c - when a write is said to be known to all nodes, as one agent handles it. */
+/* test_agent_sync.c - when a write is said to be known to all nodes, as one agent handles it. */
 #include "agent_fixture.h"
 
 #define MANY 400u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agree_nodes.c - the leaders of a job's nodes agree by names in the launcher's name service. */
-#include "agree.h"
-#include "handover.h"
+/* rendezvous_nodes.c - the leaders of a job's nodes agree by names in the launcher's name service. */
+#include "rendezvous.h"
+#include "pmi_relay.h"
 #include "pmi.h"
 
 #include <errno.h>
@@ -24,8 +24,8 @@
 #define PATIENCE_MS 5000
 
 struct talk {
-    const struct mioc_agree *agree;
-    struct mioc_agree_place place;
+    const struct mioc_rendezvous *agree;
+    struct mioc_rendezvous_place place;
     char suffix[320];       /* of all names: ours, of this job */
     char layout[32];
     int64_t since, seen, nap_us;
@@ -36,7 +36,7 @@ struct talk {
 
 static int has_spoken, is_answer_due;
 
-int mioc_agree_nodes_has_spoken(int *is_due)
+int mioc_rendezvous_nodes_has_spoken(int *is_due)
 {
     *is_due = is_answer_due;
     return has_spoken;
@@ -62,7 +62,7 @@ static const char *read_block(const char *at, long block[3])
 }
 
 /* number: of each node's id, from 1. */
-static int walk(const char *blocks, int size, int rank, int *number, struct mioc_agree_place *place)
+static int walk(const char *blocks, int size, int rank, int *number, struct mioc_rendezvous_place *place)
 {
     const char *at = blocks;
     int next = 0;
@@ -80,20 +80,20 @@ static int walk(const char *blocks, int size, int rank, int *number, struct mioc
                 if (is_first)
                     number[node] = ++place->nodes;
                 if (next == rank)
-                    *place = (struct mioc_agree_place){ place->nodes, number[node] - 1, is_first };
+                    *place = (struct mioc_rendezvous_place){ place->nodes, number[node] - 1, is_first };
             }
         at = *at == ',' ? at + 1 : blocks;
     }
     return 0;
 }
 
-int mioc_agree_parse_mapping(const char *text, int size, int rank, struct mioc_agree_place *place)
+int mioc_rendezvous_parse_mapping(const char *text, int size, int rank, struct mioc_rendezvous_place *place)
 {
     static const char head[] = "(vector,";
     size_t bytes = MOST_NODES * sizeof(int);
     int *number, rc;
 
-    *place = (struct mioc_agree_place){ 0, -1, 0 };
+    *place = (struct mioc_rendezvous_place){ 0, -1, 0 };
     if (strncmp(text, head, sizeof head - 1) != 0)
         return -1;
     /* Not from malloc(): having freed so much it would give the program's large blocks from the heap from then on, and return less. */
@@ -119,7 +119,7 @@ __attribute__((format(printf, 3, 4))) static int ask(struct talk *t, char *answe
     length = vsnprintf(command, sizeof command, format, list);
     va_end(list);
     if (length > 0 && (size_t)length < sizeof command && !is_answer_due &&
-        mioc_pmi_ask(mioc_handover_up(), command, answer, LINE, timeout) == 0)
+        mioc_pmi_ask(mioc_pmi_relay_up(), command, answer, LINE, timeout) == 0)
         return 0;
     is_answer_due = 1;
     snprintf(t->reason, t->size, "the launcher's name service does not answer: %s", strerror(errno));
@@ -177,12 +177,12 @@ static int lookup(struct talk *t, const char *name, char *value, size_t size)
 }
 
 /* The first words. Nothing has been said where this fails for want of means. */
-static int begin(struct talk *t, const struct mioc_agree *agree, char *reason, size_t size)
+static int begin(struct talk *t, const struct mioc_rendezvous *agree, char *reason, size_t size)
 {
     char answer[LINE], kvs[256] = "";
 
     *t = (struct talk){ .agree = agree, .since = mioc_pmi_now_ms(), .nap_us = FIRST_NAP_US, .reason = reason, .size = size };
-    if (has_spoken || mioc_handover_prepare(agree->env) != 0) {
+    if (has_spoken || mioc_pmi_relay_prepare(agree->env) != 0) {
         snprintf(reason, size, "cannot speak with the launcher: %s", strerror(errno));
         return -1;
     }
@@ -197,7 +197,7 @@ static int begin(struct talk *t, const struct mioc_agree *agree, char *reason, s
     if (ask(t, answer, "get kvsname=%s key=PMI_process_mapping", kvs) != 0)
         return -1;
     if (!get_value(answer, " value=", answer, sizeof answer) ||
-        mioc_agree_parse_mapping(answer, agree->me->size, agree->me->rank, &t->place) != 0) {
+        mioc_rendezvous_parse_mapping(answer, agree->me->size, agree->me->rank, &t->place) != 0) {
         snprintf(reason, size, "the launcher does not say which ranks are on which node");
         return -1;
     }
@@ -289,7 +289,7 @@ static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
             break; /* and it said why */
         if (mioc_pmi_now_ms() > until) {
             snprintf(t->reason, t->size, "not all ranks of %d nodes came within %s (the first missing: node %d or one below it)",
-                     t->place.nodes, mioc_agree_span(t->agree->timeout_ms, span), next);
+                     t->place.nodes, mioc_rendezvous_span(t->agree->timeout_ms, span), next);
             break;
         }
         if (is_there)
@@ -332,7 +332,7 @@ static int announce(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
             return -1;
         if (now > (t->seen != 0 ? t->seen + PATIENCE_MS : t->since) + t->agree->timeout_ms) {
             snprintf(t->reason, t->size, "%s did not come within %s", t->seen != 0 ? "a node" : "rank 0's node",
-                     mioc_agree_span(t->agree->timeout_ms, span));
+                     mioc_rendezvous_span(t->agree->timeout_ms, span));
             return say_no(t);
         }
     }
@@ -361,10 +361,10 @@ static int await_verdict(struct talk *t, int (*is_complete)(void *ctx), void *ct
 
 static void fill_layout(struct talk *t)
 {
-    snprintf(t->layout, sizeof t->layout, "%016llx", (unsigned long long)mioc_agree_layout());
+    snprintf(t->layout, sizeof t->layout, "%016llx", (unsigned long long)mioc_rendezvous_layout());
 }
 
-int mioc_agree_nodes(const struct mioc_agree *agree, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size)
+int mioc_rendezvous_nodes(const struct mioc_rendezvous *agree, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size)
 {
     struct talk talk;
 
@@ -386,7 +386,7 @@ int mioc_agree_nodes(const struct mioc_agree *agree, int (*is_complete)(void *ct
     return await_verdict(&talk, is_complete, ctx);
 }
 
-void mioc_agree_nodes_decline(const struct mioc_agree *agree, const char *why)
+void mioc_rendezvous_nodes_decline(const struct mioc_rendezvous *agree, const char *why)
 {
     struct talk talk;
     char reason[256], unused[256];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_agree.c - ranks as processes, on several nodes of this machine, and a name service as hydra's and as srun's. */
+/* test_rendezvous.c - ranks as processes, on several nodes of this machine, and a name service as hydra's and as srun's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "../../preload/agree.h"
-#include "../../preload/handover.h"
+#include "../../preload/rendezvous.h"
+#include "../../preload/pmi_relay.h"
 #include "../../preload/pmi.h"
 
 #include <errno.h>
@@ -75,12 +75,12 @@ enum { GO, STAY, NOT_HERE, STAY_LATE /* the deadline said so */ };
 
 static int live(const struct job *job, int rank, int pmi_fd)
 {
-    struct mioc_identity me = { .launcher = job->manager == SLURM ? MIOC_LAUNCHER_SLURM : MIOC_LAUNCHER_HYDRA, .rank = rank,
+    struct mioc_task me = { .launcher = job->manager == SLURM ? MIOC_LAUNCHER_SLURM : MIOC_LAUNCHER_HYDRA, .rank = rank,
                                 .size = job->nodes * job->per_node, .local_rank = rank % job->per_node,
                                 .key = own_key + (uint64_t)(rank / job->per_node) };
     char fd[32], local[32], tasks[64], node[32], reason[256] = "";
     char *env[] = { fd, local, tasks, node, NULL };
-    struct mioc_agree agree = { .me = &me, .env = env, .timeout_ms = job->timeout_ms, .look = look };
+    struct mioc_rendezvous agree = { .me = &me, .env = env, .timeout_ms = job->timeout_ms, .look = look };
     pid_t self;
     int rc;
 
@@ -99,8 +99,8 @@ static int live(const struct job *job, int rank, int pmi_fd)
         sleep_ms(LATE_MS);
         break;
     case DECLINES:
-        mioc_agree_decline(&agree, "declined");
-        (void)mioc_agree_settle();
+        mioc_rendezvous_decline(&agree, "declined");
+        (void)mioc_rendezvous_settle();
         pause();
         return NOT_HERE;
     case DIES_AGREEING:
@@ -114,12 +114,12 @@ static int live(const struct job *job, int rank, int pmi_fd)
     case AGREES:
         break;
     }
-    rc = mioc_agree(&agree, reason, sizeof reason);
+    rc = mioc_rendezvous(&agree, reason, sizeof reason);
     if (rc == 0) {
-        mioc_agree_before_mpi(&me);
-        mioc_agree_after_mpi();
-    } else if (mioc_agree_settle()) {
-        mioc_handover_end();
+        mioc_rendezvous_before_mpi(&me);
+        mioc_rendezvous_after_mpi();
+    } else if (mioc_rendezvous_settle()) {
+        mioc_pmi_relay_end();
     }
     if (rc != 0 && reason[0] == '\0')
         return 9;
@@ -369,7 +369,7 @@ static void names_taken_by_another_user_nobody_goes(void **state)
 
 static void mapping_is_understood(void **state)
 {
-    static const struct { const char *text; int size, rank, rc; struct mioc_agree_place place; } row[] = {
+    static const struct { const char *text; int size, rank, rc; struct mioc_rendezvous_place place; } row[] = {
         { "(vector,(0,2,2))", 4, 0, 0, { 2, 0, 1 } },
         { "(vector,(0,2,2))", 4, 1, 0, { 2, 0, 0 } },
         { "(vector,(0,2,2))", 4, 2, 0, { 2, 1, 1 } },
@@ -390,9 +390,9 @@ static void mapping_is_understood(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
-        struct mioc_agree_place place;
+        struct mioc_rendezvous_place place;
 
-        assert_int_equal(mioc_agree_parse_mapping(row[i].text, row[i].size, row[i].rank, &place), row[i].rc);
+        assert_int_equal(mioc_rendezvous_parse_mapping(row[i].text, row[i].size, row[i].rank, &place), row[i].rc);
         if (row[i].rc != 0)
             continue;
         assert_int_equal(place.nodes, row[i].place.nodes);
