@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* api.c - what a program may ask of us (mpiio_cache.h). */
 #include "mpiio_cache.h"
-#include "client.h"
-#include "serve.h"
+#include "client/client.h"
+#include "interpose/serve.h"
 #include "start.h"
-#include "stats.h"
+#include "base/stats.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -24,7 +24,7 @@ const char *mpiio_cache_version(void);
 int mpiio_cache_status(const char **text);
 
 /* This process's own counters, as JSON: {"calls": {"stat": {"hit": N, "miss": N, "passed": N, "timeout": N, "bytes": N}, …}}, the
- * classes as in a job's statistics (preload/stats.h). Writes at most size bytes with the NUL, and returns the length that the whole text
+ * classes as in a job's statistics (preload/base/stats.h). Writes at most size bytes with the NUL, and returns the length that the whole text
  * has, as snprintf(3). */
 size_t mpiio_cache_statistics(char *json, size_t size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* loader.c - whether and how the dynamic loader's own opens are served. */
 #include "loader.h"
-#include "../real.h"
+#include "base/real.h"
 #include "find.h"
 #include "handle.h"
 #include "patch.h"

@@ -8,9 +8,9 @@
 #ifndef MIOC_LOADER_H
 #define MIOC_LOADER_H
 
-#include "../config.h"
-#include "../stats.h"
-#include "../store.h"
+#include "base/config.h"
+#include "base/stats.h"
+#include "store/store.h"
 
 /* A system call of the loader's, as it would go to the kernel. */
 struct mioc_loader_call { long number, argument[6]; };

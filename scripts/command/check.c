@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* check.c - mpiio-cache check: what must hold for the cache to work here, looked at in the order in which it would fail. */
 #include "command.h"
-#include "../../mpi_shim/limits.h"
-#include "../../preload/config.h"
-#include "../../preload/loader/loader.h"
-#include "../../preload/policy.h"
-#include "../../preload/role.h"
+#include "node/limits.h"
+#include "base/config.h"
+#include "loader/loader.h"
+#include "policy/policy.h"
+#include "launch/role.h"
 
 #include <dlfcn.h>
 #include <errno.h>

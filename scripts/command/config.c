@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* config.c - mpiio-cache config: every variable, the value in force and where it came from. */
 #include "command.h"
-#include "../../preload/config.h"
+#include "base/config.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* run.c - mpiio-cache run: sets the environment and becomes the program, so that the launcher's task is still the launcher's. */
 #include "command.h"
-#include "../../preload/config.h"
+#include "base/config.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -2,9 +2,9 @@
 /* fuzz_agent.c - a real agent among neighbours, threads and a transport that say and do anything, in any order: messages that are
  * well-formed, cut, repeated, or turned in any byte. Promises: nothing but checked items reaches the store, in order and each once;
  * what it sends is well-formed and goes to neighbours only; every buffer comes back; an ended agent takes nothing any more. */
-#include "../../mpi_shim/agent.h"
-#include "../../mpi_shim/transport.h"
-#include "../../preload/ring.h"
+#include "agent/agent.h"
+#include "transport/transport.h"
+#include "store/ring.h"
 #include "fuzz_items.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_bytecode.c - files that may be bytecode. Promises: what is handed out lies within the file, and ends. */
-#include "../../mpi_shim/bytecode.h"
+#include "resolver/bytecode.h"
 #include "fuzz.h"
 
 struct seen { const uint8_t *data; size_t size; unsigned imports; };

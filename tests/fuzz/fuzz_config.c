@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_config.c - an environment and a command line of any bytes. Promises: the configuration is usable whatever they are, the
  * complaint is one short printable line, what is parsed twice is the same; marks and launchers' variables are read without harm. */
-#include "../../preload/config.h"
-#include "../../preload/policy_internal.h"
-#include "../../preload/role.h"
+#include "base/config.h"
+#include "policy/policy_internal.h"
+#include "launch/role.h"
 #include "fuzz.h"
 
 #define WORDS 40

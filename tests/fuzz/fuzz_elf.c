@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_elf.c - files that may be ELF. Promises: texts that are handed out end; a file is read the same twice, from
  * memory or by its descriptor. */
-#include "../../preload/elf.h"
+#include "job/elf.h"
 #include "fuzz.h"
 
 #include <elf.h>

@@ -3,7 +3,7 @@
 #ifndef MIOC_FUZZ_ITEMS_H
 #define MIOC_FUZZ_ITEMS_H
 
-#include "../../preload/item.h"
+#include "store/item.h"
 #include "fuzz.h"
 
 /* Few paths, related to one another, so that records meet. */

@@ -2,8 +2,8 @@
 /* fuzz_library_path.c - what objects say of where their libraries are. The input: LD_LIBRARY_PATH, then for each object
  * of a chain its path, DT_RPATH and DT_RUNPATH, NUL-terminated; "\1" alone: it has none. Promises: directories are keys
  * without trailing slash; the work is bounded. */
-#include "../../mpi_shim/library_path.h"
-#include "../../preload/path.h"
+#include "resolver/library_path.h"
+#include "base/path.h"
 #include "fuzz.h"
 
 #include <fcntl.h>

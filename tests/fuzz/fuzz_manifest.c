@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_manifest.c - a manifest of any bytes. Promises: nothing is taken of one that is not whole; of a whole one the questions, each of
  * a kind and with a path that may be asked, are the whole text, so that writing them gives the same file again. */
-#include "../../mpi_shim/manifest.h"
-#include "../../mpi_shim/wire.h"
+#include "resolver/manifest.h"
+#include "agent/wire.h"
 #include "fuzz.h"
 
 struct taken { char *text; size_t used, room; unsigned count; };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_mounts.c - mountinfo of any bytes, and a policy made with it from an environment of any bytes. Promises: every text ends inside
  * its field, prefixes are absolute and in normal form, and what a policy covers it also calls a candidate. */
-#include "../../preload/path.h"
-#include "../../preload/policy_internal.h"
+#include "base/path.h"
+#include "policy/policy_internal.h"
 #include "fuzz.h"
 
 #include <sys/mman.h>

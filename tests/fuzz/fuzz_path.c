@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_path.c - paths of any bytes against a reference that does it component by component. */
-#include "../../preload/path.h"
+#include "base/path.h"
 #include "fuzz.h"
 
 #include <fcntl.h>

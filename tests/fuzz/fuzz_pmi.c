@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_pmi.c - a launcher that answers anything. Promises: an answer is one line that ends inside its buffer, nothing behind the line is
  * taken, no wait is longer than was said; numbers are what stands behind "KEY=". */
-#include "../../preload/pmi.h"
+#include "job/pmi.h"
 #include "fuzz.h"
 
 #include <sys/socket.h>

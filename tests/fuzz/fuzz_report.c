@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_report.c - statistics of any numbers from other processes and nodes. Promises: the table stays a table, the JSON stays JSON. */
-#include "../../preload/job.h"
-#include "../../preload/stats.h"
+#include "observe/job.h"
+#include "base/stats.h"
 #include "fuzz.h"
 
 #include <sys/mman.h>

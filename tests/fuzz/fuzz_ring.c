@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_ring.c - a ring that guests write anything into, at any moment between the agent's and the clients' steps. Promises: what the
  * agent takes is bounded and well-formed; nobody waits for ever; nothing outside of the ring is touched; every step ends. */
-#include "../../preload/item.h"
-#include "../../preload/ring_internal.h"
+#include "store/item.h"
+#include "store/ring_internal.h"
 #include "fuzz.h"
 
 #include <signal.h>

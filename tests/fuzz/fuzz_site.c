@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_site.c - a site's configuration of any text. Promises: each assignment is one line without blanks around it, what is refused changes
  * nothing and is said in one printable line, a value that is taken is the file's own, and the verdict is one sentence or none. */
-#include "../../preload/site.h"
+#include "base/site.h"
 #include "fuzz.h"
 
 static struct mioc_site site;

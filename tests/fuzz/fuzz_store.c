@@ -5,7 +5,7 @@
  * not dead, and lies in the arena; a copy that can be opened has the size that its record says. Then bytes of slots, items and the
  * header are turned, as a stray write of the agent's program would: readers may find nothing or wrong things, but end, and touch
  * nothing outside of the arena (their view of it lies between pages that cannot be touched). */
-#include "../../preload/store_internal.h"
+#include "store/store_internal.h"
 #include "fuzz_items.h"
 
 #include <fcntl.h>

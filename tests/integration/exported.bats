@@ -64,8 +64,8 @@ cases() {
   done
 }
 
-# NAME: MIOC_STACK_NAME of preload/stack.h, in bytes.
-room_of() { sed -n "s/^#define MIOC_STACK_$1 (\([0-9]*\)u \* 1024u)$/\1 1024/p" "$MIOC_ROOT/preload/stack.h" | { read -r a b && echo "$((a * b))"; }; }
+# NAME: MIOC_STACK_NAME of preload/base/stack.h, in bytes.
+room_of() { sed -n "s/^#define MIOC_STACK_$1 (\([0-9]*\)u \* 1024u)$/\1 1024/p" "$MIOC_ROOT/preload/base/stack.h" | { read -r a b && echo "$((a * b))"; }; }
 
 @test "what a call needs that is served, or told of, fits in the room that it asks for" {
   run_plain cases plain all

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* bench_patch.c - what it costs to patch the loader: preloaded into a program it does so, once, and prints nanoseconds
  * and bytes of memory that have become the process's own. */
-#include "../../preload/loader/loader.h"
+#include "loader/loader.h"
 
 #include <fcntl.h>
 #include <stdio.h>

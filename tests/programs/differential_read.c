@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* differential_read.c - the reading calls of the differential test. */
 #include "differential.h"
-#include "../../preload/real_names.h" /* the prototypes of names that no header has */
+#include "base/real_names.h" /* the prototypes of names that no header has */
 
 #include <dlfcn.h>
 #include <errno.h>

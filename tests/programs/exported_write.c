@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* exported_write.c - cases of exported.h: what changes names, files, the process, and the library's own names. */
 #include "exported.h"
-#include "../../preload/mpiio_cache.h"
+#include "mpiio_cache.h"
 
 #include <fcntl.h>
 #include <grp.h>

@@ -5,12 +5,12 @@
  * Linked with the library's own objects into a library of the tests' own. MPIIO_CACHE_PATHS says what is cached, MPIIO_CACHE_DIR
  * where the store is, LOCAL_AGENT_RANK which rank to be (default 0). Without MPIIO_CACHE_PATHS it does nothing. Its
  * children are not served: they find LOCAL_AGENT_PID set to another process. */
-#include "../../mpi_shim/aliases.h"
-#include "../../mpi_shim/resolver.h"
-#include "../../preload/client.h"
-#include "../../preload/wrap_loader.h"
-#include "../../preload/real.h"
-#include "../../preload/ring.h"
+#include "resolver/aliases.h"
+#include "resolver/resolver.h"
+#include "client/client.h"
+#include "interpose/wrap_loader.h"
+#include "base/real.h"
+#include "store/ring.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -16,8 +16,8 @@
 #ifndef MIOC_SCALE_H
 #define MIOC_SCALE_H
 
-#include "../../mpi_shim/agent.h"
-#include "../../mpi_shim/transport.h"
+#include "agent/agent.h"
+#include "transport/transport.h"
 
 #include <stddef.h>
 #include <stdint.h>

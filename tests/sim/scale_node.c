@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* scale_node.c - a node: the agent's thread as in node_agent.c, its store, its rank. */
-#include "../../mpi_shim/pause.h"
+#include "transport/pause.h"
 #include "scale.h"
 
 #include <errno.h>

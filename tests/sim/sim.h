@@ -14,9 +14,9 @@
 #ifndef MIOC_SIM_H
 #define MIOC_SIM_H
 
-#include "../../mpi_shim/agent.h"
-#include "../../mpi_shim/recent.h"
-#include "../../mpi_shim/transport.h"
+#include "agent/agent.h"
+#include "resolver/recent.h"
+#include "transport/transport.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "../../mpi_shim/agent.h"
-#include "../../mpi_shim/transport.h"
+#include "agent/agent.h"
+#include "transport/transport.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
 
 #include "store_fixture.h"
 
-#include "../../preload/client_internal.h"
-#include "../../preload/log.h"
+#include "client/client_internal.h"
+#include "base/log.h"
 
 #include <pthread.h>
 #include <sys/stat.h>

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../../preload/loader/find.h"
+#include "loader/find.h"
 
 #include <elf.h>
 #include <string.h>

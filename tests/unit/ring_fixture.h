@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "../../preload/item.h"
-#include "../../preload/ring_internal.h"
+#include "store/item.h"
+#include "store/ring_internal.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/store.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>

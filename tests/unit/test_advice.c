@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/advice.h"
+#include "launch/advice.h"
 
 #include <glob.h>
 #include <regex.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_aliases.c - which other names a write concerns, by the links that were published. */
-#include "../../mpi_shim/aliases.h"
+#include "resolver/aliases.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

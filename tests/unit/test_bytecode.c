@@ -2,8 +2,8 @@
 /* test_bytecode.c - the imports in what the system's own Python compiles, in whole and damaged files; and read ahead by a resolver. */
 #include "folder_fixture.h"
 
-#include "../../mpi_shim/bytecode.h"
-#include "../../mpi_shim/resolver.h"
+#include "resolver/bytecode.h"
+#include "resolver/resolver.h"
 
 #include <pthread.h>
 

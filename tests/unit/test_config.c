@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "../../preload/config.h"
-#include "../../preload/store.h"
+#include "base/config.h"
+#include "store/store.h"
 
 #include <ctype.h>
 #include <stdio.h>

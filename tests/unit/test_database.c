@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../mpi_shim/database.h"
+#include "resolver/database.h"
 
 #include <string.h>
 

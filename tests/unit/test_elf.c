@@ -2,7 +2,7 @@
 /* test_elf.c - what ELF files say of the libraries that they need, and what damaged ones do. */
 #include "folder_fixture.h"
 
-#include "../../preload/elf.h"
+#include "job/elf.h"
 #include "elf_fixture.h"
 
 static void collect(void *ctx, const char *name)

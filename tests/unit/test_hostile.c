@@ -2,8 +2,8 @@
 /* test_hostile.c - shared memory that a stray write went through: readers of the index, of a listing, of the policy stay inside. What a
  * fuzzer finds in tests/fuzz/fuzz_store.c becomes a row here. */
 #include "store_fixture.h"
-#include "../../preload/policy.h"
-#include "../../preload/store_internal.h"
+#include "policy/policy.h"
+#include "store/store_internal.h"
 
 #include <sys/mman.h>
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/io_thread.h"
+#include "base/io_thread.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/item.h"
+#include "store/item.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "../../mpi_shim/library_path.h"
+#include "resolver/library_path.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_limits.c - a store's bound from made-up cgroups, of both versions, and a real filesystem. */
-#include "../../mpi_shim/limits.h"
+#include "node/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

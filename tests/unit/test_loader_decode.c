@@ -8,7 +8,7 @@
 
 #ifdef __x86_64__
 
-#include "../../preload/loader/decode_x86_64.h"
+#include "loader/decode_x86_64.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
 
 #ifdef __x86_64__
 
-#include "../../preload/loader/handle.h"
-#include "../../preload/loader/patch.h"
+#include "loader/handle.h"
+#include "loader/patch.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

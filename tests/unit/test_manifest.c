@@ -2,7 +2,7 @@
 /* test_manifest.c - the manifest's text and file: what is damaged, hostile or somebody else's is as good as none. */
 #include "store_fixture.h"
 
-#include "../../mpi_shim/manifest.h"
+#include "resolver/manifest.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/path.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_pause.c - how long an agent's thread sleeps between looks at MPI. */
-#include "../../mpi_shim/pause.h"
+#include "transport/pause.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

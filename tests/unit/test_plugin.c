@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "../../mpi_shim/guard.h"
-#include "../../mpi_shim/plugin.h"
+#include "node/guard.h"
+#include "node/plugin.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "../../preload/pmi_relay.h"
-#include "../../preload/pmi.h"
+#include "launch/pmi_relay.h"
+#include "job/pmi.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/policy.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <stdio.h>

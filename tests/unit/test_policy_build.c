@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/policy_internal.h"
+#include "policy/policy_internal.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 /* test_prefetch.c - contents that are read while MPI starts: whole or not at all, within bounds, and void after a write. */
 #include "folder_fixture.h"
 
-#include "../../mpi_shim/prefetch.h"
-#include "../../mpi_shim/resolver_internal.h"
+#include "resolver/prefetch.h"
+#include "resolver/resolver_internal.h"
 
 #include <dirent.h>
 #include <pthread.h>

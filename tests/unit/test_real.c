@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "../../preload/real.h"
-#include "../../preload/symbol_next.h"
+#include "base/real.h"
+#include "base/symbol_next.h"
 
 #include <dlfcn.h>
 #include <errno.h>

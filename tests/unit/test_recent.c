@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "../../mpi_shim/recent.h"
-#include "../../preload/item.h"
+#include "resolver/recent.h"
+#include "store/item.h"
 
 #include <stdio.h>
 #include <string.h>

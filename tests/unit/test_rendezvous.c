@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "../../preload/rendezvous.h"
-#include "../../preload/pmi_relay.h"
-#include "../../preload/pmi.h"
+#include "launch/rendezvous.h"
+#include "launch/pmi_relay.h"
+#include "job/pmi.h"
 
 #include <errno.h>
 #include <fcntl.h>

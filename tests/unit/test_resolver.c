@@ -2,7 +2,7 @@
 /* test_resolver.c - the root's real calls, its speculation, and answers that a write overtakes. */
 #include "folder_fixture.h"
 
-#include "../../mpi_shim/resolver.h"
+#include "resolver/resolver.h"
 
 #include <dirent.h>
 #include <errno.h>

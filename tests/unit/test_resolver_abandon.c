@@ -2,7 +2,7 @@
 /* test_resolver_abandon.c - contents that will not be complete: what was handed out and reserved comes back. */
 #include "folder_fixture.h"
 
-#include "../../mpi_shim/resolver_internal.h"
+#include "resolver/resolver_internal.h"
 
 #include <errno.h>
 

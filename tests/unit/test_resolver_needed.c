@@ -3,7 +3,7 @@
  * looked for. */
 #include "folder_fixture.h"
 
-#include "../../mpi_shim/resolver_internal.h"
+#include "resolver/resolver_internal.h"
 #include "elf_fixture.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_resolver_thread.c - what a resolver's thread does not share with the program. */
-#include "../../mpi_shim/resolver.h"
+#include "resolver/resolver.h"
 
 #include <dirent.h>
 #include <fcntl.h>

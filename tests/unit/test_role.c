@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "../../preload/proc.h"
-#include "../../preload/role.h"
-#include "../../mpi_shim/topology.h"
+#include "base/proc.h"
+#include "launch/role.h"
+#include "transport/topology.h"
 
 #include <dlfcn.h>
 #include <errno.h>

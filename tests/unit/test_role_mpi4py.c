@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/role.h"
+#include "launch/role.h"
 #include "elf_fixture.h"
 
 #include <stdlib.h>

@@ -6,10 +6,10 @@
 #include <sys/resource.h>
 
 /* The interposers are no part of mioc_core. Here they interpose this test, which does no harm. */
-#include "../../preload/serve.c"
-#include "../../preload/copy.c"
-#include "../../preload/detach.c"
-#include "../../preload/wrap_fd.c"
+#include "interpose/serve.c"
+#include "interpose/copy.c"
+#include "interpose/detach.c"
+#include "interpose/wrap_fd.c"
 
 static struct mioc_policy policy;
 static struct mioc_store *store;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/config.h"
+#include "base/config.h"
 
 #include <fcntl.h>
 #include <stdio.h>

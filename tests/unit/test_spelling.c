@@ -3,9 +3,9 @@
 #include "folder_fixture.h"
 #include "store_fixture.h"
 
-#include "../../mpi_shim/recent.h"
-#include "../../mpi_shim/resolver.h"
-#include "../../preload/path.h"
+#include "resolver/recent.h"
+#include "resolver/resolver.h"
+#include "base/path.h"
 
 #include <pthread.h>
 

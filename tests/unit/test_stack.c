@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../preload/stack.h"
+#include "base/stack.h"
 
 #include <errno.h>
 #include <signal.h>

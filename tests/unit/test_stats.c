@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "../../preload/job.h"
-#include "../../preload/stats.h"
+#include "observe/job.h"
+#include "base/stats.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /* test_store_content.c - content files: chunks arrive, are sealed, opened, and found again from a descriptor's struct stat. */
 #include "store_fixture.h"
 
-#include "../../preload/store_internal.h"
+#include "store/store_internal.h"
 
 #include <sched.h>
 #include <sys/mount.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_store_map.c - the index is mapped as far as it is used, and what was found in it stays. */
 #include "store_fixture.h"
-#include "../../preload/store_internal.h"
+#include "store/store_internal.h"
 
 #include <pthread.h>
 #include <sys/mman.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_turns.c - a process that spins beside another one on one processor, with and without turns; and whose SIGFPE it is. */
-#include "../../mpi_shim/turns.h"
+#include "transport/turns.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "../../mpi_shim/transport.h"
-#include "../../mpi_shim/wire.h"
-#include "../../preload/ring.h"
+#include "transport/transport.h"
+#include "agent/wire.h"
+#include "store/ring.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /* program.c - a program without libc's start files, for any build of glibc to load what is preloaded into it. */
 #include <sys/syscall.h>
 
-#include "../../../preload/loader/raw.h"
+#include "loader/raw.h"
 
 void _start(void)
 {

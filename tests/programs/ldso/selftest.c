@@ -5,9 +5,9 @@
  * program that does nothing (program.c), it does its work as a constructor, writes one line, and ends the process: 0,
  * or 1. The environment: LDSO_LOAD, libraries with `:` between, each to be loaded; LDSO_COPY=PATH:COPY, COPY is opened
  * for PATH; LDSO_EMULATED, by qemu. */
-#include "../../../preload/loader/find.h"
-#include "../../../preload/loader/loader.h"
-#include "../../../preload/real.h"
+#include "loader/find.h"
+#include "loader/loader.h"
+#include "base/real.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "patch_test.h"
-#include "../../../preload/loader/find.h"
-#include "../../../preload/loader/handle.h"
+#include "loader/find.h"
+#include "loader/handle.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "patch_test.h"
-#include "../../../preload/loader/loader.h"
+#include "loader/loader.h"
 
 #include <dlfcn.h>
 #include <errno.h>

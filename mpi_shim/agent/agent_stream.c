@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* agent_stream.c - the publish stream: taking it in, handing it on to children. */
+#include "agent_internal.h"
+#include "store/ring.h"
+
+#include <string.h>
+
+#define BODY_MAX (MIOC_MESSAGE_MAX - (uint32_t)sizeof(struct mioc_message))
+
+/* --- In ----------------------------------------------------------------------------------------------------------- */
+
+int mioc_agent_apply(struct mioc_agent *a, const struct mioc_item *item, const void *bytes)
+{
+    uint64_t expected = a->host.end(a->host.ctx);
+    int64_t offset;
+
+    /* The bytes first: whoever sees the item in the stream may read them. */
+    if (item->kind == MIOC_ITEM_CHUNK && a->host.write_chunk(a->host.ctx, (const void *)item, bytes) != 0)
+        offset = -1;
+    else
+        offset = a->host.append(a->host.ctx, item);
+    if (offset < 0 || (uint64_t)offset != expected) {
+        mioc_agent_stop(a, offset < 0 ? MIOC_AGENT_STORE_FULL : MIOC_AGENT_PROTOCOL);
+        return -1;
+    }
+    a->counters.items++;
+    if (mioc_wire_is_record(item->kind))
+        mioc_agent_pending_answer(a, item, expected);
+    if (item->kind == MIOC_ITEM_INVALIDATE)
+        mioc_agent_sync_note(a, (const void *)item, a->host.end(a->host.ctx));
+    return 0;
+}
+
+void mioc_agent_take_stream(struct mioc_agent *a, const struct mioc_message *m)
+{
+    const struct mioc_item *item;
+    const void *bytes;
+    uint32_t at = 0;
+    int rc;
+
+    if (m->offset != a->host.end(a->host.ctx)) {
+        mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
+        return;
+    }
+    while ((rc = mioc_wire_next_item(m, &at, &item, &bytes)) == 1)
+        if (mioc_agent_apply(a, item, bytes) != 0)
+            return;
+    if (rc < 0)
+        mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
+}
+
+/* --- Out ---------------------------------------------------------------------------------------------------------- */
+
+/* Whether it can go out: it was checked when it came, but stands in memory that the program can have written over. */
+static int is_whole(const struct mioc_item *item)
+{
+    const struct mioc_chunk_record *chunk = (const void *)item;
+
+    return item->kind != MIOC_ITEM_CHUNK || (item->size == sizeof *chunk && chunk->length <= MIOC_CHUNK_MAX);
+}
+
+/* Bytes of a chunk on the wire, padding included; 0 for all other items. */
+static uint32_t bytes_behind(const struct mioc_item *item)
+{
+    uint32_t length = item->kind == MIOC_ITEM_CHUNK ? ((const struct mioc_chunk_record *)item)->length : 0;
+
+    return (length + MIOC_ITEM_ALIGN - 1) & ~(MIOC_ITEM_ALIGN - 1);
+}
+
+/* Copies one item, and a chunk's bytes, as they stand on the wire. 0 or -1. */
+static int copy_item(struct mioc_agent *a, const struct mioc_item *item, char *to)
+{
+    struct mioc_item *copy = (void *)to;
+    const struct mioc_chunk_record *chunk = (const void *)item;
+
+    memcpy(to, item, item->size);
+    copy->local_dead = 0;
+    copy->local_applied_ms = 0;
+    if (item->kind != MIOC_ITEM_CHUNK)
+        return 0;
+    memset(to + item->size + chunk->length, 0, bytes_behind(item) - chunk->length);
+    return a->host.read_chunk(a->host.ctx, chunk, to + item->size);
+}
+
+/* As many whole items from the child's place on as a message holds. Its size, with the place behind it; 0: cannot. */
+static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, char *buf, uint64_t *next)
+{
+    char *body = buf + sizeof(struct mioc_message);
+    const struct mioc_item *item;
+    uint32_t at = 0;
+
+    *next = link->cursor;
+    while ((item = a->host.item_at(a->host.ctx, *next)) != NULL) {
+        uint32_t size;
+
+        if (item->size < sizeof(*item) || !is_whole(item))
+            break;
+        size = item->size + bytes_behind(item);
+        if (size > BODY_MAX - at)
+            break;
+        if (copy_item(a, item, body + at) != 0)
+            return 0;
+        at += size;
+        *next += item->size;
+    }
+    return at > 0 ? mioc_wire_body(buf, MIOC_MESSAGE_STREAM, link->cursor, body, at) : 0;
+}
+
+/* One message to one child. 1: sent, so there may be more; 0: not now. */
+static int pump_child(struct mioc_agent *a, struct mioc_agent_link *link)
+{
+    uint64_t next;
+    size_t size;
+    void *buf;
+
+    if (link->state != MIOC_LINK_UP || link->inflight >= a->config.window || link->cursor >= a->host.end(a->host.ctx))
+        return 0;
+    buf = mioc_agent_buffer(a);
+    if (buf == NULL)
+        return 0;
+    size = compose(a, link, buf, &next);
+    if (size == 0) { /* our own store does not give back what it took */
+        a->host.put_buffer(a->host.ctx, buf);
+        mioc_agent_stop(a, MIOC_AGENT_STORE_FULL);
+        return 0;
+    }
+    if (mioc_agent_post(a, link, buf, size) != 0)
+        return 0;
+    link->cursor = next;
+    return 1;
+}
+
+/* In turns, a message each: a shortage of buffers must not starve the last child, and all subtrees start at once. */
+void mioc_agent_pump(struct mioc_agent *a)
+{
+    int has_sent;
+
+    do {
+        has_sent = 0;
+        for (unsigned i = 0; i < a->children && a->state == MIOC_AGENT_RUNNING; i++)
+            has_sent |= pump_child(a, &a->child[(a->turn + i) % a->children]);
+        a->turn++;
+    } while (has_sent && a->state == MIOC_AGENT_RUNNING);
+}
+
+/* --- Invalidation at the root ------------------------------------------------------------------------------------- */
+
+static int compose_and_apply(struct mioc_agent *a, unsigned kind, uint32_t flags, const char *path, uint32_t len,
+                             uint32_t node, uint64_t token)
+{
+    char *end = mioc_item_begin(a->scratch, kind, flags, path, len);
+
+    if (kind == MIOC_ITEM_INVALIDATE) {
+        struct mioc_invalidate_record *record = a->scratch;
+
+        record->node = node;
+        record->token = token;
+    }
+    mioc_item_finish(a->scratch, end);
+    return mioc_agent_apply(a, a->scratch, NULL);
+}
+
+/* `writer` wrote; `node` and `token` go into the stream. */
+static void invalidate_name(struct mioc_agent *a, uint32_t writer, uint32_t node, uint64_t token, uint32_t flags, const char *path,
+                            uint32_t len)
+{
+    static const unsigned sticky[] = {MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH};
+
+    a->host.invalidated(a->host.ctx, path, len, flags, writer);
+    if (compose_and_apply(a, MIOC_ITEM_INVALIDATE, flags, path, len, node, token) != 0 || !(flags & MIOC_FLAG_STICKY))
+        return;
+    for (unsigned i = 0; i < sizeof(sticky) / sizeof(sticky[0]); i++)
+        if (compose_and_apply(a, sticky[i], MIOC_FLAG_UNCACHED | MIOC_FLAG_STICKY, path, len, 0, 0) != 0)
+            return;
+}
+
+/* The writer's own name last: with its token all the others are settled too. */
+void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path,
+                           uint32_t len)
+{
+    char other[MIOC_PATH_MAX];
+    uint32_t other_len;
+
+    for (unsigned i = 0; a->state == MIOC_AGENT_RUNNING && (other_len = a->host.other_name(a->host.ctx, i, path, flags, other)) > 0; i++)
+        invalidate_name(a, node, 0, 0, flags, other, other_len);
+    if (a->state == MIOC_AGENT_RUNNING) /* the store may have become full: it is served to nobody any more */
+        invalidate_name(a, node, node, token, flags, path, len);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wire.c - composing and checking the messages between agents. */
+#include "wire.h"
+#include "store/ring.h"
+#include "transport/transport.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BODY_MAX (MIOC_MESSAGE_MAX - (uint32_t)sizeof(struct mioc_message))
+
+_Static_assert(sizeof(struct mioc_message) % MIOC_ITEM_ALIGN == 0, "items behind the header are aligned");
+_Static_assert(sizeof(struct mioc_chunk_record) + MIOC_CHUNK_MAX <= BODY_MAX && MIOC_ITEM_MAX <= BODY_MAX,
+               "every item fits a message");
+
+static uint32_t aligned(uint32_t size)
+{
+    return (size + MIOC_ITEM_ALIGN - 1) & ~(MIOC_ITEM_ALIGN - 1);
+}
+
+int mioc_wire_is_record(unsigned kind)
+{
+    return kind >= MIOC_ITEM_STAT && kind <= MIOC_ITEM_REALPATH;
+}
+
+int mioc_wire_is_path(const char *path, uint32_t len)
+{
+    return len > 0 && len < MIOC_PATH_MAX && path[0] == '/' && memchr(path, '\0', len) == NULL;
+}
+
+/* --- Composing ---------------------------------------------------------------------------------------------------- */
+
+static struct mioc_message *begin(void *buf, enum mioc_message_kind kind, uint64_t offset, uint32_t body)
+{
+    struct mioc_message *m = buf;
+
+    *m = (struct mioc_message){
+        .magic = MIOC_WIRE_MAGIC, .version = MIOC_WIRE_VERSION, .kind = (uint16_t)kind,
+        .size = (uint32_t)sizeof(*m) + body, .offset = offset, .body = body,
+    };
+    return m;
+}
+
+static size_t finish_path(struct mioc_message *m, const char *path, uint32_t len)
+{
+    char *place = (char *)(m + 1);
+
+    memcpy(place, path, len);
+    place[len] = '\0';
+    return m->size;
+}
+
+size_t mioc_wire_request(void *buf, unsigned record, uint64_t offset, const char *path, uint32_t len)
+{
+    struct mioc_message *m;
+
+    if (!mioc_wire_is_record(record) || !mioc_wire_is_path(path, len))
+        return 0;
+    m = begin(buf, MIOC_MESSAGE_REQUEST, offset, len + 1);
+    m->record = record;
+    return finish_path(m, path, len);
+}
+
+size_t mioc_wire_invalidate(void *buf, uint32_t node, uint64_t token, uint32_t flags, const char *path, uint32_t len)
+{
+    struct mioc_message *m;
+
+    if (!mioc_wire_is_path(path, len) || (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) != 0)
+        return 0;
+    m = begin(buf, MIOC_MESSAGE_INVALIDATE, 0, len + 1);
+    m->node = node;
+    m->token = token;
+    m->flags = flags;
+    return finish_path(m, path, len);
+}
+
+size_t mioc_wire_plain(void *buf, enum mioc_message_kind kind, uint64_t offset)
+{
+    return begin(buf, kind, offset, 0)->size;
+}
+
+size_t mioc_wire_heartbeat(void *buf, uint64_t offset, uint64_t applied)
+{
+    struct mioc_message *m = begin(buf, MIOC_MESSAGE_HEARTBEAT, offset, 0);
+
+    m->token = applied;
+    return m->size;
+}
+
+size_t mioc_wire_body(void *buf, enum mioc_message_kind kind, uint64_t offset, const void *body, uint32_t size)
+{
+    struct mioc_message *m = buf;
+
+    if (size > BODY_MAX)
+        return 0;
+    if (size > 0 && body != m + 1)
+        memcpy(m + 1, body, size);
+    return begin(buf, kind, offset, size)->size;
+}
+
+/* --- Checking ----------------------------------------------------------------------------------------------------- */
+
+static int is_body_sound(const struct mioc_message *m)
+{
+    const char *body = (const char *)(m + 1);
+
+    switch (m->kind) {
+    case MIOC_MESSAGE_REQUEST:
+    case MIOC_MESSAGE_INVALIDATE:
+        return m->body > 1 && body[m->body - 1] == '\0' && mioc_wire_is_path(body, m->body - 1);
+    case MIOC_MESSAGE_STREAM:
+        return m->body > 0; /* the rest is mioc_wire_next_item()'s */
+    case MIOC_MESSAGE_REPORT:
+        return 1;
+    default:
+        return m->body == 0;
+    }
+}
+
+/* What a kind does not use must be zero, so that it can be used one day. */
+static int are_fields_sound(const struct mioc_message *m)
+{
+    int is_invalidate = m->kind == MIOC_MESSAGE_INVALIDATE;
+    uint32_t flags = is_invalidate ? MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY : 0;
+
+    if ((m->flags & ~flags) != 0 || m->offset % MIOC_ITEM_ALIGN != 0 || m->reserved != 0)
+        return 0;
+    if (!is_invalidate && m->node != 0)
+        return 0;
+    if (!is_invalidate && (m->kind == MIOC_MESSAGE_HEARTBEAT ? m->token % MIOC_ITEM_ALIGN : m->token) != 0)
+        return 0;
+    return m->kind == MIOC_MESSAGE_REQUEST ? mioc_wire_is_record(m->record) : m->record == 0;
+}
+
+const struct mioc_message *mioc_wire_parse(const void *bytes, size_t size)
+{
+    const struct mioc_message *m = bytes;
+
+    if ((uintptr_t)bytes % MIOC_ITEM_ALIGN == 0 && size >= sizeof(*m) && size <= MIOC_MESSAGE_MAX &&
+        m->magic == MIOC_WIRE_MAGIC && m->version == MIOC_WIRE_VERSION && m->kind > 0 && m->kind < MIOC_MESSAGE_KINDS &&
+        m->size == size && m->body == size - sizeof(*m) && are_fields_sound(m) && is_body_sound(m))
+        return m;
+    errno = EPROTO;
+    return NULL;
+}
+
+const char *mioc_wire_path(const struct mioc_message *m, uint32_t *len)
+{
+    *len = m->body - 1;
+    return (const char *)(m + 1);
+}
+
+int mioc_wire_next_item(const struct mioc_message *m, uint32_t *at, const struct mioc_item **item, const void **bytes)
+{
+    const char *body = (const char *)(m + 1);
+    const struct mioc_item *found;
+    uint32_t left, behind = 0;
+
+    if (*at == m->body)
+        return 0;
+    if (*at > m->body || mioc_item_check(body + *at, m->body - *at) != 0)
+        goto malformed;
+    found = (const void *)(body + *at);
+    left = m->body - *at - found->size;
+    if (found->local_dead != 0 || found->local_applied_ms != 0)
+        goto malformed;
+    if (found->kind == MIOC_ITEM_CHUNK) {
+        behind = aligned(((const struct mioc_chunk_record *)found)->length);
+        if (behind > left)
+            goto malformed;
+    }
+    *item = found;
+    *bytes = behind > 0 ? (const char *)found + found->size : NULL;
+    *at += found->size + behind;
+    return 1;
+malformed:
+    errno = EPROTO;
+    return -1;
+}

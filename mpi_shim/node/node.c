@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store (its end: node_end.c). */
+#include "launch/writer_join.h"
+#include "node_internal.h"
+#include "limits.h"
+#include "loader/loader.h"
+#include "base/log.h"
+#include "base/real.h"
+#include "launch/role.h"
+#include "observe/trace.h"
+#include "base/credentials.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+#define ARENA_BYTES (256ull << 20)
+/* How long the leaders may take to meet before main(); who is not met by then is met later. */
+#define MEET_NS (2 * SECOND)
+
+struct mioc_node mioc_node;
+
+/* A leader's failure as one number that agree_min can carry: the first node's comes out. */
+#define FAILURE(node, error) ((int64_t)(node) * 4096 + (error))
+
+uint64_t mioc_node_store_limit(const struct mioc_config *config)
+{
+    uint64_t bytes = config->max_bytes != 0 ? config->max_bytes : mioc_limits_default("", config->dir);
+
+    return bytes > INT64_MAX ? INT64_MAX : bytes;
+}
+
+/* The leader's store. 0, or its errno. */
+static int create_store(struct mioc_node *node, uint64_t key)
+{
+    const struct mioc_store_limits limits = { .max_bytes = mioc_node_store_limit(node->config), .max_arena = ARENA_BYTES };
+    int error;
+
+    node->store = mioc_store_create(node->config->dir, key, &limits);
+    if (node->store == NULL)
+        return errno != 0 ? errno : EIO;
+    /* Without it the writes of programs that are no interpreters would be heard by nobody. */
+    if (mioc_writer_join_save_policy(node->policy, mioc_store_path(node->store)) != 0) {
+        error = errno != 0 ? errno : EIO;
+        mioc_store_remove(node->store);
+        mioc_store_detach(node->store);
+        node->store = NULL;
+        return error;
+    }
+    mioc_plugin_protect_fd(mioc_store_lock_fd(node->store));
+    mioc_store_set_node(node->store, (uint32_t)node->world.node);
+    return 0;
+}
+
+/* Whether all nodes have a store, and all ranks the rights by which the root answers; the room that the tightest node has. */
+static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size_t size)
+{
+    int is_leader = node->world.local_rank == 0;
+    int error = is_leader ? create_store(node, key) : 0;
+    int64_t rights = (int64_t)(mioc_credentials_rights(0) >> 1);
+    int64_t values[4] = { error == 0 ? INT64_MAX : FAILURE(node->world.node, error),
+                          is_leader ? (int64_t)mioc_node_store_limit(node->config) : INT64_MAX, rights, -rights };
+
+    if (node->ops->agree_min(node->transport, values, 4) != 0) {
+        snprintf(line, size, "MPI failed while the ranks agreed");
+        return -1;
+    }
+    if (values[2] != -values[3]) { /* the least and the most */
+        snprintf(line, size, "the ranks of the nodes were started with different rights: not all have one user, groups and capabilities");
+        return -1;
+    }
+    mioc_node_set_bound(node, (uint64_t)values[1]);
+    if (values[0] == INT64_MAX)
+        return 0;
+    error = (int)(values[0] % 4096);
+    snprintf(line, size, "cannot use MPIIO_CACHE_DIR=%s on node %d: %s", node->config->dir, (int)(values[0] / 4096),
+             error == EPERM ? "others could put their own in the place of what is in it" : strerror(error));
+    return -1;
+}
+
+/* The others of the node learn where the leader's store is. */
+static int attach_store(struct mioc_node *node, char *line, size_t size)
+{
+    char path[1024] = "";
+
+    if (node->world.local_rank == 0)
+        snprintf(path, sizeof path, "%s", mioc_store_path(node->store));
+    if (node->ops->share_node(node->transport, path, sizeof path) != 0) {
+        snprintf(line, size, "MPI failed while a node's ranks were told of its store");
+        return -1;
+    }
+    path[sizeof path - 1] = '\0';
+    if (node->world.local_rank == 0)
+        return 0;
+    node->store = mioc_store_attach(path);
+    if (node->store == NULL)
+        snprintf(line, size, "cannot map %s: %s", path, strerror(errno));
+    return node->store == NULL ? -1 : 0;
+}
+
+/* Device numbers differ from node to node: each leader learns the root's number of each prefix. */
+static int share_devices(struct mioc_node *node)
+{
+    struct { uint64_t path, dev; } root[MIOC_MAX_PREFIXES] = { { 0, 0 } };
+    struct mioc_device_pair pairs[MIOC_MAX_PREFIXES];
+    const struct mioc_policy *policy = node->policy;
+    unsigned n = 0;
+
+    if (node->world.rank == 0)
+        for (unsigned i = 0; i < policy->count; i++) {
+            root[i].path = mioc_item_hash(0, policy->prefix[i].path, policy->prefix[i].len);
+            root[i].dev = policy->prefix[i].local_dev;
+        }
+    if (node->ops->share_all(node->transport, root, sizeof root) != 0)
+        return -1;
+    for (unsigned i = 0; i < policy->count; i++)
+        for (unsigned k = 0; k < MIOC_MAX_PREFIXES; k++)
+            if (root[k].path == mioc_item_hash(0, policy->prefix[i].path, policy->prefix[i].len) && root[k].dev != 0 &&
+                policy->prefix[i].local_dev != 0) {
+                pairs[n++] = (struct mioc_device_pair){ root[k].dev, policy->prefix[i].local_dev };
+                break;
+            }
+    if (node->world.local_rank == 0)
+        mioc_store_set_devices(node->store, pairs, n);
+    return 0;
+}
+
+/* All that needs everybody, in the same order on all ranks; a failure that all see is left to all. */
+static int join(struct mioc_node *node, uint64_t key, char *line, size_t size)
+{
+    if (agree_on_store(node, key, line, size) != 0)
+        return -1;
+    if (attach_store(node, line, size) != 0) {
+        (void)share_devices(node); /* the others wait there */
+        return -1;
+    }
+    if (share_devices(node) != 0) {
+        snprintf(line, size, "MPI failed while device numbers were shared");
+        return -1;
+    }
+    return 0;
+}
+
+static int start_leader(struct mioc_node *node, char *line, size_t size)
+{
+    if (mioc_node_agent_start(node, mioc_node_now() + MEET_NS) == 0) {
+        mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
+        if (mioc_node_agent_run(node) == 0)
+            return 0;
+    }
+    mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    snprintf(line, size, "cannot start the agent's threads: %s", strerror(errno));
+    return -1;
+}
+
+/* A leader has threads to start and neighbours to meet. On a busy node that takes longer than the other ranks take to come to their first
+ * calls, which would all go to the filesystem. */
+static void await_leader(const struct mioc_node *node)
+{
+    if (node->world.local_rank != 0)
+        (void)mioc_store_await(node->store, mioc_node_now() + node->config->timeout_ms * 1000000u);
+}
+
+int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config, const struct mioc_policy *policy,
+                    struct mioc_store **store, char *line, size_t size)
+{
+    struct mioc_node *node = &mioc_node;
+    int rc;
+
+    node->config = config;
+    node->policy = policy;
+    if (me->rank == 0)
+        mioc_node_manifest_start(node);
+    node->world.local_size = mioc_role_count_tasks(me, environ);
+    rc = mioc_plugin_start(me->plugin, &node->ops, &node->transport, &node->world, line, size);
+    if (node->ahead != NULL)
+        mioc_prefetch_release(node->ahead);
+    if (node->transport != NULL)
+        node->owner = getpid(); /* MPI has begun, perhaps no more than that: it has a farewell to say */
+    if (rc == 0 && node->world.size != me->size) { /* each a world of its own: the launcher is another MPI's */
+        snprintf(line, size, "MPI speaks of %d rank%s, the launcher of %d: it is not this MPI's", node->world.size,
+                 node->world.size == 1 ? "" : "s", me->size);
+        rc = -1;
+    }
+    if (rc != 0) {
+        mioc_node_manifest_drop(node);
+        return -1;
+    }
+    if (join(node, me->key, line, size) != 0 || (node->world.local_rank == 0 && start_leader(node, line, size) != 0)) {
+        if (node->world.local_rank == 0 && node->store != NULL)
+            mioc_store_remove(node->store);
+        if (node->world.local_rank == 0)
+            node->ops->abandon(node->transport);
+        mioc_node_manifest_drop(node);
+        return -1;
+    }
+    await_leader(node);
+    if (node->ops->watch_finalize != NULL)
+        node->ops->watch_finalize(mioc_node_finalize);
+    *store = node->store;
+    mioc_loader_start(node->store, node->world.local_rank == 0);
+    snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s, loader %s", node->world.size, node->world.nodes,
+             node->world.nodes == 1 ? "" : "s", node->world.library, mioc_loader_text());
+    snprintf(line, size, "%s", node->line);
+    return 0;
+}
+
+int mioc_node_is_owner(void)
+{
+    return mioc_node.owner != 0 && mioc_node.owner == getpid();
+}

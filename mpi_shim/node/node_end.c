@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node_end.c - a rank's end in the cache: what it reports, how a leader serves the others until they are through, and the farewells.
+ *
+ * A signal's handler may end the process, on a small stack, and the code that it interrupted may hold any lock of libc's, ld.so's or
+ * MPI's: so the ending thread allocates nothing, starts no thread, loads nothing and takes no lock. What it wants of the agent's thread, or
+ * of the store's, it asks by futex words, and waits no longer than until a deadline: these threads may need such a lock. */
+#include "node_internal.h"
+#include "observe/job.h"
+#include "base/log.h"
+#include "base/stack.h"
+#include "observe/trace.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+/* How long an ending process waits for its agent to say goodbye when it does not linger. */
+#define GOODBYE_NS (SECOND / 2)
+/* How long the manifest's filesystem may take at the end, beside all else. */
+#define MANIFEST_NS (SECOND / 2)
+/* How long another thread's goodbye to the launcher may take. */
+#define DEPART_NS SECOND
+/* How soon a lingering process sees that a signal wants it to end. */
+#define LINGER_SLICE_NS (SECOND / 10)
+/* An agent that says nothing for that long, though it says so five times a second, hangs; perhaps for what this thread holds. */
+#define HANGS_NS SECOND
+
+struct visit_context { struct mioc_report *report; };
+
+static void add_process(void *ctx, pid_t pid, int rank, const struct mioc_stats *stats)
+{
+    (void)pid;
+    mioc_report_add(((struct visit_context *)ctx)->report, stats, rank >= 0);
+}
+
+void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *report)
+{
+    struct visit_context context = { report };
+    const struct mioc_agent_counters *counters = mioc_agent_counters(node->agent);
+    const struct mioc_resolver *resolver = __atomic_load_n(&node->resolver, __ATOMIC_ACQUIRE);
+    uint64_t arena, content, contents;
+
+    memset(report, 0, sizeof *report);
+    report->nodes = report->reported_nodes = 1;
+    mioc_ring_stats_visit(mioc_store_ring(node->store), add_process, &context);
+    mioc_report_merge(report, &node->report);
+    if (node->world.node != 0)
+        return;
+    mioc_store_usage(node->store, &arena, &content, &contents);
+    report->nodes = (uint32_t)node->world.nodes;
+    report->store_bytes = arena + content;
+    report->contents = contents;
+    report->root_requests = counters->requests_local + counters->requests_children;
+    report->root_questions = counters->requests_resolved;
+    report->root_ahead = __atomic_load_n(&node->manifest.ahead, __ATOMIC_RELAXED);
+    report->root_calls = resolver != NULL ? mioc_resolver_calls(resolver) : node->resolver_calls;
+}
+
+/* Rank 0, at its end. */
+static void print_report(const struct mioc_node *node, int status)
+{
+    static struct mioc_report report; /* not on a small stack */
+
+    mioc_node_fill_report(node, &report);
+    mioc_job_report(&report, node->line, node->config, status);
+}
+
+/* Sleeps until the agent's thread is through or the time is up. Returns whether it is through. */
+static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
+{
+    uint64_t until = mioc_node_now() + wait_ns;
+
+    for (;;) {
+        uint64_t now = mioc_node_now();
+        struct timespec left;
+
+        if (__atomic_load_n(&node->done, __ATOMIC_ACQUIRE))
+            return 1;
+        if (now >= until)
+            return 0;
+        left = (struct timespec){ (time_t)((until - now) / SECOND), (long)((until - now) % SECOND) };
+        syscall(SYS_futex, &node->done, FUTEX_WAIT, 0, &left, NULL, 0);
+    }
+}
+
+/* --- Lingering: for the program this process is gone, with status 0, so no signal's action may change that any more --- */
+
+static int is_without_effect(int signal)
+{
+    struct sigaction action;
+
+    if (sigaction(signal, NULL, &action) != 0 || action.sa_handler == SIG_IGN)
+        return 1;
+    return action.sa_handler == SIG_DFL && (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH);
+}
+
+/* Whether a signal waits that the program had not blocked. */
+static int is_called(const sigset_t *blocked)
+{
+    sigset_t pending;
+
+    if (sigpending(&pending) != 0)
+        return 0;
+    for (int signal = 1; signal < NSIG; signal++)
+        if (sigismember(&pending, signal) == 1 && sigismember(blocked, signal) == 0 && !is_without_effect(signal))
+            return 1;
+    return 0;
+}
+
+/* A watchdog's alarm() is no more, as it would be after the end; other threads could take the signal. */
+static void stop_timers(void)
+{
+    const struct itimerval none = { { 0, 0 }, { 0, 0 } };
+
+    (void)setitimer(ITIMER_REAL, &none, NULL);
+    (void)setitimer(ITIMER_VIRTUAL, &none, NULL);
+    (void)setitimer(ITIMER_PROF, &none, NULL);
+}
+
+/* Serves until all are through, the time is up, the agent hangs or a signal came, which then stays blocked for the moment that is
+ * left. */
+static int linger(struct mioc_node *node)
+{
+    static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
+    uint64_t until = mioc_node_now() + node->config->linger_ms * 1000000;
+    sigset_t all, before, blocked;
+    int is_done;
+
+    stop_timers();
+    sigfillset(&all);
+    for (unsigned i = 0; i < sizeof open / sizeof open[0]; i++)
+        sigdelset(&all, open[i]);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    blocked = before;
+    mioc_stack_see_blocked(&blocked);
+    do {
+        if (is_called(&blocked))
+            return 0;
+        mioc_node_manifest_save(node); /* while the others come to their ends */
+        is_done = wait_for_agent(node, LINGER_SLICE_NS);
+    } while (!is_done && mioc_node_now() < until && !mioc_ring_is_silent(mioc_store_ring(node->store), HANGS_NS));
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return is_done;
+}
+
+static void set_end_mode(struct mioc_node *node, enum mioc_node_end_mode what)
+{
+    __atomic_store_n(&node->end_mode, what, __ATOMIC_RELEASE);
+    mioc_ring_wake(mioc_store_ring(node->store));
+}
+
+void mioc_node_finalize(void)
+{
+    struct mioc_node *node = &mioc_node;
+
+    if (!mioc_node_is_owner())
+        return;
+    mioc_log(MIOC_LOG_DEBUG, "rank %d: the program ends MPI: it goes on without the cache", node->world.rank);
+    if (node->has_thread) {
+        set_end_mode(node, MIOC_END_FINALIZE);
+        if (!wait_for_agent(node, node->config->timeout_ms * 1000000u)) {
+            set_end_mode(node, MIOC_END_LEAVE);
+            (void)wait_for_agent(node, GOODBYE_NS);
+        }
+    }
+    node->ops->end(node->transport);
+}
+
+static void end_leader(struct mioc_node *node, int status)
+{
+    int is_done = 0;
+
+    if (status == 0) {
+        set_end_mode(node, MIOC_END_LINGER);
+        is_done = linger(node);
+    }
+    if (!is_done) {
+        set_end_mode(node, MIOC_END_LEAVE);
+        (void)wait_for_agent(node, GOODBYE_NS);
+    }
+    mioc_node_manifest_wait(node, mioc_node_now() + MANIFEST_NS);
+    mioc_node_manifest_complain(node);
+    if (node->world.rank == 0 && status >= 0 && mioc_job_is_wanted(node->config))
+        print_report(node, status);
+    mioc_store_remove(node->store);
+}
+
+/* Another thread ends already, and may linger, or this one did and a signal's handler ends it now: that one waits no more. */
+static void hurry_leader(struct mioc_node *node)
+{
+    set_end_mode(node, MIOC_END_LEAVE);
+    (void)wait_for_agent(node, GOODBYE_NS);
+    mioc_store_remove(node->store);
+}
+
+/* Says goodbye to the launcher, once, and not without having heard its answer: it takes a broken conversation for a crash. A
+ * signal's handler that ends the process would break it; another thread that does waits for its end. */
+static void depart(struct mioc_node *node)
+{
+    uint64_t until = mioc_node_now() + DEPART_NS;
+    sigset_t all, old;
+
+    if (__atomic_exchange_n(&node->is_departing, 1, __ATOMIC_ACQ_REL)) {
+        while (!__atomic_load_n(&node->has_departed, __ATOMIC_ACQUIRE) && mioc_node_now() < until)
+            nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+        return;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    node->ops->depart(node->transport);
+    __atomic_store_n(&node->has_departed, 1, __ATOMIC_RELEASE);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static __attribute__((noinline)) int end(void *status)
+{
+    struct mioc_node *node = &mioc_node;
+    int is_first;
+
+    is_first = !__atomic_exchange_n(&node->is_ending, 1, __ATOMIC_ACQ_REL);
+    if (node->store != NULL)
+        mioc_ring_process_ends(mioc_store_ring(node->store), node->owner);
+    /* An MPI error handler may call exit() in the agent's own thread, which cannot wait for itself. */
+    if (node->has_thread && !pthread_equal(pthread_self(), node->thread)) {
+        if (is_first)
+            end_leader(node, *(const int *)status);
+        else
+            hurry_leader(node);
+    }
+    mioc_trace_end();
+    depart(node);
+    return 0;
+}
+
+void mioc_node_end(int status)
+{
+    int saved = errno;
+
+    if (mioc_node_is_owner() && mioc_stack_run(MIOC_STACK_SERVED, end, &status) != 0)
+        (void)end(&status);
+    errno = saved;
+}
+
+void mioc_node_exit(int status)
+{
+    struct mioc_node *node = &mioc_node;
+
+    mioc_node_end(status);
+    if (mioc_node_is_owner() && !node->ops->was_shared(node->transport))
+        mioc_plugin_skip_destructors();
+}
+
+void mioc_node_retire(void)
+{
+    struct mioc_node *node = &mioc_node;
+    int saved = errno;
+
+    if (!mioc_node_is_owner() || !node->has_thread || __atomic_load_n(&node->done, __ATOMIC_ACQUIRE))
+        return;
+    set_end_mode(node, MIOC_END_LEAVE);
+    if (!wait_for_agent(node, GOODBYE_NS))
+        mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    mioc_store_remove(node->store); /* it may be out of reach later */
+    mioc_log(MIOC_LOG_DEBUG, "node %d: its leader gets another root or other rights and serves no more", node->world.node);
+    errno = saved;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node_manifest.c - at the root's end: what was asked is noted for the next run. */
+#include "node_internal.h"
+#include "base/io_thread.h"
+#include "client/client.h"
+#include "base/log.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+/* What rank 0 holds of files until MPI has started. */
+#define AHEAD_BYTES (64ull << 20)
+
+void mioc_node_manifest_start(struct mioc_node *node)
+{
+    uint64_t room = mioc_node_store_limit(node->config) / 4;
+
+    mioc_manifest_find(&node->manifest, node->config, node->policy, environ);
+    node->ahead = mioc_prefetch_start(&node->manifest, room < AHEAD_BYTES ? room : AHEAD_BYTES, node->config->max_file,
+                                   mioc_node_may_serve, node);
+}
+
+void mioc_node_manifest_drop(struct mioc_node *node)
+{
+    if (node->ahead != NULL && mioc_prefetch_wait(node->ahead, SECOND) == 0)
+        mioc_prefetch_free(node->ahead); /* else it is left behind */
+    node->ahead = NULL;
+}
+
+static int save(void *arg)
+{
+    struct mioc_node *node = arg;
+
+    mioc_client_exempt_thread(1);
+    /* Nothing can be said from here: this thread has no standard error. */
+    (void)mioc_manifest_write(&node->manifest, node->store, node->save_problem, sizeof node->save_problem);
+    __atomic_store_n(&node->has_saved, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &node->has_saved, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    return 0;
+}
+
+/* Where not even the reading came to its end, the writing would hang, too. An agent that gave up has heard a part of the questions
+ * only. */
+static int is_wanted(struct mioc_node *node)
+{
+    return node->world.rank == 0 && node->manifest.dir[0] != '\0' && !__atomic_load_n(&node->has_left, __ATOMIC_RELAXED) &&
+           __atomic_load_n(&node->manifest.is_through, __ATOMIC_ACQUIRE);
+}
+
+void mioc_node_manifest_save(struct mioc_node *node)
+{
+    if (!node->is_saving && is_wanted(node))
+        node->is_saving = mioc_io_thread_begin(mioc_store_aside(node->store), save, node) == 0;
+}
+
+void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until)
+{
+    uint64_t now;
+
+    while (node->is_saving && !__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE) && (now = mioc_node_now()) < until) {
+        struct timespec left = { (time_t)((until - now) / SECOND), (long)((until - now) % SECOND) };
+
+        syscall(SYS_futex, &node->has_saved, FUTEX_WAIT, 0, &left, NULL, 0);
+    }
+}
+
+void mioc_node_manifest_complain(struct mioc_node *node)
+{
+    enum mioc_log_level level = node->manifest.is_own_dir ? MIOC_LOG_INFO : MIOC_LOG_WARN;
+
+    if (__atomic_load_n(&node->manifest.is_bad, __ATOMIC_ACQUIRE))
+        mioc_log(level, "no manifest: %s; nothing is read ahead. Remove it, or name another or off by MPIIO_CACHE_MANIFEST",
+                 node->manifest.problem);
+    if (!node->is_saving)
+        return;
+    if (!__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE))
+        mioc_log(level, "the manifest is not written: %s takes too long; the next run reads nothing ahead. Name a faster place by "
+                 "MPIIO_CACHE_MANIFEST", node->manifest.dir);
+    else if (node->save_problem[0] != '\0')
+        mioc_log(level, "cannot write the manifest: %s; the next run reads nothing ahead. Name a file that rank 0 can write, or off, by "
+                 "MPIIO_CACHE_MANIFEST", node->save_problem);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolve_list.c - the root's reading of directories: entries in readdir's order and a table of their names. */
+#include "base/path.h"
+#include "base/real.h"
+#include "resolver_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Appends one entry at `at`; the place behind it, or NULL: the item would grow too large. */
+static char *add_entry(char *buf, char *at, const struct dirent *from)
+{
+    size_t name_len = strlen(from->d_name);
+    size_t size = (sizeof(struct mioc_dirent) + name_len + 1 + 7) & ~(size_t)7;
+    struct mioc_dirent *entry = (void *)at;
+
+    if (name_len > 255 || (size_t)(at - buf) + size > MIOC_ITEM_MAX / 2)
+        return NULL;
+    memset(entry, 0, size);
+    entry->ino = from->d_ino;
+    entry->size = (uint16_t)size;
+    entry->type = from->d_type;
+    entry->name_len = (uint8_t)name_len;
+    memcpy(entry->name, from->d_name, name_len + 1);
+    return at + size;
+}
+
+/* The hash table behind the entries; the item's end, or NULL if it does not fit. */
+static char *add_name_table(char *buf, char *at)
+{
+    struct mioc_list_record *list = (void *)buf;
+    uint32_t size = 4, offset = list->entries, *table = (void *)at;
+
+    while (size < 2 * list->count)
+        size *= 2;
+    if ((size_t)(at - buf) + size * sizeof *table > MIOC_ITEM_MAX)
+        return NULL;
+    memset(table, 0, size * sizeof *table);
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct mioc_dirent *entry = (const void *)(buf + offset);
+        uint32_t slot = mioc_name_hash(entry->name, entry->name_len) & (size - 1);
+
+        while (table[slot] != 0)
+            slot = (slot + 1) & (size - 1);
+        table[slot] = offset;
+        offset += entry->size;
+    }
+    list->table = (uint32_t)(at - buf);
+    list->table_size = size;
+    return at + size * sizeof *table;
+}
+
+/* Reads all entries; the item's end or NULL (too large, or an error while reading). */
+static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir)
+{
+    struct mioc_list_record *list = (void *)buf;
+
+    at = buf + (((size_t)(at - buf) + 7) & ~(size_t)7);
+    list->entries = (uint32_t)(at - buf);
+    for (;;) {
+        const struct dirent *entry;
+
+        errno = 0;
+        entry = mioc_real(readdir)(dir);
+        if (entry == NULL)
+            break;
+        at = add_entry(buf, at, entry);
+        if (at == NULL)
+            return NULL;
+        list->count++;
+        list->maps_names |= !mioc_name_is_ascii(entry->d_name, (uint32_t)strlen(entry->d_name));
+    }
+    mioc_resolver_count(r, 1);
+    return errno == 0 ? add_name_table(buf, at) : NULL;
+}
+
+/* Says where a directory is if a link leads to it (aliases.h). Not by /proc/self: this thread has descriptors of its own. */
+static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_answer *answer)
+{
+    static const char deleted[] = " (deleted)";
+    char name[48], real[PATH_MAX], plain[PATH_MAX], *end;
+    struct mioc_realpath_record *record;
+    ssize_t n;
+
+    (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
+    n = mioc_real(readlink)(name, real, sizeof real - 1);
+    if (n <= 0 || real[0] != '/' || mioc_path_normalize(path, plain, sizeof plain) <= 0)
+        return;
+    real[n] = '\0';
+    if (strcmp(real, plain) == 0 || ((size_t)n >= sizeof deleted && strcmp(real + n - (sizeof deleted - 1), deleted) == 0) ||
+        (record = malloc(sizeof *record + len + (size_t)n + 16)) == NULL)
+        return;
+    end = mioc_item_begin(record, MIOC_ITEM_REALPATH, 0, path, len);
+    record->resolved_len = (uint32_t)n;
+    memcpy(end, real, (size_t)n + 1);
+    (void)mioc_resolve_add(answer, record, end + n + 1);
+    free(record);
+}
+
+static void look_away(void *ctx, const struct mioc_list_record *list)
+{
+    (void)ctx, (void)list;
+}
+
+void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+{
+    uint32_t len = job->len;
+    char folder[PATH_MAX];
+    int fd;
+
+    /* "name/." is in the folder that "name" is in, too. */
+    while (len > 1 && (job->path[len - 1] == '/' || (job->path[len - 1] == '.' && job->path[len - 2] == '/')))
+        len--;
+    len = mioc_path_parent(job->path, len);
+    /* A listing has said it. */
+    if (len <= 1 || len >= sizeof folder || mioc_resolver_look_at_listing(r, job->path, len, look_away, NULL) == MIOC_LISTING_READ)
+        return;
+    memcpy(folder, job->path, len);
+    folder[len] = '\0';
+    fd = mioc_real(open)(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    add_realpath(folder, len, fd, answer);
+    mioc_real(close)(fd);
+}
+
+void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+{
+    struct mioc_list_record *list = buf;
+    char *end = mioc_item_begin(buf, MIOC_ITEM_LIST, 0, job->path, job->len);
+    DIR *dir = mioc_real(opendir)(job->path);
+
+    mioc_resolver_count(r, 1);
+    if (dir == NULL) {
+        list->list_errno = errno;
+        /* Others may be looked for that are not there either: ld.so's candidates. */
+        if (errno == ENOENT && !job->is_early && mioc_path_parent(job->path, job->len) > 1)
+            mioc_resolver_speculate(r, job, MIOC_ITEM_LIST, job->path, mioc_path_parent(job->path, job->len));
+        if (!mioc_resolve_is_lasting(list->list_errno))
+            end = NULL;
+        else
+            list->entries = list->table = 0;
+    } else {
+        int error = mioc_resolve_statx(r, mioc_real(dirfd)(dir), "", AT_EMPTY_PATH, &list->stat);
+
+        add_realpath(job->path, job->len, mioc_real(dirfd)(dir), answer);
+        end = error == 0 ? read_entries(r, buf, end, dir) : NULL;
+        if (r->config.maps_names != NULL && r->config.maps_names(r->config.ctx, job->path, job->len))
+            list->maps_names = 1;
+        mioc_real(closedir)(dir);
+    }
+    if (end == NULL)
+        mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_LIST, job);
+    else
+        (void)mioc_resolve_add(answer, buf, end);
+}
+

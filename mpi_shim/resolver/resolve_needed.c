@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolve_needed.c - prefetch: the libraries that an object needs are read while the object itself is.
+ *
+ * The loader maps a library, then asks for what it needs, one after the other. Here they are looked for as the loader
+ * will look (library_path.h), and what is found is read in the loader's order, breadth first. Only questions that the
+ * loader asks, too, are asked:
+ *   - a name is looked for once: what is loaded under it already, the loader does not look for again;
+ *   - a directory's listing is asked for first, and what is not in it is not looked for there;
+ *   - what is known or under way is left to whoever asked.
+ * A lookup that waits for a listing is parked until that has come. Of an object that was read because somebody may
+ * import it (resolve_imports.c), the lookup sleeps until somebody asks for one of its names: then it is being loaded. A
+ * wrong guess costs the filesystem a few calls. */
+#include "base/path.h"
+#include "resolver_internal.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+/* Names that are known to be loaded or looked for; of one object, bytes of names. */
+#define NAMES_MAX 16384u
+#define NAMES_BYTES 32768u
+#define SLEEPERS_MAX 512u
+
+struct mioc_lookup {
+    struct mioc_lookup *next;
+    struct mioc_library_path *path; /* of who needs the names */
+    uint64_t listing;               /* what it waits for, or waited for last */
+    unsigned turn;                  /* where the first name is looked for next */
+    uint32_t at, size;              /* names[at..size) are still to be found, each NUL-terminated */
+    char names[];
+};
+
+static struct mioc_lookup *new_lookup(struct mioc_library_path *path, unsigned turn, const char *names, uint32_t size)
+{
+    struct mioc_lookup *lookup = malloc(sizeof *lookup + size);
+
+    if (lookup == NULL)
+        return NULL;
+    *lookup = (struct mioc_lookup){ .path = mioc_library_path_ref(path), .turn = turn, .size = size };
+    memcpy(lookup->names, names, size);
+    return lookup;
+}
+
+void mioc_lookup_free(struct mioc_lookup *lookup)
+{
+    for (struct mioc_lookup *next; lookup != NULL; lookup = next) {
+        next = lookup->next;
+        mioc_library_path_unref(lookup->path);
+        free(lookup);
+    }
+}
+
+/* --- Names that are loaded ---------------------------------------------------------------------------------------- */
+
+/* With the lock held: whether the name is new. */
+static int note_name(struct mioc_resolver *r, const char *name)
+{
+    const uint64_t hash = mioc_item_hash(MIOC_ITEM_CONTENT, name, (uint32_t)strlen(name));
+
+    if (r->libraries.names.count >= NAMES_MAX || mioc_keys_has(&r->libraries.names, hash))
+        return 0;
+    mioc_keys_add(&r->libraries.names, hash);
+    return 1;
+}
+
+/* $LIB as this system's libc says by its own place: /lib/x86_64-linux-gnu, /usr/lib64. */
+static void note_lib(struct mioc_libraries *libraries, const char *path, size_t len)
+{
+    if (len > 4 && memcmp(path, "/usr", 4) == 0)
+        path += 4, len -= 4;
+    if (libraries->world.lib == NULL && len > 1)
+        libraries->world.lib = strndup(path + 1, len - 1);
+}
+
+static int note_loaded(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    struct mioc_resolver *r = ctx;
+    const char *slash = strrchr(info->dlpi_name, '/');
+
+    (void)size;
+    if (slash == NULL)
+        return 0;
+    (void)note_name(r, slash + 1);
+    if (strcmp(slash, "/libc.so.6") == 0)
+        note_lib(&r->libraries, info->dlpi_name, (size_t)(slash - info->dlpi_name));
+    return 0;
+}
+
+void mioc_resolve_needed_start(struct mioc_resolver *r)
+{
+    const char *library_path = getenv("LD_LIBRARY_PATH");
+
+    r->libraries.queue.last = &r->libraries.queue.first;
+    r->libraries.world.library_path = library_path != NULL ? strdup(library_path) : NULL;
+    r->libraries.world.platform = (const char *)getauxval(AT_PLATFORM);
+    (void)dl_iterate_phdr(note_loaded, r);
+}
+
+void mioc_resolve_needed_end(struct mioc_resolver *r)
+{
+    mioc_lookup_free(r->libraries.parked);
+    mioc_lookup_free(r->libraries.dormant);
+    mioc_keys_free(&r->libraries.names);
+    free((void *)r->libraries.world.library_path);
+    free((void *)r->libraries.world.lib);
+}
+
+/* --- Looking for them --------------------------------------------------------------------------------------------- */
+
+struct looking { const char *name; uint32_t len; int has; };
+
+static void look_at(void *ctx, const struct mioc_list_record *list)
+{
+    struct looking *looking = ctx;
+
+    looking->has = mioc_list_find(list, looking->name, looking->len) != NULL;
+}
+
+enum verdict { ABSENT, FOUND, PERHAPS, UNLISTED };
+
+/* What the nearest known listing above the path says of it; FOUND and UNLISTED are about its own directory's. */
+static enum verdict judge(struct mioc_resolver *r, const char *path, uint32_t len)
+{
+    enum verdict if_there = FOUND;
+    uint32_t parent;
+
+    for (uint32_t at = len; (parent = mioc_path_parent(path, at)) > 0; at = parent) {
+        const uint32_t name = parent + (path[parent] == '/');
+        struct looking looking = { path + name, at - name, 0 };
+
+        switch (mioc_resolver_look_at_listing(r, path, parent, look_at, &looking)) {
+        case MIOC_LISTING_READ:
+            return looking.has ? if_there : ABSENT;
+        case MIOC_LISTING_ABSENT:
+            return ABSENT;
+        case MIOC_LISTING_UNSHARED:
+            return if_there == UNLISTED ? UNLISTED : PERHAPS;
+        case MIOC_LISTING_UNKNOWN:
+            if_there = UNLISTED;
+            break;
+        }
+    }
+    return if_there;
+}
+
+/* With the lock held: whether the lookup waits for that directory's listing from here on. */
+static int park(struct mioc_resolver *r, struct mioc_lookup *lookup, const char *dir, uint32_t len)
+{
+    const uint64_t hash = mioc_item_hash(MIOC_ITEM_LIST, dir, len);
+
+    if (lookup->listing == hash) /* it was asked for, and did not come */
+        return 0;
+    lookup->listing = hash;
+    if (r->stop ||
+        (!mioc_resolver_has_job(r, hash) && mioc_resolver_enqueue_needed(r, MIOC_ITEM_LIST, dir, len, NULL) != 0))
+        return 0;
+    lookup->next = r->libraries.parked;
+    r->libraries.parked = lookup;
+    return 1;
+}
+
+enum step { TRY_NEXT_DIR, TRY_NEXT_NAME, PARKED };
+
+/* The first name may be at `path`: that is read, and if it is not there, the lookup goes on from there. */
+static void read_perhaps(struct mioc_resolver *r, struct mioc_lookup *lookup, const char *path, uint32_t len)
+{
+    const char *name = lookup->names + lookup->at;
+    struct mioc_lookup *rest = new_lookup(lookup->path, lookup->turn + 1, name, (uint32_t)strlen(name) + 1);
+
+    pthread_mutex_lock(&r->lock);
+    if (rest != NULL && mioc_resolver_enqueue_needed(r, MIOC_ITEM_CONTENT, path, len, rest) == 0)
+        rest = NULL;
+    pthread_mutex_unlock(&r->lock);
+    mioc_lookup_free(rest);
+}
+
+/* Whether the content is known, and what that means for the name. */
+static int is_decided(struct mioc_resolver *r, const char *path, uint32_t len, enum step *step)
+{
+    const struct mioc_content_record *known;
+
+    if (r->config.find == NULL ||
+        (known = (const void *)r->config.find(r->config.ctx, MIOC_ITEM_CONTENT, path, len)) == NULL)
+        return 0;
+    *step = !(known->item.flags & MIOC_FLAG_UNCACHED) && known->open_errno != 0 ? TRY_NEXT_DIR : TRY_NEXT_NAME;
+    return 1;
+}
+
+/* Looks for the first name in the directory path[0..len); path has room for the name. Its listing decides whether the
+ * filesystem is asked at all; before it, for a subdirectory of glibc-hwcaps, the listing of path[0..above). */
+static enum step look_in(struct mioc_resolver *r, struct mioc_lookup *lookup, char path[PATH_MAX], uint32_t len,
+                         uint32_t above)
+{
+    const char *name = lookup->names + lookup->at;
+    const uint32_t name_len = (uint32_t)strlen(name);
+    enum verdict verdict = FOUND;
+    enum step step = TRY_NEXT_NAME;
+    int is_parked;
+
+    if (len + 1 + name_len >= PATH_MAX)
+        return TRY_NEXT_DIR;
+    path[len] = '/';
+    memcpy(path + len + 1, name, name_len + 1);
+    if (!r->config.may_speculate(r->config.ctx, path, len + 1 + name_len))
+        return TRY_NEXT_DIR;
+    if (above < len)
+        verdict = judge(r, path, above + (uint32_t)sizeof "/glibc-hwcaps" - 1);
+    if (verdict == FOUND) {
+        above = len;
+        verdict = judge(r, path, len + 1 + name_len);
+    }
+    if (verdict == UNLISTED && r->config.may_speculate(r->config.ctx, path, above)) {
+        pthread_mutex_lock(&r->lock);
+        is_parked = park(r, lookup, path, above);
+        pthread_mutex_unlock(&r->lock);
+        if (is_parked)
+            return PARKED;
+    }
+    if (verdict == ABSENT || (verdict != FOUND && above < len))
+        return TRY_NEXT_DIR;
+    if (!is_decided(r, path, len + 1 + name_len, &step))
+        read_perhaps(r, lookup, path, len + 1 + name_len);
+    return step;
+}
+
+/* Takes the lookup. */
+static void look_up(struct mioc_resolver *r, struct mioc_lookup *lookup)
+{
+    while (lookup->at < lookup->size) {
+        char path[PATH_MAX];
+        uint32_t above, len = mioc_library_path_dir(lookup->path, lookup->turn, path, &above);
+        enum step next = len > 0 ? look_in(r, lookup, path, len, above) : TRY_NEXT_NAME;
+
+        if (next == PARKED)
+            return;
+        lookup->turn++;
+        if (next == TRY_NEXT_NAME) {
+            lookup->turn = 0;
+            lookup->at += (uint32_t)strlen(lookup->names + lookup->at) + 1;
+        }
+    }
+    mioc_lookup_free(lookup);
+}
+
+struct mioc_lookup *mioc_resolve_take_parked(struct mioc_resolver *r, uint64_t listing)
+{
+    struct mioc_lookup *taken = NULL, **at = &r->libraries.parked;
+
+    while (*at != NULL) {
+        struct mioc_lookup *lookup = *at;
+
+        if (lookup->listing != listing) {
+            at = &lookup->next;
+            continue;
+        }
+        *at = lookup->next;
+        lookup->next = taken;
+        taken = lookup;
+    }
+    return taken;
+}
+
+void mioc_resolve_look_up(struct mioc_resolver *r, struct mioc_lookup *lookup)
+{
+    for (struct mioc_lookup *next; lookup != NULL; lookup = next) {
+        next = lookup->next;
+        lookup->next = NULL;
+        look_up(r, lookup);
+    }
+}
+
+/* --- What an object says ------------------------------------------------------------------------------------------ */
+
+struct saying {
+    char *rpath, *runpath, soname[256];
+    uint32_t size; /* of names */
+    char names[NAMES_BYTES];
+};
+
+static void hear(void *ctx, int64_t tag, const char *text)
+{
+    struct saying *saying = ctx;
+    const size_t size = strlen(text) + 1;
+
+    if (tag == DT_RPATH && saying->rpath == NULL)
+        saying->rpath = strdup(text);
+    else if (tag == DT_RUNPATH && saying->runpath == NULL)
+        saying->runpath = strdup(text);
+    else if (tag == DT_SONAME && size <= sizeof saying->soname)
+        memcpy(saying->soname, text, size);
+    else if (tag == DT_NEEDED && size > 1 && strpbrk(text, "/$") == NULL &&
+             size <= sizeof saying->names - saying->size) {
+        memcpy(saying->names + saying->size, text, size);
+        saying->size += (uint32_t)size;
+    }
+}
+
+/* With the lock held: leaves the names that nobody has looked for yet. */
+static void leave_new_names(struct mioc_resolver *r, struct mioc_lookup *lookup)
+{
+    uint32_t kept = 0, size;
+
+    for (uint32_t at = 0; at < lookup->size; at += size) {
+        size = (uint32_t)strlen(lookup->names + at) + 1;
+        if (!note_name(r, lookup->names + at))
+            continue;
+        memmove(lookup->names + kept, lookup->names + at, size);
+        kept += size;
+    }
+    lookup->size = kept;
+}
+
+/* Takes the lookup. */
+static void send(struct mioc_resolver *r, struct mioc_lookup *lookup, int is_guessed)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!is_guessed) {
+        leave_new_names(r, lookup);
+    } else if (r->libraries.sleepers < SLEEPERS_MAX) {
+        lookup->next = r->libraries.dormant;
+        r->libraries.dormant = lookup;
+        r->libraries.sleepers++;
+        lookup = NULL;
+    } else {
+        lookup->size = 0;
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (lookup != NULL)
+        look_up(r, lookup);
+}
+
+static int has_name(const struct mioc_lookup *lookup, const char *name)
+{
+    for (uint32_t at = 0; at < lookup->size; at += (uint32_t)strlen(lookup->names + at) + 1)
+        if (strcmp(lookup->names + at, name) == 0)
+            return 1;
+    return 0;
+}
+
+void mioc_resolve_wake(struct mioc_resolver *r, struct mioc_job *job)
+{
+    const char *name = strrchr(job->path, '/') + 1;
+    struct mioc_lookup *woken = NULL, **at = &r->libraries.dormant, *lookup;
+
+    if (job->is_early || job->is_guess || job->is_guessed || !mioc_path_is_object_name(name, (uint32_t)strlen(name)))
+        return;
+    pthread_mutex_lock(&r->lock);
+    while ((lookup = *at) != NULL) {
+        if (!has_name(lookup, name)) {
+            at = &lookup->next;
+            continue;
+        }
+        *at = lookup->next;
+        r->libraries.sleepers--;
+        if (job->lookup == NULL) /* so that it inherits */
+            job->lookup = new_lookup(lookup->path, 0, "", 0);
+        leave_new_names(r, lookup);
+        lookup->next = woken;
+        woken = lookup;
+    }
+    pthread_mutex_unlock(&r->lock);
+    mioc_resolve_look_up(r, woken);
+}
+
+static void look_for_names(struct mioc_resolver *r, const struct mioc_job *job, const struct saying *saying)
+{
+    struct mioc_library_path *path =
+        mioc_library_path_new(&r->libraries.world, job->lookup != NULL ? job->lookup->path : NULL, job->path, job->len,
+                              saying->rpath, saying->runpath);
+    struct mioc_lookup *lookup =
+        path != NULL && path->first < path->count ? new_lookup(path, 0, saying->names, saying->size) : NULL;
+
+    mioc_library_path_unref(path);
+    if (lookup != NULL)
+        send(r, lookup, job->is_guessed);
+}
+
+void mioc_resolve_needed(struct mioc_resolver *r, const struct mioc_job *job, const struct mioc_elf_source *source)
+{
+    const uint32_t parent = mioc_path_parent(job->path, job->len);
+    const char *name = job->path + parent + 1;
+    struct saying *saying;
+
+    /* The manifest names what an object needed the last time. */
+    if (job->is_early || parent == 0 || !mioc_path_is_object_name(name, job->len - parent - 1) ||
+        (saying = malloc(sizeof *saying)) == NULL)
+        return;
+    saying->rpath = saying->runpath = NULL;
+    saying->soname[0] = '\0';
+    saying->size = 0;
+    (void)mioc_elf_texts(source, hear, saying);
+    if (!job->is_guessed) {
+        pthread_mutex_lock(&r->lock);
+        (void)note_name(r, name);
+        (void)note_name(r, saying->soname);
+        pthread_mutex_unlock(&r->lock);
+    }
+    if (saying->size > 0)
+        look_for_names(r, job, saying);
+    free(saying->rpath);
+    free(saying->runpath);
+    free(saying);
+}

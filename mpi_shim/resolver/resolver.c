@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolver.c - the root's threads and the two queues of finished items. */
+#include "resolver_internal.h"
+#include "prefetch.h"
+#include "base/io_thread.h"
+#include "base/path.h"
+#include "base/thread.h"
+#include "observe/trace.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAP_FROM (8u * 1024u)
+#define THREAD_STACK (512u * 1024u)
+/* All is read; its threads are ending. */
+#define AHEAD_END_NS 1000000000u
+
+void mioc_results_init(struct mioc_result_queue *q)
+{
+    q->head = NULL;
+    q->tail = &q->head;
+}
+
+static void push(struct mioc_result_queue *q, struct mioc_result *result)
+{
+    result->next = NULL;
+    *q->tail = result;
+    q->tail = &result->next;
+}
+
+size_t mioc_result_bytes(const struct mioc_result *result)
+{
+    return ((const struct mioc_item *)(const void *)result->item)->size + result->bytes_len;
+}
+
+static uint64_t result_hash(const struct mioc_result *result)
+{
+    return ((const struct mioc_item *)(const void *)result->item)->hash; /* 0: a chunk */
+}
+
+static enum mioc_listing visit_listing(const struct mioc_list_record *list,
+                                       void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx)
+{
+    if (list->item.flags & MIOC_FLAG_UNCACHED)
+        return MIOC_LISTING_UNSHARED;
+    if (list->list_errno != 0)
+        return list->list_errno == ENOENT || list->list_errno == ENOTDIR ? MIOC_LISTING_ABSENT : MIOC_LISTING_UNSHARED;
+    visit(ctx, list);
+    return MIOC_LISTING_READ;
+}
+
+static enum mioc_listing visit_stored(struct mioc_resolver *r, const char *dir, uint32_t len,
+                                      void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx)
+{
+    const struct mioc_item *item = r->config.find != NULL ? r->config.find(r->config.ctx, MIOC_ITEM_LIST, dir, len) : NULL;
+
+    return item != NULL ? visit_listing((const void *)item, visit, ctx) : MIOC_LISTING_UNKNOWN;
+}
+
+const struct mioc_result *mioc_resolver_find_small(const struct mioc_resolver *r, uint64_t hash)
+{
+    const struct mioc_result *result = r->in_hand;
+
+    if (result != NULL && result_hash(result) == hash)
+        return result;
+    for (result = r->small.head; result != NULL && result_hash(result) != hash; result = result->next)
+        ;
+    return result;
+}
+
+enum mioc_listing mioc_resolver_look_at_listing(struct mioc_resolver *r, const char *dir, uint32_t len,
+                                                void (*visit)(void *ctx, const struct mioc_list_record *list),
+                                                void *ctx)
+{
+    uint64_t hash = mioc_item_hash(MIOC_ITEM_LIST, dir, len);
+    enum mioc_listing listing = visit_stored(r, dir, len, visit, ctx);
+    const struct mioc_result *result;
+
+    if (listing != MIOC_LISTING_UNKNOWN)
+        return listing;
+    pthread_mutex_lock(&r->lock);
+    result = mioc_resolver_find_small(r, hash);
+    if (result != NULL) {
+        const struct mioc_list_record *list = (const void *)result->item;
+
+        if (list->item.kind == MIOC_ITEM_LIST && list->item.path_len == len && memcmp(list->path, dir, len) == 0)
+            listing = visit_listing(list, visit, ctx);
+    }
+    pthread_mutex_unlock(&r->lock);
+    /* Once more: it may have gone from the one place to the other meanwhile. */
+    return listing != MIOC_LISTING_UNKNOWN ? listing : visit_stored(r, dir, len, visit, ctx);
+}
+
+/* With the lock held. */
+void mioc_resolver_file(struct mioc_resolver *r, struct mioc_result_queue *q, struct mioc_result *result)
+{
+    r->queued_bytes += mioc_result_bytes(result);
+    if (result_hash(result) != 0)
+        mioc_keys_add(&r->keys, result_hash(result));
+    push(q, result);
+}
+
+void mioc_resolver_forget(struct mioc_resolver *r, const struct mioc_result *result)
+{
+    r->queued_bytes -= mioc_result_bytes(result);
+    if (result_hash(result) != 0)
+        mioc_keys_remove(&r->keys, result_hash(result));
+}
+
+/* What is larger comes from the kernel and goes back there: the threads' heaps would keep it. */
+struct mioc_result *mioc_result_new(size_t size)
+{
+    size_t whole = sizeof(struct mioc_result) + size;
+    struct mioc_result *result;
+
+    if (whole < MAP_FROM) {
+        result = malloc(whole);
+        if (result != NULL)
+            result->mapped = 0;
+        return result;
+    }
+    result = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (result == MAP_FAILED)
+        return NULL;
+    result->mapped = whole;
+    return result;
+}
+
+void mioc_result_free(struct mioc_result *result)
+{
+    if (result->mapped != 0)
+        munmap(result, result->mapped);
+    else
+        free(result);
+}
+
+void mioc_resolved_free(struct mioc_resolved *resolved)
+{
+    struct mioc_resolver *r = resolved->resolver;
+    struct mioc_result *result = resolved->memory;
+
+    pthread_mutex_lock(&r->lock);
+    if (r->in_hand == result)
+        r->in_hand = NULL;
+    if (result_hash(result) != 0)
+        mioc_keys_remove(&r->keys, result_hash(result));
+    pthread_mutex_unlock(&r->lock);
+    mioc_result_free(result);
+}
+
+void mioc_resolved_doubt(const struct mioc_resolved *resolved)
+{
+    struct mioc_result *result = resolved->memory;
+
+    if (resolved->is_overtaken)
+        ((struct mioc_item *)(void *)result->item)->flags = mioc_item_brief(0);
+}
+
+void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result)
+{
+    push(&answer->results, result);
+}
+
+int mioc_answer_add(struct mioc_answer *answer, const void *item)
+{
+    uint32_t size = ((const struct mioc_item *)item)->size;
+    struct mioc_result *result = mioc_result_new(size);
+
+    if (result == NULL)
+        return -1;
+    result->bytes_len = 0;
+    memcpy(result->item, item, size);
+    push(&answer->results, result);
+    return 0;
+}
+
+void mioc_resolver_count(struct mioc_resolver *r, unsigned calls)
+{
+    __atomic_fetch_add(&r->calls, calls, __ATOMIC_RELAXED);
+}
+
+static int has_room(const struct mioc_resolver *r, const struct mioc_job *job)
+{
+    const int is_waited_for = job->is_hurried || !(job->is_early || job->is_guess);
+
+    return r->queued_bytes <= (is_waited_for ? MIOC_RESOLVER_QUEUE_MAX : MIOC_RESOLVER_QUEUE_MAX / 2);
+}
+
+int mioc_resolver_stream(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_result *result)
+{
+    int stopped;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->stop && !has_room(r, job))
+        pthread_cond_wait(&r->room, &r->lock);
+    stopped = r->stop;
+    result->writes = job->writes;
+    if (!stopped)
+        mioc_resolver_file(r, &r->bulk, result);
+    pthread_mutex_unlock(&r->lock);
+    if (stopped) {
+        mioc_result_free(result);
+        return -1;
+    }
+    r->config.ready(r->config.ctx);
+    return 0;
+}
+
+/* With the lock held: what was read while MPI started, if it is of no more use. */
+static struct mioc_prefetch *take_spent(struct mioc_resolver *r)
+{
+    struct mioc_prefetch *ahead = r->is_manifest_queued && r->listed == 0 ? r->ahead : NULL;
+
+    if (ahead != NULL)
+        __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE);
+    return ahead;
+}
+
+static void *thread_main(void *arg)
+{
+    struct mioc_resolver *r = arg;
+
+    mioc_io_thread_part_from_descriptors();
+    mioc_trace_reopen();
+    mioc_trace_name_thread("resolver");
+    pthread_mutex_lock(&r->lock);
+    if (r->config.manifest != NULL && !r->has_read_manifest) {
+        r->has_read_manifest = 1;
+        pthread_mutex_unlock(&r->lock);
+        mioc_resolver_read_manifest(r);
+        pthread_mutex_lock(&r->lock);
+        r->is_manifest_queued = 1;
+    }
+    while (!r->stop) {
+        struct mioc_job *job = mioc_resolver_next_job(r);
+        struct mioc_prefetch *spent = job == NULL ? take_spent(r) : NULL;
+
+        if (spent != NULL) {
+            pthread_mutex_unlock(&r->lock);
+            mioc_resolver_count(r, (unsigned)mioc_prefetch_calls(spent));
+            if (mioc_prefetch_wait(spent, AHEAD_END_NS) == 0) /* else it is left behind */
+                mioc_prefetch_free(spent);
+            pthread_mutex_lock(&r->lock);
+            continue;
+        }
+        if (job == NULL) {
+            pthread_cond_wait(&r->work, &r->lock);
+            continue;
+        }
+        mioc_resolver_start_job(r, job);
+        pthread_mutex_unlock(&r->lock);
+        mioc_resolver_run_job(r, job);
+        pthread_mutex_lock(&r->lock);
+        if (mioc_resolver_has_idle_work(r))
+            pthread_cond_signal(&r->work); /* this one's place among those that nobody waits for is free */
+    }
+    r->threads--;
+    pthread_cond_broadcast(&r->room);
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* --- Agent's side --- */
+
+static int take(struct mioc_resolver *r, struct mioc_resolved *out, int is_small_only)
+{
+    struct mioc_result_queue *q;
+    struct mioc_result *result;
+
+    pthread_mutex_lock(&r->lock);
+    q = r->small.head != NULL || is_small_only ? &r->small : &r->bulk;
+    result = q->head;
+    if (result != NULL) {
+        q->head = result->next;
+        if (q->head == NULL)
+            q->tail = &q->head;
+        r->in_hand = result;
+        out->is_overtaken = result->writes != r->writes;
+        r->queued_bytes -= mioc_result_bytes(result);
+        pthread_cond_broadcast(&r->room);
+        if (mioc_resolver_has_idle_work(r))
+            pthread_cond_signal(&r->work);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (result == NULL)
+        return 0;
+    out->resolver = r;
+    out->memory = result;
+    out->item = (const void *)result->item;
+    out->bytes = result->bytes_len > 0 ? result->item + out->item->size : NULL;
+    return 1;
+}
+
+int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out)
+{
+    return take(r, out, 0);
+}
+
+int mioc_resolver_take_small(struct mioc_resolver *r, struct mioc_resolved *out)
+{
+    return take(r, out, 1);
+}
+
+int mioc_resolver_is_busy(const struct mioc_resolver *r)
+{
+    struct mioc_resolver *mutable = (struct mioc_resolver *)r;
+    int busy;
+
+    pthread_mutex_lock(&mutable->lock);
+    busy = r->asked.first != NULL || mioc_resolver_has_idle_work(r) || r->active != NULL || r->libraries.going_on > 0 ||
+           r->small.head != NULL || r->bulk.head != NULL;
+    pthread_mutex_unlock(&mutable->lock);
+    return busy;
+}
+
+uint64_t mioc_resolver_calls(const struct mioc_resolver *r)
+{
+    return __atomic_load_n(&r->calls, __ATOMIC_RELAXED);
+}
+
+static int start_thread(struct mioc_resolver *r)
+{
+    int rc;
+
+    pthread_mutex_lock(&r->lock);
+    rc = mioc_thread_start(NULL, 0, THREAD_STACK, thread_main, r);
+    r->threads += rc == 0;
+    pthread_mutex_unlock(&r->lock);
+    return rc == 0 ? 0 : -1;
+}
+
+struct mioc_resolver *mioc_resolver_new(const struct mioc_resolver_config *config)
+{
+    struct mioc_resolver *r = calloc(1, sizeof *r);
+    pthread_condattr_t attr;
+
+    if (r == NULL)
+        return NULL;
+    r->config = *config;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->work, NULL);
+    pthread_cond_init(&r->room, &attr);
+    pthread_condattr_destroy(&attr);
+    r->asked.last = &r->asked.first;
+    r->early.last = &r->early.first;
+    mioc_results_init(&r->small);
+    mioc_results_init(&r->bulk);
+    r->next_content = 1;
+    r->ahead = config->ahead;
+    mioc_resolve_needed_start(r);
+    for (unsigned i = 0; i < config->threads; i++)
+        if (start_thread(r) != 0 && i == 0) {
+            mioc_resolver_free(r, 0);
+            errno = EAGAIN;
+            return NULL;
+        }
+    return r;
+}
+
+static void free_results(struct mioc_result_queue *q)
+{
+    struct mioc_result *next;
+
+    for (struct mioc_result *result = q->head; result != NULL; result = next) {
+        next = result->next;
+        mioc_result_free(result);
+    }
+}
+
+void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
+{
+    struct timespec until;
+    unsigned left;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(wait_ns / 1000000000u);
+    until.tv_nsec += (long)(wait_ns % 1000000000u);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&r->lock);
+    r->stop = 1;
+    pthread_cond_broadcast(&r->work);
+    pthread_cond_broadcast(&r->room);
+    while (r->threads > 0 && pthread_cond_timedwait(&r->room, &r->lock, &until) == 0)
+        ;
+    left = r->threads;
+    pthread_mutex_unlock(&r->lock);
+    if (left > 0)
+        return; /* they still use it */
+    if (r->ahead != NULL && mioc_prefetch_wait(r->ahead, 0) == 0)
+        mioc_prefetch_free(r->ahead);
+    mioc_resolver_free_jobs(r->asked.first);
+    mioc_resolver_free_jobs(r->early.first);
+    mioc_resolver_free_jobs(r->guesses);
+    mioc_resolver_free_jobs(r->libraries.queue.first);
+    mioc_resolve_needed_end(r);
+    for (unsigned i = 0; i < r->roots; i++)
+        free(r->root[i]);
+    mioc_keys_free(&r->keys);
+    mioc_recent_free(r->recent);
+    free_results(&r->small);
+    free_results(&r->bulk);
+    pthread_cond_destroy(&r->work);
+    pthread_cond_destroy(&r->room);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}

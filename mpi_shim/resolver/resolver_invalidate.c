@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolver_invalidate.c - answers that a write has overtaken: found while they are made or wait, and made again; and those that the
+ * root's own kernel may give from before another node's write: not shared. */
+#include "resolver_internal.h"
+#include "prefetch.h"
+#include "base/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define SECOND 1000000000ull
+/* Before the path, in a record of any kind. */
+#define BRIEF_FIXED (sizeof(struct mioc_stat_record) + sizeof(struct mioc_access_record))
+
+static int is_affected(unsigned kind, const char *path, uint32_t len, const char *written, uint32_t written_len,
+                       uint32_t flags)
+{
+    return mioc_path_is_concerned(path, len, kind == MIOC_ITEM_STAT || kind == MIOC_ITEM_LIST, written, written_len,
+                                  (flags & MIOC_FLAG_SUBTREE) != 0);
+}
+
+/* With the lock held: takes affected records out of a queue and asks for them again. They wait in `stale`: their
+ * contents' chunks may stand in the same queue. */
+static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *q, const char *path, uint32_t len,
+                             uint32_t flags, struct mioc_result **stale)
+{
+    struct mioc_result **at = &q->head;
+
+    while (*at != NULL) {
+        struct mioc_result *result = *at;
+        const struct mioc_item *item = (const void *)result->item;
+        const char *item_path = mioc_item_path(item);
+
+        if (item_path == NULL || item->kind == MIOC_ITEM_INVALIDATE ||
+            !is_affected(item->kind, item_path, item->path_len, path, len, flags)) {
+            at = &result->next;
+            continue;
+        }
+        (void)mioc_resolver_enqueue(r, item->kind, item_path, item->path_len);
+        *at = result->next;
+        mioc_resolver_forget(r, result);
+        result->next = *stale;
+        *stale = result;
+    }
+    q->tail = at;
+}
+
+/* --- What other nodes wrote ------------------------------------------------------------------------------------------ */
+
+uint64_t mioc_resolver_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* With the lock held: forgets what no look can meet any more. */
+static void tidy(struct mioc_resolver *r, uint64_t now)
+{
+    uint64_t oldest = now;
+
+    if (r->recent == NULL || now - r->tidied < SECOND)
+        return;
+    for (const struct mioc_job *job = r->active; job != NULL; job = job->next)
+        oldest = job->started < oldest ? job->started : oldest;
+    if (oldest > r->config.client_most_ns)
+        mioc_recent_forget(r->recent, oldest - r->config.client_most_ns);
+    r->tidied = now;
+}
+
+/* With the lock held. Without memory nothing lasting is said any more. */
+static void note_written(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, uint64_t now)
+{
+    if (r->config.client_ns == NULL || r->config.client_most_ns == 0)
+        return;
+    tidy(r, now);
+    if (r->recent == NULL)
+        r->recent = mioc_recent_new();
+    if (r->recent != NULL)
+        mioc_recent_add(r->recent, path, len, flags, now);
+    else
+        r->has_lost_track = 1;
+}
+
+void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t len)
+{
+    uint64_t last;
+
+    pthread_mutex_lock(&r->lock);
+    last = r->recent != NULL ? mioc_recent_last(r->recent) : 0;
+    if (last > 0)
+        mioc_recent_add(r->recent, path, len, MIOC_FLAG_SUBTREE, last);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* Whether all that the item says is of that device. */
+static int is_of_device(const struct mioc_item *item, uint64_t dev)
+{
+    const struct mioc_stat_record *st = (const void *)item;
+    const struct mioc_list_record *list = (const void *)item;
+    const struct mioc_content_record *content = (const void *)item;
+
+    if (item->flags & MIOC_FLAG_UNCACHED)
+        return 0;
+    switch (item->kind) {
+    case MIOC_ITEM_STAT: return st->lstat_errno == 0 && st->stat_errno == 0 && st->lstat.dev == dev && st->stat.dev == dev;
+    case MIOC_ITEM_LIST: return list->list_errno == 0 && list->stat.dev == dev;
+    case MIOC_ITEM_CONTENT: return content->open_errno == 0 && content->stat.dev == dev;
+    default: return 0;
+    }
+}
+
+/* With the lock held: for how long that answer of a look that began at `started` does not count. `item`: the answer, NULL: not known yet. */
+static uint64_t doubt(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len, uint64_t started, const struct mioc_item *item,
+                      uint64_t now)
+{
+    uint64_t dev = 0, ns;
+
+    if (r->has_lost_track)
+        return SECOND;
+    if (r->recent == NULL)
+        return 0;
+    ns = r->config.client_ns(r->config.ctx, path, len, &dev);
+    if (item != NULL && ns < r->config.client_most_ns && !is_of_device(item, dev))
+        ns = r->config.client_most_ns;
+    return mioc_recent_doubt(r->recent, kind, path, len, started, ns, now);
+}
+
+/* NULL: no memory. */
+static struct mioc_result *new_brief(unsigned kind, const char *path, uint32_t len, uint64_t ns)
+{
+    struct mioc_result *result = mioc_result_new(BRIEF_FIXED + len + 1 + MIOC_ITEM_ALIGN);
+
+    if (result == NULL)
+        return NULL;
+    mioc_item_finish(result->item, mioc_item_begin(result->item, kind, mioc_item_brief(ns), path, len));
+    result->bytes_len = 0;
+    return result;
+}
+
+int mioc_resolver_answer_briefly(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+{
+    struct mioc_result *result;
+    uint64_t ns;
+
+    pthread_mutex_lock(&r->lock);
+    ns = doubt(r, job->kind, job->path, job->len, job->started, NULL, job->started);
+    pthread_mutex_unlock(&r->lock);
+    if (ns > 0 && (result = new_brief(job->kind, job->path, job->len, ns)) != NULL)
+        mioc_answer_push(answer, result);
+    return ns > 0;
+}
+
+/* What is said of a link is to be known though it does not count: who writes where it leads may concern its name, and where it may have led
+ * does no harm (aliases.h). */
+static int is_of_link(const struct mioc_item *item)
+{
+    return item->kind == MIOC_ITEM_REALPATH ||
+           (item->kind == MIOC_ITEM_STAT && S_ISLNK(((const struct mioc_stat_record *)(const void *)item)->lstat.mode));
+}
+
+void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+{
+    struct mioc_result_queue kept = answer->results;
+    uint64_t now;
+
+    if (r->recent == NULL && !r->has_lost_track)
+        return;
+    now = mioc_resolver_now();
+    tidy(r, now);
+    mioc_results_init(&answer->results);
+    for (struct mioc_result *result = kept.head, *next; result != NULL; result = next) {
+        const struct mioc_item *item = (const void *)result->item;
+        const char *path = mioc_item_path(item);
+        uint64_t ns = path != NULL ? doubt(r, item->kind, path, item->path_len, job->started, item, now) : 0;
+        struct mioc_result *brief = NULL;
+
+        next = result->next;
+        if (ns > 0 && is_of_link(item)) {
+            ((struct mioc_item *)(void *)result->item)->flags |= mioc_item_brief(ns);
+            mioc_answer_push(answer, result);
+            continue;
+        }
+        if (ns > 0) {
+            brief = new_brief(item->kind, path, item->path_len, ns);
+            if (item->kind == MIOC_ITEM_CONTENT)
+                mioc_answer_drop_chunks(answer, ((const struct mioc_content_record *)(const void *)item)->content);
+            mioc_resolver_abandon_record(r, item, 0);
+            mioc_result_free(result);
+        }
+        if (ns == 0 || brief != NULL)
+            mioc_answer_push(answer, ns > 0 ? brief : result);
+    }
+}
+
+void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, int is_foreign)
+{
+    struct mioc_result *stale = NULL, *next;
+    char buf[MIOC_PATH_MAX];
+
+    path = mioc_path_plain(path, &len, buf);
+    pthread_mutex_lock(&r->lock);
+    r->writes++;
+    if (is_foreign)
+        note_written(r, path, len, flags, mioc_resolver_now());
+    if (r->ahead != NULL)
+        mioc_prefetch_void(r->ahead);
+    for (struct mioc_job *job = r->active; job != NULL; job = job->next)
+        if (is_affected(job->kind, job->path, job->len, path, len, flags))
+            job->dirty = 1;
+    requeue_affected(r, &r->small, path, len, flags, &stale);
+    requeue_affected(r, &r->bulk, path, len, flags, &stale);
+    for (; stale != NULL; stale = next) {
+        next = stale->next;
+        mioc_resolver_abandon_record(r, (const void *)stale->item, 1);
+        mioc_result_free(stale);
+    }
+    pthread_mutex_unlock(&r->lock);
+    mioc_resolver_release(r);
+}
+

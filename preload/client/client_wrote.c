@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client_wrote.c - telling the agent what this process wrote, by every name that the cache could know; the breaker. */
+#include "launch/writer_join.h"
+#include "base/cancel.h"
+#include "client_internal.h"
+#include "base/log.h"
+#include "base/stack.h"
+#include "observe/trace.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* An agent that lives says so five times a second. */
+#define DEAD_NS 500000000
+
+/* --- The breaker -------------------------------------------------------------------------------------------------- */
+
+uint64_t mioc_client_deadline(void)
+{
+    struct timespec now = { 0 };
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + mioc_client.timeout_ns;
+}
+
+int mioc_client_is_agent_alive(void *store)
+{
+    /* It has ended, though its process may go on for as long as it likes: what was asked behind its last look is nobody's. */
+    if (mioc_store_get_state(store) == MIOC_STORE_LEFT)
+        return 0;
+    /* The look at its lock takes a descriptor for a moment, which other threads of the program could miss. */
+    if (mioc_ring_is_beating(mioc_store_ring(store), DEAD_NS) || mioc_store_is_owner_alive(store))
+        return 1;
+    /* It never comes back: nobody else on this node has to find out by waiting. But in another root its lock cannot be found. */
+    if (mioc_ring_is_silent(mioc_store_ring(store), DEAD_NS))
+        mioc_ring_taint(mioc_store_ring(store));
+    return 0;
+}
+
+void mioc_client_note_status(enum mioc_ask_status status)
+{
+    struct mioc_client *c = &mioc_client;
+
+    if ((status == MIOC_ASK_ANSWERED || status == MIOC_ASK_UNSYNCED) && __atomic_load_n(&c->missed, __ATOMIC_RELAXED) != 0)
+        __atomic_store_n(&c->missed, 0, __ATOMIC_RELAXED);
+    if (status != MIOC_ASK_TIMEOUT || __atomic_add_fetch(&c->missed, 1, __ATOMIC_RELAXED) < MIOC_BREAKER_LIMIT)
+        return;
+    if (!__atomic_exchange_n(&c->is_broken, 1, __ATOMIC_RELAXED))
+        mioc_log(MIOC_LOG_WARN, "the cache did not answer %d times in a row within %llu ms; this process (pid %d) asks no more, running uncached "
+                 "where it has no answer yet. MPIIO_CACHE_TIMEOUT gives slow nodes more time",
+                 MIOC_BREAKER_LIMIT, (unsigned long long)(c->timeout_ns / 1000000), (int)getpid());
+}
+
+/* --- Writes ------------------------------------------------------------------------------------------------------- */
+
+struct write_notice { /* of one write */
+    uint32_t flags;
+    int told;                 /* how many spellings were ours */
+    int is_unsettled;         /* other nodes have yet to hear of it */
+    int has_sticky;           /* one of them is written to for longer */
+    enum mioc_outcome outcome;
+};
+
+static enum mioc_ask_status ask_agent(enum mioc_ask what, uint32_t flags, const char *path, uint32_t len)
+{
+    struct mioc_store *store = mioc_client_store();
+
+    return mioc_ring_ask(mioc_store_ring(store), what, flags, path, len, mioc_client_deadline(),
+                         mioc_client_is_agent_alive, store);
+}
+
+static enum mioc_ask_status ask(const char *path, uint32_t len, uint32_t flags)
+{
+    enum mioc_ask_status status = MIOC_ASK_REAL;
+
+    /* A store without agent is served to nobody (mioc_client_begin) and never again: there is nothing to be dead. */
+    if (mioc_store_get_state(mioc_client_store()) > MIOC_STORE_ACTIVE)
+        return MIOC_ASK_ANSWERED;
+    if (__atomic_load_n(&mioc_client.is_broken, __ATOMIC_RELAXED))
+        return status;
+    status = ask_agent(MIOC_ASK_INVALIDATE, flags, path, len);
+    mioc_client_note_status(status);
+    return status;
+}
+
+static int is_sticky(const char *path, uint32_t len)
+{
+    const struct mioc_item *item = mioc_store_lookup(mioc_client_store(), MIOC_ITEM_STAT, path, len,
+                                                     mioc_item_hash(MIOC_ITEM_STAT, path, len));
+
+    return item != NULL && (item->flags & MIOC_FLAG_STICKY) != 0;
+}
+
+/* The store goes on saying what was there before the write, to every process of the node. */
+static void distrust_store(void)
+{
+    mioc_ring_taint(mioc_store_ring(mioc_client_store()));
+    mioc_client_stop();
+}
+
+static void give_up(const char *path)
+{
+    if (__atomic_load_n(&mioc_client.is_serving, __ATOMIC_RELAXED))
+        mioc_log(MIOC_LOG_DEBUG, "nobody to tell that %s was written: this process goes on without the cache", path);
+    distrust_store();
+}
+
+/* In the form by which it is compared with what is known. Where ".." leaves a link that is another file: no harm to it. */
+static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint32_t len)
+{
+    struct write_notice *t = ctx;
+    char buf[MIOC_PATH_MAX];
+    const char *path = mioc_path_plain(spelled, &len, buf);
+    enum mioc_ask_status status = ask(path, len, t->flags);
+
+    t->told++;
+    if (status == MIOC_ASK_TIMEOUT)
+        t->outcome = MIOC_TIMEOUT;
+    t->is_unsettled |= status == MIOC_ASK_UNSYNCED;
+    t->has_sticky |= is_sticky(path, len);
+    if (status != MIOC_ASK_ANSWERED && status != MIOC_ASK_UNSYNCED)
+        give_up(path);
+}
+
+static int tell_all(struct write_notice *t, int folder, int dirfd, const char *path)
+{
+    const struct mioc_names names = { .visit = tell, .ctx = t, .subtree = (t->flags & MIOC_FLAG_SUBTREE) != 0, .with_target = 1,
+                                      .has_folder = folder >= 0, .folder = folder };
+
+    return mioc_client_each_name(&names, dirfd, path);
+}
+
+static void tell_all_or_give_up(struct write_notice *t, int folder, int dirfd, const char *path)
+{
+    if (tell_all(t, folder, dirfd, path) != 0)
+        give_up(path);
+}
+
+/* Other nodes are to know what this one did before their ranks can learn that it was done, by MPI or otherwise. If one of them does
+ * not answer it is stopped or gone; its neighbours find that out, and this call waits no longer than any other. */
+static void settle(struct write_notice *t)
+{
+    if (ask_agent(MIOC_ASK_SYNC, 0, "/", 1) == MIOC_ASK_TIMEOUT)
+        t->outcome = MIOC_TIMEOUT;
+}
+
+/* --- Entry points --------------------------------------------------------------------------------------------------- */
+
+int mioc_client_is_telling(void)
+{
+    mioc_writer_join();
+    return mioc_client_is_serving() || (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
+}
+
+/* Of the last path that was written with MIOC_WROTE_SOON. */
+static __thread uint64_t written_soon __attribute__((tls_model("initial-exec")));
+
+static uint64_t hash_of(const char *path)
+{
+    return mioc_path_is_nowhere(path) ? 0 : mioc_item_hash(0, path, (uint32_t)strnlen(path, 4096));
+}
+
+static void finish(struct write_notice *t, const char *path, uint64_t started, int is_soon)
+{
+    if (t->is_unsettled && !is_soon)
+        settle(t);
+    if (t->told == 0 && (started == 0 || mioc_client_is_exempt()))
+        return;
+    mioc_stats_count(MIOC_CALL_WRITE, t->outcome, 0, mioc_stats_since(started));
+    if (mioc_trace_is_on() && started != 0)
+        mioc_trace_call(MIOC_CALL_WRITE, t->outcome, path, 0, 0, started);
+}
+
+/* What was done, for somebody else's stack. */
+struct deed {
+    int dirfd, new_dirfd;
+    const char *path, *new_path; /* new_path: it was a renaming */
+    struct mioc_folders folders;
+    uint32_t flags;
+    int is_exchange;
+};
+
+static void tell_deed(int (*work)(void *deed), struct deed *deed)
+{
+    int saved = errno, type = mioc_cancel_defer();
+
+    if ((mioc_client_is_telling() || mioc_stats_is_timed()) && mioc_stack_run(MIOC_STACK_TOLD, work, deed) != 0 &&
+        mioc_client_store() != NULL)
+        distrust_store(); /* there is no stack to tell it from */
+    errno = saved;
+    mioc_cancel_restore(type);
+}
+
+static __attribute__((noinline)) int tell_written(void *arg)
+{
+    const struct deed *deed = arg;
+    struct write_notice t = { .flags = deed->flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
+    uint64_t started = mioc_stats_now();
+    int is_soon = (deed->flags & MIOC_WROTE_SOON) != 0;
+
+    if (mioc_client_is_telling())
+        tell_all_or_give_up(&t, -1, deed->dirfd, deed->path);
+    if (is_soon)
+        written_soon = hash_of(deed->path);
+    finish(&t, deed->path, started, is_soon);
+    return 0;
+}
+
+void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
+{
+    struct deed deed = { .dirfd = dirfd, .path = path, .flags = flags };
+
+    tell_deed(tell_written, &deed);
+}
+
+void mioc_client_learned(const char *path)
+{
+    struct write_notice t = { .flags = MIOC_FLAG_SUBTREE };
+
+    (void)tell_all(&t, -1, AT_FDCWD, path); /* by the names that can be found out */
+}
+
+/* importlib and py_compile close "X.pyc.140212345" before they rename it to "X.pyc". */
+static int is_finished_bytecode(const char *path, const char *new_path)
+{
+    const char *name = strrchr(path, '/'), *new_name = strrchr(new_path, '/');
+    size_t len;
+
+    name = name != NULL ? name + 1 : path;
+    new_name = new_name != NULL ? new_name + 1 : new_path;
+    len = strlen(new_name);
+    return len > 4 && strcmp(new_name + len - 4, ".pyc") == 0 && strncmp(name, new_name, len) == 0 && name[len] == '.' &&
+           name[len + 1] != '\0' && name[len + 1 + strspn(name + len + 1, "0123456789")] == '\0';
+}
+
+static __attribute__((noinline)) int is_regular(int dirfd, const char *path)
+{
+    struct stat st;
+
+    return syscall(SYS_newfstatat, dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+static int open_both(void *arg)
+{
+    struct deed *deed = arg;
+
+    deed->folders.from = mioc_client_open_folder(deed->dirfd, deed->path);
+    deed->folders.to = mioc_client_open_folder(deed->new_dirfd, deed->new_path);
+    return 0;
+}
+
+struct mioc_folders mioc_client_open_folders(int dirfd, const char *path, int new_dirfd, const char *new_path)
+{
+    struct deed deed = { dirfd, new_dirfd, path, new_path, { -1, -1 }, 0, 0 };
+    int saved = errno;
+
+    if (mioc_client_is_telling())
+        (void)mioc_stack_run(MIOC_STACK_TOLD, open_both, &deed);
+    errno = saved;
+    return deed.folders;
+}
+
+void mioc_client_close_folders(const struct mioc_folders *folders)
+{
+    int saved = errno;
+
+    if (folders->from >= 0)
+        (void)syscall(SYS_close, folders->from);
+    if (folders->to >= 0)
+        (void)syscall(SYS_close, folders->to);
+    errno = saved;
+}
+
+static __attribute__((noinline)) int tell_moved(void *arg)
+{
+    struct write_notice t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
+    const struct deed *d = arg;
+    uint64_t started = mioc_stats_now();
+
+    if (mioc_client_is_telling()) {
+        if (d->is_exchange && is_regular(d->dirfd, d->path))
+            t.flags |= MIOC_FLAG_STICKY;
+        tell_all_or_give_up(&t, d->folders.from, d->dirfd, d->path);
+        t.flags = MIOC_FLAG_SUBTREE;
+        if ((t.told == 0 || t.has_sticky || d->is_exchange) && is_regular(d->new_dirfd, d->new_path) &&
+            !is_finished_bytecode(d->path, d->new_path))
+            t.flags |= MIOC_FLAG_STICKY;
+        tell_all_or_give_up(&t, d->folders.to, d->new_dirfd, d->new_path);
+    }
+    finish(&t, d->path, started, written_soon != 0 && written_soon == hash_of(d->path));
+    written_soon = 0;
+    return 0;
+}
+
+void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange)
+{
+    const struct mioc_folders now = { -1, -1 };
+
+    mioc_client_moved_in(&now, dirfd, path, new_dirfd, new_path, is_exchange);
+}
+
+void mioc_client_moved_in(const struct mioc_folders *folders, int dirfd, const char *path, int new_dirfd,
+                          const char *new_path, int is_exchange)
+{
+    struct deed deed = { dirfd, new_dirfd, path, new_path, *folders, MIOC_FLAG_SUBTREE, is_exchange };
+
+    tell_deed(tell_moved, &deed);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* pmi_relay.c - the relay between a program and the launcher's process manager, with which we have spoken already. */
+#include "pmi_relay.h"
+#include "job/elf.h"
+#include "job/pmi.h"
+#include "base/proc.h"
+#include "node/plugin.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STACK (128u * 1024u)
+#define LINE 4096
+#define FAREWELL_MS 1000
+#define NAP_NS 500000l
+
+static const char init_answer[] = "cmd=response_to_init rc=0 pmi_version=1 pmi_subversion=1\n";
+
+enum gate { GATE_SHUT, GATE_OPEN, GATE_RELEASED };
+
+static struct {
+    pid_t owner;
+    int up, down;          /* to the launcher; to the program, whose end is PMI_FD */
+    int pmi_fd;
+    int is_hydra;
+    pthread_t thread;
+    atomic_int is_answer_due; /* the next line from above is the answer to a question of ours */
+    atomic_int gate;        /* a futex: what the relay's thread does */
+    atomic_int has_init;    /* the program speaks PMI itself: its end is its own business */
+    atomic_int is_ending;   /* what comes from above now is the answer to our farewell */
+    atomic_int has_ended;
+} handover;
+
+int mioc_pmi_relay_is_owner(void)
+{
+    return handover.owner != 0 && handover.owner == getpid();
+}
+
+int mioc_pmi_relay_is_possible(const char *path, char *const *env)
+{
+    const char *preload = mioc_proc_getenv(env, "LD_PRELOAD");
+
+    return preload != NULL && strstr(preload, "libmpiio_cache.so") != NULL && mioc_proc_getenv(env, "PMI_FD") != NULL &&
+           (path == NULL || !mioc_elf_is_static(path));
+}
+
+/* --- The relay's thread --- */
+
+static int send_all(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = send(fd, bytes, size, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+/* What the program says. The first "init" was said for it; it is a message of its own, as the answer is awaited. */
+static int pass_up(char *buf, size_t size)
+{
+    ssize_t n = recv(handover.down, buf, size, 0);
+
+    if (n <= 0)
+        return n < 0 && errno == EINTR ? 0 : -1;
+    if (!atomic_load(&handover.has_init) && (size_t)n > 9 && memcmp(buf, "cmd=init ", 9) == 0) {
+        atomic_store(&handover.has_init, 1);
+        return send_all(handover.down, init_answer, sizeof init_answer - 1);
+    }
+    return send_all(handover.up, buf, (size_t)n);
+}
+
+static int pass_down(char *buf, size_t size)
+{
+    ssize_t n = recv(handover.up, buf, size, 0);
+    char *end;
+
+    if (n <= 0)
+        return n < 0 && errno == EINTR ? 0 : -1;
+    if (atomic_load(&handover.is_ending)) {
+        atomic_store(&handover.has_ended, 1);
+        return 0;
+    }
+    if (!atomic_load(&handover.is_answer_due))
+        return send_all(handover.down, buf, (size_t)n);
+    end = memchr(buf, '\n', (size_t)n);
+    if (end == NULL)
+        return 0;
+    atomic_store(&handover.is_answer_due, 0);
+    return send_all(handover.down, end + 1, (size_t)(buf + n - end - 1));
+}
+
+static int is_released(void)
+{
+    return atomic_load(&handover.gate) == GATE_RELEASED;
+}
+
+/* Until one side hangs up; then the other is to see it. The launcher hangs up after "finalize". When the program has closed its
+ * end (os.closerange), the launcher's stays open for the farewell. Nothing is read any more once it is released, which
+ * hangs up the program's end, so that the poll is woken. */
+static void *relay(void *unused)
+{
+    char buf[LINE];
+    int is_down_open = 1;
+
+    (void)unused;
+    while (atomic_load(&handover.gate) == GATE_SHUT)
+        syscall(SYS_futex, &handover.gate, FUTEX_WAIT_PRIVATE, GATE_SHUT, NULL, NULL, 0);
+    for (;;) {
+        struct pollfd ready[2] = { { .fd = handover.up, .events = POLLIN },
+                                   { .fd = is_down_open ? handover.down : -1, .events = POLLIN } };
+
+        if (is_released() || (poll(ready, 2, -1) < 0 && errno != EINTR) || is_released())
+            break;
+        if (ready[1].revents != 0 && pass_up(buf, sizeof buf) != 0)
+            is_down_open = 0;
+        if (ready[0].revents != 0 && pass_down(buf, sizeof buf) != 0)
+            break;
+    }
+    atomic_store(&handover.has_ended, 1);
+    (void)shutdown(handover.down, SHUT_RDWR);
+    return NULL;
+}
+
+static int start_relay(void)
+{
+    return mioc_thread_start(&handover.thread, 1, STACK, relay, NULL) == 0 ? 0 : -1;
+}
+
+/* --- The program's side --- */
+
+static void close_raw(int fd)
+{
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+}
+
+static int is_socket(int fd)
+{
+    int type = 0;
+    socklen_t size = sizeof type;
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+/* The program gets the low numbers, so both ends of ours lie high. */
+static int take_high(int pair[2], int pmi)
+{
+    handover.up = mioc_proc_high_fd(pmi);
+    handover.down = mioc_proc_high_fd(pair[1]);
+    return handover.up >= 0 && handover.down >= 0 && syscall(SYS_dup3, pair[0], pmi, 0) == pmi ? 0 : -1;
+}
+
+int mioc_pmi_relay_prepare(char *const *env)
+{
+    int saved = errno, pmi = mioc_pmi_fd(env), pair[2] = { -1, -1 }, rc = -1;
+
+    if (pmi < 0 || !is_socket(pmi) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        errno = saved;
+        return -1;
+    }
+    handover.pmi_fd = pmi;
+    atomic_store(&handover.gate, GATE_SHUT);
+    handover.is_hydra = mioc_pmi_is_hydra_task();
+    if (take_high(pair, pmi) == 0) {
+        rc = start_relay();
+        if (rc != 0)
+            (void)syscall(SYS_dup3, handover.up, pmi, 0);
+    }
+    close_raw(pair[0]);
+    close_raw(pair[1]);
+    if (rc == 0) {
+        handover.owner = getpid();
+        mioc_plugin_protect_fd(handover.up);
+        mioc_plugin_protect_fd(handover.down);
+    } else {
+        close_raw(handover.up);
+        close_raw(handover.down);
+    }
+    errno = saved;
+    return rc;
+}
+
+int mioc_pmi_relay_up(void)
+{
+    return handover.up;
+}
+
+static void set_gate(enum gate gate)
+{
+    atomic_store(&handover.gate, gate);
+    syscall(SYS_futex, &handover.gate, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void mioc_pmi_relay_open(int is_answer_due)
+{
+    atomic_store(&handover.is_answer_due, is_answer_due);
+    set_gate(GATE_OPEN);
+}
+
+int mioc_pmi_relay_take(char *const *env)
+{
+    if (mioc_pmi_relay_prepare(env) != 0)
+        return -1;
+    mioc_pmi_relay_open(0);
+    return 0;
+}
+
+void mioc_pmi_relay_release(void)
+{
+    int saved = errno;
+
+    if (!mioc_pmi_relay_is_owner())
+        return;
+    atomic_store(&handover.gate, GATE_RELEASED);
+    (void)syscall(SYS_dup3, handover.up, handover.pmi_fd, 0); /* the program's end of the pair is gone with this */
+    set_gate(GATE_RELEASED);
+    (void)pthread_join(handover.thread, NULL);
+    handover.owner = 0;
+    mioc_plugin_release_fd(handover.up);
+    mioc_plugin_release_fd(handover.down);
+    close_raw(handover.up);
+    close_raw(handover.down);
+    errno = saved;
+}
+
+void mioc_pmi_relay_end(void)
+{
+    static const char farewell[] = "cmd=finalize\n";
+    int saved = errno;
+
+    if (!mioc_pmi_relay_is_owner() || !handover.is_hydra || atomic_load(&handover.has_init) ||
+        atomic_exchange(&handover.is_ending, 1))
+        return;
+    if (send_all(handover.up, farewell, sizeof farewell - 1) == 0)
+        for (long waited = 0; waited < FAREWELL_MS * 1000000l && !atomic_load(&handover.has_ended); waited += NAP_NS)
+            nanosleep(&(struct timespec){ 0, NAP_NS }, NULL);
+    errno = saved;
+}
+
+void mioc_pmi_relay_give(void)
+{
+    int saved = errno;
+
+    if (mioc_pmi_relay_is_owner())
+        (void)syscall(SYS_dup3, handover.up, handover.pmi_fd, 0);
+    errno = saved;
+}

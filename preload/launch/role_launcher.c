@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* role_launcher.c - who started this process: mpiexec (hydra), srun, or nobody; as which task; and the name of the step here. */
+#include "role.h"
+#include "store/item.h"
+#include "job/pmi.h"
+#include "base/proc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A guest is not further below its rank than this; beyond, it does without. */
+#define MOST_ANCESTORS 32
+
+/* A number in full, or -1. */
+static int get_number(char *const *env, const char *name)
+{
+    const char *text = mioc_proc_getenv(env, name);
+    char *end;
+    long value;
+
+    if (text == NULL || *text < '0' || *text > '9')
+        return -1;
+    value = strtol(text, &end, 10);
+    return *end == '\0' && value <= INT32_MAX ? (int)value : -1;
+}
+
+static uint64_t hash_of(const char *text)
+{
+    return mioc_item_hash(0, text, (uint32_t)strlen(text));
+}
+
+/* hydra has one proxy on each node of each mpiexec, and Open MPI one daemon, which may be mpiexec itself. */
+static uint64_t daemon_key(pid_t proxy, uint64_t start)
+{
+    char boot[64], text[160];
+
+    (void)mioc_proc_read("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
+    snprintf(text, sizeof text, "hydra %lu %s %ld %llu", (unsigned long)getuid(), boot, (long)proxy, (unsigned long long)start);
+    return hash_of(text);
+}
+
+static uint64_t slurm_key(char *const *env)
+{
+    const char *cluster = mioc_proc_getenv(env, "SLURM_CLUSTER_NAME"), *job = mioc_proc_getenv(env, "SLURM_JOB_ID");
+    const char *step = mioc_proc_getenv(env, "SLURM_STEP_ID"), *node = mioc_proc_getenv(env, "SLURM_NODEID");
+    char text[512];
+
+    if (job == NULL || step == NULL || node == NULL)
+        return 0;
+    snprintf(text, sizeof text, "slurm %lu %s %s %s %s", (unsigned long)getuid(), cluster != NULL ? cluster : "", job, step, node);
+    return hash_of(text);
+}
+
+static int find_hydra_task(struct mioc_task *me, char *const *env)
+{
+    struct mioc_proc proxy;
+
+    me->launcher = MIOC_LAUNCHER_HYDRA;
+    me->rank = get_number(env, "PMI_RANK");
+    me->size = get_number(env, "PMI_SIZE");
+    me->local_rank = get_number(env, "MPI_LOCALRANKID");
+    if (mioc_proc_stat(getppid(), &proxy) == 0)
+        me->key = daemon_key(getppid(), proxy.start);
+    if (mioc_pmi_fd(env) >= 0 && me->rank >= 0 && me->rank < me->size && me->key != 0)
+        return 1;
+    snprintf(me->reason, sizeof me->reason, "mpiexec gave this task no PMI_FD, PMI_RANK and PMI_SIZE");
+    return 0;
+}
+
+/* orted, or orterun by whatever of its names; prted and prterun of Open MPI 5. */
+static int is_openmpi_daemon(const char *comm)
+{
+    static const char *const names[] = { "orted", "orterun", "mpirun", "mpiexec", "prted", "prterun" };
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(comm, names[i], strlen(names[i])) == 0)
+            return 1;
+    return 0;
+}
+
+static int is_openmpi_task(char *const *env)
+{
+    struct mioc_proc daemon;
+
+    return mioc_proc_getenv(env, "OMPI_COMM_WORLD_RANK") != NULL && mioc_proc_stat(getppid(), &daemon) == 0 &&
+           is_openmpi_daemon(daemon.comm);
+}
+
+static int find_openmpi_task(struct mioc_task *me, char *const *env)
+{
+    struct mioc_proc daemon;
+
+    me->launcher = MIOC_LAUNCHER_OPENMPI;
+    me->has_pmix = 1;
+    me->rank = get_number(env, "OMPI_COMM_WORLD_RANK");
+    me->size = get_number(env, "OMPI_COMM_WORLD_SIZE");
+    me->local_rank = get_number(env, "OMPI_COMM_WORLD_LOCAL_RANK");
+    if (mioc_proc_stat(getppid(), &daemon) == 0)
+        me->key = daemon_key(getppid(), daemon.start);
+    if (mioc_proc_getenv(env, "PMIX_RANK") != NULL && me->rank >= 0 && me->rank < me->size && me->key != 0)
+        return 1;
+    snprintf(me->reason, sizeof me->reason, "mpiexec gave this task no PMIX_RANK, OMPI_COMM_WORLD_RANK and _SIZE");
+    return 0;
+}
+
+static int find_slurm_task(struct mioc_task *me, char *const *env)
+{
+    int tasks = get_number(env, "SLURM_STEP_NUM_TASKS");
+
+    me->launcher = MIOC_LAUNCHER_SLURM;
+    me->rank = get_number(env, "SLURM_PROCID");
+    me->size = tasks >= 0 ? tasks : get_number(env, "SLURM_NTASKS");
+    me->local_rank = get_number(env, "SLURM_LOCALID");
+    me->key = slurm_key(env);
+    me->has_pmix = mioc_pmi_fd(env) < 0 && get_number(env, "PMIX_RANK") == me->rank;
+    if (mioc_pmi_fd(env) < 0 && !me->has_pmix)
+        snprintf(me->reason, sizeof me->reason, "srun gave this task no PMI_FD (MPICH needs --mpi=pmi2, Open MPI --mpi=pmix)");
+    else if (me->key == 0 || me->rank < 0 || me->size < 1)
+        snprintf(me->reason, sizeof me->reason, "srun's environment is incomplete");
+    else if (me->has_pmix)
+        return 1;
+    else if (get_number(env, "PMI_RANK") != me->rank || get_number(env, "PMI_SIZE") != me->size)
+        snprintf(me->reason, sizeof me->reason, "PMI speaks of rank %d of %d, Slurm of %d of %d",
+                 get_number(env, "PMI_RANK"), get_number(env, "PMI_SIZE"), me->rank, me->size);
+    else
+        return 1;
+    return 0;
+}
+
+/* Not a task, but maybe below one: up to the launcher's daemon, which tells hydra from Slurm better than an environment in
+ * which both may have left their names. */
+static void find_ancestor(struct mioc_task *me, char *const *env)
+{
+    struct mioc_proc process;
+    pid_t pid = getppid();
+
+    for (int i = 0; i < MOST_ANCESTORS && pid > 1 && mioc_proc_stat(pid, &process) == 0; i++) {
+        if (strcmp(process.comm, "hydra_pmi_proxy") == 0) {
+            me->launcher = MIOC_LAUNCHER_HYDRA;
+            me->key = daemon_key(pid, process.start);
+            return;
+        }
+        if (is_openmpi_daemon(process.comm)) {
+            me->launcher = MIOC_LAUNCHER_OPENMPI;
+            me->key = daemon_key(pid, process.start);
+            return;
+        }
+        if (strcmp(process.comm, "slurmstepd") == 0)
+            break;
+        pid = process.parent;
+    }
+    me->key = slurm_key(env);
+    if (me->key != 0)
+        me->launcher = MIOC_LAUNCHER_SLURM;
+}
+
+int mioc_role_find_launcher(struct mioc_task *me, char *const *env)
+{
+    me->launcher = MIOC_LAUNCHER_NONE;
+    me->rank = me->size = me->local_rank = -1;
+    me->key = 0;
+    /* Nothing of /proc is read where no launcher left a name. */
+    if (mioc_proc_getenv(env, "PMI_RANK") == NULL && mioc_proc_getenv(env, "SLURM_PROCID") == NULL &&
+        mioc_proc_getenv(env, "OMPI_COMM_WORLD_RANK") == NULL)
+        return 0;
+    if (mioc_proc_getenv(env, "PMI_RANK") != NULL && mioc_pmi_is_hydra_task())
+        return find_hydra_task(me, env);
+    if (is_openmpi_task(env))
+        return find_openmpi_task(me, env);
+    if (get_number(env, "SLURM_TASK_PID") == (int)getpid())
+        return find_slurm_task(me, env);
+    find_ancestor(me, env);
+    return 0;
+}

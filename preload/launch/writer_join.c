@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* writer_join.c - finds the store for a program that is no interpreter and writes, so that its writes are told. */
+#include "writer_join.h"
+#include "base/io_thread.h"
+#include "client/client.h"
+#include "store/item.h"
+#include "base/log.h"
+#include "base/real.h"
+#include "store/ring.h"
+#include "role.h"
+#include "base/stack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POLICY_NAME "policy"
+#define MS 1000000ull
+/* How long a store may take from its directory to the last file in it. */
+#define MAKING_NS (100 * MS)
+/* A directory's time of change is coarse: what changes in it within that time may leave it as it is. */
+#define COARSE_NS (20 * MS)
+/* How long a write waits for a descriptor, or for memory, where the system has no more. */
+#define SHORTAGE_NS (10000 * MS)
+#define MOST_PAUSE_NS (32 * MS)
+#define NO_STEP 1u /* no key */
+
+static int is_allowed;     /* atomic */
+static uint64_t known_key; /* atomic; the job step's key, NO_STEP: there is none, 0: not known yet */
+static uint64_t fruitless; /* atomic; a state in which the directory of stores had none of the step's, 0: unknown */
+static int has_missed;     /* atomic: a write was not told */
+
+/* --- The policy ----------------------------------------------------------------------------------------------------- */
+
+static int policy_path(const char *store_dir, char *path, size_t size)
+{
+    int n = snprintf(path, size, "%s/" POLICY_NAME, store_dir);
+
+    return n > 0 && (size_t)n < size ? 0 : -1;
+}
+
+int mioc_writer_join_save_policy(const struct mioc_policy *policy, const char *store_dir)
+{
+    const char *from = (const char *)policy;
+    size_t left = sizeof *policy;
+    char path[1300];
+    int fd, saved = errno;
+
+    if (policy_path(store_dir, path, sizeof path) != 0 ||
+        (fd = mioc_real(open)(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
+        return -1;
+    while (left > 0) {
+        ssize_t n = mioc_real(write)(fd, from, left);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        from += n;
+        left -= (size_t)n;
+    }
+    mioc_real(close)(fd);
+    errno = saved;
+    return left == 0 ? 0 : -1;
+}
+
+static const struct mioc_policy *map_policy(const char *store_dir)
+{
+    const struct mioc_policy *policy = MAP_FAILED;
+    char path[1300];
+    struct stat st;
+    int fd;
+
+    if (policy_path(store_dir, path, sizeof path) != 0 ||
+        (fd = mioc_real(open)(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) < 0)
+        return NULL;
+    if (mioc_real(fstat)(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size == sizeof *policy)
+        policy = mmap(NULL, sizeof *policy, PROT_READ, MAP_SHARED, fd, 0);
+    mioc_real(close)(fd);
+    if (policy == MAP_FAILED)
+        return NULL;
+    if (!mioc_policy_is_sound(policy)) {
+        (void)munmap((void *)(uintptr_t)policy, sizeof *policy);
+        return NULL;
+    }
+    return policy;
+}
+
+/* --- One look ----------------------------------------------------------------------------------------------------- */
+
+enum outcome {
+    NONE,  /* there is no store of this step */
+    FOUND, /* there is, and it is published */
+    EARLY, /* it is just being made */
+    BLIND, /* not to be told: no descriptor, no memory */
+};
+
+static int is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+static int can_open(void)
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/", O_PATH | O_CLOEXEC);
+
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    return fd >= 0;
+}
+
+static uint64_t find_key(void)
+{
+    struct mioc_task me = { .rank = -1, .size = -1, .local_rank = -1 };
+    uint64_t key = __atomic_load_n(&known_key, __ATOMIC_RELAXED);
+
+    if (key != 0)
+        return key;
+    (void)mioc_role_find_launcher(&me, environ);
+    key = me.launcher == MIOC_LAUNCHER_NONE || me.key == 0 ? NO_STEP : me.key;
+    /* Processes above are looked at by descriptors, too. */
+    if (key == NO_STEP && !can_open())
+        return 0;
+    __atomic_store_n(&known_key, key, __ATOMIC_RELAXED);
+    return key;
+}
+
+static uint64_t since(const struct timespec *time)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)((now.tv_sec - time->tv_sec) * 1000000000 + now.tv_nsec - time->tv_nsec);
+}
+
+/* Changes when a name in the directory comes or goes; 0: that cannot be relied on. */
+static uint64_t state_of(const char *dir)
+{
+    struct { uint64_t dev, ino; struct timespec changed; } state;
+    struct stat st;
+
+    memset(&state, 0, sizeof state);
+    if (syscall(SYS_newfstatat, AT_FDCWD, dir, &st, 0) == 0) {
+        if (since(&st.st_mtim) < COARSE_NS)
+            return 0;
+        state.dev = st.st_dev;
+        state.ino = st.st_ino;
+        state.changed = st.st_mtim;
+    }
+    return mioc_item_hash(0, (const char *)&state, sizeof state);
+}
+
+/* What is the matter with a store that was found, and cannot be used. */
+static enum outcome judge(const char *store_dir, int error)
+{
+    struct stat st;
+
+    if (is_shortage(error))
+        return BLIND;
+    return syscall(SYS_newfstatat, AT_FDCWD, store_dir, &st, 0) == 0 && since(&st.st_ctim) < MAKING_NS ? EARLY : NONE;
+}
+
+static enum outcome use(const char *store_dir)
+{
+    const struct mioc_policy *policy = map_policy(store_dir);
+    struct mioc_store *store;
+
+    if (policy == NULL)
+        return judge(store_dir, errno);
+    store = mioc_store_attach(store_dir);
+    if (store == NULL) {
+        int error = errno;
+
+        (void)munmap((void *)(uintptr_t)policy, sizeof *policy);
+        return judge(store_dir, error);
+    }
+    if (__atomic_exchange_n(&has_missed, 0, __ATOMIC_RELAXED))
+        mioc_ring_taint(mioc_store_ring(store));
+    /* The policy stays in any case: it may be the one that another thread's store was published with. */
+    if (!mioc_client_start_telling(store, policy))
+        mioc_store_detach(store);
+    return FOUND;
+}
+
+/* Whether nothing has changed since a look in vain, as far as that is known without a descriptor. */
+static int is_fruitless(void)
+{
+    uint64_t before = __atomic_load_n(&fruitless, __ATOMIC_RELAXED);
+
+    return before != 0 && before == state_of(mioc_config()->dir);
+}
+
+static enum outcome look(void)
+{
+    const struct mioc_config *config;
+    enum outcome outcome;
+    char path[1024];
+    uint64_t key, state;
+
+    if (is_fruitless())
+        return NONE;
+    if (!can_open())
+        return is_shortage(errno) ? BLIND : NONE;
+    config = mioc_config();
+    key = config->disable ? NO_STEP : find_key();
+    if (key == 0)
+        return BLIND;
+    if (key == NO_STEP) {
+        __atomic_store_n(&is_allowed, 0, __ATOMIC_RELAXED);
+        return NONE;
+    }
+    state = state_of(config->dir);
+    if (mioc_store_find(config->dir, key, path, sizeof path) == 0)
+        outcome = use(path);
+    else if (is_shortage(errno))
+        outcome = BLIND;
+    else
+        outcome = errno == EAGAIN ? EARLY : NONE;
+    if (outcome == NONE)
+        __atomic_store_n(&fruitless, state, __ATOMIC_RELAXED);
+    return outcome;
+}
+
+static int look_once(void *outcome)
+{
+    int state;
+
+    /* What opens and closes is a point of cancellation in libc. */
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    *(enum outcome *)outcome = look();
+    (void)pthread_setcancelstate(state, &state);
+    return 0;
+}
+
+/* --- Joining ------------------------------------------------------------------------------------------------------ */
+
+void mioc_writer_join_allow(void)
+{
+    __atomic_store_n(&is_allowed, 1, __ATOMIC_RELAXED);
+}
+
+/* No point of cancellation. */
+static void nap(uint64_t ns)
+{
+    struct timespec time = { 0, (long)ns };
+
+    (void)syscall(SYS_ppoll, NULL, 0, &time, NULL, 8);
+}
+
+static void miss(uint64_t waited)
+{
+    if (!__atomic_exchange_n(&has_missed, 1, __ATOMIC_RELAXED))
+        mioc_log(MIOC_LOG_WARN, "the system had no descriptor or memory left for %llu ms; ranks may not notice what this "
+                 "process (pid %d) writes. The administrator can raise fs.file-max", (unsigned long long)(waited / MS),
+                 (int)getpid());
+}
+
+static int join(void *unused)
+{
+    uint64_t waited = 0;
+
+    (void)unused;
+    for (uint64_t pause = MS;; pause = pause < MOST_PAUSE_NS ? pause * 2 : pause) {
+        enum outcome outcome = NONE;
+
+        (void)look_once(&outcome);
+        if (outcome == BLIND)
+            (void)mioc_io_thread_run_once(look_once, &outcome);
+        if (outcome == NONE || outcome == FOUND)
+            return 0;
+        if (waited >= (outcome == EARLY ? MAKING_NS : SHORTAGE_NS)) {
+            if (outcome == BLIND)
+                miss(waited);
+            return 0;
+        }
+        nap(pause);
+        waited += pause;
+    }
+}
+
+void mioc_writer_join(void)
+{
+    int saved = errno;
+
+    if (!__atomic_load_n(&is_allowed, __ATOMIC_RELAXED) || mioc_client_store() != NULL)
+        return;
+    (void)mioc_stack_run(MIOC_STACK_TOLD, join, NULL);
+    errno = saved;
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* trace.c - composes events and appends them to the rank's file. */
+#include "trace.h"
+#include "store/item.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EPOCH_2026 1767225600ull
+#define SECOND 1000000000ull
+#define PATH_SHOWN 1000u /* bytes of a path that an event has at most */
+#define END_TRIES 100
+#define END_PAUSE_NS 1000000
+
+int mioc_trace_state;
+
+static struct {
+    int fd, rank;
+    pid_t owner;
+    uint64_t offset;  /* from CLOCK_MONOTONIC to our epoch */
+    uint64_t max;
+    uint64_t used, events, dropped; /* atomic */
+    int composing; /* atomic: events between is_owner() and done() */
+} trace = { .fd = -1 };
+
+/* A thread's own descriptor and one, for those that share none with the process; -1 if it could have none. */
+static __thread int own_fd __attribute__((tls_model("initial-exec")));
+
+/* On the stacks of the program's threads and signal handlers, which may be small. PATH_ROOM is for what an event has besides. */
+#define PATH_ROOM 320u
+struct event { char text[PATH_SHOWN + PATH_ROOM + 512]; size_t used; };
+
+/* --- Text: without stdio, for signal handlers ---------------------------------------------------------------------- */
+
+static void put_text(struct event *e, const char *text)
+{
+    size_t len = strlen(text);
+
+    if (len < sizeof e->text - e->used) {
+        memcpy(e->text + e->used, text, len);
+        e->used += len;
+    }
+}
+
+static void put_number(struct event *e, uint64_t n)
+{
+    char digits[24], *at = digits + sizeof digits - 1;
+
+    *at = '\0';
+    do
+        *--at = (char)('0' + n % 10);
+    while ((n /= 10) != 0);
+    put_text(e, at);
+}
+
+/* Nanoseconds as microseconds with three decimals. */
+static void put_time(struct event *e, const char *name, uint64_t ns)
+{
+    char decimals[5] = ".000";
+
+    put_text(e, name);
+    put_number(e, ns / 1000);
+    decimals[1] = (char)('0' + ns / 100 % 10);
+    decimals[2] = (char)('0' + ns / 10 % 10);
+    decimals[3] = (char)('0' + ns % 10);
+    put_text(e, decimals);
+}
+
+/* Bytes beyond ASCII are shown as Latin-1 has them: a path is bytes, JSON is characters, and this way none is lost. */
+static void put_path(struct event *e, const char *path, uint32_t len)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint32_t i;
+
+    put_text(e, "\"");
+    for (i = 0; i < len && i < PATH_SHOWN && e->used < sizeof e->text - PATH_ROOM; i++) {
+        unsigned char c = (unsigned char)path[i];
+        char escaped[7] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15], '\0' };
+        char plain[2] = { (char)c, '\0' };
+
+        put_text(e, c < 0x20 || c >= 0x7f || c == '"' || c == '\\' ? escaped : plain);
+    }
+    put_text(e, i < len ? "...\"" : "\"");
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now = { 0 };
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+uint64_t mioc_trace_now(void)
+{
+    return mioc_trace_is_on() ? now_ns() : 0;
+}
+
+/* --- Events --------------------------------------------------------------------------------------------------------- */
+
+static void begin(struct event *e, const char *phase, const char *cat, const char *name)
+{
+    e->used = 0;
+    put_text(e, ",\n{\"ph\":\"");
+    put_text(e, phase);
+    put_text(e, "\",\"cat\":\"");
+    put_text(e, cat);
+    put_text(e, "\",\"name\":\"");
+    put_text(e, name);
+    put_text(e, "\",\"pid\":");
+    put_number(e, (uint64_t)trace.rank);
+    put_text(e, ",\"tid\":");
+    put_number(e, (uint64_t)syscall(SYS_gettid));
+}
+
+/* Beyond the program's own limit the kernel would not only refuse: it would send the program a signal, SIGXFSZ. */
+static int has_room(uint64_t end)
+{
+    struct rlimit limit;
+
+    return end <= trace.max && (syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) != 0 || end <= limit.rlim_cur);
+}
+
+static void write_event(const struct event *e)
+{
+    ssize_t n = -1;
+
+    if (has_room(__atomic_fetch_add(&trace.used, e->used, __ATOMIC_RELAXED) + e->used))
+        do
+            n = syscall(SYS_write, own_fd != 0 ? own_fd - 1 : trace.fd, e->text, e->used);
+        while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)e->used) {
+        (void)__atomic_fetch_add(&trace.events, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    (void)__atomic_fetch_add(&trace.dropped, 1, __ATOMIC_RELAXED);
+    if (n > 0) /* half an event: what followed it could not be read */
+        __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_RELAXED);
+}
+
+/* Whether this process, which may be the child of a vfork, is the one that is traced. If so, done() follows. */
+static int is_owner(void)
+{
+    if (!mioc_trace_is_on() || syscall(SYS_getpid) != trace.owner)
+        return 0;
+    (void)__atomic_add_fetch(&trace.composing, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&mioc_trace_state, __ATOMIC_SEQ_CST))
+        return 1;
+    (void)__atomic_sub_fetch(&trace.composing, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static void done(int saved)
+{
+    (void)__atomic_sub_fetch(&trace.composing, 1, __ATOMIC_SEQ_CST);
+    errno = saved;
+}
+
+void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char *path, int error, uint64_t bytes, uint64_t started)
+{
+    static const char *const answers[MIOC_OUTCOMES] = {
+        [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"};
+    uint64_t now = now_ns();
+    int saved = errno;
+    struct event e;
+
+    if (!is_owner())
+        return;
+    begin(&e, "X", "call", mioc_call_names[call]);
+    put_time(&e, ",\"ts\":", started + trace.offset);
+    put_time(&e, ",\"dur\":", now - started);
+    put_text(&e, ",\"args\":{\"path\":");
+    path = error == EFAULT || mioc_path_is_nowhere(path) ? "" : path;
+    put_path(&e, path, (uint32_t)strnlen(path, PATH_MAX));
+    put_text(&e, ",\"answer\":\"");
+    put_text(&e, answers[outcome]);
+    put_text(&e, "\",\"errno\":");
+    put_number(&e, (uint64_t)(unsigned)error);
+    put_text(&e, ",\"bytes\":");
+    put_number(&e, bytes);
+    put_text(&e, "}}");
+    write_event(&e);
+    done(saved);
+}
+
+static const char *kind_name(unsigned kind)
+{
+    static const char *const names[MIOC_ITEM_KINDS] = {
+        [MIOC_ITEM_STAT] = "stat", [MIOC_ITEM_LIST] = "list", [MIOC_ITEM_CONTENT] = "content", [MIOC_ITEM_ACCESS] = "access",
+        [MIOC_ITEM_REALPATH] = "realpath", [MIOC_ITEM_CHUNK] = "chunk", [MIOC_ITEM_INVALIDATE] = "invalidate"};
+
+    return kind < MIOC_ITEM_KINDS && names[kind] != NULL ? names[kind] : "";
+}
+
+void mioc_trace_work(const char *cat, const char *name, unsigned kind, const char *path, uint32_t len, uint64_t started)
+{
+    uint64_t now = now_ns();
+    int saved = errno;
+    struct event e;
+
+    if (!is_owner())
+        return;
+    begin(&e, "X", cat, name);
+    put_time(&e, ",\"ts\":", started + trace.offset);
+    put_time(&e, ",\"dur\":", now - started);
+    put_text(&e, ",\"args\":{\"kind\":\"");
+    put_text(&e, kind_name(kind));
+    put_text(&e, "\",\"path\":");
+    put_path(&e, path, len);
+    put_text(&e, "}}");
+    write_event(&e);
+    done(saved);
+}
+
+void mioc_trace_flow(char phase, unsigned kind, const char *path, uint32_t len)
+{
+    char phases[2] = { phase, '\0' };
+    int saved = errno;
+    struct event e;
+
+    if (!is_owner())
+        return;
+    begin(&e, phases, "question", kind_name(kind));
+    put_time(&e, ",\"ts\":", now_ns() + trace.offset);
+    /* 53 bits: what a number in JSON can say. */
+    put_text(&e, ",\"id\":");
+    put_number(&e, mioc_item_hash(kind, path, len) >> 11);
+    put_text(&e, phase == 'f' ? ",\"bp\":\"e\"}" : "}");
+    write_event(&e);
+    done(saved);
+}
+
+void mioc_trace_name_thread(const char *name)
+{
+    int saved = errno;
+    struct event e;
+
+    if (!is_owner())
+        return;
+    begin(&e, "M", "__metadata", "thread_name");
+    put_text(&e, ",\"args\":{\"name\":\"");
+    put_text(&e, name);
+    put_text(&e, "\"}}");
+    write_event(&e);
+    done(saved);
+}
+
+/* --- Start and end -------------------------------------------------------------------------------------------------- */
+
+static int is_wanted(const char *ranks, int rank)
+{
+    if (strcmp(ranks, "all") == 0)
+        return 1;
+    while (*ranks != '\0') {
+        int first = 0, last;
+
+        for (; *ranks >= '0' && *ranks <= '9'; ranks++)
+            first = first * 10 + *ranks - '0';
+        last = first;
+        if (*ranks == '-')
+            for (last = 0, ranks++; *ranks >= '0' && *ranks <= '9'; ranks++)
+                last = last * 10 + *ranks - '0';
+        if (first <= rank && rank <= last)
+            return 1;
+        ranks += *ranks == ',';
+    }
+    return 0;
+}
+
+static void stop_in_child(void)
+{
+    __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_RELAXED);
+}
+
+static void name_process(void)
+{
+    char host[HOST_NAME_MAX + 1] = "", opening[512];
+    struct event e;
+    int n;
+
+    (void)gethostname(host, sizeof host - 1);
+    n = snprintf(opening, sizeof opening, "[\n{\"ph\":\"M\",\"cat\":\"__metadata\",\"name\":\"process_name\",\"pid\":%d,\"tid\":%d,"
+                 "\"args\":{\"name\":\"rank %d (", trace.rank, (int)trace.owner, trace.rank);
+    e.used = 0;
+    memcpy(e.text, opening, (size_t)n);
+    e.used = (size_t)n;
+    for (char *c = host; *c != '\0'; c++)
+        if (*c < 0x20 || *c == '"' || *c == '\\')
+            *c = '?';
+    put_text(&e, host);
+    put_text(&e, ", process ");
+    put_number(&e, (uint64_t)trace.owner);
+    put_text(&e, ")\"}}");
+    write_event(&e);
+    mioc_trace_name_thread("main");
+}
+
+int mioc_trace_start(const struct mioc_config *config, int rank, const char *job)
+{
+    struct timespec real = { 0 };
+    int saved = errno;
+
+    if (config->trace[0] == '\0' || !is_wanted(config->trace_ranks, rank))
+        return -1;
+    trace.rank = rank;
+    trace.owner = getpid();
+    trace.max = config->trace_max;
+    (void)clock_gettime(CLOCK_REALTIME, &real);
+    trace.offset = ((uint64_t)real.tv_sec - EPOCH_2026) * SECOND + (uint64_t)real.tv_nsec - now_ns();
+    trace.fd = mioc_trace_create(config->trace, rank, job);
+    if (trace.fd < 0) {
+        mioc_log(rank == 0 || !is_wanted(config->trace_ranks, 0) ? MIOC_LOG_WARN : MIOC_LOG_INFO,
+                 "cannot write a trace below MPIIO_CACHE_TRACE=%s: %s; running without. Name a folder that can be made or written on every "
+                 "node", config->trace, strerror(errno));
+    } else {
+        (void)pthread_atfork(NULL, NULL, stop_in_child);
+        __atomic_store_n(&mioc_trace_state, 1, __ATOMIC_RELAXED);
+        name_process();
+    }
+    errno = saved;
+    return trace.fd;
+}
+
+void mioc_trace_reopen(void)
+{
+    int saved = errno, fd;
+
+    if (!is_owner())
+        return;
+    fd = mioc_trace_reopen_file(trace.fd);
+    own_fd = fd >= 0 ? fd + 1 : -1;
+    done(saved);
+}
+
+/* Bounded, for a handler may have left an event by longjmp, and this may be one that interrupts an event. */
+static void wait_for_events(void)
+{
+    for (int i = 0; i < END_TRIES && __atomic_load_n(&trace.composing, __ATOMIC_SEQ_CST) > 0; i++)
+        (void)nanosleep(&(struct timespec){ 0, END_PAUSE_NS }, NULL);
+}
+
+void mioc_trace_end(void)
+{
+    int saved = errno;
+    struct event e;
+
+    if (!is_owner())
+        return;
+    __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_SEQ_CST);
+    done(saved);
+    wait_for_events();
+    begin(&e, "M", "__metadata", "mpiio_cache_end");
+    put_text(&e, ",\"args\":{\"events\":");
+    put_number(&e, __atomic_load_n(&trace.events, __ATOMIC_RELAXED));
+    put_text(&e, ",\"dropped\":");
+    put_number(&e, __atomic_load_n(&trace.dropped, __ATOMIC_RELAXED));
+    put_text(&e, ",\"bytes\":");
+    put_number(&e, __atomic_load_n(&trace.used, __ATOMIC_RELAXED));
+    put_text(&e, "}}\n]\n");
+    trace.max = UINT64_MAX;
+    write_event(&e);
+    errno = saved;
+}

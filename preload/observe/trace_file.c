@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* trace_file.c - makes the file that a rank's events go to (trace.h), whatever the environment says and others left there. */
+#include "trace.h"
+#include "base/real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What the environment says may not lead out of the folder. */
+static void defuse(char *text)
+{
+    if (text[0] == '.')
+        text[0] = '_';
+    for (; *text != '\0'; text++)
+        if (*text == '/')
+            *text = '_';
+}
+
+/* The folder with %r, %j and %h filled in; 0 or -1. */
+static int expand(char *out, size_t size, const char *folder, int rank, const char *job)
+{
+    char host[HOST_NAME_MAX + 1] = "", number[16], name[NAME_MAX + 1];
+    size_t used = 0;
+
+    (void)gethostname(host, sizeof host - 1);
+    snprintf(name, sizeof name, "%s", job);
+    defuse(host);
+    defuse(name);
+    snprintf(number, sizeof number, "%d", rank);
+    for (; *folder != '\0'; folder++) {
+        char one[2] = { *folder, '\0' };
+        const char *text = one;
+
+        if (folder[0] == '%' && folder[1] != '\0') {
+            folder++;
+            text = *folder == 'r' ? number : *folder == 'j' ? name : *folder == 'h' ? host : *folder == '%' ? "%" : NULL;
+            if (text == NULL) {
+                errno = EINVAL;
+                return -1;
+            }
+        }
+        if (used + strlen(text) + 32 > size) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        memcpy(out + used, text, strlen(text) + 1);
+        used += strlen(text);
+    }
+    return 0;
+}
+
+/* The folder and those above it, as far as they are missing. */
+static int make_folders(char *path)
+{
+    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+        int rc;
+
+        if (slash != NULL)
+            *slash = '\0';
+        rc = mioc_real(mkdir)(path, 0777);
+        if (slash != NULL)
+            *slash = '/';
+        if (slash == NULL)
+            return rc == 0 || errno == EEXIST ? 0 : -1;
+    }
+}
+
+/* Away from the numbers that programs get, and expect; below a low limit as far as it goes. */
+static int lift(int fd)
+{
+    static const int firsts[] = { 200, 60, 20 };
+
+    for (unsigned i = 0; i < sizeof firsts / sizeof firsts[0] && fd >= 0 && fd < firsts[i]; i++) {
+        int high = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, firsts[i]);
+
+        if (high < 0)
+            continue;
+        mioc_real(close)(fd);
+        return high;
+    }
+    return fd;
+}
+
+/* Always a new file: what has the name already may be a FIFO without reader, another job's trace that is still written, or a link
+ * to something dear that somebody planted. */
+int mioc_trace_create(const char *folder, int rank, const char *job)
+{
+    char path[PATH_MAX];
+    size_t len;
+
+    if (expand(path, sizeof path, folder, rank, job) != 0 || make_folders(path) != 0)
+        return -1;
+    len = strlen(path);
+    snprintf(path + len, sizeof path - len, "/rank-%05d.json", rank);
+    if (mioc_real(unlink)(path) != 0 && errno != ENOENT)
+        return -1;
+    return lift(mioc_real(open)(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666));
+}
+
+/* Through the process's table, which /proc/self shows whatever the thread's own has; not by name, which may be another's by now. */
+int mioc_trace_reopen_file(int fd)
+{
+    char path[48];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return lift(mioc_real(open)(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY));
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* store_files.c - making a store's directory and files, and knowing which ones this process made. */
+#include "base/proc.h"
+#include "base/real.h"
+#include "store_internal.h"
+#include "base/credentials.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* The least arena that is worth a store. */
+#define MIN_ARENA (64u << 10)
+#define RESERVE_STEP (2u << 20)
+
+static struct mioc_store *own_stores; /* pushed and taken by whoever creates and detaches, read by anybody */
+
+int mioc_store_open(int dirfd, const char *path, int flags)
+{
+    return mioc_real(openat)(dirfd, path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+int mioc_store_reserve(int fd, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur) {
+        errno = EFBIG;
+        return -1;
+    }
+    while (offset < end) {
+        /* A signal undoes the call under way: small steps get on even under a profiler's timer. */
+        uint64_t step = end - offset < RESERVE_STEP ? end - offset : RESERVE_STEP;
+        int err = posix_fallocate(fd, (off_t)offset, (off_t)step);
+
+        if (err == EINTR)
+            continue;
+        if (err != 0) {
+            errno = err;
+            return -1;
+        }
+        offset += step;
+    }
+    return 0;
+}
+
+int mioc_store_is_own(const char *name)
+{
+    pid_t pid = getpid();
+
+    for (struct mioc_store *s = __atomic_load_n(&own_stores, __ATOMIC_ACQUIRE); s; s = s->next_own)
+        if (s->pid == pid && strcmp(strrchr(s->path, '/') + 1, name) == 0)
+            return 1;
+    return 0;
+}
+
+void mioc_store_disown(struct mioc_store *s)
+{
+    for (struct mioc_store **link = &own_stores; *link; link = &(*link)->next_own)
+        if (*link == s) {
+            __atomic_store_n(link, s->next_own, __ATOMIC_RELEASE);
+            return;
+        }
+}
+
+/* --- Making ------------------------------------------------------------------------------------------------------- */
+
+/* Makes a file of exactly mode 0600, whatever the umask. */
+static int make_file(int dirfd, const char *name)
+{
+    int fd = mioc_store_open(dirfd, name, O_RDWR | O_CREAT | O_EXCL);
+
+    if (fd >= 0 && mioc_real(fchmod)(fd, 0600) != 0) {
+        int saved = errno;
+
+        mioc_real(close)(fd);
+        errno = saved;
+        fd = -1;
+    }
+    return fd;
+}
+
+static int make_dir(int dirfd, const char *name)
+{
+    int fd;
+
+    if (mioc_real(mkdirat)(dirfd, name, 0700) != 0)
+        return -1;
+    fd = mioc_store_open_dir(dirfd, name);
+    if (fd >= 0) {
+        mioc_real(fchmod)(fd, 0700);
+    } else {
+        int saved = errno;
+
+        mioc_real(unlinkat)(dirfd, name, AT_REMOVEDIR);
+        errno = saved;
+    }
+    return fd;
+}
+
+/* The way back from a descriptor is in its mtime: a filesystem that rounds it cannot hold a store. */
+static int has_exact_times(int fd)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 123457, .tv_nsec = 987654321}};
+    struct stat st;
+
+    return mioc_real(futimens)(fd, times) == 0 && mioc_real(fstat)(fd, &st) == 0 &&
+           st.st_mtim.tv_sec == times[1].tv_sec && st.st_mtim.tv_nsec == times[1].tv_nsec;
+}
+
+static int make_index(int dirfd, struct mioc_store_limits *limits)
+{
+    struct rlimit fsize;
+    int fd, saved, result = -1;
+
+    if (getrlimit(RLIMIT_FSIZE, &fsize) == 0 && fsize.rlim_cur < MIOC_INDEX_ARENA_AT + limits->max_arena)
+        limits->max_arena = fsize.rlim_cur > MIOC_INDEX_ARENA_AT ? (fsize.rlim_cur - MIOC_INDEX_ARENA_AT) & ~4095ull : 0;
+    if (limits->max_arena < MIN_ARENA) {
+        errno = EFBIG;
+        return -1;
+    }
+    fd = make_file(dirfd, "index");
+    if (fd < 0)
+        return -1;
+    if (!has_exact_times(fd))
+        errno = EOPNOTSUPP;
+    else if (mioc_store_reserve(fd, 0, MIOC_INDEX_ARENA_AT) == 0)
+        result = mioc_real(ftruncate)(fd, (off_t)(MIOC_INDEX_ARENA_AT + limits->max_arena));
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
+static int make_ring(int dirfd)
+{
+    int fd = make_file(dirfd, "ring"), result, saved;
+
+    if (fd < 0)
+        return -1;
+    result = mioc_store_reserve(fd, 0, mioc_ring_size());
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
+/* The one descriptor that stays open in the program. 0 or -1. */
+static int make_owner(struct mioc_store *s, int dirfd)
+{
+    int fd = make_file(dirfd, "owner");
+
+    if (fd < 0)
+        return -1;
+    s->lock_fd = mioc_proc_high_fd(fd);
+    mioc_real(close)(fd);
+    s->pid = getpid();
+    return s->lock_fd < 0 ? -1 : mioc_store_lock_owner(s->lock_fd);
+}
+
+/* Fills an empty store directory and maps it. 0 or -1; EAGAIN: somebody took it for a dead one, try another name. */
+static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
+{
+    int fd;
+
+    if (make_owner(s, dirfd) != 0)
+        goto raced;
+    for (unsigned i = 0; i < 2; i++) {
+        fd = make_dir(dirfd, i == 0 ? "c" : "m");
+        if (fd < 0)
+            return -1;
+        mioc_real(close)(fd);
+    }
+    if (make_ring(dirfd) != 0 || make_index(dirfd, &s->writer->limits) != 0 || mioc_store_map(s, dirfd, 1) != 0)
+        return -1;
+    mioc_ring_init(s->ring, s->pid);
+    s->index->layout = MIOC_STORE_LAYOUT;
+    s->index->slots = MIOC_INDEX_SLOTS;
+    s->index->size = s->index_size;
+    s->index->key = key;
+    s->index->view = mioc_credentials();
+    __atomic_store_n(&s->index->magic, MIOC_STORE_MAGIC, __ATOMIC_RELEASE);
+    return 0;
+raced:
+    if (errno == EACCES || errno == ENOENT)
+        errno = EAGAIN;
+    return -1;
+}
+
+static struct mioc_store *new_store(const struct mioc_store_limits *limits)
+{
+    struct mioc_store *s = mioc_store_new();
+
+    if (s == NULL)
+        return NULL;
+    s->lock_fd = -1;
+    s->writer = calloc(1, sizeof(*s->writer));
+    if (s->writer == NULL) {
+        mioc_store_free(s);
+        return NULL;
+    }
+    s->writer->aside = mioc_io_thread_new();
+    if (s->writer->aside == NULL) {
+        mioc_store_detach(s);
+        return NULL;
+    }
+    s->writer->node = UINT32_MAX;
+    s->writer->limits = *limits;
+    if (limits->max_bytes == 0)
+        s->writer->limits.max_bytes = UINT64_MAX;
+    if (limits->max_arena == 0)
+        s->writer->limits.max_arena = MIOC_STORE_DEFAULT_ARENA;
+    if (s->writer->limits.max_arena > MIOC_ARENA_MAX)
+        s->writer->limits.max_arena = MIOC_ARENA_MAX;
+    s->writer->limits.max_arena = (s->writer->limits.max_arena + 4095) & ~4095ull;
+    return s;
+}
+
+static struct mioc_store *create_once(int parent, const char *dir, uint64_t key, const struct mioc_store_limits *limits)
+{
+    struct mioc_store *s = new_store(limits);
+    const char *name;
+    uint64_t random;
+    int dirfd = -1, saved;
+
+    if (s == NULL)
+        return NULL;
+    while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+        if (errno != EINTR)
+            goto failed;
+    s->path_len = (uint32_t)snprintf(s->path, sizeof(s->path), "%s/" MIOC_STORE_PREFIX "%u-%016llx-%016llx", dir,
+                                     (unsigned)geteuid(), (unsigned long long)key, (unsigned long long)random);
+    name = strrchr(s->path, '/') + 1;
+    dirfd = make_dir(parent, name);
+    if (dirfd < 0)
+        goto failed;
+    if (fill_store(s, dirfd, key) == 0) {
+        mioc_real(close)(dirfd);
+        s->next_own = __atomic_load_n(&own_stores, __ATOMIC_ACQUIRE);
+        while (!__atomic_compare_exchange_n(&own_stores, &s->next_own, s, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            ;
+        return s;
+    }
+failed:
+    saved = errno;
+    if (dirfd >= 0) {
+        mioc_store_unlink(parent, name, dirfd);
+        mioc_real(close)(dirfd);
+    }
+    mioc_store_detach(s);
+    errno = saved;
+    return NULL;
+}
+
+struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct mioc_store_limits *limits)
+{
+    struct mioc_store *s = NULL;
+    char path[MIOC_STORE_PATH_MAX];
+    int saved = errno, parent = mioc_store_open_parent(dir, path);
+
+    if (parent < 0)
+        return NULL;
+    mioc_store_reclaim(path[0] == '\0' ? "/" : path);
+    for (unsigned tries = 0; s == NULL && tries < 3; tries++) {
+        s = create_once(parent, path, key, limits);
+        if (s == NULL && errno != EAGAIN)
+            break;
+    }
+    if (s == NULL)
+        saved = errno;
+    mioc_real(close)(parent);
+    errno = saved;
+    return s;
+}
