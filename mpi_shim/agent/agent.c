@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* agent.c - the protocol's state machine: what the world tells it, and how it ends. */
 #include "agent_internal.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -109,7 +110,7 @@ void mioc_agent_ask(struct mioc_agent *a, unsigned kind, const char *path, uint3
     set_time(a, now);
     a->counters.requests_local++;
     /* The ring is everyone's memory: what no parent would take ends here. */
-    if (a->state != MIOC_AGENT_RUNNING || !mioc_wire_is_record(kind) || !mioc_wire_is_path(path, len)) {
+    if (a->state != MIOC_AGENT_RUNNING || !mioc_item_is_record(kind) || !mioc_path_is_sound(path, len)) {
         a->host.answer(a->host.ctx, kind, path, len, 0);
         return;
     }
@@ -148,7 +149,7 @@ static void take_written(struct mioc_agent *a, uint32_t node, uint64_t token, ui
 void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint32_t flags, uint64_t token, uint64_t now)
 {
     set_time(a, now);
-    if (a->state != MIOC_AGENT_RUNNING || !mioc_wire_is_path(path, len))
+    if (a->state != MIOC_AGENT_RUNNING || !mioc_path_is_sound(path, len))
         return;
     take_written(a, (uint32_t)a->config.node, token, flags & (MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY), path, len);
     mioc_agent_flush(a);

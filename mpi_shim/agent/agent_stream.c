@@ -24,7 +24,7 @@ int mioc_agent_apply(struct mioc_agent *a, const struct mioc_item *item, const v
         return -1;
     }
     a->counters.items++;
-    if (mioc_wire_is_record(item->kind))
+    if (mioc_item_is_record(item->kind))
         mioc_agent_pending_answer(a, item, expected);
     if (item->kind == MIOC_ITEM_INVALIDATE)
         mioc_agent_sync_note(a, (const void *)item, a->host.end(a->host.ctx));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wire.c - composing and checking the messages between agents. */
 #include "wire.h"
+#include "base/path.h"
 #include "store/ring.h"
 #include "transport/transport.h"
 
@@ -16,16 +17,6 @@ _Static_assert(sizeof(struct mioc_chunk_record) + MIOC_CHUNK_MAX <= BODY_MAX && 
 static uint32_t aligned(uint32_t size)
 {
     return (size + MIOC_ITEM_ALIGN - 1) & ~(MIOC_ITEM_ALIGN - 1);
-}
-
-int mioc_wire_is_record(unsigned kind)
-{
-    return kind >= MIOC_ITEM_STAT && kind <= MIOC_ITEM_REALPATH;
-}
-
-int mioc_wire_is_path(const char *path, uint32_t len)
-{
-    return len > 0 && len < MIOC_PATH_MAX && path[0] == '/' && memchr(path, '\0', len) == NULL;
 }
 
 /* --- Composing ---------------------------------------------------------------------------------------------------- */
@@ -54,7 +45,7 @@ size_t mioc_wire_request(void *buf, unsigned record, uint64_t offset, const char
 {
     struct mioc_message *m;
 
-    if (!mioc_wire_is_record(record) || !mioc_wire_is_path(path, len))
+    if (!mioc_item_is_record(record) || !mioc_path_is_sound(path, len))
         return 0;
     m = begin(buf, MIOC_MESSAGE_REQUEST, offset, len + 1);
     m->record = record;
@@ -65,7 +56,7 @@ size_t mioc_wire_invalidate(void *buf, uint32_t node, uint64_t token, uint32_t f
 {
     struct mioc_message *m;
 
-    if (!mioc_wire_is_path(path, len) || (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) != 0)
+    if (!mioc_path_is_sound(path, len) || (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) != 0)
         return 0;
     m = begin(buf, MIOC_MESSAGE_INVALIDATE, 0, len + 1);
     m->node = node;
@@ -107,7 +98,7 @@ static int is_body_sound(const struct mioc_message *m)
     switch (m->kind) {
     case MIOC_MESSAGE_REQUEST:
     case MIOC_MESSAGE_INVALIDATE:
-        return m->body > 1 && body[m->body - 1] == '\0' && mioc_wire_is_path(body, m->body - 1);
+        return m->body > 1 && body[m->body - 1] == '\0' && mioc_path_is_sound(body, m->body - 1);
     case MIOC_MESSAGE_STREAM:
         return m->body > 0; /* the rest is mioc_wire_next_item()'s */
     case MIOC_MESSAGE_REPORT:
@@ -129,7 +120,7 @@ static int are_fields_sound(const struct mioc_message *m)
         return 0;
     if (!is_invalidate && (m->kind == MIOC_MESSAGE_HEARTBEAT ? m->token % MIOC_ITEM_ALIGN : m->token) != 0)
         return 0;
-    return m->kind == MIOC_MESSAGE_REQUEST ? mioc_wire_is_record(m->record) : m->record == 0;
+    return m->kind == MIOC_MESSAGE_REQUEST ? mioc_item_is_record(m->record) : m->record == 0;
 }
 
 const struct mioc_message *mioc_wire_parse(const void *bytes, size_t size)

@@ -34,9 +34,6 @@ struct mioc_message { /* the header as it stands on the wire, 8-aligned */
     uint32_t reserved;
 };
 
-/* Whether a message may carry this: a record's kind; an absolute path below MIOC_PATH_MAX without NUL inside. */
-int mioc_wire_is_record(unsigned kind);
-int mioc_wire_is_path(const char *path, uint32_t len);
 
 /* Composes header and body in buf, which is 8-aligned and large enough for them; the message's size, or 0 if it would not
  * pass mioc_wire_parse() or does not fit MIOC_MESSAGE_MAX. A body may stand in its place behind the header already. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store (its end: node_end.c). */
 #include "launch/writer_join.h"
+#include "base/hash.h"
 #include "node_internal.h"
 #include "limits.h"
 #include "loader/loader.h"
@@ -112,14 +113,14 @@ static int share_devices(struct mioc_node *node)
 
     if (node->world.rank == 0)
         for (unsigned i = 0; i < policy->count; i++) {
-            root[i].path = mioc_item_hash(0, policy->prefix[i].path, policy->prefix[i].len);
+            root[i].path = mioc_hash(policy->prefix[i].path, policy->prefix[i].len);
             root[i].dev = policy->prefix[i].local_dev;
         }
     if (node->ops->share_all(node->transport, root, sizeof root) != 0)
         return -1;
     for (unsigned i = 0; i < policy->count; i++)
         for (unsigned k = 0; k < MIOC_MAX_PREFIXES; k++)
-            if (root[k].path == mioc_item_hash(0, policy->prefix[i].path, policy->prefix[i].len) && root[k].dev != 0 &&
+            if (root[k].path == mioc_hash(policy->prefix[i].path, policy->prefix[i].len) && root[k].dev != 0 &&
                 policy->prefix[i].local_dev != 0) {
                 pairs[n++] = (struct mioc_device_pair){ root[k].dev, policy->prefix[i].local_dev };
                 break;

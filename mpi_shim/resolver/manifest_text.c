@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* manifest_text.c - the manifest's text: made from a store, checked and walked. */
 #include "manifest.h"
-#include "agent/wire.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ static int walk(struct mioc_manifest_text *text, void (*visit)(void *ctx, unsign
 
         if (kind == 0)
             return is_end(at, len, text->count) && stop + 1 == end ? 0 : -1;
-        if (len - 2 > UINT16_MAX || !mioc_wire_is_path(at + 2, (uint32_t)len - 2))
+        if (len - 2 > UINT16_MAX || !mioc_path_is_sound(at + 2, (uint32_t)len - 2))
             return -1;
         if (visit != NULL)
             visit(ctx, kind, at + 2, (uint32_t)len - 2);
@@ -82,7 +82,7 @@ static void put(struct mioc_manifest_text *text, const char *bytes, size_t size)
 
 static int is_live(const struct mioc_item *item)
 {
-    return mioc_wire_is_record(item->kind) && !(item->flags & MIOC_FLAG_UNCACHED) &&
+    return mioc_item_is_record(item->kind) && !(item->flags & MIOC_FLAG_UNCACHED) &&
            __atomic_load_n(&item->local_dead, __ATOMIC_ACQUIRE) == 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* recent.c - what other nodes wrote a short while ago, by path: when the path itself, something in it, or all below it was written. */
 #include "recent.h"
+#include "base/hash.h"
 #include "store/item.h"
 #include "base/path.h"
 
@@ -35,7 +36,7 @@ struct mioc_recent *mioc_recent_new(void)
 
 static unsigned bucket_of(const char *path, uint32_t len)
 {
-    return (unsigned)(mioc_item_hash(0, path, len) % BUCKETS);
+    return (unsigned)(mioc_hash(path, len) % BUCKETS);
 }
 
 static struct written *find(const struct mioc_recent *r, const char *path, uint32_t len)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* config.c - the table of environment variables and the one parser that it drives. */
 #include "config.h"
-#include "store/store.h"
 
 #include <limits.h>
 #include <stdarg.h>

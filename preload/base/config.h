@@ -17,6 +17,9 @@ enum mioc_config_source { MIOC_CONFIG_DEFAULT, MIOC_CONFIG_SITE, MIOC_CONFIG_ENV
 struct mioc_config_origin { enum mioc_config_source source; const char *text; };
 #define MIOC_CONFIG_ROWS_MAX 32u
 
+/* Cached prefixes that a policy holds at most, and excluded ones. */
+#define MIOC_MAX_PREFIXES 64u
+
 struct mioc_config {
     int disable;              /* MPIIO_CACHE_DISABLE     0|1 */
     enum mioc_log_level log;  /* MPIIO_CACHE_LOG         error|warn|info|debug, default warn */

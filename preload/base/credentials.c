@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* credentials.c - what decides which file a path means to this thread, and whether it may have it. */
 #include "credentials.h"
-#include "store/item.h"
+#include "hash.h"
 #include "proc.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ uint64_t mioc_credentials(void)
     look("/", &view.root_dev, &view.root_ino);
     look("/proc/thread-self/ns/mnt", &view.namespace_dev, &view.namespace_ino);
     errno = saved;
-    return mioc_item_hash(0, (const char *)&view, sizeof view);
+    return mioc_hash(&view, sizeof view);
 }
 
 /* What an id is called outside of the user namespace; *is_all: the namespace has all that there are, so it is the machine's own. */
@@ -94,5 +94,5 @@ uint64_t mioc_credentials_rights(int is_one_node)
     if (is_one_node)
         look("/proc/thread-self/ns/user", &all.namespace_dev, &all.namespace_ino);
     errno = saved;
-    return mioc_item_hash(0, (const char *)&all, sizeof all);
+    return mioc_hash(&all, sizeof all);
 }

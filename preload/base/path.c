@@ -158,6 +158,11 @@ int mioc_path_is_dot(const char *path)
     return len > 0 && path[len - 1] == '.' && (len == 1 || path[len - 2] == '/');
 }
 
+int mioc_path_is_sound(const char *path, uint32_t len)
+{
+    return len > 0 && len < MIOC_PATH_MAX && path[0] == '/' && memchr(path, '\0', len) == NULL;
+}
+
 int mioc_path_has_dotdot(const char *path, uint32_t len)
 {
     if (len >= 2 && path[0] == '.' && path[1] == '.' && (len == 2 || path[2] == '/'))

@@ -33,6 +33,8 @@ int mioc_path_key(struct mioc_path *out, int dirfd, const char *path);
 
 /* Whether the last name of a path as it was given is ".". */
 int mioc_path_is_dot(const char *path);
+/* Whether `path` is absolute, shorter than MIOC_PATH_MAX and without a NUL inside: what a message or a manifest may name. */
+int mioc_path_is_sound(const char *path, uint32_t len);
 /* Whether the path has a ".." component. */
 int mioc_path_has_dotdot(const char *path, uint32_t len);
 /* Folds "..", ".", "//" and trailing slashes lexically into out[size], which may be where path is; length or -1 (ENAMETOOLONG). path is absolute. */

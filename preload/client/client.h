@@ -24,6 +24,9 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
 /* For a program that is served nothing (writer_join.h): only its writes are told. Several threads may call it. 1, or
  * 0: there is a store already. */
 int mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy);
+/* For a program that has no store yet: find() is called before each write is told, and may start the telling. It must be
+ * async-signal-safe and keep errno. */
+void mioc_client_set_finder(void (*find)(void));
 /* Stops serving for good (exec, breaker by force, a write that the agent could not be told of). */
 void mioc_client_stop(void);
 /* Stops serving for good, but goes on telling writes. */

@@ -8,6 +8,7 @@
  *
  * Where it says nothing, an answer from before may be under way: client_doubt.c. */
 #include "base/cancel.h"
+#include "base/hash.h"
 #include "client_internal.h"
 #include "base/stack.h"
 #include <errno.h>

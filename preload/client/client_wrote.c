@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* client_wrote.c - telling the agent what this process wrote, by every name that the cache could know; the breaker. */
-#include "launch/writer_join.h"
+#include "base/hash.h"
 #include "base/cancel.h"
 #include "client_internal.h"
 #include "base/log.h"
@@ -150,9 +150,19 @@ static void settle(struct write_notice *t)
 
 /* --- Entry points --------------------------------------------------------------------------------------------------- */
 
+static void (*find_store)(void); /* atomic */
+
+void mioc_client_set_finder(void (*find)(void))
+{
+    __atomic_store_n(&find_store, find, __ATOMIC_RELEASE);
+}
+
 int mioc_client_is_telling(void)
 {
-    mioc_writer_join();
+    void (*find)(void) = __atomic_load_n(&find_store, __ATOMIC_ACQUIRE);
+
+    if (find != NULL)
+        find();
     return mioc_client_is_serving() || (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
 }
 
@@ -161,7 +171,7 @@ static __thread uint64_t written_soon __attribute__((tls_model("initial-exec")))
 
 static uint64_t hash_of(const char *path)
 {
-    return mioc_path_is_nowhere(path) ? 0 : mioc_item_hash(0, path, (uint32_t)strnlen(path, 4096));
+    return mioc_path_is_nowhere(path) ? 0 : mioc_hash(path, strnlen(path, 4096));
 }
 
 static void finish(struct write_notice *t, const char *path, uint64_t started, int is_soon)

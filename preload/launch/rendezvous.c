@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rendezvous.c - the ranks of a node meet at their leader's socket, and hear from it whether all ranks of the job start MPI. */
 #include "rendezvous.h"
+#include "base/hash.h"
 #include "pmi_relay.h"
 #include "store/item.h"
 #include "job/pmi.h"
@@ -61,7 +62,7 @@ uint64_t mioc_rendezvous_layout(void)
     int length = snprintf(text, sizeof text, "%x %u %u %llx %zu %d", HELLO_MAGIC, MIOC_TRANSPORT_ABI, MIOC_WIRE_VERSION,
                           (unsigned long long)MIOC_STORE_MAGIC, sizeof(long), __BYTE_ORDER__);
 
-    return mioc_item_hash(0, text, (uint32_t)length);
+    return mioc_hash(text, length);
 }
 
 /* --- Sockets --- */

@@ -29,22 +29,10 @@ static int has_several_programs; /* so says the launcher */
 /* Bound when we are loaded, at the price of a symbol lookup; a failing dlsym() would allocate, in every process there is. */
 extern int Py_BytesMain(int argc, char **argv) __attribute__((weak));
 extern int Py_Main(int argc, wchar_t **argv) __attribute__((weak));
-extern const char *Py_GetVersion(void) __attribute__((weak));
 
 int mioc_role_is_interpreter(void)
 {
     return Py_BytesMain != NULL || Py_Main != NULL;
-}
-
-int mioc_role_python_version(char *buf, size_t size)
-{
-    unsigned major, minor;
-
-    /* Callable before the interpreter is initialised: it returns a constant text, "3.11.2 (main, …". */
-    if (Py_GetVersion == NULL || sscanf(Py_GetVersion(), "%u.%u", &major, &minor) != 2)
-        return -1;
-    snprintf(buf, size, "%u.%u", major, minor);
-    return 0;
 }
 
 /* The plug-in lies beside the library, wherever the loader found that. The launcher's process manager says whose. */
@@ -147,7 +135,7 @@ static int check_mpi4py(const struct context *context, char *reason, size_t size
     struct mioc_role_python python = { .version = version, .exe = exe, .env = context->env,
                                        .exec_fn = (const char *)getauxval(AT_EXECFN) };
 
-    if (mioc_role_python_version(version, sizeof version) != 0 || mioc_proc_exe(getpid(), exe, sizeof exe) != 0)
+    if (mioc_policy_python_version(version, sizeof version) != 0 || mioc_proc_exe(getpid(), exe, sizeof exe) != 0)
         return 0; /* an embedded interpreter of some kind: nothing to go by */
     if (python.exec_fn == NULL)
         python.exec_fn = exe;

@@ -49,8 +49,6 @@ char *const *mioc_role_mark_exec(char *const *envp, char **space, size_t entries
 
 /* --- pieces, for tests --- */
 int mioc_role_is_interpreter(void);
-/* "3.11" of the interpreter in this process; 0 or -1. */
-int mioc_role_python_version(char *buf, size_t size);
 /* role_launcher.c: fills launcher, rank, size, local_rank, key from the environment and /proc. 1: this process is the launcher's own
  * task; 0: it is not, or its launcher did not give it what MPI needs (`reason` says it). */
 int mioc_role_find_launcher(struct mioc_task *me, char *const *env);

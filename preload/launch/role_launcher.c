@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* role_launcher.c - who started this process: mpiexec (hydra), srun, or nobody; as which task; and the name of the step here. */
 #include "role.h"
+#include "base/hash.h"
 #include "store/item.h"
 #include "job/pmi.h"
 #include "base/proc.h"
@@ -28,7 +29,7 @@ static int get_number(char *const *env, const char *name)
 
 static uint64_t hash_of(const char *text)
 {
-    return mioc_item_hash(0, text, (uint32_t)strlen(text));
+    return mioc_hash(text, strlen(text));
 }
 
 /* hydra has one proxy on each node of each mpiexec, and Open MPI one daemon, which may be mpiexec itself. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* writer_join.c - finds the store for a program that is no interpreter and writes, so that its writes are told. */
 #include "writer_join.h"
+#include "base/hash.h"
 #include "base/io_thread.h"
 #include "client/client.h"
 #include "store/item.h"
@@ -153,7 +154,7 @@ static uint64_t state_of(const char *dir)
         state.ino = st.st_ino;
         state.changed = st.st_mtim;
     }
-    return mioc_item_hash(0, (const char *)&state, sizeof state);
+    return mioc_hash(&state, sizeof state);
 }
 
 /* What is the matter with a store that was found, and cannot be used. */
@@ -243,6 +244,7 @@ static int look_once(void *outcome)
 void mioc_writer_join_allow(void)
 {
     __atomic_store_n(&is_allowed, 1, __ATOMIC_RELAXED);
+    mioc_client_set_finder(mioc_writer_join);
 }
 
 /* No point of cancellation. */

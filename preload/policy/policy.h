@@ -58,6 +58,8 @@ struct mioc_policy_source {
 /* 0; a policy without prefixes means that there is nothing to cache here. Prefixes beyond MIOC_MAX_PREFIXES are left out,
  * sys.path's first. Not for signal handlers (it allocates). */
 int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_source *source, const struct mioc_config *config);
+/* "3.11" of the interpreter in this process; 0, or -1: there is none. */
+int mioc_policy_python_version(char *buf, size_t size);
 /* The script that an interpreter's command line names, as it stands there, or NULL. */
 const char *mioc_policy_script(char *const *argv, char *const *env);
 /* From this process. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* policy_build.c - makes the policy: where this interpreter's modules can come from, and which of that is shared. */
 #include "policy_internal.h"
+#include "base/proc.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/real.h"
-#include "launch/role.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -216,8 +217,8 @@ static void add_home(struct builder *b, const char *path)
 
 static void add_user_site(struct builder *b)
 {
-    const char *base = b->args.ignores_env ? NULL : mioc_policy_getenv(b->source->env, "PYTHONUSERBASE");
-    const char *home = mioc_policy_getenv(b->source->env, "HOME");
+    const char *base = b->args.ignores_env ? NULL : mioc_proc_getenv(b->source->env, "PYTHONUSERBASE");
+    const char *home = mioc_proc_getenv(b->source->env, "HOME");
     char path[PLACE_SIZE];
     struct mioc_place place;
 
@@ -270,7 +271,7 @@ static void add_script(struct builder *b, const char *script)
 
 static void add_import_places(struct builder *b)
 {
-    const char *list = b->args.ignores_env ? NULL : mioc_policy_getenv(b->source->env, "PYTHONPATH");
+    const char *list = b->args.ignores_env ? NULL : mioc_proc_getenv(b->source->env, "PYTHONPATH");
 
     if (b->args.script && !b->args.is_safe_path)
         add_script(b, b->args.script);
@@ -337,7 +338,7 @@ static void make_heads(struct mioc_policy *policy)
 
 static uint64_t add_name(uint64_t hash, const char *name)
 {
-    return hash * 0x9e3779b97f4a7c15ull ^ mioc_item_hash(0, name, (uint32_t)strlen(name));
+    return hash * 0x9e3779b97f4a7c15ull ^ mioc_hash(name, strlen(name));
 }
 
 /* What is run, as far as it decides what will be imported. */
@@ -372,7 +373,7 @@ int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_sourc
         for_each(b, config->paths, add_forced);
     if (b->mounts) {
         add_executables(b);
-        homes = b->args.ignores_env ? NULL : mioc_policy_getenv(source->env, "PYTHONHOME");
+        homes = b->args.ignores_env ? NULL : mioc_proc_getenv(source->env, "PYTHONHOME");
         if (homes && homes[0])
             for_each(b, homes, add_home);
         else
@@ -400,7 +401,7 @@ int mioc_policy_build_self(struct mioc_policy *policy, int argc, char **argv, co
     source.exe = exe;
     source.exec_fn = (const char *)getauxval(AT_EXECFN); /* NOLINT: the kernel's way to hand over a pointer */
     source.cwd = mioc_real(getcwd)(cwd, sizeof cwd) ? cwd : NULL;
-    source.version = mioc_role_python_version(version, sizeof version) == 0 ? version : NULL;
+    source.version = mioc_policy_python_version(version, sizeof version) == 0 ? version : NULL;
     source.is_self = 1;
     return mioc_policy_build(policy, &source, config);
 }

@@ -42,7 +42,6 @@ struct mioc_python_args {
     const char *script;  /* the script, or the one that a module such as mpi4py runs; NULL */
 };
 void mioc_policy_parse_python(struct mioc_python_args *args, char *const *argv, char *const *env);
-const char *mioc_policy_getenv(char *const *env, const char *name);
 /* The value of "home" in PLACE/pyvenv.cfg, the directory of the interpreter that the virtual environment was made with: 0 or -1. */
 int mioc_policy_read_home(const char *place, char *home, size_t size);
 

@@ -6,19 +6,23 @@
 #include <string.h>
 #include <strings.h>
 
-const char *mioc_policy_getenv(char *const *env, const char *name)
-{
-    size_t len = strlen(name);
+/* Bound when we are loaded, at the price of a symbol lookup; a failing dlsym() would allocate. */
+extern const char *Py_GetVersion(void) __attribute__((weak));
 
-    for (; env && *env; env++)
-        if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
-            return *env + len + 1;
-    return NULL;
+int mioc_policy_python_version(char *buf, size_t size)
+{
+    unsigned major, minor;
+
+    /* Callable before the interpreter is initialised: it returns a constant text, "3.11.2 (main, …". */
+    if (Py_GetVersion == NULL || sscanf(Py_GetVersion(), "%u.%u", &major, &minor) != 2)
+        return -1;
+    snprintf(buf, size, "%u.%u", major, minor);
+    return 0;
 }
 
 static int has_value(char *const *env, const char *name)
 {
-    const char *value = mioc_policy_getenv(env, name);
+    const char *value = mioc_proc_getenv(env, name);
 
     return value && value[0] != '\0';
 }

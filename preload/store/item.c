@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* item.c - composing and checking the items of the publish stream. */
-#define XXH_INLINE_ALL
 #include "item.h"
+#include "base/hash.h"
 #include "ring.h"
 #include <errno.h>
 #include <unistd.h>
 #include <stddef.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define ERRNO_MAX 4095
 #define KNOWN_FLAGS (MIOC_FLAG_UNCACHED | MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY | MIOC_FLAG_EARLY | MIOC_FLAG_EVICT)
@@ -17,9 +16,9 @@
 
 uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len)
 {
-    uint64_t hash = XXH3_64bits(path, len) ^ kind * 0x9e3779b97f4a7c15ull;
+    uint64_t hash = mioc_hash(path, len) ^ kind * 0x9e3779b97f4a7c15ull; /* 2^64 by the golden ratio */
 
-    return hash ? hash : 1;
+    return hash != 0 ? hash : 1;
 }
 
 static char fold(char c)
@@ -29,13 +28,13 @@ static char fold(char c)
 
 uint32_t mioc_name_hash(const char *name, uint32_t len)
 {
-    char folded[256];
+    char folded[256] = ""; /* as gcc cannot see that nothing of it is read if len is 0 */
 
     if (len > sizeof folded) /* no directory has such a name */
         return 0;
     for (uint32_t i = 0; i < len; i++)
         folded[i] = fold(name[i]);
-    return (uint32_t)XXH3_64bits(folded, len);
+    return (uint32_t)mioc_hash(folded, len);
 }
 
 const char *mioc_item_path(const struct mioc_item *item)

@@ -143,7 +143,12 @@ struct mioc_invalidate_record {
     char path[];
 };
 
-/* XXH3 (xxhash.h, BSD-2, Yann Collet) of the path, mixed with the kind. Never 0. */
+/* Whether a kind is one that a question can ask for: STAT to REALPATH. */
+static inline int mioc_item_is_record(unsigned kind)
+{
+    return kind >= MIOC_ITEM_STAT && kind <= MIOC_ITEM_REALPATH;
+}
+/* mioc_hash() of the path, mixed with the kind. Never 0. */
 uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len);
 /* Of the name in lower case, as far as it is ASCII: names that differ by that alone have one hash. */
 uint32_t mioc_name_hash(const char *name, uint32_t len);

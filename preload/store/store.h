@@ -20,6 +20,7 @@
 #ifndef MIOC_STORE_H
 #define MIOC_STORE_H
 
+#include "base/config.h"
 #include "item.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +31,6 @@ struct mioc_ring;
 
 #define MIOC_STORE_PREFIX "mpiio_cache-"
 #define MIOC_STORE_MAGIC 0x4d494f4331303031ull
-#define MIOC_MAX_PREFIXES 64u
 
 /* What the agent says of itself, mioc_store_state(). */
 enum mioc_store_state {

@@ -4,6 +4,7 @@
  * What a process of this node wrote must not be hidden by an answer that the root read before the write and that is still under
  * way. One hold is up to three entries: the path, its parent's STAT and LIST, and, with subtree, all below. */
 #include "base/path.h"
+#include "base/hash.h"
 #include "store_internal.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct mioc_hold {
 
 static unsigned bucket_of(const char *path, uint32_t len)
 {
-    return (unsigned)(mioc_item_hash(0, path, len) % MIOC_HOLD_BUCKETS);
+    return (unsigned)(mioc_hash(path, len) % MIOC_HOLD_BUCKETS);
 }
 
 static struct mioc_hold *new_hold(const char *path, uint32_t len, uint32_t kinds, uint64_t token)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_reach.c - what of the stream can be found: linking records into the table and declaring them dead. */
 #include "base/path.h"
+#include "base/hash.h"
 #include "store_internal.h"
 #include <stdlib.h>
 
@@ -83,7 +84,7 @@ void mioc_store_link(struct mioc_store *s, struct mioc_item *item, uint64_t offs
         (mioc_hold_has(w, item->kind, plain, len) || has_sticky(s, item->kind, path, item->path_len) ||
          (plain != path && has_sticky(s, item->kind, plain, len)) || (has_turns && mioc_hold_has_turn(w, path, item->path_len))))
         return;
-    if (plain != path && remember_odd(s, offset, mioc_item_hash(0, plain, len), has_turns) != 0)
+    if (plain != path && remember_odd(s, offset, mioc_hash(plain, len), has_turns) != 0)
         return;
     at = mioc_store_slot(s, item->kind, path, item->path_len, item->hash, &is_new);
     old = s->table[at];
@@ -127,7 +128,7 @@ static void kill_below(struct mioc_store *s, const char *plain, uint32_t len)
 static void kill_odd(struct mioc_store *s, const char *plain, uint32_t len, uint32_t parent, int subtree)
 {
     struct mioc_store_writer *w = s->writer;
-    uint64_t hash = mioc_item_hash(0, plain, len), parent_hash = parent ? mioc_item_hash(0, plain, parent) : 0;
+    uint64_t hash = mioc_hash(plain, len), parent_hash = parent ? mioc_hash(plain, parent) : 0;
 
     for (size_t i = 0; i < w->odds; i++) {
         struct mioc_item *item = mioc_store_appended(s, w->odd[i].offset);

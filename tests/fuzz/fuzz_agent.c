@@ -3,6 +3,7 @@
  * well-formed, cut, repeated, or turned in any byte. Promises: nothing but checked items reaches the store, in order and each once;
  * what it sends is well-formed and goes to neighbours only; every buffer comes back; an ended agent takes nothing any more. */
 #include "agent/agent.h"
+#include "base/path.h"
 #include "transport/transport.h"
 #include "store/ring.h"
 #include "fuzz_items.h"
@@ -96,7 +97,7 @@ static uint64_t end_of(void *ctx)
 static void resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
     (void)ctx;
-    PROMISE(w.config.node == 0 && mioc_wire_is_record(kind) && mioc_wire_is_path(path, len));
+    PROMISE(w.config.node == 0 && mioc_item_is_record(kind) && mioc_path_is_sound(path, len));
     if (len >= sizeof w.question[0])
         return;
     memcpy(w.question[w.resolving % 64], path, len);
@@ -107,7 +108,7 @@ static void resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
 static void invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t node)
 {
     (void)ctx;
-    PROMISE(w.config.node == 0 && node < (uint32_t)w.config.nodes && mioc_wire_is_path(path, len) && (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
+    PROMISE(w.config.node == 0 && node < (uint32_t)w.config.nodes && mioc_path_is_sound(path, len) && (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
 }
 
 static uint32_t other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])

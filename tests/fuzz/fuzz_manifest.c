@@ -2,6 +2,7 @@
 /* fuzz_manifest.c - a manifest of any bytes. Promises: nothing is taken of one that is not whole; of a whole one the questions, each of
  * a kind and with a path that may be asked, are the whole text, so that writing them gives the same file again. */
 #include "resolver/manifest.h"
+#include "base/path.h"
 #include "agent/wire.h"
 #include "fuzz.h"
 
@@ -13,8 +14,8 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
                                    [MIOC_ITEM_REALPATH] = 'R'};
     struct taken *t = ctx;
 
-    PROMISE(kind < sizeof letters && letters[kind] != '\0' && mioc_wire_is_record(kind));
-    PROMISE(mioc_wire_is_path(path, len) && memchr(path, '\n', len) == NULL);
+    PROMISE(kind < sizeof letters && letters[kind] != '\0' && mioc_item_is_record(kind));
+    PROMISE(mioc_path_is_sound(path, len) && memchr(path, '\n', len) == NULL);
     PROMISE(t->room - t->used >= len + 3u);
     t->text[t->used++] = letters[kind];
     t->text[t->used++] = ' ';

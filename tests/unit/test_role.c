@@ -175,7 +175,7 @@ static void interpreter_test_program_is_none(void **state)
 
     (void)state;
     assert_false(mioc_role_is_interpreter());
-    assert_int_equal(mioc_role_python_version(version, sizeof version), -1);
+    assert_int_equal(mioc_policy_python_version(version, sizeof version), -1);
     mioc_role_decide(&me, &config, &policy, 0, NULL, env);
     assert_int_equal(me.role, MIOC_DORMANT);
     assert_string_equal(me.reason, ""); /* bash, gcc: nothing to say */
