@@ -69,41 +69,14 @@ static void set_time(struct mioc_agent *a, uint64_t now)
         a->now = now;
 }
 
-static void say_leave(struct mioc_agent *a)
-{
-    struct mioc_agent_out *out = mioc_agent_out_new(sizeof(struct mioc_message));
-
-    if (out == NULL)
-        return; /* silence tells the parent too */
-    out->size = (uint32_t)mioc_wire_plain(out->bytes, MIOC_MESSAGE_LEAVE, 0);
-    mioc_agent_out_append(a, out);
-}
-
-void mioc_agent_stop(struct mioc_agent *a, enum mioc_agent_end state)
-{
-    if (a->state != MIOC_AGENT_RUNNING)
-        return;
-    a->state = state;
-    mioc_agent_pending_clear(a);
-    for (unsigned i = 0; i < a->children; i++)
-        a->child[i].owes_leave = a->child[i].state == MIOC_LINK_UP;
-    if (a->parent.state == MIOC_LINK_UP)
-        say_leave(a);
-    a->host.answer(a->host.ctx, 0, "", 0, 0);
-}
-
-void mioc_agent_drop(struct mioc_agent *a, struct mioc_agent_link *link, enum mioc_link_state state)
-{
-    link->state = state;
-    link->inflight = 0;
-    link->owes_leave = 0;
-    if (link != &a->parent)
-        return;
-    mioc_agent_queue_clear(a);
-    mioc_agent_stop(a, state == MIOC_LINK_LEFT ? MIOC_AGENT_PARENT_LEFT : MIOC_AGENT_PEER_DIED);
-}
-
 /* --- What this node's threads want -------------------------------------------------------------------------------- */
+
+/* Without memory it ends: a question must not be lost silently. */
+static void want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child)
+{
+    if (mioc_agent_want(a, kind, path, len, hash, is_child) != 0)
+        mioc_agent_stop(a, MIOC_AGENT_STORE_FULL);
+}
 
 void mioc_agent_ask(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t now)
 {
@@ -118,7 +91,7 @@ void mioc_agent_ask(struct mioc_agent *a, unsigned kind, const char *path, uint3
         a->host.answer(a->host.ctx, kind, path, len, 1);
         return;
     }
-    mioc_agent_want(a, kind, path, len, mioc_item_hash(kind, path, len), 0);
+    want(a, kind, path, len, mioc_item_hash(kind, path, len), 0);
     mioc_agent_flush(a);
 }
 
@@ -215,7 +188,7 @@ static void take_request(struct mioc_agent *a, const struct mioc_message *m)
     if (mioc_agent_is_behind(a, hash, m->offset) && a->host.is_known(a->host.ctx, m->record, path, len))
         a->counters.requests_merged++;
     else
-        mioc_agent_want(a, m->record, path, len, hash, 1);
+        want(a, m->record, path, len, hash, 1);
 }
 
 /* Whether this kind of message comes from that side, with values that can be. */

@@ -95,22 +95,26 @@ struct mioc_agent {
     void *scratch; /* root: MIOC_ITEM_MAX bytes to compose INVALIDATE in */
 };
 
-/* --- agent.c --- */
 static inline int mioc_agent_is_root(const struct mioc_agent *a)
 {
     return a->config.node == 0;
 }
-/* Ends it, once: local waiters are answered, LEAVE is owed to whoever is still there. */
-void mioc_agent_stop(struct mioc_agent *a, enum mioc_agent_end state);
-/* A neighbour is gone. */
-void mioc_agent_drop(struct mioc_agent *a, struct mioc_agent_link *link, enum mioc_link_state state);
+
+/* --- agent_queue.c --- */
+/* Queues a composed message of at most `size` bytes for the parent; NULL: no memory. Fill bytes, then append. */
+struct mioc_agent_out *mioc_agent_out_new(size_t size);
+void mioc_agent_out_append(struct mioc_agent *a, struct mioc_agent_out *out);
+/* The first one, which there must be. */
+void mioc_agent_queue_remove(struct mioc_agent *a);
+void mioc_agent_queue_clear(struct mioc_agent *a);
 
 /* --- agent_pending.c --- */
 int mioc_agent_pending_start(struct mioc_agent *a);
 void mioc_agent_pending_clear(struct mioc_agent *a);
 void mioc_agent_pending_free(struct mioc_agent *a);
-/* Wants a record that is not here: merges, or passes the question on. May call host.resolve(), so it comes last. */
-void mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child);
+/* Wants a record that is not here: merges, or passes the question on. May call host.resolve(), so it comes last. 0, or
+ * -1: no memory. */
+int mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child);
 /* A record stands in the stream at `offset`: notes the place and answers who waits. */
 void mioc_agent_pending_answer(struct mioc_agent *a, const struct mioc_item *item, uint64_t offset);
 /* Forgets what waited too long. */
@@ -118,14 +122,20 @@ void mioc_agent_pending_expire(struct mioc_agent *a);
 /* Whether the newest record of this key stands at or behind `offset`. */
 int mioc_agent_is_behind(const struct mioc_agent *a, uint64_t hash, uint64_t offset);
 
-/* --- agent_link.c --- */
-/* Queues a composed message of at most `size` bytes for the parent; NULL: no memory. Fill bytes, then append. */
-struct mioc_agent_out *mioc_agent_out_new(size_t size);
-void mioc_agent_out_append(struct mioc_agent *a, struct mioc_agent_out *out);
-void mioc_agent_queue_clear(struct mioc_agent *a);
-/* Composes nothing: hands `buf` (of get_buffer) to the transport or back. 0, or -1: try later, or the link was dropped. */
+/* --- agent_end.c --- */
+/* Ends it, once: local waiters are answered, LEAVE is owed to whoever is still there. */
+void mioc_agent_stop(struct mioc_agent *a, enum mioc_agent_end state);
+/* A neighbour is gone. */
+void mioc_agent_drop(struct mioc_agent *a, struct mioc_agent_link *link, enum mioc_link_state state);
+
+/* --- agent_post.c --- */
+/* NULL: try later. */
+void *mioc_agent_buffer(struct mioc_agent *a);
+/* Composes nothing: hands `buf` (of mioc_agent_buffer) to the transport or back. 0, or -1: try later, or the link was
+ * dropped. */
 int mioc_agent_post(struct mioc_agent *a, struct mioc_agent_link *link, void *buf, size_t size);
-void *mioc_agent_buffer(struct mioc_agent *a); /* NULL: try later */
+
+/* --- agent_link.c --- */
 void mioc_agent_heartbeats(struct mioc_agent *a);
 /* Drops who was silent for too long. */
 void mioc_agent_listen(struct mioc_agent *a);

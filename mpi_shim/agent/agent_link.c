@@ -1,71 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_link.c - messages to neighbours: the queue to the parent, requests, heartbeats, LEAVE; and their silence. */
+/* agent_link.c - what is due to neighbours is sent: the queue to the parent, requests, heartbeats, LEAVE; and their silence. */
 #include "agent_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- The queue to the parent -------------------------------------------------------------------------------------- */
-
-struct mioc_agent_out *mioc_agent_out_new(size_t size)
-{
-    struct mioc_agent_out *out = malloc(sizeof(*out) + size);
-
-    if (out != NULL)
-        out->size = 0;
-    return out;
-}
-
-void mioc_agent_out_append(struct mioc_agent *a, struct mioc_agent_out *out)
-{
-    STAILQ_INSERT_TAIL(&a->queue, out, next);
-    a->queued++;
-}
-
-static void remove_first(struct mioc_agent *a)
-{
-    struct mioc_agent_out *out = STAILQ_FIRST(&a->queue);
-
-    STAILQ_REMOVE_HEAD(&a->queue, next);
-    a->queued--;
-    free(out);
-}
-
-void mioc_agent_queue_clear(struct mioc_agent *a)
-{
-    while (!STAILQ_EMPTY(&a->queue))
-        remove_first(a);
-}
-
 /* --- Sending ------------------------------------------------------------------------------------------------------ */
-
-void *mioc_agent_buffer(struct mioc_agent *a)
-{
-    void *buf = a->host.get_buffer(a->host.ctx);
-
-    if (buf == NULL)
-        a->is_starved = 1;
-    return buf;
-}
-
-int mioc_agent_post(struct mioc_agent *a, struct mioc_agent_link *link, void *buf, size_t size)
-{
-    if (a->host.send(a->host.ctx, link->node, buf, size) == 0) {
-        link->inflight++;
-        link->sent = a->now;
-        link->has_sent = 1;
-        a->counters.messages_sent++;
-        a->counters.bytes_sent += size;
-        return 0;
-    }
-    if (errno == EAGAIN)
-        a->is_starved = 1;
-    else
-        mioc_agent_drop(a, link, MIOC_LINK_DEAD);
-    a->host.put_buffer(a->host.ctx, buf);
-    return -1;
-}
 
 static int send_leave(struct mioc_agent *a, struct mioc_agent_link *link)
 {
@@ -91,7 +32,7 @@ static void send_queue(struct mioc_agent *a)
         memcpy(buf, out->bytes, out->size);
         if (mioc_agent_post(a, &a->parent, buf, out->size) != 0)
             return; /* the link may have been dropped, and the queue with it */
-        remove_first(a);
+        mioc_agent_queue_remove(a);
     }
 }
 

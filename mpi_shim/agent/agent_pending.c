@@ -117,7 +117,7 @@ static void pose(struct mioc_agent *a, struct mioc_agent_pending *p, const char 
     p->is_unsent = 1;
 }
 
-void mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child)
+int mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child)
 {
     struct mioc_agent_pending *p = *link_of(a, kind, path, len, hash);
     /* A child that asks again has waited for request_ns since it asked first, which was before it was asked here. */
@@ -126,10 +126,9 @@ void mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint
     if (p == NULL) {
         p = add(a, kind, path, len, hash);
         if (p == NULL)
-            mioc_agent_stop(a, MIOC_AGENT_STORE_FULL); /* no memory: a question must not be lost silently */
-        else
-            pose(a, p, path);
-        return;
+            return -1;
+        pose(a, p, path);
+        return 0;
     }
     a->counters.requests_merged++;
     p->since = a->now;
@@ -137,6 +136,7 @@ void mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint
     TAILQ_INSERT_TAIL(&a->by_age, p, by_age);
     if (a->now - p->posed >= patience)
         pose(a, p, path);
+    return 0;
 }
 
 /* --- Answers ------------------------------------------------------------------------------------------------------ */

@@ -131,7 +131,7 @@ uint64_t mioc_limits_default(const char *root, const char *dir)
     struct statvfs fs;
 
     left = left == UINT64_MAX ? left : left / 4;
-    if (statvfs(dir, &fs) != 0)
+    if (mioc_real(statvfs)(dir, &fs) != 0)
         return left;
     free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize / 2;
     return free_bytes < left ? free_bytes : left;

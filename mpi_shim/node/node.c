@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store (its end: node_end.c). */
-#include "launch/writer_join.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "node_internal.h"
 #include "limits.h"
 #include "loader/loader.h"
 #include "base/log.h"
 #include "base/real.h"
-#include "launch/role.h"
 #include "observe/trace.h"
 #include "base/credentials.h"
 
@@ -23,17 +22,8 @@
 /* How long the leaders may take to meet before main(); who is not met by then is met later. */
 #define MEET_NS (2 * SECOND)
 
-struct mioc_node mioc_node;
-
 /* A leader's failure as one number that agree_min can carry: the first node's comes out. */
 #define FAILURE(node, error) ((int64_t)(node) * 4096 + (error))
-
-uint64_t mioc_node_store_limit(const struct mioc_config *config)
-{
-    uint64_t bytes = config->max_bytes != 0 ? config->max_bytes : mioc_limits_default("", config->dir);
-
-    return bytes > INT64_MAX ? INT64_MAX : bytes;
-}
 
 /* The leader's store. 0, or its errno. */
 static int create_store(struct mioc_node *node, uint64_t key)
@@ -45,7 +35,7 @@ static int create_store(struct mioc_node *node, uint64_t key)
     if (node->store == NULL)
         return errno != 0 ? errno : EIO;
     /* Without it the writes of programs that are no interpreters would be heard by nobody. */
-    if (mioc_writer_join_save_policy(node->policy, mioc_store_path(node->store)) != 0) {
+    if (mioc_policy_save(node->policy, mioc_store_path(node->store)) != 0) {
         error = errno != 0 ? errno : EIO;
         mioc_store_remove(node->store);
         mioc_store_detach(node->store);
@@ -148,7 +138,7 @@ static int join(struct mioc_node *node, uint64_t key, char *line, size_t size)
 
 static int start_leader(struct mioc_node *node, char *line, size_t size)
 {
-    if (mioc_node_agent_start(node, mioc_node_now() + MEET_NS) == 0) {
+    if (mioc_node_agent_start(node, mioc_clock_ns() + MEET_NS) == 0) {
         mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
         if (mioc_node_agent_run(node) == 0)
             return 0;
@@ -163,7 +153,7 @@ static int start_leader(struct mioc_node *node, char *line, size_t size)
 static void await_leader(const struct mioc_node *node)
 {
     if (node->world.local_rank != 0)
-        (void)mioc_store_await(node->store, mioc_node_now() + node->config->timeout_ms * 1000000u);
+        (void)mioc_store_await(node->store, mioc_clock_ns() + node->config->timeout_ms * 1000000u);
 }
 
 int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config, const struct mioc_policy *policy,
@@ -176,7 +166,7 @@ int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config
     node->policy = policy;
     if (me->rank == 0)
         mioc_node_manifest_start(node);
-    node->world.local_size = mioc_role_count_tasks(me, environ);
+    node->world.local_size = mioc_task_count_on_node(me, environ);
     rc = mioc_plugin_start(me->plugin, &node->ops, &node->transport, &node->world, line, size);
     if (node->ahead != NULL)
         mioc_prefetch_release(node->ahead);
@@ -210,7 +200,3 @@ int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config
     return 0;
 }
 
-int mioc_node_is_owner(void)
-{
-    return mioc_node.owner != 0 && mioc_node.owner == getpid();
-}

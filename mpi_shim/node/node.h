@@ -5,7 +5,8 @@
 
 #include "base/config.h"
 #include "policy/policy.h"
-#include "launch/role.h"
+#include "job/task.h"
+#include "policy/policy.h"
 #include <stddef.h>
 
 /* Main thread, before main(), collective over the job: loads the plug-in, joins, agrees, creates or attaches the store, starts the agent's

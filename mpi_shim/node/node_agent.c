@@ -2,6 +2,8 @@
 /* node_agent.c - the agent's thread of a leader: moves questions, answers and messages between ring, resolver, transport and
  * the protocol's state machine. */
 #include "node_internal.h"
+#include "base/futex.h"
+#include "base/clock.h"
 #include "client/client.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -10,7 +12,6 @@
 #include "agent/wire.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,33 +32,25 @@
 /* Where each look takes the processor from a rank: how much rarer they are. */
 #define CROWDED 4u
 
-uint64_t mioc_node_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
 /* --- Events --- */
 
 static void handle_event(struct mioc_node *node, const struct mioc_event *event)
 {
     switch (event->kind) {
     case MIOC_EVENT_MESSAGE:
-        mioc_agent_message(node->agent, event->peer, event->data, event->size, mioc_node_now());
+        mioc_agent_message(node->agent, event->peer, event->data, event->size, mioc_clock_ns());
         break;
     case MIOC_EVENT_SENT:
         node->unsent--;
         mioc_node_put_buffer(node, event->data);
-        mioc_agent_sent(node->agent, event->peer, mioc_node_now());
+        mioc_agent_sent(node->agent, event->peer, mioc_clock_ns());
         break;
     case MIOC_EVENT_LOST:
         if (event->data != NULL) {
             node->unsent--;
             mioc_node_put_buffer(node, event->data);
         }
-        mioc_agent_lost(node->agent, event->peer, mioc_node_now());
+        mioc_agent_lost(node->agent, event->peer, mioc_clock_ns());
         break;
     case MIOC_EVENT_NONE:
         break;
@@ -95,10 +88,10 @@ static void meet_neighbours(struct mioc_node *node, uint64_t until)
     int expected = mioc_agent_children(node->agent) + (node->world.node > 0), met = 0;
     char heard[1 + MIOC_NODE_ARITY] = { 0 }; /* parent, children */
 
-    while (mioc_node_now() < until) {
+    while (mioc_clock_ns() < until) {
         struct mioc_event event;
 
-        mioc_agent_tick(node->agent, mioc_node_now());
+        mioc_agent_tick(node->agent, mioc_clock_ns());
         node->ops->poll(node->transport, &event);
         if (event.kind == MIOC_EVENT_MESSAGE) {
             int slot = event.peer < node->world.node ? 0 : event.peer - node->world.node * MIOC_NODE_ARITY;
@@ -134,7 +127,7 @@ static void take_write(struct mioc_node *node, const struct mioc_ask_request *re
     int is_held = mioc_store_hold(node->store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0,
                                   ++node->token) == 0;
 
-    mioc_agent_wrote(node->agent, request->path, request->len, request->kind, node->token, mioc_node_now());
+    mioc_agent_wrote(node->agent, request->path, request->len, request->kind, node->token, mioc_clock_ns());
     mioc_ring_answer(mioc_store_ring(node->store), request->slot,
                      !is_held ? MIOC_ASK_REAL : node->settled < node->token ? MIOC_ASK_UNSYNCED : MIOC_ASK_ANSWERED);
 }
@@ -168,7 +161,7 @@ static void take_request(struct mioc_node *node, const struct mioc_ask_request *
         request->slot, is_record ? mioc_item_hash(request->kind, request->path, request->len) : 0, node->token };
     if (!is_record)
         return;
-    mioc_agent_ask(node->agent, request->kind, request->path, request->len, mioc_node_now());
+    mioc_agent_ask(node->agent, request->kind, request->path, request->len, mioc_clock_ns());
     if (started != 0)
         trace_question(request, started);
 }
@@ -196,14 +189,14 @@ static void learn_link(struct mioc_node *node, const struct mioc_resolved *resol
         return;
     mioc_resolved_doubt(resolved);
     mioc_resolver_distrust(node->resolver, name, len);
-    mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_node_now());
+    mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_clock_ns());
 }
 
 /* The stream is one: what is in it already goes before a small answer. So long contents come into it at the pace at which the
  * fastest child takes them; unless none takes anything for a moment, as their own node wants them too. */
 static int has_room_for_bulk(struct mioc_node *node)
 {
-    uint64_t now = mioc_node_now(), sent = mioc_agent_counters(node->agent)->messages_sent;
+    uint64_t now = mioc_clock_ns(), sent = mioc_agent_counters(node->agent)->messages_sent;
 
     if (!mioc_agent_is_saturated(node->agent))
         return 1;
@@ -225,7 +218,7 @@ static unsigned take_resolved(struct mioc_node *node)
     unsigned taken = 0;
 
     while (node->resolver != NULL && taken < TAKE_MOST && take_next(node, &resolved)) {
-        uint64_t started = mioc_node_now(), offset;
+        uint64_t started = mioc_clock_ns(), offset;
 
         taken++;
         if (mioc_node_take_abandoned(node, &resolved))
@@ -261,10 +254,10 @@ static int may_end(struct mioc_node *node)
 /* Lets MPI move what is under way, for a moment. */
 static void flush(struct mioc_node *node)
 {
-    uint64_t until = mioc_node_now() + FLUSH_NS;
+    uint64_t until = mioc_clock_ns() + FLUSH_NS;
 
-    while (node->world.nodes > 1 && mioc_node_now() < until) {
-        mioc_agent_tick(node->agent, mioc_node_now());
+    while (node->world.nodes > 1 && mioc_clock_ns() < until) {
+        mioc_agent_tick(node->agent, mioc_clock_ns());
         if (poll_transport(node) == 0 && node->unsent == 0 && !mioc_agent_is_busy(node->agent))
             break;
         nanosleep(&(struct timespec){ 0, MIOC_PAUSE_FIRST_NS }, NULL);
@@ -328,7 +321,7 @@ static struct mioc_resolver *leave(struct mioc_node *node)
 
     if (!node->has_left) {
         mioc_node_fill_report(node, &report);
-        mioc_agent_leave(node->agent, &report, sizeof report, mioc_node_now());
+        mioc_agent_leave(node->agent, &report, sizeof report, mioc_clock_ns());
         flush(node);
     }
     mioc_store_set_state(node->store, MIOC_STORE_LEFT);
@@ -344,7 +337,7 @@ static struct mioc_resolver *leave(struct mioc_node *node)
 static void say_done(struct mioc_node *node)
 {
     __atomic_store_n(&node->done, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &node->done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    mioc_futex_wake(&node->done, INT_MAX, 0);
 }
 
 static __thread int is_agent __attribute__((tls_model("initial-exec")));
@@ -372,7 +365,7 @@ static void *agent_main(void *arg)
     struct mioc_ring *ring = mioc_store_ring(node->store);
     struct mioc_ask_request *request = malloc(sizeof *request);
     struct mioc_resolver *resolver;
-    uint64_t heard = mioc_node_now(), swept = heard;
+    uint64_t heard = mioc_clock_ns(), swept = heard;
     int is_tidy = 1;
 
     is_agent = 1;
@@ -380,7 +373,7 @@ static void *agent_main(void *arg)
     mioc_trace_name_thread(node->world.node == 0 ? "agent (root)" : "agent");
 
     while (request != NULL && !may_end(node)) {
-        uint64_t now = mioc_node_now(), tick;
+        uint64_t now = mioc_clock_ns(), tick;
         unsigned events = take_requests(node, request) + take_resolved(node) + mioc_node_make_room(node);
 
         if (!node->has_left) {

@@ -5,6 +5,8 @@
  * MPI's: so the ending thread allocates nothing, starts no thread, loads nothing and takes no lock. What it wants of the agent's thread, or
  * of the store's, it asks by futex words, and waits no longer than until a deadline: these threads may need such a lock. */
 #include "node_internal.h"
+#include "base/futex.h"
+#include "base/clock.h"
 #include "observe/job.h"
 #include "base/log.h"
 #include "base/stack.h"
@@ -12,7 +14,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -33,37 +34,6 @@
 /* An agent that says nothing for that long, though it says so five times a second, hangs; perhaps for what this thread holds. */
 #define HANGS_NS SECOND
 
-struct visit_context { struct mioc_report *report; };
-
-static void add_process(void *ctx, pid_t pid, int rank, const struct mioc_stats *stats)
-{
-    (void)pid;
-    mioc_report_add(((struct visit_context *)ctx)->report, stats, rank >= 0);
-}
-
-void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *report)
-{
-    struct visit_context context = { report };
-    const struct mioc_agent_counters *counters = mioc_agent_counters(node->agent);
-    const struct mioc_resolver *resolver = __atomic_load_n(&node->resolver, __ATOMIC_ACQUIRE);
-    uint64_t arena, content, contents;
-
-    memset(report, 0, sizeof *report);
-    report->nodes = report->reported_nodes = 1;
-    mioc_ring_stats_visit(mioc_store_ring(node->store), add_process, &context);
-    mioc_report_merge(report, &node->report);
-    if (node->world.node != 0)
-        return;
-    mioc_store_usage(node->store, &arena, &content, &contents);
-    report->nodes = (uint32_t)node->world.nodes;
-    report->store_bytes = arena + content;
-    report->contents = contents;
-    report->root_requests = counters->requests_local + counters->requests_children;
-    report->root_questions = counters->requests_resolved;
-    report->root_ahead = __atomic_load_n(&node->manifest.ahead, __ATOMIC_RELAXED);
-    report->root_calls = resolver != NULL ? mioc_resolver_calls(resolver) : node->resolver_calls;
-}
-
 /* Rank 0, at its end. */
 static void print_report(const struct mioc_node *node, int status)
 {
@@ -76,18 +46,16 @@ static void print_report(const struct mioc_node *node, int status)
 /* Sleeps until the agent's thread is through or the time is up. Returns whether it is through. */
 static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
 {
-    uint64_t until = mioc_node_now() + wait_ns;
+    uint64_t until = mioc_clock_ns() + wait_ns;
 
     for (;;) {
-        uint64_t now = mioc_node_now();
-        struct timespec left;
+        uint64_t now = mioc_clock_ns();
 
         if (__atomic_load_n(&node->done, __ATOMIC_ACQUIRE))
             return 1;
         if (now >= until)
             return 0;
-        left = (struct timespec){ (time_t)((until - now) / SECOND), (long)((until - now) % SECOND) };
-        syscall(SYS_futex, &node->done, FUTEX_WAIT, 0, &left, NULL, 0);
+        (void)mioc_futex_wait(&node->done, 0, until - now, 0);
     }
 }
 
@@ -130,7 +98,7 @@ static void stop_timers(void)
 static int linger(struct mioc_node *node)
 {
     static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
-    uint64_t until = mioc_node_now() + node->config->linger_ms * 1000000;
+    uint64_t until = mioc_clock_ns() + node->config->linger_ms * 1000000;
     sigset_t all, before, blocked;
     int is_done;
 
@@ -146,7 +114,7 @@ static int linger(struct mioc_node *node)
             return 0;
         mioc_node_manifest_save(node); /* while the others come to their ends */
         is_done = wait_for_agent(node, LINGER_SLICE_NS);
-    } while (!is_done && mioc_node_now() < until && !mioc_ring_is_silent(mioc_store_ring(node->store), HANGS_NS));
+    } while (!is_done && mioc_clock_ns() < until && !mioc_ring_is_silent(mioc_store_ring(node->store), HANGS_NS));
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return is_done;
 }
@@ -186,7 +154,7 @@ static void end_leader(struct mioc_node *node, int status)
         set_end_mode(node, MIOC_END_LEAVE);
         (void)wait_for_agent(node, GOODBYE_NS);
     }
-    mioc_node_manifest_wait(node, mioc_node_now() + MANIFEST_NS);
+    mioc_node_manifest_wait(node, mioc_clock_ns() + MANIFEST_NS);
     mioc_node_manifest_complain(node);
     if (node->world.rank == 0 && status >= 0 && mioc_job_is_wanted(node->config))
         print_report(node, status);
@@ -205,11 +173,11 @@ static void hurry_leader(struct mioc_node *node)
  * signal's handler that ends the process would break it; another thread that does waits for its end. */
 static void depart(struct mioc_node *node)
 {
-    uint64_t until = mioc_node_now() + DEPART_NS;
+    uint64_t until = mioc_clock_ns() + DEPART_NS;
     sigset_t all, old;
 
     if (__atomic_exchange_n(&node->is_departing, 1, __ATOMIC_ACQ_REL)) {
-        while (!__atomic_load_n(&node->has_departed, __ATOMIC_ACQUIRE) && mioc_node_now() < until)
+        while (!__atomic_load_n(&node->has_departed, __ATOMIC_ACQUIRE) && mioc_clock_ns() < until)
             nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
         return;
     }

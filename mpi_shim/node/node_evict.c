@@ -9,6 +9,7 @@
  * for again by the ordinary way. Shared objects stay: they are mapped for a program's life, and unlinking would free
  * nothing. */
 #include "node_internal.h"
+#include "base/clock.h"
 #include "base/path.h"
 
 #include <stdlib.h>
@@ -79,7 +80,7 @@ int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict)
         return -1;
     (void)__atomic_compare_exchange_n(&node->wanted, &wanted, needed, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     mioc_ring_wake(mioc_store_ring(node->store));
-    for (until = mioc_node_now() + WAIT_NS; mioc_node_now() < until; nanosleep(&(struct timespec){ 0, NAP_NS }, NULL)) {
+    for (until = mioc_clock_ns() + WAIT_NS; mioc_clock_ns() < until; nanosleep(&(struct timespec){ 0, NAP_NS }, NULL)) {
         if (take_room(node, needed) == 0)
             return 0;
         if (__atomic_load_n(&node->refusals, __ATOMIC_ACQUIRE) != refusals)
@@ -127,7 +128,7 @@ static uint64_t evict(struct mioc_node *node, const struct mioc_content_record *
     record->token = content->content;
     record->pages = (uint32_t)pages_of(content->size);
     mioc_item_finish(buf, end);
-    return mioc_agent_publish(node->agent, &record->item, NULL, mioc_node_now()) == 0 ? (uint64_t)record->pages * PAGE : 0;
+    return mioc_agent_publish(node->agent, &record->item, NULL, mioc_clock_ns()) == 0 ? (uint64_t)record->pages * PAGE : 0;
 }
 
 /* Whether what was noted is still there: the program can have written over it. */
@@ -167,7 +168,7 @@ static unsigned give_up_abandoned(struct mioc_node *node)
         const struct mioc_invalidate_record *record = (const void *)entry->resolved.item;
 
         node->abandoned = entry->next;
-        if (mioc_agent_publish(node->agent, &record->item, NULL, mioc_node_now()) == 0)
+        if (mioc_agent_publish(node->agent, &record->item, NULL, mioc_clock_ns()) == 0)
             give_room(node, record->pages);
         mioc_resolved_free(&entry->resolved);
         free(entry);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node_host.c - what the protocol's state machine and the resolver ask of the node: store, policy, ring, transport. */
 #include "node_internal.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,6 @@ static int host_is_known(void *ctx, unsigned kind, const char *path, uint32_t le
 {
     struct mioc_node *node = ctx;
     const struct mioc_item *item = mioc_store_lookup(node->store, kind, path, len, mioc_item_hash(kind, path, len));
-    struct timespec now;
     uint64_t now_ms;
 
     if (item == NULL)
@@ -24,8 +24,7 @@ static int host_is_known(void *ctx, unsigned kind, const char *path, uint32_t le
     if (!(item->flags & MIOC_FLAG_BRIEF) &&
         ((item->flags & MIOC_FLAG_UNCACHED) || mioc_policy_classify(node->policy, path, len) != MIOC_POLICY_IMPORT))
         return 1;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    now_ms = mioc_clock_coarse_ms();
     return (item->flags & MIOC_FLAG_BRIEF) ? !mioc_item_is_over(item, now_ms) : now_ms < item->local_applied_ms + node->config->ttl_ms;
 }
 
@@ -67,7 +66,7 @@ static void refuse(struct mioc_node *node, unsigned kind, const char *path, uint
     if (buf == NULL)
         return;
     mioc_item_finish(buf, mioc_item_begin(buf, kind, MIOC_FLAG_UNCACHED, path, len));
-    (void)mioc_agent_publish(node->agent, buf, NULL, mioc_node_now());
+    (void)mioc_agent_publish(node->agent, buf, NULL, mioc_clock_ns());
     free(buf);
 }
 
@@ -232,7 +231,7 @@ int mioc_node_host_start(struct mioc_node *node)
         .client_ns = resolver_client_ns, .client_most_ns = node->policy->client_most_ms * MS, .ahead = node->ahead, .ctx = node,
     };
 
-    node->agent = mioc_agent_new(&config, &host, mioc_node_now());
+    node->agent = mioc_agent_new(&config, &host, mioc_clock_ns());
     if (node->agent == NULL)
         return -1;
     if (node->world.node != 0)

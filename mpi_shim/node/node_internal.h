@@ -74,7 +74,6 @@ struct mioc_node {
 
 extern struct mioc_node mioc_node;
 
-uint64_t mioc_node_now(void); /* CLOCK_MONOTONIC ns */
 uint64_t mioc_node_store_limit(const struct mioc_config *config); /* bytes */
 
 /* node_memory.c: from before main() on sets is_short once it is so, where there is a limit. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node_manifest.c - at the root's end: what was asked is noted for the next run. */
 #include "node_internal.h"
+#include "base/futex.h"
+#include "base/clock.h"
 #include "base/io_thread.h"
 #include "client/client.h"
 #include "base/log.h"
 
 #include <limits.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,7 +40,7 @@ static int save(void *arg)
     /* Nothing can be said from here: this thread has no standard error. */
     (void)mioc_manifest_write(&node->manifest, node->store, node->save_problem, sizeof node->save_problem);
     __atomic_store_n(&node->has_saved, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &node->has_saved, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    mioc_futex_wake(&node->has_saved, INT_MAX, 0);
     return 0;
 }
 
@@ -61,11 +62,8 @@ void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until)
 {
     uint64_t now;
 
-    while (node->is_saving && !__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE) && (now = mioc_node_now()) < until) {
-        struct timespec left = { (time_t)((until - now) / SECOND), (long)((until - now) % SECOND) };
-
-        syscall(SYS_futex, &node->has_saved, FUTEX_WAIT, 0, &left, NULL, 0);
-    }
+    while (node->is_saving && !__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE) && (now = mioc_clock_ns()) < until)
+        (void)mioc_futex_wait(&node->has_saved, 0, until - now, 0);
 }
 
 void mioc_node_manifest_complain(struct mioc_node *node)

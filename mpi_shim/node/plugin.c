@@ -228,7 +228,7 @@ static int has_room(void)
 
     if (ranks < MOST_RANKS_LEAST)
         ranks = MOST_RANKS_LEAST;
-    return statvfs(SHM, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= (uint64_t)ranks * SHM_PER_RANK;
+    return mioc_real(statvfs)(SHM, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= (uint64_t)ranks * SHM_PER_RANK;
 }
 
 int mioc_plugin_is_without_room(const char *path)

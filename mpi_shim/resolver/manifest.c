@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* manifest.c - the manifest's file: where it is, how it is read and replaced. */
 #include "manifest.h"
+#include "base/clock.h"
 #include "base/folder.h"
 #include "base/log.h"
 #include "base/real.h"
@@ -235,11 +236,10 @@ static int is_foreign(int dir, const char *name)
 
 static int replace(int dir, const char *name, const char *text, size_t size)
 {
-    struct timespec now;
+    struct timespec now = mioc_clock_timespec(mioc_clock_real_ns());
     char temporary[64];
     int fd, rc, saved;
 
-    clock_gettime(CLOCK_REALTIME, &now);
     snprintf(temporary, sizeof temporary, TEMPORARY "%ld-%lld-%09ld", (long)getpid(), (long long)now.tv_sec, now.tv_nsec);
     if (is_foreign(dir, name)) {
         errno = EPERM;

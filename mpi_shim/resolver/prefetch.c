@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* prefetch.c - threads that read the manifest's contents into one mapping. */
 #include "prefetch.h"
+#include "base/futex.h"
+#include "base/clock.h"
 #include "base/io_thread.h"
 #include "base/real.h"
 #include "base/thread.h"
-#include "resolver_internal.h"
+#include "resolve.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -53,7 +54,7 @@ struct mioc_prefetch {
 static void set(int *futex, int value)
 {
     __atomic_store_n(futex, value, __ATOMIC_RELEASE);
-    syscall(SYS_futex, futex, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    mioc_futex_wake(futex, INT_MAX, 1);
 }
 
 static void wake(int *futex)
@@ -64,7 +65,7 @@ static void wake(int *futex)
 static void wait_for(int *futex)
 {
     while (!__atomic_load_n(futex, __ATOMIC_ACQUIRE))
-        syscall(SYS_futex, futex, FUTEX_WAIT, 0, NULL, NULL, 0);
+        (void)mioc_futex_wait(futex, 0, MIOC_FUTEX_FOREVER, 1);
 }
 
 /* --- The manifest ------------------------------------------------------------------------------------------------- */
@@ -230,10 +231,8 @@ void mioc_prefetch_release(struct mioc_prefetch *a)
 
 int mioc_prefetch_wait(struct mioc_prefetch *a, uint64_t wait_ns)
 {
-    struct timespec left = { (time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u) };
-
     while (!__atomic_load_n(&a->is_through, __ATOMIC_ACQUIRE))
-        if (syscall(SYS_futex, &a->is_through, FUTEX_WAIT, 0, &left, NULL, 0) != 0 && errno == ETIMEDOUT)
+        if (mioc_futex_wait(&a->is_through, 0, wait_ns, 1) != 0)
             return -1;
     return 0;
 }
@@ -261,15 +260,11 @@ const struct mioc_prefetch_file *mioc_prefetch_find(const struct mioc_prefetch *
 static int wait_until(int *futex, uint64_t until)
 {
     while (!__atomic_load_n(futex, __ATOMIC_ACQUIRE)) {
-        struct timespec time;
-        uint64_t now;
+        uint64_t now = mioc_clock_ns();
 
-        clock_gettime(CLOCK_MONOTONIC, &time);
-        now = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
         if (now >= until)
             return 0;
-        time = (struct timespec){ (time_t)((until - now) / 1000000000u), (long)((until - now) % 1000000000u) };
-        syscall(SYS_futex, futex, FUTEX_WAIT, 0, &time, NULL, 0);
+        (void)mioc_futex_wait(futex, 0, until - now, 1);
     }
     return 1;
 }

@@ -2,7 +2,8 @@
 /* resolve.c - the root's real calls: one question in, finished items out. */
 #include "base/path.h"
 #include "base/real.h"
-#include "resolver_internal.h"
+#include "jobs.h"
+#include "resolve.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,103 +14,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-void mioc_resolve_copy_stat(struct mioc_stat *to, const struct statx *from)
-{
-    to->ino = from->stx_ino;
-    to->size = from->stx_size;
-    to->blocks = from->stx_blocks;
-    to->attributes = from->stx_attributes;
-    to->attributes_mask = from->stx_attributes_mask;
-    to->dev = makedev(from->stx_dev_major, from->stx_dev_minor);
-    to->rdev = makedev(from->stx_rdev_major, from->stx_rdev_minor);
-    to->atime = from->stx_atime.tv_sec;
-    to->mtime = from->stx_mtime.tv_sec;
-    to->ctime = from->stx_ctime.tv_sec;
-    to->btime = from->stx_btime.tv_sec;
-    to->atime_ns = from->stx_atime.tv_nsec;
-    to->mtime_ns = from->stx_mtime.tv_nsec;
-    to->ctime_ns = from->stx_ctime.tv_nsec;
-    to->btime_ns = from->stx_btime.tv_nsec;
-    to->mode = from->stx_mode;
-    to->uid = from->stx_uid;
-    to->gid = from->stx_gid;
-    to->nlink = from->stx_nlink;
-    to->blksize = from->stx_blksize;
-    to->mask = from->stx_mask & MIOC_STATX_SHARED;
-}
-
-/* 0 or the errno. */
-int mioc_resolve_statx(struct mioc_resolver *r, int dirfd, const char *path, int flags, struct mioc_stat *to)
-{
-    struct statx st;
-
-    mioc_resolver_count(r, 1);
-    if (mioc_real(statx)(dirfd, path, flags | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &st) != 0)
-        return errno;
-    mioc_resolve_copy_stat(to, &st);
-    return 0;
-}
-
-int mioc_resolve_add(struct mioc_answer *answer, void *item, const void *end)
-{
-    mioc_item_finish(item, end);
-    return mioc_answer_add(answer, item);
-}
-
-/* An answer that is not shared: everyone makes the real call. */
-void mioc_resolve_add_uncached(struct mioc_answer *answer, void *buf, unsigned kind, const struct mioc_job *job)
-{
-    (void)mioc_resolve_add(answer, buf, mioc_item_begin(buf, kind, MIOC_FLAG_UNCACHED, job->path, job->len));
-}
-
-/* Errors that are the file's own answer may be shared; those that say something about this moment may not. */
-int mioc_resolve_is_lasting(int error)
-{
-    switch (error) {
-    case 0:
-    case ENOENT:
-    case ENOTDIR:
-    case EACCES:
-    case ELOOP:
-    case ENAMETOOLONG:
-    case EINVAL:
-    case ENXIO:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
-int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
-{
-    struct mioc_stat_record *record = buf;
-    char *end = mioc_item_begin(buf, MIOC_ITEM_STAT, 0, job->path, job->len);
-
-    record->link_errno = EINVAL;
-    record->lstat_errno = mioc_resolve_statx(r, AT_FDCWD, job->path, AT_SYMLINK_NOFOLLOW, &record->lstat);
-    record->stat_errno = record->lstat_errno;
-    if (record->lstat_errno != 0) {
-        record->link_errno = record->lstat_errno;
-    } else if (S_ISLNK(record->lstat.mode)) {
-        ssize_t n = mioc_real(readlink)(job->path, end, PATH_MAX);
-
-        mioc_resolver_count(r, 1);
-        record->link_errno = n < 0 ? errno : 0;
-        record->target_len = n < 0 ? 0 : (uint32_t)n;
-        end += record->target_len;
-        record->stat_errno = mioc_resolve_statx(r, AT_FDCWD, job->path, 0, &record->stat);
-    } else {
-        record->stat = record->lstat;
-    }
-    *end++ = '\0'; /* behind the target, also an empty one */
-    /* What would end a link's leading nowhere is a write to another name, which would not be known to concern this one. */
-    if ((record->lstat_errno == 0 && record->stat_errno == ENOENT) || !mioc_resolve_is_lasting(record->lstat_errno) || !mioc_resolve_is_lasting(record->stat_errno) || !mioc_resolve_is_lasting(record->link_errno)) {
-        mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_STAT, job);
-        return -1;
-    }
-    return mioc_resolve_add(answer, buf, end);
-}
 
 static void resolve_stat(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {

@@ -3,7 +3,8 @@
 #include "base/real.h"
 #include "prefetch.h"
 #include "database.h"
-#include "resolver_internal.h"
+#include "jobs.h"
+#include "resolve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -315,28 +316,6 @@ static void read_content(struct mioc_resolver *r, struct mioc_job *job, int fd, 
     } else {
         mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_CONTENT, job);
     }
-}
-
-int mioc_resolve_open_regular(const char *path, mode_t *mode)
-{
-    char link[64];
-    struct statx st;
-    int at = mioc_real(open)(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), fd = -1, saved;
-
-    *mode = 0;
-    if (at < 0)
-        return -1;
-    if (mioc_real(statx)(at, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0) {
-        *mode = st.stx_mode & S_IFMT;
-        errno = EINVAL;
-        snprintf(link, sizeof link, "/proc/thread-self/fd/%d", at);
-        if (*mode == S_IFREG)
-            fd = mioc_real(open)(link, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    }
-    saved = errno;
-    mioc_real(close)(at);
-    errno = saved;
-    return fd;
 }
 
 /* For a manifest's question, which may be anybody's idea: the open file, or -1. *is_odd: it is there and no regular file. */

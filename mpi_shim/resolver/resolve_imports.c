@@ -6,7 +6,8 @@
  * it matters. A wrong guess costs the filesystem a few calls, no more. */
 #include "bytecode.h"
 #include "base/path.h"
-#include "resolver_internal.h"
+#include "jobs.h"
+#include "resolve.h"
 
 #include <dirent.h>
 #include <limits.h>

@@ -2,7 +2,8 @@
 /* resolve_list.c - the root's reading of directories: entries in readdir's order and a table of their names. */
 #include "base/path.h"
 #include "base/real.h"
-#include "resolver_internal.h"
+#include "jobs.h"
+#include "resolve.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,7 +4,8 @@
  * A write by the listed name would not be known to concern what was published under the other one, so that is not
  * shared. Where nothing is found by it, as on most filesystems, the answer is one like others. */
 #include "base/path.h"
-#include "resolver_internal.h"
+#include "jobs.h"
+#include "resolve.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,8 @@
  *
  * What bytecode imports is guessed behind that: resolve_imports.c. */
 #include "base/path.h"
-#include "resolver_internal.h"
+#include "jobs.h"
+#include "resolve.h"
 
 #include <errno.h>
 #include <limits.h>

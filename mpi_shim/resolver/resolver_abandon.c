@@ -2,7 +2,7 @@
 /* resolver_abandon.c - contents that will not be complete: their file changed, or could not be read to its end.
  *
  * What of it is on its way already would stay in every store, and its place be taken, for the job's length. */
-#include "resolver_internal.h"
+#include "jobs.h"
 
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver_invalidate.c - answers that a write has overtaken: found while they are made or wait, and made again; and those that the
  * root's own kernel may give from before another node's write: not shared. */
-#include "resolver_internal.h"
+#include "jobs.h"
+#include "base/clock.h"
 #include "prefetch.h"
 #include "base/path.h"
 
@@ -48,14 +49,6 @@ static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *
 }
 
 /* --- What other nodes wrote ------------------------------------------------------------------------------------------ */
-
-uint64_t mioc_resolver_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
 
 /* With the lock held: forgets what no look can meet any more. */
 static void tidy(struct mioc_resolver *r, uint64_t now)
@@ -169,7 +162,7 @@ void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, st
 
     if (r->recent == NULL && !r->has_lost_track)
         return;
-    now = mioc_resolver_now();
+    now = mioc_clock_ns();
     tidy(r, now);
     mioc_results_init(&answer->results);
     for (struct mioc_result *result = kept.head, *next; result != NULL; result = next) {
@@ -205,7 +198,7 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
     pthread_mutex_lock(&r->lock);
     r->writes++;
     if (is_foreign)
-        note_written(r, path, len, flags, mioc_resolver_now());
+        note_written(r, path, len, flags, mioc_clock_ns());
     if (r->ahead != NULL)
         mioc_prefetch_void(r->ahead);
     for (struct mioc_job *job = r->active; job != NULL; job = job->next)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver_keys.c - what the resolver has under way, by key hash. */
-#include "resolver_internal.h"
+#include "jobs.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver_manifest.c - the last run's questions become the resolver's work, as far as the policy serves such answers. */
-#include "resolver_internal.h"
+#include "jobs.h"
+#include "base/clock.h"
 #include "prefetch.h"
 
 #include <time.h>
@@ -28,10 +29,7 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 
 void mioc_resolver_read_manifest(struct mioc_resolver *r)
 {
-    struct timespec now;
-    struct taking taking = { .r = r };
+    struct taking taking = { .r = r, .until = mioc_clock_ns() + AHEAD_NS };
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    taking.until = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + AHEAD_NS;
     (void)mioc_manifest_read(r->config.manifest, take, &taking); /* it says what is wrong to whoever asks it */
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* io_thread.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a program. */
 #include "io_thread.h"
+#include "futex.h"
 #include "folder.h"
 #include "thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -69,7 +69,7 @@ void mioc_io_thread_part_from_descriptors(void)
 static void set_state(struct mioc_io_thread *a, enum state state)
 {
     __atomic_store_n(&a->state, (int)state, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &a->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    mioc_futex_wake(&a->state, 1, 1);
 }
 
 /* Sleeps as long as it is `state`; what it is then. */
@@ -78,7 +78,7 @@ static enum state wait_while(struct mioc_io_thread *a, enum state state)
     int now;
 
     while ((now = __atomic_load_n(&a->state, __ATOMIC_ACQUIRE)) == (int)state)
-        syscall(SYS_futex, &a->state, FUTEX_WAIT_PRIVATE, (int)state, NULL, NULL, 0);
+        (void)mioc_futex_wait(&a->state, (uint32_t)state, MIOC_FUTEX_FOREVER, 1);
     return (enum state)now;
 }
 

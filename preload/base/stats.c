@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* stats.c - counts calls, and sums the counts of processes and nodes up into a report. */
 #include "stats.h"
+#include "clock.h"
 
 #include <stddef.h>
 #include <time.h>
@@ -66,21 +67,14 @@ void mioc_stats_count_load(void)
     add(&__atomic_load_n(&in_force, __ATOMIC_ACQUIRE)->loads, 1);
 }
 
-static uint64_t clock_ns(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 uint64_t mioc_stats_now(void)
 {
-    return mioc_stats_is_timed() ? clock_ns() : 0;
+    return mioc_stats_is_timed() ? mioc_clock_ns() : 0;
 }
 
 uint64_t mioc_stats_since(uint64_t start)
 {
-    return start != 0 ? clock_ns() - start : 0;
+    return start != 0 ? mioc_clock_ns() - start : 0;
 }
 
 /* --- The report --------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_internal.h - what client.c (reading) and client_wrote.c (writing, the breaker) share; nobody else includes it. */
+/* client_internal.h - what the files of client/ share; nobody else includes it. */
 #ifndef MIOC_CLIENT_INTERNAL_H
 #define MIOC_CLIENT_INTERNAL_H
 
@@ -24,11 +24,18 @@ struct mioc_client {
 };
 extern struct mioc_client mioc_client;
 
-/* --- client.c --- */
+/* --- state.c --- */
 void mioc_client_watch_forks(void);
 int mioc_client_is_exempt(void);
 
-/* --- client_names.c --- */
+/* --- breaker.c --- */
+/* When a wait that begins now has to end, CLOCK_MONOTONIC. */
+uint64_t mioc_client_deadline(void);
+int mioc_client_is_agent_alive(void *store);
+/* Counts missed deadlines; opens the breaker. */
+void mioc_client_note_status(enum mioc_ask_status status);
+
+/* --- names.c --- */
 struct mioc_names {
     void (*visit)(void *ctx, const char *path, uint32_t len);
     void *ctx;
@@ -45,7 +52,7 @@ int mioc_client_open_folder(int dirfd, const char *path);
 /* Whether any of them could be ours, as far as the spelling tells. */
 int mioc_client_may_know(const char *path, uint32_t len);
 
-/* --- client_doubt.c --- */
+/* --- doubt.c --- */
 /* After a writing call on that path failed by `error`, or where the store was wrong about it: for MPIIO_CACHE_TIMEOUT
  * this process is served nothing that could contradict the error. Overwrites errno. */
 void mioc_client_note_doubt(const char *path, int error);
@@ -54,15 +61,10 @@ int mioc_client_may_serve(struct mioc_query *q);
 /* Whether the listing of the query's path's first len bytes may be from before what this process knows. */
 int mioc_client_is_doubtful(const struct mioc_query *q, const struct mioc_list_record *list, uint32_t len);
 
-/* --- client_wrote.c --- */
+/* --- notify.c --- */
 /* Whether what this process writes is to be told; looks for the store of a program that is served nothing. */
 int mioc_client_is_telling(void);
 /* Path and all below are not as the store says: that ends, here at once, elsewhere soon. Not counted as a call. Overwrites errno. */
 void mioc_client_learned(const char *path);
-/* When a wait that begins now has to end, CLOCK_MONOTONIC. */
-uint64_t mioc_client_deadline(void);
-int mioc_client_is_agent_alive(void *store);
-/* Counts missed deadlines; opens the breaker. */
-void mioc_client_note_status(enum mioc_ask_status status);
 
 #endif

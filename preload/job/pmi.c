@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pmi.c - a word with the launcher over its PMI-1 wire, by raw socket calls that no interposer sees. */
 #include "pmi.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +17,7 @@
 
 int64_t mioc_pmi_now_ms(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)(mioc_clock_ns() / MIOC_NS_PER_MS);
 }
 
 int mioc_pmi_fd(char *const *env)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pmi_relay.c - the relay between a program and the launcher's process manager, with which we have spoken already. */
 #include "pmi_relay.h"
+#include "base/futex.h"
 #include "job/elf.h"
 #include "job/pmi.h"
 #include "base/proc.h"
@@ -9,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -121,7 +121,7 @@ static void *relay(void *unused)
 
     (void)unused;
     while (atomic_load(&handover.gate) == GATE_SHUT)
-        syscall(SYS_futex, &handover.gate, FUTEX_WAIT_PRIVATE, GATE_SHUT, NULL, NULL, 0);
+        (void)mioc_futex_wait(&handover.gate, GATE_SHUT, MIOC_FUTEX_FOREVER, 1);
     for (;;) {
         struct pollfd ready[2] = { { .fd = handover.up, .events = POLLIN },
                                    { .fd = is_down_open ? handover.down : -1, .events = POLLIN } };
@@ -205,7 +205,7 @@ int mioc_pmi_relay_up(void)
 static void set_gate(enum gate gate)
 {
     atomic_store(&handover.gate, gate);
-    syscall(SYS_futex, &handover.gate, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    mioc_futex_wake(&handover.gate, 1, 1);
 }
 
 void mioc_pmi_relay_open(int is_answer_due)

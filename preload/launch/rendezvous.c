@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rendezvous.c - the ranks of a node meet at their leader's socket, and hear from it whether all ranks of the job start MPI. */
 #include "rendezvous.h"
+#include "base/real.h"
 #include "base/hash.h"
 #include "pmi_relay.h"
 #include "store/item.h"
@@ -23,7 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HELLO_MAGIC 0x4d494841u /* "MIHA" */
 #define NAP_MS 2
 /* The first look at the tasks beside us, and the longest time between two. */
 #define FIRST_LOOK_MS 20
@@ -56,15 +56,6 @@ struct meeting {
 
 static int mark = -1; /* the socket that says to this node's late comers that this job stays dormant; held for life */
 
-uint64_t mioc_rendezvous_layout(void)
-{
-    char text[128];
-    int length = snprintf(text, sizeof text, "%x %u %u %llx %zu %d", HELLO_MAGIC, MIOC_TRANSPORT_ABI, MIOC_WIRE_VERSION,
-                          (unsigned long long)MIOC_STORE_MAGIC, sizeof(long), __BYTE_ORDER__);
-
-    return mioc_hash(text, length);
-}
-
 /* --- Sockets --- */
 
 static void close_raw(int fd)
@@ -91,7 +82,7 @@ static int listen_as(const struct mioc_task *me, const char *what)
     socklen_t length = name_socket(&address, me, what);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), high = mioc_proc_high_fd(fd), saved;
 
-    if (high >= 0 && bind(high, (struct sockaddr *)&address, length) == 0 && listen(high, 4096) == 0) {
+    if (high >= 0 && mioc_real(bind)(high, (struct sockaddr *)&address, length) == 0 && listen(high, 4096) == 0) {
         close_raw(fd);
         return high;
     }
@@ -133,7 +124,7 @@ static int is_marked(const struct mioc_task *me)
 
 static int say(int fd, enum kind kind, const struct mioc_task *me, const char *reason)
 {
-    struct message message = { .magic = HELLO_MAGIC, .kind = kind, .local_rank = me->local_rank, .layout = mioc_rendezvous_layout(),
+    struct message message = { .magic = MIOC_RENDEZVOUS_MAGIC, .kind = kind, .local_rank = me->local_rank, .layout = mioc_rendezvous_layout(),
                                .rights = mioc_credentials_rights(1) };
 
     snprintf(message.reason, sizeof message.reason, "%s", reason);
@@ -147,7 +138,7 @@ static int hear(int fd, struct message *message)
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
-    if (n != (ssize_t)sizeof *message || message->magic != HELLO_MAGIC)
+    if (n != (ssize_t)sizeof *message || message->magic != MIOC_RENDEZVOUS_MAGIC)
         return -1;
     message->reason[sizeof message->reason - 1] = '\0';
     return 1;
@@ -155,19 +146,10 @@ static int hear(int fd, struct message *message)
 
 /* --- Both sides --- */
 
-const char *mioc_rendezvous_span(int64_t ms, char buf[32])
-{
-    if (ms % 1000 == 0)
-        snprintf(buf, 32, "%lld s", (long long)(ms / 1000));
-    else
-        snprintf(buf, 32, "%lld ms", (long long)ms);
-    return buf;
-}
-
 /* There is no name service that Open MPI's launchers and Slurm's PMIx both have: with these each node agrees for itself. */
 static int has_several_nodes(const struct mioc_rendezvous *agree)
 {
-    return !agree->me->has_pmix && mioc_role_count_tasks(agree->me, agree->env) != agree->me->size;
+    return !agree->me->has_pmix && mioc_task_count_on_node(agree->me, agree->env) != agree->me->size;
 }
 
 /* The first of a node to know tells the other nodes. */
@@ -368,7 +350,7 @@ static int follow(struct meeting *m)
 int mioc_rendezvous(const struct mioc_rendezvous *agree, char *reason, size_t size)
 {
     struct meeting meeting = { .agree = agree, .look_every = FIRST_LOOK_MS, .reason = reason, .size = size,
-                               .tasks = mioc_role_count_tasks(agree->me, agree->env) };
+                               .tasks = mioc_task_count_on_node(agree->me, agree->env) };
     int saved = errno, rc = -1;
 
     if (meeting.tasks < 1 || agree->me->local_rank < 0)

@@ -79,6 +79,7 @@ struct mioc_rendezvous_place { int nodes, index, is_leader; }; /* index: in the 
 /* PMI_process_mapping, "(vector,(first node,nodes,ranks on each),…)", again from its start until all ranks have a node. 0 or -1. */
 int mioc_rendezvous_parse_mapping(const char *text, int size, int rank, struct mioc_rendezvous_place *place);
 /* What must be the same in all processes of a job: versions, byte order, sizes. */
+#define MIOC_RENDEZVOUS_MAGIC 0x4d494841u /* "MIHA" */
 uint64_t mioc_rendezvous_layout(void);
 /* "10 s" or "50 ms". */
 const char *mioc_rendezvous_span(int64_t ms, char buf[32]);

@@ -8,23 +8,9 @@
 #define MIOC_ROLE_H
 
 #include "base/config.h"
+#include "job/task.h"
 #include "policy/policy.h"
 #include <stdint.h>
-
-enum mioc_role { MIOC_DORMANT, MIOC_GUEST, MIOC_RANK };
-enum mioc_launcher { MIOC_LAUNCHER_NONE, MIOC_LAUNCHER_HYDRA, MIOC_LAUNCHER_SLURM, MIOC_LAUNCHER_OPENMPI };
-
-struct mioc_task {
-    enum mioc_role role;
-    enum mioc_launcher launcher;
-    int has_pmix;           /* its process manager speaks PMIx, not PMI: for Open MPI */
-    int rank, size;         /* of the step; -1 unless the launcher told them */
-    int local_rank;         /* on this node, -1 if unknown */
-    uint64_t key;           /* names this job step on this node, the same in all its ranks and guests (store.h); 0: none */
-    char reason[256];       /* of a dormant process, for people; "" where there is nothing to say (bash, gcc, …) */
-    char plugin[1024];      /* rank: path of the plug-in */
-    char store[1024];       /* guest: the node's store */
-};
 
 /* Decides; builds *policy where it may matter (ranks and guests). Costs a non-interpreter no more than a symbol lookup. */
 void mioc_role_decide(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
@@ -57,8 +43,6 @@ int mioc_role_check_alone(const struct mioc_task *me, char *reason, size_t size)
 /* role_mpmd.c, a look at /proc: 0, or -1 and the reason: a task of this node will certainly not become a rank any more. waited_ms:
  * for how long this process has waited for it. Main thread. */
 int mioc_role_look_beside(const struct mioc_task *me, char *const *env, int64_t waited_ms, char *reason, size_t size);
-/* How many tasks this node has, 0 if the environment does not say. */
-int mioc_role_count_tasks(const struct mioc_task *me, char *const *env);
 /* role_mpi4py.c: 0, or -1 and the reason: mpi4py of this environment is linked with another MPI than the plug-in. */
 struct mioc_role_python {
     const char *version; /* "3.11" */

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MOST_TASKS 1024
 #define MOST_ANCESTORS 16
 #define SLURM_WAIT_MS 300
 #define HYDRA_WAIT_MS 600
@@ -147,39 +146,6 @@ static enum task judge_task(pid_t pid, const char *own_exe, const char *launcher
     return is_task(pid) ? TASK_OTHER : TASK_STARTING;
 }
 
-/* "4(x2),3" and node 2: 3. 0 if it cannot be understood. */
-static int tasks_of_node(const char *list, long node)
-{
-    for (;;) {
-        char *end;
-        long tasks = strtol(list, &end, 10), times = 1;
-
-        if (end == list || tasks < 0 || tasks > MOST_TASKS)
-            return 0;
-        if (end[0] == '(' && end[1] == 'x')
-            times = strtol(end + 2, &end, 10);
-        end += *end == ')';
-        if (node < times)
-            return (int)tasks;
-        node -= times;
-        if (*end != ',')
-            return 0;
-        list = end + 1;
-    }
-}
-
-int mioc_role_count_tasks(const struct mioc_task *me, char *const *env)
-{
-    const char *list = mioc_proc_getenv(env, "SLURM_STEP_TASKS_PER_NODE"), *node = mioc_proc_getenv(env, "SLURM_NODEID");
-    const char *local = mioc_proc_getenv(env, "MPI_LOCALNRANKS");
-
-    if (me->launcher == MIOC_LAUNCHER_OPENMPI)
-        local = mioc_proc_getenv(env, "OMPI_COMM_WORLD_LOCAL_SIZE");
-    if (me->launcher != MIOC_LAUNCHER_SLURM)
-        return local != NULL ? tasks_of_node(local, 0) : 0;
-    return list != NULL && node != NULL ? tasks_of_node(list, strtol(node, NULL, 10)) : 0;
-}
-
 /* Whether the launcher is known to have been given one program only: one that is no wrapper we know will exec Python yet. */
 static int is_one_program(const struct mioc_task *me)
 {
@@ -242,8 +208,8 @@ static int has_started_all(const struct mioc_task *me, int tasks, int64_t waited
 
 int mioc_role_look_beside(const struct mioc_task *me, char *const *env, int64_t waited_ms, char *reason, size_t size)
 {
-    static pid_t children[MOST_TASKS];
-    int tasks = mioc_role_count_tasks(me, env), n = mioc_proc_children(getppid(), children, MOST_TASKS), starting, alike, ended;
+    static pid_t children[MIOC_TASKS_MAX];
+    int tasks = mioc_task_count_on_node(me, env), n = mioc_proc_children(getppid(), children, MIOC_TASKS_MAX), starting, alike, ended;
     char own_exe[1024], other[512] = "";
 
     if (n < 0 || mioc_proc_exe(getpid(), own_exe, sizeof own_exe) != 0)

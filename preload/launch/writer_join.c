@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* writer_join.c - finds the store for a program that is no interpreter and writes, so that its writes are told. */
 #include "writer_join.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/io_thread.h"
 #include "client/client.h"
@@ -21,7 +22,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POLICY_NAME "policy"
 #define MS 1000000ull
 /* How long a store may take from its directory to the last file in it. */
 #define MAKING_NS (100 * MS)
@@ -36,62 +36,6 @@ static int is_allowed;     /* atomic */
 static uint64_t known_key; /* atomic; the job step's key, NO_STEP: there is none, 0: not known yet */
 static uint64_t fruitless; /* atomic; a state in which the directory of stores had none of the step's, 0: unknown */
 static int has_missed;     /* atomic: a write was not told */
-
-/* --- The policy ----------------------------------------------------------------------------------------------------- */
-
-static int policy_path(const char *store_dir, char *path, size_t size)
-{
-    int n = snprintf(path, size, "%s/" POLICY_NAME, store_dir);
-
-    return n > 0 && (size_t)n < size ? 0 : -1;
-}
-
-int mioc_writer_join_save_policy(const struct mioc_policy *policy, const char *store_dir)
-{
-    const char *from = (const char *)policy;
-    size_t left = sizeof *policy;
-    char path[1300];
-    int fd, saved = errno;
-
-    if (policy_path(store_dir, path, sizeof path) != 0 ||
-        (fd = mioc_real(open)(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
-        return -1;
-    while (left > 0) {
-        ssize_t n = mioc_real(write)(fd, from, left);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        from += n;
-        left -= (size_t)n;
-    }
-    mioc_real(close)(fd);
-    errno = saved;
-    return left == 0 ? 0 : -1;
-}
-
-static const struct mioc_policy *map_policy(const char *store_dir)
-{
-    const struct mioc_policy *policy = MAP_FAILED;
-    char path[1300];
-    struct stat st;
-    int fd;
-
-    if (policy_path(store_dir, path, sizeof path) != 0 ||
-        (fd = mioc_real(open)(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) < 0)
-        return NULL;
-    if (mioc_real(fstat)(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size == sizeof *policy)
-        policy = mmap(NULL, sizeof *policy, PROT_READ, MAP_SHARED, fd, 0);
-    mioc_real(close)(fd);
-    if (policy == MAP_FAILED)
-        return NULL;
-    if (!mioc_policy_is_sound(policy)) {
-        (void)munmap((void *)(uintptr_t)policy, sizeof *policy);
-        return NULL;
-    }
-    return policy;
-}
 
 /* --- One look ----------------------------------------------------------------------------------------------------- */
 
@@ -132,14 +76,6 @@ static uint64_t find_key(void)
     return key;
 }
 
-static uint64_t since(const struct timespec *time)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)((now.tv_sec - time->tv_sec) * 1000000000 + now.tv_nsec - time->tv_nsec);
-}
-
 /* Changes when a name in the directory comes or goes; 0: that cannot be relied on. */
 static uint64_t state_of(const char *dir)
 {
@@ -148,7 +84,7 @@ static uint64_t state_of(const char *dir)
 
     memset(&state, 0, sizeof state);
     if (syscall(SYS_newfstatat, AT_FDCWD, dir, &st, 0) == 0) {
-        if (since(&st.st_mtim) < COARSE_NS)
+        if ((uint64_t)mioc_clock_age_ns(&st.st_mtim) < COARSE_NS)
             return 0;
         state.dev = st.st_dev;
         state.ino = st.st_ino;
@@ -164,12 +100,12 @@ static enum outcome judge(const char *store_dir, int error)
 
     if (is_shortage(error))
         return BLIND;
-    return syscall(SYS_newfstatat, AT_FDCWD, store_dir, &st, 0) == 0 && since(&st.st_ctim) < MAKING_NS ? EARLY : NONE;
+    return syscall(SYS_newfstatat, AT_FDCWD, store_dir, &st, 0) == 0 && (uint64_t)mioc_clock_age_ns(&st.st_ctim) < MAKING_NS ? EARLY : NONE;
 }
 
 static enum outcome use(const char *store_dir)
 {
-    const struct mioc_policy *policy = map_policy(store_dir);
+    const struct mioc_policy *policy = mioc_policy_map(store_dir);
     struct mioc_store *store;
 
     if (policy == NULL)

@@ -10,8 +10,6 @@
 #ifndef MIOC_WRITER_JOIN_H
 #define MIOC_WRITER_JOIN_H
 
-#include "policy/policy.h"
-
 /* In a process that has no store, once it has started: its writes look for one. */
 void mioc_writer_join_allow(void);
 /* Before a write is told: finds the store if that is allowed. Allocates nothing from the heap, keeps errno and is no
@@ -20,7 +18,5 @@ void mioc_writer_join_allow(void);
  * longer than any call does. */
 void mioc_writer_join(void);
 
-/* Leaves the policy in the directory of a store that this process made: 0 or -1. */
-int mioc_writer_join_save_policy(const struct mioc_policy *policy, const char *store_dir);
 
 #endif

@@ -21,20 +21,6 @@
 
 /* --- Planning ---------------------------------------------------------------------------------------------------- */
 
-int mioc_plan_add(struct mioc_plan *plan, uintptr_t at, const void *after, unsigned size)
-{
-    struct mioc_change *change = &plan->change[plan->count];
-
-    if (plan->count == MIOC_MOST_CHANGES || size > sizeof change->after)
-        return -1;
-    change->at = at;
-    change->size = size;
-    memcpy(change->after, after, size);
-    memcpy(change->before, mioc_bytes(at), size);
-    plan->count++;
-    return 0;
-}
-
 int mioc_plan_sites(const struct mioc_ldso *ld, const struct mioc_callsite *sites, unsigned count,
                     struct mioc_plan *plan, const char **why)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* job.c - what the statistics say of the job itself, and where they go at its end. */
 #include "job.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "policy/policy.h"
 #include "base/proc.h"
@@ -57,7 +58,6 @@ static void name_record(void)
 void mioc_job_note(char *const *argv, char *const *env)
 {
     const char *script = mioc_policy_script(argv, env);
-    struct timespec now;
     int saved = errno;
 
     note_id(env);
@@ -69,8 +69,7 @@ void mioc_job_note(char *const *argv, char *const *env)
     if (gethostname(job.host, sizeof job.host - 1) != 0)
         job.host[0] = '\0';
     job.started = (int64_t)time(NULL);
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    job.started_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    job.started_ns = mioc_clock_ns();
     name_record();
     errno = saved;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* report.c - the statistics as a table for people and as JSON; the same numbers, without the locale's decimal point. */
 #include "job.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/stats.h"
 
@@ -262,9 +263,8 @@ static void put_json_loader(struct text *t, const struct mioc_report *report)
 
 static void put_json_job(struct text *t, const struct mioc_job *job, int status)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - job->started_ns;
+    uint64_t ns = mioc_clock_ns() - job->started_ns;
+
     put(t, "  \"job\": {\"id\": ");
     put_string(t, job->id);
     put(t, ", \"user\": %u, \"host\": ", (unsigned)job->user);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* trace.c - composes events and appends them to the rank's file. */
 #include "trace.h"
+#include "base/clock.h"
 #include "store/item.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -96,17 +97,9 @@ static void put_path(struct event *e, const char *path, uint32_t len)
     put_text(e, i < len ? "...\"" : "\"");
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now = { 0 };
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
 uint64_t mioc_trace_now(void)
 {
-    return mioc_trace_is_on() ? now_ns() : 0;
+    return mioc_trace_is_on() ? mioc_clock_ns() : 0;
 }
 
 /* --- Events --------------------------------------------------------------------------------------------------------- */
@@ -173,7 +166,7 @@ void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char 
 {
     static const char *const answers[MIOC_OUTCOMES] = {
         [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"};
-    uint64_t now = now_ns();
+    uint64_t now = mioc_clock_ns();
     int saved = errno;
     struct event e;
 
@@ -207,7 +200,7 @@ static const char *kind_name(unsigned kind)
 
 void mioc_trace_work(const char *cat, const char *name, unsigned kind, const char *path, uint32_t len, uint64_t started)
 {
-    uint64_t now = now_ns();
+    uint64_t now = mioc_clock_ns();
     int saved = errno;
     struct event e;
 
@@ -234,7 +227,7 @@ void mioc_trace_flow(char phase, unsigned kind, const char *path, uint32_t len)
     if (!is_owner())
         return;
     begin(&e, phases, "question", kind_name(kind));
-    put_time(&e, ",\"ts\":", now_ns() + trace.offset);
+    put_time(&e, ",\"ts\":", mioc_clock_ns() + trace.offset);
     /* 53 bits: what a number in JSON can say. */
     put_text(&e, ",\"id\":");
     put_number(&e, mioc_item_hash(kind, path, len) >> 11);
@@ -310,7 +303,6 @@ static void name_process(void)
 
 int mioc_trace_start(const struct mioc_config *config, int rank, const char *job)
 {
-    struct timespec real = { 0 };
     int saved = errno;
 
     if (config->trace[0] == '\0' || !is_wanted(config->trace_ranks, rank))
@@ -318,8 +310,7 @@ int mioc_trace_start(const struct mioc_config *config, int rank, const char *job
     trace.rank = rank;
     trace.owner = getpid();
     trace.max = config->trace_max;
-    (void)clock_gettime(CLOCK_REALTIME, &real);
-    trace.offset = ((uint64_t)real.tv_sec - EPOCH_2026) * SECOND + (uint64_t)real.tv_nsec - now_ns();
+    trace.offset = mioc_clock_real_ns() - EPOCH_2026 * SECOND - mioc_clock_ns();
     trace.fd = mioc_trace_create(config->trace, rank, job);
     if (trace.fd < 0) {
         mioc_log(rank == 0 || !is_wanted(config->trace_ranks, 0) ? MIOC_LOG_WARN : MIOC_LOG_INFO,

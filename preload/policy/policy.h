@@ -98,4 +98,10 @@ int mioc_policy_is_import_name(const char *name, uint32_t len);
 /* Whether a filesystem type's name (mountinfo) is that of a shared one. */
 int mioc_policy_is_shared_type(const char *type);
 
+/* Leaves the policy in the directory of a store: 0, or -1 with errno. */
+int mioc_policy_save(const struct mioc_policy *policy, const char *store_dir);
+/* Maps what was left there, read-only, if it is this user's and sound; NULL with errno. Async-signal-safe. Never unmapped
+ * by whoever has put it in force. */
+const struct mioc_policy *mioc_policy_map(const char *store_dir);
+
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ring.c - request slots and doorbell in memory that a node's processes share. */
 #include "item.h"
+#include "base/futex.h"
+#include "base/clock.h"
 #include "base/real.h"
 #include "ring_internal.h"
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,22 +22,7 @@
 
 void mioc_ring_futex_wait(uint32_t *at, uint32_t value, uint64_t ns)
 {
-    struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-
-    syscall(SYS_futex, at, FUTEX_WAIT, value, &time, NULL, 0);
-}
-
-static void futex_wake(uint32_t *at, int most)
-{
-    syscall(SYS_futex, at, FUTEX_WAKE, most, NULL, NULL, 0);
-}
-
-uint64_t mioc_ring_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    (void)mioc_futex_wait(at, value, ns, 0);
 }
 
 void mioc_lane_wake(struct mioc_lane *lane)
@@ -45,7 +31,7 @@ void mioc_lane_wake(struct mioc_lane *lane)
         !__atomic_exchange_n(&lane->is_awaited, 0, __ATOMIC_SEQ_CST))
         return;
     __atomic_add_fetch(&lane->freed, 1, __ATOMIC_RELEASE);
-    futex_wake(&lane->freed, 1);
+    mioc_futex_wake(&lane->freed, 1, 0);
 }
 
 int mioc_slot_release(struct mioc_ring *ring, uint32_t slot, uint64_t word)
@@ -118,17 +104,9 @@ int mioc_ring_is_tainted(const struct mioc_ring *ring)
 /* How rarely the agent writes into a line that every call reads. */
 #define BEAT_MS 50u
 
-static uint64_t coarse_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
-
 void mioc_ring_beat(struct mioc_ring *ring)
 {
-    uint64_t now = coarse_ms(), last = __atomic_load_n(&ring->beat_ms, __ATOMIC_RELAXED);
+    uint64_t now = mioc_clock_coarse_ms(), last = __atomic_load_n(&ring->beat_ms, __ATOMIC_RELAXED);
 
     if (now - last >= BEAT_MS)
         __atomic_store_n(&ring->beat_ms, now != 0 ? now : 1, __ATOMIC_RELAXED);
@@ -136,7 +114,7 @@ void mioc_ring_beat(struct mioc_ring *ring)
 
 int mioc_ring_is_silent(const struct mioc_ring *ring, uint64_t ns)
 {
-    uint64_t last = __atomic_load_n(&ring->beat_ms, __ATOMIC_RELAXED), now = last == 0 ? 0 : coarse_ms();
+    uint64_t last = __atomic_load_n(&ring->beat_ms, __ATOMIC_RELAXED), now = last == 0 ? 0 : mioc_clock_coarse_ms();
 
     return now > last && now - last > ns / 1000000u;
 }
@@ -154,7 +132,7 @@ void mioc_ring_wake(struct mioc_ring *ring)
      * consistent operations at least one sees the other, so either it does not sleep or we wake it. */
     __atomic_add_fetch(&ring->doorbell, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ring->sleeping, __ATOMIC_SEQ_CST))
-        futex_wake(&ring->doorbell, INT_MAX);
+        mioc_futex_wake(&ring->doorbell, INT_MAX, 0);
     errno = saved;
 }
 
@@ -213,7 +191,7 @@ void mioc_ring_answer(struct mioc_ring *ring, uint32_t ticket, enum mioc_ask_sta
         if (mioc_word_phase(word) == MIOC_SLOT_TAKEN) {
             if (!mioc_slot_swap(ring, at, word, mioc_word_with(word, MIOC_SLOT_DONE, status)))
                 continue;
-            futex_wake(mioc_slot_futex(ring, at), INT_MAX);
+            mioc_futex_wake(mioc_slot_futex(ring, at), INT_MAX, 0);
         } else if (mioc_word_phase(word) == MIOC_SLOT_DROPPED) {
             mioc_slot_release(ring, at, word);
         }
@@ -224,7 +202,7 @@ void mioc_ring_answer(struct mioc_ring *ring, uint32_t ticket, enum mioc_ask_sta
 
 void mioc_ring_sweep(struct mioc_ring *ring)
 {
-    uint64_t now = mioc_ring_now();
+    uint64_t now = mioc_clock_ns();
     int saved = errno, is_late = now - ring->swept_ns >= ABANDONED_NS;
 
     if (is_late)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ring_ask.c - the client's side of the ring: a slot, a question, a wait; all of it asleep. */
 #include "ring_internal.h"
+#include "base/clock.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,14 +41,14 @@ struct patience {
 /* Sleeps while the word has that value, for a while. ANSWERED: look again; else it is time to give up. */
 static enum mioc_ask_status sleep_on(struct patience *p, uint32_t *word, uint32_t value)
 {
-    uint64_t now = mioc_ring_now(), until;
+    uint64_t now = mioc_clock_ns(), until;
 
     if (now >= p->deadline)
         return MIOC_ASK_TIMEOUT;
     if (now >= p->look) {
         if (p->is_agent_alive && !p->is_agent_alive(p->ctx))
             return MIOC_ASK_REAL;
-        p->look = mioc_ring_now() + SLICE_NS;
+        p->look = mioc_clock_ns() + SLICE_NS;
     }
     until = p->look < p->deadline ? p->look : p->deadline;
     if (until > now)
@@ -121,7 +122,7 @@ static enum mioc_ask_status await(struct mioc_ring *ring, uint32_t slot, uint64_
 enum mioc_ask_status mioc_ring_ask(struct mioc_ring *ring, enum mioc_ask what, unsigned kind, const char *path,
                                    uint32_t len, uint64_t deadline_ns, int (*is_agent_alive)(void *ctx), void *ctx)
 {
-    struct patience patience = { deadline_ns, mioc_ring_now() + SLICE_NS, is_agent_alive, ctx };
+    struct patience patience = { deadline_ns, mioc_clock_ns() + SLICE_NS, is_agent_alive, ctx };
     enum mioc_ask_status status;
     int saved = errno;
     uint32_t at;

@@ -71,8 +71,6 @@ static inline uint32_t *mioc_slot_futex(struct mioc_ring *ring, uint32_t slot)
     return (uint32_t *)(void *)&ring->state[slot] + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
 }
 
-/* --- ring.c --- */
-uint64_t mioc_ring_now(void); /* CLOCK_MONOTONIC, ns */
 void mioc_ring_futex_wait(uint32_t *at, uint32_t value, uint64_t ns);
 /* Makes a slot free, and wakes one who waits for it; 1, or 0 if its word is not `word` any more. */
 int mioc_slot_release(struct mioc_ring *ring, uint32_t slot, uint64_t word);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_attach.c - finding a store that is there, mapping it, and telling whether its agent lives. */
 #include "base/folder.h"
+#include "base/clock.h"
 #include "base/real.h"
 #include "ring_internal.h"
 #include "store_internal.h"
@@ -168,12 +169,9 @@ struct search {
 /* Whether there may be no lock because its maker has not come to that yet. */
 static int is_just_made(int dirfd)
 {
-    struct timespec now;
     struct stat st;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    return mioc_real(fstat)(dirfd, &st) == 0 &&
-           (now.tv_sec - st.st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st.st_ctim.tv_nsec < JUST_MADE_NS;
+    return mioc_real(fstat)(dirfd, &st) == 0 && mioc_clock_age_ns(&st.st_ctim) < JUST_MADE_NS;
 }
 
 static int visit_candidate(void *ctx, int dirfd, const char *name)

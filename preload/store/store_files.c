@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_files.c - making a store's directory and files, and knowing which ones this process made. */
+/* store_files.c - making a store's directory and files. */
 #include "base/proc.h"
 #include "base/real.h"
 #include "store_internal.h"
@@ -15,8 +15,6 @@
 /* The least arena that is worth a store. */
 #define MIN_ARENA (64u << 10)
 #define RESERVE_STEP (2u << 20)
-
-static struct mioc_store *own_stores; /* pushed and taken by whoever creates and detaches, read by anybody */
 
 int mioc_store_open(int dirfd, const char *path, int flags)
 {
@@ -46,25 +44,6 @@ int mioc_store_reserve(int fd, uint64_t offset, uint64_t length)
         offset += step;
     }
     return 0;
-}
-
-int mioc_store_is_own(const char *name)
-{
-    pid_t pid = getpid();
-
-    for (struct mioc_store *s = __atomic_load_n(&own_stores, __ATOMIC_ACQUIRE); s; s = s->next_own)
-        if (s->pid == pid && strcmp(strrchr(s->path, '/') + 1, name) == 0)
-            return 1;
-    return 0;
-}
-
-void mioc_store_disown(struct mioc_store *s)
-{
-    for (struct mioc_store **link = &own_stores; *link; link = &(*link)->next_own)
-        if (*link == s) {
-            __atomic_store_n(link, s->next_own, __ATOMIC_RELEASE);
-            return;
-        }
 }
 
 /* --- Making ------------------------------------------------------------------------------------------------------- */
@@ -240,9 +219,7 @@ static struct mioc_store *create_once(int parent, const char *dir, uint64_t key,
         goto failed;
     if (fill_store(s, dirfd, key) == 0) {
         mioc_real(close)(dirfd);
-        s->next_own = __atomic_load_n(&own_stores, __ATOMIC_ACQUIRE);
-        while (!__atomic_compare_exchange_n(&own_stores, &s->next_own, s, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            ;
+        mioc_store_own(s);
         return s;
     }
 failed:

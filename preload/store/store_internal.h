@@ -4,6 +4,7 @@
  *     store_read.c     everyone: lookup, open, fstat's way back
  *     store_attach.c   everyone: finding and mapping a store that is there, whether its agent lives
  *     store_map.c      everyone: as much of the index as is in use
+ *     store_own.c      everyone: which ones this process made
  *     store_files.c    agent: making one
  *     store_remove.c   agent: removing one, its own or a dead one
  *     store_write.c    agent: the publish stream
@@ -172,9 +173,12 @@ int mioc_store_open_dir(int dirfd, const char *name);
 int mioc_store_open(int dirfd, const char *path, int flags);
 /* posix_fallocate that respects RLIMIT_FSIZE (whose signal would end the program). 0, or -1 with errno. */
 int mioc_store_reserve(int fd, uint64_t offset, uint64_t length);
+
+/* --- store_own.c --- */
 /* Whether this very process made the store of that name: its lock is lost if anybody here opens and closes `owner`. */
 int mioc_store_is_own(const char *name);
-/* Takes a store out of is_own. */
+/* Any thread may ask; one at a time says that a store was made, or is detached. */
+void mioc_store_own(struct mioc_store *s);
 void mioc_store_disown(struct mioc_store *s);
 
 /* --- store_remove.c --- */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_read.c - everyone's side of the store: lock-free lookup and the way from a descriptor back to its record. */
 #include "base/real.h"
+#include "base/futex.h"
+#include "base/clock.h"
 #include "store_internal.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -179,13 +180,10 @@ enum mioc_store_state mioc_store_get_state(const struct mioc_store *s)
 
 enum mioc_store_state mioc_store_await(const struct mioc_store *s, uint64_t until)
 {
-    struct timespec now, slice = { .tv_nsec = AWAIT_SLICE_NS };
-
     while (mioc_store_get_state(s) == MIOC_STORE_STARTING) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec >= until || !mioc_store_is_owner_alive(s))
+        if (mioc_clock_ns() >= until || !mioc_store_is_owner_alive(s))
             break;
-        syscall(SYS_futex, &s->index->state, FUTEX_WAIT, MIOC_STORE_STARTING, &slice, NULL, 0);
+        (void)mioc_futex_wait(&s->index->state, MIOC_STORE_STARTING, AWAIT_SLICE_NS, 0);
     }
     return mioc_store_get_state(s);
 }

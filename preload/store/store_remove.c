@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_remove.c - removing a store, one's own or what a dead job left. */
 #include "base/folder.h"
+#include "base/clock.h"
 #include "base/real.h"
 #include "store_internal.h"
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 /* A directory without `owner` that is younger is one that somebody is just making. */
-#define YOUNG_S 60
+#define YOUNG_NS 60000000000
 
 /* How long the thread with descriptors of its own may still be busy with something else, as the manifest: without it a program
  * that has used up its own descriptors could not remove the store. */
@@ -166,10 +167,9 @@ int mioc_store_lock_owner(int fd)
 
 static int is_young(const struct stat *st)
 {
-    struct timespec now;
+    int64_t age = mioc_clock_age_ns(&st->st_ctim);
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    return st->st_ctim.tv_sec > now.tv_sec - YOUNG_S && st->st_ctim.tv_sec < now.tv_sec + YOUNG_S;
+    return age < YOUNG_NS && age > -YOUNG_NS;
 }
 
 /* Its maker may not have come to its lock, which it needs before the index: to try that lock, too, would be felt. */

@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_write.c - the agent's side: the publish stream grows and takes effect. */
 #include "base/real.h"
+#include "base/futex.h"
+#include "base/clock.h"
 #include "store_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define FIRST_STEP (256u << 10)
 #define STEP (1u << 20)
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* The arena's fallocated size that `end` needs, or 0 if the limits forbid it. */
 static uint64_t size_for(const struct mioc_store *s, uint64_t end)
@@ -156,7 +149,7 @@ int64_t mioc_store_append(struct mioc_store *s, const struct mioc_item *item)
     copy = mioc_store_appended(s, offset);
     memcpy(copy, item, item->size);
     copy->local_dead = 1; /* until it is linked */
-    copy->local_applied_ms = now_ms();
+    copy->local_applied_ms = mioc_clock_coarse_ms();
     __atomic_store_n(&s->index->end, offset + item->size, __ATOMIC_RELEASE);
     apply(s, copy, offset);
     errno = saved;
@@ -196,7 +189,7 @@ void mioc_store_set_state(struct mioc_store *s, enum mioc_store_state state)
     while ((uint32_t)state > now &&
            !__atomic_compare_exchange_n(&s->index->state, &now, (uint32_t)state, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         ;
-    syscall(SYS_futex, &s->index->state, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); /* of mioc_store_await() */
+    mioc_futex_wake(&s->index->state, INT_MAX, 0); /* of mioc_store_await() */
 }
 
 void mioc_store_set_devices(struct mioc_store *s, const struct mioc_device_pair *pairs, unsigned n)

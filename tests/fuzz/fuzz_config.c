@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mioc_policy_parse_python(&args, words, words);
     (void)mioc_role_find_launcher(&me, words);
     PROMISE(me.rank >= -1 && me.size >= -1 && strnlen(me.reason, sizeof me.reason) < sizeof me.reason);
-    (void)mioc_role_count_tasks(&me, words);
+    (void)mioc_task_count_on_node(&me, words);
     mioc_role_note_marks(words);
     for (char **word = words; *word != NULL; word++)
         PROMISE(strncmp(*word, MIOC_ROLE_MARK, strlen(MIOC_ROLE_MARK)) != 0);

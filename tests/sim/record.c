@@ -10,7 +10,8 @@
  *     B KIND PATH OF-KIND OF-PATH       a job brings another, which is answered before it
  *     J KIND PATH CALLS                 a job, with its real calls, and
  *     I KIND SIZE CONTENT-BYTES         its items, each with its path's record only */
-#include "resolver/resolver_internal.h"
+#include "resolver/jobs.h"
+#include "resolver/resolve.h"
 #include "client/client.h"
 
 #include <fcntl.h>

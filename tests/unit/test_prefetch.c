@@ -3,7 +3,7 @@
 #include "folder_fixture.h"
 
 #include "resolver/prefetch.h"
-#include "resolver/resolver_internal.h"
+#include "resolver/jobs.h"
 
 #include <dirent.h>
 #include <pthread.h>

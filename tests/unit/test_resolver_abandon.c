@@ -2,7 +2,7 @@
 /* test_resolver_abandon.c - contents that will not be complete: what was handed out and reserved comes back. */
 #include "folder_fixture.h"
 
-#include "resolver/resolver_internal.h"
+#include "resolver/jobs.h"
 
 #include <errno.h>
 

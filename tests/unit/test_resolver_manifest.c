@@ -2,7 +2,7 @@
 /* test_resolver_manifest.c - the last run's questions are read ahead, behind what is asked now and within the policy. */
 #include "folder_fixture.h"
 
-#include "resolver/resolver_internal.h"
+#include "resolver/jobs.h"
 
 static struct mioc_manifest manifest;
 

@@ -3,7 +3,7 @@
  * looked for. */
 #include "folder_fixture.h"
 
-#include "resolver/resolver_internal.h"
+#include "resolver/jobs.h"
 #include "elf_fixture.h"
 
 #include <pthread.h>

@@ -162,7 +162,7 @@ static void count_tasks_list_is_understood(void **state)
 
         snprintf(list, sizeof list, "SLURM_STEP_TASKS_PER_NODE=%s", row[i].list);
         snprintf(node, sizeof node, "SLURM_NODEID=%d", row[i].node);
-        assert_int_equal(mioc_role_count_tasks(&me, variables), row[i].tasks);
+        assert_int_equal(mioc_task_count_on_node(&me, variables), row[i].tasks);
     }
 }
 

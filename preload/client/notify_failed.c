@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_failed.c - a call that failed says something too: where the store says otherwise, its answer ends.
+/* notify_failed.c - a call that failed says something too: where the store says otherwise, its answer ends.
  *
  * Whoever comes second learns from the error that a name is there, or gone: makedirs(exist_ok=True), a lock file, unlink. What is asked of it next
  * must agree with that, though the other's write has not been heard of here yet. Which of a call's paths, or of the folders above them, an error is
  * about, it does not say. So they are looked at, by real calls, as plain would look at them next; and only where the store says anything of
  * them at all. What it contradicts is told as a write of this process would be, with all below.
  *
- * Where it says nothing, an answer from before may be under way: client_doubt.c. */
+ * Where it says nothing, an answer from before may be under way: doubt.c. */
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "client_internal.h"
 #include "base/stack.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_names.c - by which names the cache could know a file that a call was given a path of. */
+/* names.c - by which names the cache could know a file that a call was given a path of. */
 #include "base/io_thread.h"
 #include "client_internal.h"
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_doubt.c - what a process whose writing call failed looks at itself for a while.
+/* doubt.c - what a process whose writing call failed looks at itself for a while.
  *
  * The error tells that a name is there, or gone. Where the store says nothing of the name, an answer from before may be
  * on its way; and the root may look through a kernel in which the other's call has not returned yet. So this process
@@ -8,10 +8,11 @@
  * An answer that agrees with the error cannot be told from plain's. Where a name is there, what is said to be there
  * below it is served; only that something is not there is looked at. Of the name's folder all is looked at: its listing
  * has the name, or has it not. */
+#include "base/clock.h"
+#include "base/hash.h"
 #include "client_internal.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DOUBTS 64u /* the last ones */
@@ -42,24 +43,16 @@ static struct doubt doubt_of(int error)
     return (struct doubt){ DOUBT_ALL, DOUBT_ALL };
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec now = { 0 };
-
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static uint64_t hash_of(const char *plain, uint32_t len)
 {
-    return len > 0 ? mioc_item_hash(0, plain, len) : 0;
+    return len > 0 ? mioc_hash(plain, len) : 0;
 }
 
 /* Threads that note at the same time may mix two names' entries: then one of them is looked at longer, or less long. */
 static void note(const struct doubt *doubt, const char *plain, uint32_t len)
 {
     unsigned i = __atomic_fetch_add(&doubted, 1, __ATOMIC_RELAXED) % DOUBTS;
-    uint64_t until = now_ms() + mioc_client.timeout_ns / 1000000;
+    uint64_t until = mioc_clock_coarse_ms() + mioc_client.timeout_ns / 1000000;
 
     __atomic_store_n(&doubts[i].until_ms, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&doubts[i].name, hash_of(plain, len), __ATOMIC_RELAXED);
@@ -112,7 +105,7 @@ static enum doubt_kind noted(uint64_t at, int is_above, uint64_t now)
 
 static enum doubt_kind doubt_about(const char *path, uint32_t len)
 {
-    uint64_t until = __atomic_load_n(&mioc_client.doubts_until_ms, __ATOMIC_ACQUIRE), now = now_ms();
+    uint64_t until = __atomic_load_n(&mioc_client.doubts_until_ms, __ATOMIC_ACQUIRE), now = mioc_clock_coarse_ms();
     enum doubt_kind most = DOUBT_NONE, one;
     char buf[MIOC_PATH_MAX];
     const char *plain;

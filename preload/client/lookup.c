@@ -1,158 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
+/* lookup.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
 #include "client_internal.h"
+#include "base/clock.h"
 #include "loader/loader.h"
 #include "observe/trace.h"
-#include "base/log.h"
-#include "base/stack.h"
-#include "base/credentials.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-struct mioc_client mioc_client;
-uint64_t mioc_client_copies_dev;
-
-static __thread int thread_is_exempt __attribute__((tls_model("initial-exec")));
-
-/* --- Being in force ----------------------------------------------------------------------------------------------- */
-
-static void note_fork(void)
-{
-    __atomic_store_n(&mioc_client.pid, getpid(), __ATOMIC_RELAXED);
-}
-
-void mioc_client_start(struct mioc_store *store, const struct mioc_policy *policy, int rank)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct mioc_client *c = &mioc_client;
-
-    c->policy = policy;
-    c->rank = rank;
-    c->timeout_ns = mioc_config()->timeout_ms * 1000000;
-    c->ttl_ms = mioc_config()->ttl_ms;
-    c->missed = 0;
-    c->is_broken = 0;
-    c->doubts_until_ms = 0;
-    c->view = mioc_credentials();
-    c->pid = getpid();
-    __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);
-    __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
-    (void)pthread_once(&once, mioc_client_watch_forks);
-    mioc_client_cwd_changed();
-    __atomic_store_n(&c->is_serving, 1, __ATOMIC_RELEASE);
-}
-
-/* Several threads may be here at once, all with a view of the same store: what they write is the same, and whoever
- * sees the store sees all of it. */
-int mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy)
-{
-    struct mioc_client *c = &mioc_client;
-    struct mioc_store *none = NULL;
-
-    __atomic_store_n(&c->policy, policy, __ATOMIC_RELAXED);
-    __atomic_store_n(&c->rank, -1, __ATOMIC_RELAXED);
-    __atomic_store_n(&c->timeout_ns, mioc_config()->timeout_ms * 1000000, __ATOMIC_RELAXED);
-    __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);
-    __atomic_store_n(&c->is_telling, 1, __ATOMIC_RELAXED);
-    return __atomic_compare_exchange_n(&c->store, &none, store, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-}
-
-void mioc_client_watch_forks(void)
-{
-    (void)pthread_atfork(NULL, NULL, note_fork);
-}
-
-void mioc_client_stop(void)
-{
-    __atomic_store_n(&mioc_client.is_serving, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&mioc_client.is_telling, 0, __ATOMIC_RELEASE);
-}
-
-void mioc_client_stop_serving(void)
-{
-    /* In a child of vfork this is its parent's memory; it has exec before it. */
-    if (mioc_client_store() == NULL || mioc_client.pid != (pid_t)syscall(SYS_getpid) ||
-        !__atomic_exchange_n(&mioc_client.is_serving, 0, __ATOMIC_ACQ_REL))
-        return;
-    __atomic_store_n(&mioc_client.is_telling, 1, __ATOMIC_RELEASE);
-    mioc_log(MIOC_LOG_DEBUG, "another user, group, root or mount namespace: this process (pid %d) goes on without the cache", (int)getpid());
-}
-
-static __attribute__((noinline)) int look_at_view(void *unused)
-{
-    (void)unused;
-    return mioc_credentials() == mioc_client.view ? 0 : -1;
-}
-
-/* Where there is no room to look, it is taken for another. */
-void mioc_client_credentials_changed(void)
-{
-    int saved = errno;
-
-    if (mioc_client_store() != NULL && __atomic_load_n(&mioc_client.is_serving, __ATOMIC_ACQUIRE) &&
-        mioc_stack_run(MIOC_STACK_SERVED, look_at_view, NULL) != 0)
-        mioc_client_stop_serving();
-    errno = saved;
-}
-
-struct mioc_store *mioc_client_store(void)
-{
-    return __atomic_load_n(&mioc_client.store, __ATOMIC_ACQUIRE);
-}
-
-const struct mioc_policy *mioc_client_policy(void)
-{
-    return mioc_client_store() ? mioc_client.policy : NULL;
-}
-
-int mioc_client_rank(void)
-{
-    return mioc_client_store() ? mioc_client.rank : -1;
-}
-
-void mioc_client_exempt_thread(int is_exempt)
-{
-    thread_is_exempt = is_exempt;
-}
-
-int mioc_client_is_exempt(void)
-{
-    return thread_is_exempt;
-}
-
-int mioc_client_is_serving(void)
-{
-    return __atomic_load_n(&mioc_client.is_serving, __ATOMIC_ACQUIRE) && !thread_is_exempt;
-}
-
-static __attribute__((noinline)) enum mioc_policy_class look_at_cwd(const struct mioc_policy *policy)
-{
-    char cwd[4096];
-
-    if (syscall(SYS_getcwd, cwd, sizeof cwd) <= 0 || cwd[0] != '/')
-        return MIOC_POLICY_NONE;
-    return mioc_policy_covers_cwd(policy, cwd);
-}
-
-/* A vfork child shares this memory, not its parent's directory. Its chdir is not to be believed. */
-void mioc_client_cwd_changed(void)
-{
-    enum mioc_policy_class covered = MIOC_POLICY_LIBRARY;
-    struct mioc_client *c = &mioc_client;
-    int saved = errno;
-
-    /* Without room to look, any name may be ours; it is looked at when it is asked for. */
-    if (mioc_client_store() != NULL && getpid() == __atomic_load_n(&c->pid, __ATOMIC_RELAXED)) {
-        if (mioc_stack_has_room(MIOC_STACK_SERVED))
-            covered = look_at_cwd(c->policy);
-        __atomic_store_n(&c->cwd, (int)covered, __ATOMIC_RELAXED);
-    }
-    errno = saved;
-}
 
 /* --- Whose call is it --------------------------------------------------------------------------------------------- */
 
@@ -181,6 +35,13 @@ static int may_be_ours(const struct mioc_client *c, int dirfd, const char *path)
     return mioc_policy_is_import_name(name, (uint32_t)strlen(name));
 }
 
+/* A path as it stands is classified as fast as it is looked at: only what needs a system call is looked at before. (So the loader's
+ * names, with 300 slashes in the middle, are served too.) */
+static int may_have_key(const struct mioc_client *c, int dirfd, const char *path)
+{
+    return !mioc_path_is_nowhere(path) && (path[0] == '/' || may_be_ours(c, dirfd, path));
+}
+
 /* Once the agent has left, is full or stands still, nobody hears of other nodes' writes: what the store has may be old. */
 static int is_trustworthy(const struct mioc_store *store)
 {
@@ -188,13 +49,6 @@ static int is_trustworthy(const struct mioc_store *store)
 
     return mioc_store_get_state(store) == MIOC_STORE_ACTIVE && !mioc_ring_is_tainted(ring) &&
            !mioc_ring_is_silent(ring, mioc_client.timeout_ns);
-}
-
-/* A path as it stands is classified as fast as it is looked at: only what needs a system call is looked at before. (So the loader's
- * names, with 300 slashes in the middle, are served too.) */
-static int may_have_key(const struct mioc_client *c, int dirfd, const char *path)
-{
-    return !mioc_path_is_nowhere(path) && (path[0] == '/' || may_be_ours(c, dirfd, path));
 }
 
 /* Most calls are nobody's of ours: nothing is noted for them but the time, if that is wanted. */
@@ -217,7 +71,7 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
             (__atomic_load_n(&c->doubts_until_ms, __ATOMIC_RELAXED) == 0 || mioc_client_may_serve(q)))
             return 1;
     }
-    if (q->started == 0 || thread_is_exempt)
+    if (q->started == 0 || mioc_client_is_exempt())
         return 0;
     q->kind = MIOC_POLICY_NONE;
     q->key.text = "";
@@ -276,14 +130,11 @@ static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t
 static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
 {
     int is_brief = (item->flags & MIOC_FLAG_BRIEF) != 0, is_import = q->kind == MIOC_POLICY_IMPORT && !(item->flags & MIOC_FLAG_UNCACHED);
-    struct timespec now;
     uint64_t now_ms;
 
     if (!is_brief && !(is_import && ((item->flags & MIOC_FLAG_EARLY) || mioc_item_says_absent(item))))
         return 0;
-    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
-        return 1;
-    now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    now_ms = mioc_clock_coarse_ms();
     return is_brief ? mioc_item_is_over(item, now_ms) : now_ms >= item->local_applied_ms + mioc_client.ttl_ms;
 }
 
