@@ -2,6 +2,7 @@
 /* lookup.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
 #include "client_internal.h"
 #include "base/clock.h"
+#include "base/stack.h"
 #include "loader/loader.h"
 #include "observe/trace.h"
 #include <errno.h>

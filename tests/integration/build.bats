@@ -58,6 +58,44 @@ configure() {
   [[ $status == 1 && $output == *'bad.c names open: use mioc_real()'* ]]
 }
 
+# A house of two floors: `upper` may use `lower`.
+make_house() {
+  mkdir -p "$SCRATCH/house/"{scripts,preload/upper,preload/lower,mpi_shim} "$SCRATCH/house/build/preload/CMakeFiles/mioc_core.dir/"{upper,lower}
+  cp "$MIOC_ROOT/scripts/check-layers" "$SCRATCH/house/scripts/"
+  printf '```floors\nupper\nlower\n```\n' >"$SCRATCH/house/preload/README.md"
+  echo 'int lower(void);' >"$SCRATCH/house/preload/lower/lower.h"
+  echo 'int upper(void);' >"$SCRATCH/house/preload/upper/upper.h"
+  source_file lower/lower 'int lower(void); int lower(void) { return 0; }'
+  source_file upper/upper '#include "lower/lower.h"
+    int upper(void); int upper(void) { return lower(); }'
+}
+
+source_file() {
+  echo "$2" >"$SCRATCH/house/preload/$1.c"
+  cc -I"$SCRATCH/house/preload" -c "$SCRATCH/house/preload/$1.c" -o "$SCRATCH/house/build/preload/CMakeFiles/mioc_core.dir/$1.c.o"
+}
+
+check_layers() { run "$SCRATCH/house/scripts/check-layers" "$SCRATCH/house/build"; }
+
+@test "check-layers finds an include and a declared extern that run up, a circle, and a folder without a floor" {
+  make_house
+  check_layers
+  [[ $status == 0 && $output == 'check-layers: 4 files on 2 floors, nothing runs up, no circle' ]]
+  source_file lower/other '#include "upper/upper.h"'
+  check_layers
+  [[ $status == 1 && $output == *'preload/lower/other.c uses the header of preload/upper/upper.h, which is not on a floor below'* ]]
+  source_file lower/other 'int upper(void); int other(void); int other(void) { return upper(); }'
+  check_layers
+  [[ $status == 1 && $output == *'preload/lower/other.c uses upper of preload/upper/upper.c, which is not on a floor below'* ]]
+  source_file lower/other 'int lower(void); int other(void); int other(void) { return lower(); }'
+  source_file lower/lower 'int other(void); int lower(void); int lower(void) { return other(); }'
+  check_layers
+  [[ $status == 1 && $output == *'a circle: preload/lower/lower.c, preload/lower/other.c'* ]]
+  mkdir "$SCRATCH/house/preload/attic"
+  check_layers
+  [[ $status == 1 && $output == *"folders and floors differ: ['attic']"* ]]
+}
+
 @test "a benchmark that does not exist is refused by name" {
   run "$MIOC_ROOT/scripts/bench" nothing
   [[ $status == 2 && $output == *"there is no benchmark 'nothing'"*'calls'* ]]

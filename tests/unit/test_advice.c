@@ -29,10 +29,11 @@ static char *read_file(const char *path)
 
 static void each_source(int (*visit)(const char *path, const char *text), int least)
 {
-    static const char *const patterns[] = {MIOC_SOURCES "/preload/*.c", MIOC_SOURCES "/mpi_shim/*.c"};
+    static const char *const patterns[] = {MIOC_SOURCES "/preload/*.c", MIOC_SOURCES "/preload/*/*.c",
+                                           MIOC_SOURCES "/mpi_shim/*/*.c"};
     int found = 0;
 
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         glob_t sources;
 
         assert_int_equal(glob(patterns[i], 0, NULL, &sources), 0);
