@@ -55,7 +55,7 @@ static int is_wanted(struct mioc_node *node)
 void mioc_node_manifest_save(struct mioc_node *node)
 {
     if (!node->is_saving && is_wanted(node))
-        node->is_saving = mioc_io_thread_begin(mioc_store_aside(node->store), save, node) == 0;
+        node->is_saving = mioc_io_thread_begin(mioc_store_io_thread(node->store), save, node) == 0;
 }
 
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until)

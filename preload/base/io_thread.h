@@ -19,16 +19,16 @@ struct mioc_io_thread;
 /* Starts the thread; all signals stay with the program's threads. NULL with errno. */
 struct mioc_io_thread *mioc_io_thread_new(void);
 /* Ends it. NULL is allowed; a forked child, which has no such thread, gives back the memory. */
-void mioc_io_thread_free(struct mioc_io_thread *aside);
+void mioc_io_thread_free(struct mioc_io_thread *io_thread);
 /* Runs work(arg) in that thread and waits for its result, which is 0, or -1 with errno. Any thread may call; work runs in the calling
- * thread itself where another's is under way, in a forked child, and without an `aside` (NULL). */
-int mioc_io_thread_run(struct mioc_io_thread *aside, int (*work)(void *arg), void *arg);
-/* Has work(arg) run in that thread and does not wait: 0; or -1 where another's is under way, in a forked child, and without an `aside`.
+ * thread itself where another's is under way, in a forked child, and without an `io_thread` (NULL). */
+int mioc_io_thread_run(struct mioc_io_thread *io_thread, int (*work)(void *arg), void *arg);
+/* Has work(arg) run in that thread and does not wait: 0; or -1 where another's is under way, in a forked child, and without an `io_thread`.
  * Its result is lost. Async-signal-safe, as run() is. */
-int mioc_io_thread_begin(struct mioc_io_thread *aside, int (*work)(void *arg), void *arg);
+int mioc_io_thread_begin(struct mioc_io_thread *io_thread, int (*work)(void *arg), void *arg);
 
 /* Sleeps until nothing is under way there, at most `ns`: so that a run() that follows runs in that thread. Async-signal-safe. */
-void mioc_io_thread_wait(struct mioc_io_thread *aside, uint64_t ns);
+void mioc_io_thread_wait(struct mioc_io_thread *io_thread, uint64_t ns);
 
 /* Runs work(arg) in a thread that is made for it, has no descriptors, and is gone when this returns; meanwhile the
  * calling thread sleeps, whose stack and errno it has in all but name. For where a process has used up its

@@ -56,7 +56,7 @@ struct mioc_query {
     const char *path;            /* as the program gave it */
     int error_before;            /* while a trace is made: the program's errno */
     int is_dot;                  /* the path ends with ".", which the key does not have */
-    int has_absence_doubted;     /* this process knows that the path's folder is there: no answer from before says otherwise (client_failed.c) */
+    int has_absence_doubted;     /* this process knows that the path's folder is there: no answer from before says otherwise (notify_failed.c) */
     const struct mioc_item *stat; /* the path's STAT record, where it has been looked up already */
     const struct mioc_content_record *copy; /* of an open by the loader: whose copy it got; NULL: it got none */
     char *room;                  /* of the same: MIOC_PATH_MAX bytes to work in, or NULL */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Arrays, not pointers, here and in other tables: each pointer would be relocated at the start of every process, of shells too. */
-static const struct { char part[44], remedy[108]; } table[] = {
+static const struct { char part[44], advice[108]; } table[] = {
     {"MPIIO_CACHE_DISABLE is set", "Unset it to use the cache"},
     {"the site's configuration", "Your site knows why"},
     {"nothing that this Python imports from", "MPIIO_CACHE_PATHS names prefixes to cache all the same"},
@@ -54,6 +54,6 @@ const char *mioc_advice(const char *reason)
 {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (strstr(reason, table[i].part) != NULL)
-            return table[i].remedy;
+            return table[i].advice;
     return NULL;
 }

@@ -40,11 +40,11 @@ static struct {
     atomic_int has_init;    /* the program speaks PMI itself: its end is its own business */
     atomic_int is_ending;   /* what comes from above now is the answer to our farewell */
     atomic_int has_ended;
-} handover;
+} relay;
 
 int mioc_pmi_relay_is_owner(void)
 {
-    return handover.owner != 0 && handover.owner == getpid();
+    return relay.owner != 0 && relay.owner == getpid();
 }
 
 int mioc_pmi_relay_is_possible(const char *path, char *const *env)
@@ -75,56 +75,56 @@ static int send_all(int fd, const char *bytes, size_t size)
 /* What the program says. The first "init" was said for it; it is a message of its own, as the answer is awaited. */
 static int pass_up(char *buf, size_t size)
 {
-    ssize_t n = recv(handover.down, buf, size, 0);
+    ssize_t n = recv(relay.down, buf, size, 0);
 
     if (n <= 0)
         return n < 0 && errno == EINTR ? 0 : -1;
-    if (!atomic_load(&handover.has_init) && (size_t)n > 9 && memcmp(buf, "cmd=init ", 9) == 0) {
-        atomic_store(&handover.has_init, 1);
-        return send_all(handover.down, init_answer, sizeof init_answer - 1);
+    if (!atomic_load(&relay.has_init) && (size_t)n > 9 && memcmp(buf, "cmd=init ", 9) == 0) {
+        atomic_store(&relay.has_init, 1);
+        return send_all(relay.down, init_answer, sizeof init_answer - 1);
     }
-    return send_all(handover.up, buf, (size_t)n);
+    return send_all(relay.up, buf, (size_t)n);
 }
 
 static int pass_down(char *buf, size_t size)
 {
-    ssize_t n = recv(handover.up, buf, size, 0);
+    ssize_t n = recv(relay.up, buf, size, 0);
     char *end;
 
     if (n <= 0)
         return n < 0 && errno == EINTR ? 0 : -1;
-    if (atomic_load(&handover.is_ending)) {
-        atomic_store(&handover.has_ended, 1);
+    if (atomic_load(&relay.is_ending)) {
+        atomic_store(&relay.has_ended, 1);
         return 0;
     }
-    if (!atomic_load(&handover.is_answer_due))
-        return send_all(handover.down, buf, (size_t)n);
+    if (!atomic_load(&relay.is_answer_due))
+        return send_all(relay.down, buf, (size_t)n);
     end = memchr(buf, '\n', (size_t)n);
     if (end == NULL)
         return 0;
-    atomic_store(&handover.is_answer_due, 0);
-    return send_all(handover.down, end + 1, (size_t)(buf + n - end - 1));
+    atomic_store(&relay.is_answer_due, 0);
+    return send_all(relay.down, end + 1, (size_t)(buf + n - end - 1));
 }
 
 static int is_released(void)
 {
-    return atomic_load(&handover.gate) == GATE_RELEASED;
+    return atomic_load(&relay.gate) == GATE_RELEASED;
 }
 
 /* Until one side hangs up; then the other is to see it. The launcher hangs up after "finalize". When the program has closed its
  * end (os.closerange), the launcher's stays open for the farewell. Nothing is read any more once it is released, which
  * hangs up the program's end, so that the poll is woken. */
-static void *relay(void *unused)
+static void *relay_main(void *unused)
 {
     char buf[LINE];
     int is_down_open = 1;
 
     (void)unused;
-    while (atomic_load(&handover.gate) == GATE_SHUT)
-        (void)mioc_futex_wait(&handover.gate, GATE_SHUT, MIOC_FUTEX_FOREVER, 1);
+    while (atomic_load(&relay.gate) == GATE_SHUT)
+        (void)mioc_futex_wait(&relay.gate, GATE_SHUT, MIOC_FUTEX_FOREVER, 1);
     for (;;) {
-        struct pollfd ready[2] = { { .fd = handover.up, .events = POLLIN },
-                                   { .fd = is_down_open ? handover.down : -1, .events = POLLIN } };
+        struct pollfd ready[2] = { { .fd = relay.up, .events = POLLIN },
+                                   { .fd = is_down_open ? relay.down : -1, .events = POLLIN } };
 
         if (is_released() || (poll(ready, 2, -1) < 0 && errno != EINTR) || is_released())
             break;
@@ -133,14 +133,14 @@ static void *relay(void *unused)
         if (ready[0].revents != 0 && pass_down(buf, sizeof buf) != 0)
             break;
     }
-    atomic_store(&handover.has_ended, 1);
-    (void)shutdown(handover.down, SHUT_RDWR);
+    atomic_store(&relay.has_ended, 1);
+    (void)shutdown(relay.down, SHUT_RDWR);
     return NULL;
 }
 
 static int start_relay(void)
 {
-    return mioc_thread_start(&handover.thread, 1, STACK, relay, NULL) == 0 ? 0 : -1;
+    return mioc_thread_start(&relay.thread, 1, STACK, relay_main, NULL) == 0 ? 0 : -1;
 }
 
 /* --- The program's side --- */
@@ -162,9 +162,9 @@ static int is_socket(int fd)
 /* The program gets the low numbers, so both ends of ours lie high. */
 static int take_high(int pair[2], int pmi)
 {
-    handover.up = mioc_proc_high_fd(pmi);
-    handover.down = mioc_proc_high_fd(pair[1]);
-    return handover.up >= 0 && handover.down >= 0 && syscall(SYS_dup3, pair[0], pmi, 0) == pmi ? 0 : -1;
+    relay.up = mioc_proc_high_fd(pmi);
+    relay.down = mioc_proc_high_fd(pair[1]);
+    return relay.up >= 0 && relay.down >= 0 && syscall(SYS_dup3, pair[0], pmi, 0) == pmi ? 0 : -1;
 }
 
 int mioc_pmi_relay_prepare(char *const *env)
@@ -175,23 +175,23 @@ int mioc_pmi_relay_prepare(char *const *env)
         errno = saved;
         return -1;
     }
-    handover.pmi_fd = pmi;
-    atomic_store(&handover.gate, GATE_SHUT);
-    handover.is_hydra = mioc_pmi_is_hydra_task();
+    relay.pmi_fd = pmi;
+    atomic_store(&relay.gate, GATE_SHUT);
+    relay.is_hydra = mioc_pmi_is_hydra_task();
     if (take_high(pair, pmi) == 0) {
         rc = start_relay();
         if (rc != 0)
-            (void)syscall(SYS_dup3, handover.up, pmi, 0);
+            (void)syscall(SYS_dup3, relay.up, pmi, 0);
     }
     close_raw(pair[0]);
     close_raw(pair[1]);
     if (rc == 0) {
-        handover.owner = getpid();
-        mioc_plugin_protect_fd(handover.up);
-        mioc_plugin_protect_fd(handover.down);
+        relay.owner = getpid();
+        mioc_plugin_protect_fd(relay.up);
+        mioc_plugin_protect_fd(relay.down);
     } else {
-        close_raw(handover.up);
-        close_raw(handover.down);
+        close_raw(relay.up);
+        close_raw(relay.down);
     }
     errno = saved;
     return rc;
@@ -199,18 +199,18 @@ int mioc_pmi_relay_prepare(char *const *env)
 
 int mioc_pmi_relay_up(void)
 {
-    return handover.up;
+    return relay.up;
 }
 
 static void set_gate(enum gate gate)
 {
-    atomic_store(&handover.gate, gate);
-    mioc_futex_wake(&handover.gate, 1, 1);
+    atomic_store(&relay.gate, gate);
+    mioc_futex_wake(&relay.gate, 1, 1);
 }
 
 void mioc_pmi_relay_open(int is_answer_due)
 {
-    atomic_store(&handover.is_answer_due, is_answer_due);
+    atomic_store(&relay.is_answer_due, is_answer_due);
     set_gate(GATE_OPEN);
 }
 
@@ -228,15 +228,15 @@ void mioc_pmi_relay_release(void)
 
     if (!mioc_pmi_relay_is_owner())
         return;
-    atomic_store(&handover.gate, GATE_RELEASED);
-    (void)syscall(SYS_dup3, handover.up, handover.pmi_fd, 0); /* the program's end of the pair is gone with this */
+    atomic_store(&relay.gate, GATE_RELEASED);
+    (void)syscall(SYS_dup3, relay.up, relay.pmi_fd, 0); /* the program's end of the pair is gone with this */
     set_gate(GATE_RELEASED);
-    (void)pthread_join(handover.thread, NULL);
-    handover.owner = 0;
-    mioc_plugin_release_fd(handover.up);
-    mioc_plugin_release_fd(handover.down);
-    close_raw(handover.up);
-    close_raw(handover.down);
+    (void)pthread_join(relay.thread, NULL);
+    relay.owner = 0;
+    mioc_plugin_release_fd(relay.up);
+    mioc_plugin_release_fd(relay.down);
+    close_raw(relay.up);
+    close_raw(relay.down);
     errno = saved;
 }
 
@@ -245,11 +245,11 @@ void mioc_pmi_relay_end(void)
     static const char farewell[] = "cmd=finalize\n";
     int saved = errno;
 
-    if (!mioc_pmi_relay_is_owner() || !handover.is_hydra || atomic_load(&handover.has_init) ||
-        atomic_exchange(&handover.is_ending, 1))
+    if (!mioc_pmi_relay_is_owner() || !relay.is_hydra || atomic_load(&relay.has_init) ||
+        atomic_exchange(&relay.is_ending, 1))
         return;
-    if (send_all(handover.up, farewell, sizeof farewell - 1) == 0)
-        for (long waited = 0; waited < FAREWELL_MS * 1000000l && !atomic_load(&handover.has_ended); waited += NAP_NS)
+    if (send_all(relay.up, farewell, sizeof farewell - 1) == 0)
+        for (long waited = 0; waited < FAREWELL_MS * 1000000l && !atomic_load(&relay.has_ended); waited += NAP_NS)
             nanosleep(&(struct timespec){ 0, NAP_NS }, NULL);
     errno = saved;
 }
@@ -259,6 +259,6 @@ void mioc_pmi_relay_give(void)
     int saved = errno;
 
     if (mioc_pmi_relay_is_owner())
-        (void)syscall(SYS_dup3, handover.up, handover.pmi_fd, 0);
+        (void)syscall(SYS_dup3, relay.up, relay.pmi_fd, 0);
     errno = saved;
 }

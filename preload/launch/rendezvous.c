@@ -44,7 +44,7 @@ struct message {
 };
 
 struct meeting {
-    const struct mioc_rendezvous *agree;
+    const struct mioc_rendezvous *rendezvous;
     int listener, tasks, peers, come;
     struct pollfd *peer;    /* connections; [peers] is the listener */
     int *local_rank;        /* of each, -1 until it has said hello */
@@ -147,36 +147,36 @@ static int hear(int fd, struct message *message)
 /* --- Both sides --- */
 
 /* There is no name service that Open MPI's launchers and Slurm's PMIx both have: with these each node agrees for itself. */
-static int has_several_nodes(const struct mioc_rendezvous *agree)
+static int has_several_nodes(const struct mioc_rendezvous *rendezvous)
 {
-    return !agree->me->has_pmix && mioc_task_count_on_node(agree->me, agree->env) != agree->me->size;
+    return !rendezvous->me->has_pmix && mioc_task_count_on_node(rendezvous->me, rendezvous->env) != rendezvous->me->size;
 }
 
 /* The first of a node to know tells the other nodes. */
-void mioc_rendezvous_decline(const struct mioc_rendezvous *agree, const char *reason)
+void mioc_rendezvous_decline(const struct mioc_rendezvous *rendezvous, const char *reason)
 {
     int saved = errno;
 
-    mark = listen_as(agree->me, "stay");
-    if (mark >= 0 && has_several_nodes(agree))
-        mioc_rendezvous_nodes_decline(agree, reason);
+    mark = listen_as(rendezvous->me, "stay");
+    if (mark >= 0 && has_several_nodes(rendezvous))
+        mioc_rendezvous_nodes_decline(rendezvous, reason);
     errno = saved;
 }
 
 /* From time to time, less and less often: whether a task of this node is certain not to come. 0, or -1 and why. */
 static int look_beside(struct meeting *m, int64_t now)
 {
-    const struct mioc_rendezvous *agree = m->agree;
+    const struct mioc_rendezvous *rendezvous = m->rendezvous;
 
     if (now < m->look_at)
         return 0;
     m->look_at = now + m->look_every;
     m->look_every = m->look_every * 2 > MOST_LOOK_MS ? MOST_LOOK_MS : m->look_every * 2;
-    if (is_marked(agree->me)) {
+    if (is_marked(rendezvous->me)) {
         snprintf(m->reason, m->size, "another rank of this node stays dormant");
         return -1;
     }
-    return mioc_role_look_beside(agree->me, agree->env, now - m->since, m->reason, m->size);
+    return mioc_role_look_beside(rendezvous->me, rendezvous->env, now - m->since, m->reason, m->size);
 }
 
 /* --- The leader --- */
@@ -233,7 +233,7 @@ static int hear_peers(struct meeting *m)
 static int gather(struct meeting *m)
 {
     /* Before the root's own deadline for the nodes, as the reason is better known here. */
-    int64_t until = m->since + m->agree->timeout_ms * 9 / 10;
+    int64_t until = m->since + m->rendezvous->timeout_ms * 9 / 10;
     char span[32];
 
     while (m->come < m->tasks - 1) {
@@ -250,7 +250,7 @@ static int gather(struct meeting *m)
             return -1;
         if (m->come < m->tasks - 1 && now >= until) {
             snprintf(m->reason, m->size, "of a node's %d ranks %d did not come within %s", m->tasks, m->tasks - 1 - m->come,
-                     mioc_rendezvous_span(m->agree->timeout_ms, span));
+                     mioc_rendezvous_span(m->rendezvous->timeout_ms, span));
             return -1;
         }
     }
@@ -264,8 +264,8 @@ static int is_complete(void *ctx)
 
 static int lead(struct meeting *m)
 {
-    const struct mioc_rendezvous *agree = m->agree;
-    int rc = agree->look(agree->ctx, m->reason, m->size);
+    const struct mioc_rendezvous *rendezvous = m->rendezvous;
+    int rc = rendezvous->look(rendezvous->ctx, m->reason, m->size);
 
     m->listener = -1;
     m->rights = mioc_credentials_rights(1);
@@ -273,18 +273,18 @@ static int lead(struct meeting *m)
     m->look_at = m->since + FIRST_LOOK_MS;
     m->peer = calloc((size_t)m->tasks + STRANGERS + 1, sizeof *m->peer);
     m->local_rank = calloc((size_t)m->tasks + STRANGERS + 1, sizeof *m->local_rank);
-    if (rc == 0 && (m->peer == NULL || m->local_rank == NULL || (m->tasks > 1 && (m->listener = listen_as(agree->me, "meet")) < 0))) {
+    if (rc == 0 && (m->peer == NULL || m->local_rank == NULL || (m->tasks > 1 && (m->listener = listen_as(rendezvous->me, "meet")) < 0))) {
         snprintf(m->reason, m->size, "cannot meet the other ranks of this node: %s", strerror(errno));
         rc = -1;
     }
     if (rc == 0)
         rc = gather(m);
     if (rc != 0)
-        mioc_rendezvous_decline(agree, m->reason);
-    else if (has_several_nodes(agree))
-        rc = mioc_rendezvous_nodes(agree, is_complete, m, m->reason, m->size);
+        mioc_rendezvous_decline(rendezvous, m->reason);
+    else if (has_several_nodes(rendezvous))
+        rc = mioc_rendezvous_nodes(rendezvous, is_complete, m, m->reason, m->size);
     for (int i = 0; i < m->peers; i++) {
-        (void)say(m->peer[i].fd, rc == 0 ? KIND_GO : KIND_STAY, agree->me, m->reason);
+        (void)say(m->peer[i].fd, rc == 0 ? KIND_GO : KIND_STAY, rendezvous->me, m->reason);
         close_raw(m->peer[i].fd);
     }
     close_raw(m->listener);
@@ -298,12 +298,12 @@ static int lead(struct meeting *m)
 /* The leader's socket, or -1 and why. */
 static int find_leader(struct meeting *m)
 {
-    int64_t until = m->since + m->agree->timeout_ms;
+    int64_t until = m->since + m->rendezvous->timeout_ms;
     char span[32];
 
     for (;;) {
         int64_t now = mioc_pmi_now_ms();
-        int fd = connect_to(m->agree->me, "meet");
+        int fd = connect_to(m->rendezvous->me, "meet");
 
         if (fd >= 0)
             return fd;
@@ -311,7 +311,7 @@ static int find_leader(struct meeting *m)
             return -1;
         if (now >= until) {
             snprintf(m->reason, m->size, "the first rank of a node did not come within %s",
-                     mioc_rendezvous_span(m->agree->timeout_ms, span));
+                     mioc_rendezvous_span(m->rendezvous->timeout_ms, span));
             return -1;
         }
         nanosleep(&(struct timespec){ 0, NAP_MS * 1000000l }, NULL);
@@ -326,7 +326,7 @@ static int follow(struct meeting *m)
     m->since = mioc_pmi_now_ms();
     m->look_at = m->since + FIRST_LOOK_MS;
     fd = find_leader(m);
-    if (fd >= 0 && say(fd, KIND_HELLO, m->agree->me, "") != 0)
+    if (fd >= 0 && say(fd, KIND_HELLO, m->rendezvous->me, "") != 0)
         rc = -1;
     while (fd >= 0 && rc == 0) {
         struct pollfd ready = { .fd = fd, .events = POLLIN };
@@ -341,22 +341,22 @@ static int follow(struct meeting *m)
     close_raw(fd);
     if (fd >= 0 && rc > 0)
         return message.kind == KIND_GO ? 0 : -1;
-    mioc_rendezvous_decline(m->agree, m->reason);
+    mioc_rendezvous_decline(m->rendezvous, m->reason);
     return -1;
 }
 
 /* --- All --- */
 
-int mioc_rendezvous(const struct mioc_rendezvous *agree, char *reason, size_t size)
+int mioc_rendezvous(const struct mioc_rendezvous *rendezvous, char *reason, size_t size)
 {
-    struct meeting meeting = { .agree = agree, .look_every = FIRST_LOOK_MS, .reason = reason, .size = size,
-                               .tasks = mioc_task_count_on_node(agree->me, agree->env) };
+    struct meeting meeting = { .rendezvous = rendezvous, .look_every = FIRST_LOOK_MS, .reason = reason, .size = size,
+                               .tasks = mioc_task_count_on_node(rendezvous->me, rendezvous->env) };
     int saved = errno, rc = -1;
 
-    if (meeting.tasks < 1 || agree->me->local_rank < 0)
+    if (meeting.tasks < 1 || rendezvous->me->local_rank < 0)
         snprintf(reason, size, "the launcher does not say how many tasks this node has");
     else
-        rc = agree->me->local_rank == 0 ? lead(&meeting) : follow(&meeting);
+        rc = rendezvous->me->local_rank == 0 ? lead(&meeting) : follow(&meeting);
     errno = saved;
     return rc;
 }

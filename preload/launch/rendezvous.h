@@ -55,9 +55,9 @@ struct mioc_rendezvous {
 };
 
 /* 0: all ranks start MPI now. -1: none does, and why. */
-int mioc_rendezvous(const struct mioc_rendezvous *agree, char *reason, size_t size);
+int mioc_rendezvous(const struct mioc_rendezvous *rendezvous, char *reason, size_t size);
 /* This task stays dormant for a reason that the others may not have: tells them, waits for nobody. */
-void mioc_rendezvous_decline(const struct mioc_rendezvous *agree, const char *reason);
+void mioc_rendezvous_decline(const struct mioc_rendezvous *rendezvous, const char *reason);
 /* Before a rank starts MPI, and after. */
 void mioc_rendezvous_before_mpi(const struct mioc_task *me);
 void mioc_rendezvous_after_mpi(void);
@@ -67,9 +67,9 @@ int mioc_rendezvous_settle(void);
 /* --- rendezvous_nodes.c --- */
 
 /* Leaders of a job of several nodes, when all tasks of this node are there. `is_complete` says whether they still are. */
-int mioc_rendezvous_nodes(const struct mioc_rendezvous *agree, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size);
+int mioc_rendezvous_nodes(const struct mioc_rendezvous *rendezvous, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size);
 /* Publishes a "no". */
-void mioc_rendezvous_nodes_decline(const struct mioc_rendezvous *agree, const char *reason);
+void mioc_rendezvous_nodes_decline(const struct mioc_rendezvous *rendezvous, const char *reason);
 /* Whether this process has spoken with the launcher, and whether an answer is still to come. */
 int mioc_rendezvous_nodes_has_spoken(int *is_answer_due);
 

@@ -24,7 +24,7 @@
 #define PATIENCE_MS 5000
 
 struct talk {
-    const struct mioc_rendezvous *agree;
+    const struct mioc_rendezvous *rendezvous;
     struct mioc_rendezvous_place place;
     char suffix[320];       /* of all names: ours, of this job */
     char layout[32];
@@ -110,7 +110,7 @@ int mioc_rendezvous_parse_mapping(const char *text, int size, int rank, struct m
 __attribute__((format(printf, 3, 4))) static int ask(struct talk *t, char *answer, const char *format, ...)
 {
     /* Without the launcher's answer MPI could not start anyway, so there is no hurry to think it dead. */
-    int timeout = (int)(2 * t->agree->timeout_ms + PATIENCE_MS);
+    int timeout = (int)(2 * t->rendezvous->timeout_ms + PATIENCE_MS);
     char command[LINE - 8];
     va_list list;
     int length;
@@ -177,17 +177,17 @@ static int lookup(struct talk *t, const char *name, char *value, size_t size)
 }
 
 /* The first words. Nothing has been said where this fails for want of means. */
-static int begin(struct talk *t, const struct mioc_rendezvous *agree, char *reason, size_t size)
+static int begin(struct talk *t, const struct mioc_rendezvous *rendezvous, char *reason, size_t size)
 {
     char answer[LINE], kvs[256] = "";
 
-    *t = (struct talk){ .agree = agree, .since = mioc_pmi_now_ms(), .nap_us = FIRST_NAP_US, .reason = reason, .size = size };
-    if (has_spoken || mioc_pmi_relay_prepare(agree->env) != 0) {
+    *t = (struct talk){ .rendezvous = rendezvous, .since = mioc_pmi_now_ms(), .nap_us = FIRST_NAP_US, .reason = reason, .size = size };
+    if (has_spoken || mioc_pmi_relay_prepare(rendezvous->env) != 0) {
         snprintf(reason, size, "cannot speak with the launcher: %s", strerror(errno));
         return -1;
     }
     has_spoken = 1;
-    if (agree->me->launcher == MIOC_LAUNCHER_SLURM &&
+    if (rendezvous->me->launcher == MIOC_LAUNCHER_SLURM &&
         ask(t, answer, "init pmi_version=1 pmi_subversion=1") != 0)
         return -1;
     if (ask(t, answer, "get_my_kvsname") != 0)
@@ -197,7 +197,7 @@ static int begin(struct talk *t, const struct mioc_rendezvous *agree, char *reas
     if (ask(t, answer, "get kvsname=%s key=PMI_process_mapping", kvs) != 0)
         return -1;
     if (!get_value(answer, " value=", answer, sizeof answer) ||
-        mioc_rendezvous_parse_mapping(answer, agree->me->size, agree->me->rank, &t->place) != 0) {
+        mioc_rendezvous_parse_mapping(answer, rendezvous->me->size, rendezvous->me->rank, &t->place) != 0) {
         snprintf(reason, size, "the launcher does not say which ranks are on which node");
         return -1;
     }
@@ -269,7 +269,7 @@ static int look_for_children(struct talk *t, int *next)
 
 static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
 {
-    int64_t until = mioc_pmi_now_ms() + t->agree->timeout_ms;
+    int64_t until = mioc_pmi_now_ms() + t->rendezvous->timeout_ms;
     int next = 1, rc = publish(t, "root", t->layout);
     char no[300], span[32];
 
@@ -289,7 +289,7 @@ static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
             break; /* and it said why */
         if (mioc_pmi_now_ms() > until) {
             snprintf(t->reason, t->size, "not all ranks of %d nodes came within %s (the first missing: node %d or one below it)",
-                     t->place.nodes, mioc_rendezvous_span(t->agree->timeout_ms, span), next);
+                     t->place.nodes, mioc_rendezvous_span(t->rendezvous->timeout_ms, span), next);
             break;
         }
         if (is_there)
@@ -330,9 +330,9 @@ static int announce(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
             snprintf(t->reason, t->size, "%s", value); /* without us it cannot be go */
         if (rc != 0)
             return -1;
-        if (now > (t->seen != 0 ? t->seen + PATIENCE_MS : t->since) + t->agree->timeout_ms) {
+        if (now > (t->seen != 0 ? t->seen + PATIENCE_MS : t->since) + t->rendezvous->timeout_ms) {
             snprintf(t->reason, t->size, "%s did not come within %s", t->seen != 0 ? "a node" : "rank 0's node",
-                     mioc_rendezvous_span(t->agree->timeout_ms, span));
+                     mioc_rendezvous_span(t->rendezvous->timeout_ms, span));
             return say_no(t);
         }
     }
@@ -342,7 +342,7 @@ static int announce(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
 
 static int await_verdict(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
 {
-    int64_t until = mioc_pmi_now_ms() + 2 * t->agree->timeout_ms + PATIENCE_MS;
+    int64_t until = mioc_pmi_now_ms() + 2 * t->rendezvous->timeout_ms + PATIENCE_MS;
     char verdict[300];
 
     for (t->nap_us = FIRST_NAP_US;; nap(t)) {
@@ -364,15 +364,15 @@ static void fill_layout(struct talk *t)
     snprintf(t->layout, sizeof t->layout, "%016llx", (unsigned long long)mioc_rendezvous_layout());
 }
 
-int mioc_rendezvous_nodes(const struct mioc_rendezvous *agree, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size)
+int mioc_rendezvous_nodes(const struct mioc_rendezvous *rendezvous, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size)
 {
     struct talk talk;
 
 #ifdef MIOC_MPICH_SPEAKS_PMI2
-    if (agree->me->launcher == MIOC_LAUNCHER_SLURM)
+    if (rendezvous->me->launcher == MIOC_LAUNCHER_SLURM)
         return 0; /* srun speaks one dialect of PMI with a step, and the name service is not asked in that one */
 #endif
-    if (begin(&talk, agree, reason, size) != 0)
+    if (begin(&talk, rendezvous, reason, size) != 0)
         return -1;
     fill_layout(&talk);
     if (!talk.place.is_leader) {
@@ -386,16 +386,16 @@ int mioc_rendezvous_nodes(const struct mioc_rendezvous *agree, int (*is_complete
     return await_verdict(&talk, is_complete, ctx);
 }
 
-void mioc_rendezvous_nodes_decline(const struct mioc_rendezvous *agree, const char *why)
+void mioc_rendezvous_nodes_decline(const struct mioc_rendezvous *rendezvous, const char *why)
 {
     struct talk talk;
     char reason[256], unused[256];
 
 #ifdef MIOC_MPICH_SPEAKS_PMI2
-    if (agree->me->launcher == MIOC_LAUNCHER_SLURM)
+    if (rendezvous->me->launcher == MIOC_LAUNCHER_SLURM)
         return;
 #endif
     snprintf(reason, sizeof reason, "%s", why);
-    if (begin(&talk, agree, unused, sizeof unused) == 0)
+    if (begin(&talk, rendezvous, unused, sizeof unused) == 0)
         (void)publish(&talk, "no", reason);
 }

@@ -172,7 +172,7 @@ static int agree(struct mioc_task *me, const struct mioc_config *config, char **
 {
     int64_t timeout_ms = config->timeout_ms < LEAST_DEADLINE_MS ? LEAST_DEADLINE_MS : (int64_t)config->timeout_ms;
     struct context context = { me, envp, timeout_ms };
-    const struct mioc_rendezvous agree = { .me = me, .env = envp, .look = look, .ctx = &context, .timeout_ms = timeout_ms };
+    const struct mioc_rendezvous rendezvous = { .me = me, .env = envp, .look = look, .ctx = &context, .timeout_ms = timeout_ms };
 
     /* Started by a stranger it would be a world of one each, if it does not crash (seen: MPICH below Open MPI's mpiexec). */
     if (strncmp(config->mpi, me->has_pmix ? "mpich" : "openmpi", me->has_pmix ? 5 : 7) == 0)
@@ -181,9 +181,9 @@ static int agree(struct mioc_task *me, const struct mioc_config *config, char **
         snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN "%.64s.so is not beside libmpiio_cache.so", me->plugin);
     else if (mioc_role_check_alone(me, me->reason, sizeof me->reason) == 0) {
         mioc_loader_patch(config); /* now, as that may start a thread, and MPI certainly does */
-        return mioc_rendezvous(&agree, me->reason, sizeof me->reason);
+        return mioc_rendezvous(&rendezvous, me->reason, sizeof me->reason);
     }
-    mioc_rendezvous_decline(&agree, me->reason);
+    mioc_rendezvous_decline(&rendezvous, me->reason);
     return -1;
 }
 

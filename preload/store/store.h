@@ -99,7 +99,7 @@ int mioc_store_lock_fd(const struct mioc_store *s);
 void mioc_store_give_back(struct mioc_store *s);
 /* The thread that opens its files (io_thread.h), which has time for others' work; NULL where the store is not this process's. */
 struct mioc_io_thread;
-struct mioc_io_thread *mioc_store_aside(const struct mioc_store *s);
+struct mioc_io_thread *mioc_store_io_thread(const struct mioc_store *s);
 /* Unlinks everything. Mappings and open contents of others stay valid. Keeps this process's mapping. */
 void mioc_store_remove(struct mioc_store *s);
 

@@ -358,7 +358,7 @@ void mioc_store_detach(struct mioc_store *s)
 {
     if (s->writer) {
         mioc_store_disown(s);
-        mioc_io_thread_free(s->writer->aside);
+        mioc_io_thread_free(s->writer->io_thread);
         mioc_hold_free(s->writer);
         free(s->writer->odd);
         free(s->writer->arrival);

@@ -174,7 +174,7 @@ int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record 
     /* In order, each byte once: a chunk that came twice, or elsewhere, would leave a hole of zeros that nothing notices. */
     if (chunk->total == arrival->total && chunk->offset == arrival->received &&
         chunk->length <= arrival->total - arrival->received)
-        result = mioc_io_thread_run(s->writer->aside, write_file, &t);
+        result = mioc_io_thread_run(s->writer->io_thread, write_file, &t);
     if (result == 0) {
         arrival->received += chunk->length;
     } else {
@@ -216,7 +216,7 @@ int mioc_store_read_chunk(struct mioc_store *s, const struct mioc_chunk_record *
 {
     struct transfer t = {.s = s, .chunk = chunk, .bytes = bytes};
 
-    return mioc_io_thread_run(s->writer->aside, read_file, &t);
+    return mioc_io_thread_run(s->writer->io_thread, read_file, &t);
 }
 
 /* Without a descriptor. The order matters: whoever opens the file only by a record that is reachable finds it sealed. */
@@ -265,7 +265,7 @@ int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *reco
         return -1;
     }
     /* Else nothing of it was made; what has that name is another's. */
-    if (arrival == NULL && mioc_io_thread_run(s->writer->aside, make_empty, &t) != 0)
+    if (arrival == NULL && mioc_io_thread_run(s->writer->io_thread, make_empty, &t) != 0)
         return -1;
     result = seal_file(s, record, offset);
     if (result == 0)

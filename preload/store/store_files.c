@@ -182,8 +182,8 @@ static struct mioc_store *new_store(const struct mioc_store_limits *limits)
         mioc_store_free(s);
         return NULL;
     }
-    s->writer->aside = mioc_io_thread_new();
-    if (s->writer->aside == NULL) {
+    s->writer->io_thread = mioc_io_thread_new();
+    if (s->writer->io_thread == NULL) {
         mioc_store_detach(s);
         return NULL;
     }

@@ -87,7 +87,7 @@ struct mioc_hold;
 
 struct mioc_store_writer {
     struct mioc_store_limits limits;
-    struct mioc_io_thread *aside; /* where files are opened: the program's descriptors stay as they are */
+    struct mioc_io_thread *io_thread; /* where files are opened: the program's descriptors stay as they are */
     uint32_t node;
     uint32_t used;  /* slots that are not empty */
     int is_full;    /* an item did not fit: what comes after it can never be appended */

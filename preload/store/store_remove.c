@@ -100,9 +100,9 @@ static int give_back(void *store)
     return 0;
 }
 
-struct mioc_io_thread *mioc_store_aside(const struct mioc_store *s)
+struct mioc_io_thread *mioc_store_io_thread(const struct mioc_store *s)
 {
-    return s->pid == getpid() && s->lock_fd >= 0 ? s->writer->aside : NULL;
+    return s->pid == getpid() && s->lock_fd >= 0 ? s->writer->io_thread : NULL;
 }
 
 void mioc_store_give_back(struct mioc_store *s)
@@ -110,7 +110,7 @@ void mioc_store_give_back(struct mioc_store *s)
     int saved = errno;
 
     if (s->pid == getpid() && s->lock_fd >= 0)
-        (void)mioc_io_thread_run(s->writer->aside, give_back, s);
+        (void)mioc_io_thread_run(s->writer->io_thread, give_back, s);
     errno = saved;
 }
 
@@ -152,8 +152,8 @@ void mioc_store_remove(struct mioc_store *s)
     int saved = errno;
 
     if (s->pid == getpid() && s->lock_fd >= 0) { /* not a forked child's cleanup */
-        mioc_io_thread_wait(s->writer->aside, PATIENCE_NS);
-        (void)mioc_io_thread_run(s->writer->aside, remove_store, s);
+        mioc_io_thread_wait(s->writer->io_thread, PATIENCE_NS);
+        (void)mioc_io_thread_run(s->writer->io_thread, remove_store, s);
     }
     errno = saved;
 }

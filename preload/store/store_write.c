@@ -62,7 +62,7 @@ int mioc_store_grow(struct mioc_store *s, uint64_t end)
     if (end > s->index->allocated) {
         errno = ENOSPC;
         growth.size = size_for(s, end);
-        if (growth.size == 0 || mioc_io_thread_run(s->writer->aside, grow_file, &growth) != 0)
+        if (growth.size == 0 || mioc_io_thread_run(s->writer->io_thread, grow_file, &growth) != 0)
             return -1;
         s->index->allocated = growth.size;
     }

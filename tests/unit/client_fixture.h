@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client_fixture.h - a client with a real store and ring, and a thread that plays their agent; for test_client*.c. */
+/* client_fixture.h - a client with a real store and ring, and a thread that plays their agent; for test_lookup*.c. */
 #ifndef CLIENT_FIXTURE_H
 #define CLIENT_FIXTURE_H
 

@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct task { int fd; long thread; struct mioc_io_thread *aside; int inner; int go, is_done; };
+struct task { int fd; long thread; struct mioc_io_thread *io_thread; int inner; int go, is_done; };
 
 static int note_thread(void *arg)
 {
@@ -52,28 +52,28 @@ static int run_within(void *arg)
 {
     struct task *task = arg, inner = { 0 };
 
-    task->inner = mioc_io_thread_run(task->aside, note_thread, &inner) == 0 && inner.thread == syscall(SYS_gettid);
+    task->inner = mioc_io_thread_run(task->io_thread, note_thread, &inner) == 0 && inner.thread == syscall(SYS_gettid);
     return 0;
 }
 
 static void run_gives_result_and_errno(void **state)
 {
-    struct mioc_io_thread *aside = mioc_io_thread_new();
-    struct task task = { .aside = aside };
+    struct mioc_io_thread *io_thread = mioc_io_thread_new();
+    struct task task = { .io_thread = io_thread };
 
     (void)state;
-    assert_non_null(aside);
+    assert_non_null(io_thread);
     errno = 77;
-    assert_int_equal(mioc_io_thread_run(aside, note_thread, &task), 0);
+    assert_int_equal(mioc_io_thread_run(io_thread, note_thread, &task), 0);
     assert_int_equal(errno, 77);
     assert_true(task.thread != syscall(SYS_gettid));
-    assert_int_equal(mioc_io_thread_run(aside, refuse, NULL), -1);
+    assert_int_equal(mioc_io_thread_run(io_thread, refuse, NULL), -1);
     assert_int_equal(errno, EPROTO);
-    assert_int_equal(mioc_io_thread_run(aside, run_within, &task), 0); /* taken: by whoever calls */
+    assert_int_equal(mioc_io_thread_run(io_thread, run_within, &task), 0); /* taken: by whoever calls */
     assert_true(task.inner);
     assert_int_equal(mioc_io_thread_run(NULL, note_thread, &task), 0);
     assert_int_equal(task.thread, syscall(SYS_gettid));
-    mioc_io_thread_free(aside);
+    mioc_io_thread_free(io_thread);
     mioc_io_thread_free(NULL);
 }
 
@@ -90,17 +90,17 @@ static int wait_for_go(void *arg)
 
 static void begin_does_not_wait(void **state)
 {
-    struct mioc_io_thread *aside = mioc_io_thread_new();
+    struct mioc_io_thread *io_thread = mioc_io_thread_new();
     struct task task = { 0 }, other = { 0 };
 
     (void)state;
-    assert_non_null(aside);
+    assert_non_null(io_thread);
     assert_int_equal(mioc_io_thread_begin(NULL, wait_for_go, &task), -1);
     errno = 77;
-    assert_int_equal(mioc_io_thread_begin(aside, wait_for_go, &task), 0);
-    assert_int_equal(mioc_io_thread_begin(aside, wait_for_go, &task), -1); /* taken */
+    assert_int_equal(mioc_io_thread_begin(io_thread, wait_for_go, &task), 0);
+    assert_int_equal(mioc_io_thread_begin(io_thread, wait_for_go, &task), -1); /* taken */
     assert_int_equal(errno, 77);
-    assert_int_equal(mioc_io_thread_run(aside, note_thread, &other), 0);
+    assert_int_equal(mioc_io_thread_run(io_thread, note_thread, &other), 0);
     assert_int_equal(other.thread, syscall(SYS_gettid)); /* so whoever calls does it */
     __atomic_store_n(&task.go, 1, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&task.is_done, __ATOMIC_ACQUIRE))
@@ -109,57 +109,57 @@ static void begin_does_not_wait(void **state)
     for (int i = 0; i < 1000; i++) { /* it is free again, and again */
         task.go = 1;
         task.is_done = 0;
-        while (mioc_io_thread_begin(aside, wait_for_go, &task) != 0)
+        while (mioc_io_thread_begin(io_thread, wait_for_go, &task) != 0)
             sched_yield();
         while (!__atomic_load_n(&task.is_done, __ATOMIC_ACQUIRE))
             sched_yield();
     }
-    while (mioc_io_thread_run(aside, note_thread, &other) == 0 && other.thread == syscall(SYS_gettid))
+    while (mioc_io_thread_run(io_thread, note_thread, &other) == 0 && other.thread == syscall(SYS_gettid))
         sched_yield();
-    mioc_io_thread_free(aside);
+    mioc_io_thread_free(io_thread);
 }
 
 static void wait_ends_when_it_is_free_or_time_is_up(void **state)
 {
-    struct mioc_io_thread *aside = mioc_io_thread_new();
+    struct mioc_io_thread *io_thread = mioc_io_thread_new();
     struct task task = { 0 }, other = { 0 };
 
     (void)state;
-    assert_non_null(aside);
+    assert_non_null(io_thread);
     mioc_io_thread_wait(NULL, 1);
     for (int i = 0; i < 1000; i++) {
         task.go = 1;
-        assert_int_equal(mioc_io_thread_begin(aside, wait_for_go, &task), 0);
-        mioc_io_thread_wait(aside, 60000000000ull);
-        assert_int_equal(mioc_io_thread_run(aside, note_thread, &other), 0);
+        assert_int_equal(mioc_io_thread_begin(io_thread, wait_for_go, &task), 0);
+        mioc_io_thread_wait(io_thread, 60000000000ull);
+        assert_int_equal(mioc_io_thread_run(io_thread, note_thread, &other), 0);
         assert_true(other.thread != syscall(SYS_gettid)); /* not in the calling thread, which may have no descriptor left */
     }
     task.go = 0;
-    assert_int_equal(mioc_io_thread_begin(aside, wait_for_go, &task), 0);
-    mioc_io_thread_wait(aside, 5000000);
+    assert_int_equal(mioc_io_thread_begin(io_thread, wait_for_go, &task), 0);
+    mioc_io_thread_wait(io_thread, 5000000);
     __atomic_store_n(&task.go, 1, __ATOMIC_RELEASE);
-    mioc_io_thread_free(aside);
+    mioc_io_thread_free(io_thread);
 }
 
 static void run_in_a_forked_child_is_its_own_work(void **state)
 {
-    struct mioc_io_thread *aside = mioc_io_thread_new();
+    struct mioc_io_thread *io_thread = mioc_io_thread_new();
     struct task task = { 0 };
     int status;
     pid_t child;
 
     (void)state;
-    assert_non_null(aside);
+    assert_non_null(io_thread);
     child = fork();
     if (child == 0) {
-        int rc = mioc_io_thread_run(aside, note_thread, &task);
+        int rc = mioc_io_thread_run(io_thread, note_thread, &task);
 
-        mioc_io_thread_free(aside);
+        mioc_io_thread_free(io_thread);
         _exit(rc == 0 && task.thread == getpid() ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    mioc_io_thread_free(aside);
+    mioc_io_thread_free(io_thread);
 }
 
 /* In a child: whether what the thread opens is its own, also when the process has no descriptor left, and whether it holds none of
@@ -167,19 +167,19 @@ static void run_in_a_forked_child_is_its_own_work(void **state)
 static int has_own_table(void)
 {
     struct rlimit limit = { 64, 64 };
-    struct mioc_io_thread *aside;
+    struct mioc_io_thread *io_thread;
     struct task task = { 0 };
     struct pollfd end = { .events = POLLIN };
     int pipe_of[2];
 
-    if (pipe(pipe_of) != 0 || (aside = mioc_io_thread_new()) == NULL || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    if (pipe(pipe_of) != 0 || (io_thread = mioc_io_thread_new()) == NULL || setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 1;
     while (open("/dev/null", O_RDONLY) >= 0)
         ;
-    if (errno != EMFILE || mioc_io_thread_run(aside, open_null, &task) != 0)
+    if (errno != EMFILE || mioc_io_thread_run(io_thread, open_null, &task) != 0)
         return 2;
     close(40);
-    if (task.fd > 2 || mioc_io_thread_run(aside, open_null, &task) != 0 || task.fd > 3 || fcntl(40, F_GETFD) >= 0)
+    if (task.fd > 2 || mioc_io_thread_run(io_thread, open_null, &task) != 0 || task.fd > 3 || fcntl(40, F_GETFD) >= 0)
         return 3;
     close(pipe_of[1]);
     end.fd = pipe_of[0];

@@ -80,7 +80,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
                                 .key = own_key + (uint64_t)(rank / job->per_node) };
     char fd[32], local[32], tasks[64], node[32], reason[256] = "";
     char *env[] = { fd, local, tasks, node, NULL };
-    struct mioc_rendezvous agree = { .me = &me, .env = env, .timeout_ms = job->timeout_ms, .look = look };
+    struct mioc_rendezvous rendezvous = { .me = &me, .env = env, .timeout_ms = job->timeout_ms, .look = look };
     pid_t self;
     int rc;
 
@@ -99,7 +99,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
         sleep_ms(LATE_MS);
         break;
     case DECLINES:
-        mioc_rendezvous_decline(&agree, "declined");
+        mioc_rendezvous_decline(&rendezvous, "declined");
         (void)mioc_rendezvous_settle();
         pause();
         return NOT_HERE;
@@ -114,7 +114,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
     case AGREES:
         break;
     }
-    rc = mioc_rendezvous(&agree, reason, sizeof reason);
+    rc = mioc_rendezvous(&rendezvous, reason, sizeof reason);
     if (rc == 0) {
         mioc_rendezvous_before_mpi(&me);
         mioc_rendezvous_after_mpi();

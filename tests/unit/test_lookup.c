@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_client.c - what a reading call gets: from the store, from an agent that answers, is silent, or gone. */
+/* test_lookup.c - what a reading call gets: from the store, from an agent that answers, is silent, or gone. */
 #include "client_fixture.h"
 
 #include <sys/resource.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_client_wrote.c - who is told of a write, in which spellings, and what happens if nobody hears. */
+/* test_notify.c - who is told of a write, in which spellings, and what happens if nobody hears. */
 #include "client_fixture.h"
 
 #include <sys/resource.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_client_failed.c - what a failed call tells where the store says otherwise, and that nothing is told where it does not. */
+/* test_notify_failed.c - what a failed call tells where the store says otherwise, and that nothing is told where it does not. */
 #include "client_fixture.h"
 
 #include <sys/resource.h>
