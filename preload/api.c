@@ -10,32 +10,24 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-MIOC_EXPORT const char *mpiio_cache_version(void)
-{
-    return MIOC_VERSION;
-}
+MIOC_EXPORT const char *mpiio_cache_version(void) { return MIOC_VERSION; }
 
 MIOC_EXPORT int mpiio_cache_status(const char **text)
 {
     int is_active = mioc_client_is_serving();
 
     if (text != NULL)
-        *text = is_active || mioc_start_line()[0] != 'a' ? mioc_start_line()
-                                                         : "inactive: this process went on without the cache (its node's agent is "
-                                                           "gone, or could not be told of a write)";
+        *text = is_active || mioc_start_line()[0] != 'a'
+                    ? mioc_start_line()
+                    : "inactive: this process went on without the cache (its node's agent is "
+                      "gone, or could not be told of a write)";
     return is_active;
 }
 
 /* Where in json the next text goes; what does not fit is only measured. */
-static char *at(char *json, size_t size, size_t used)
-{
-    return used < size ? json + used : NULL;
-}
+static char *at(char *json, size_t size, size_t used) { return used < size ? json + used : NULL; }
 
-static size_t left(size_t size, size_t used)
-{
-    return used < size ? size - used : 0;
-}
+static size_t left(size_t size, size_t used) { return used < size ? size - used : 0; }
 
 MIOC_EXPORT size_t mpiio_cache_statistics(char *json, size_t size)
 {
@@ -45,11 +37,12 @@ MIOC_EXPORT size_t mpiio_cache_statistics(char *json, size_t size)
     for (int call = 0; call < MIOC_CALLS; call++) {
         const struct mioc_stats_row *row = &stats->row[call];
 
-        used += (size_t)snprintf(at(json, size, used), left(size, used),
-                                 "%s\"%s\": {\"hit\": %" PRIu64 ", \"miss\": %" PRIu64 ", \"passed\": %" PRIu64
-                                 ", \"timeout\": %" PRIu64 ", \"bytes\": %" PRIu64 "}",
-                                 call == 0 ? "" : ", ", mioc_call_names[call], row->outcome[MIOC_HIT], row->outcome[MIOC_MISS],
-                                 row->outcome[MIOC_PASS], row->outcome[MIOC_TIMEOUT], row->bytes);
+        used +=
+            (size_t)snprintf(at(json, size, used), left(size, used),
+                             "%s\"%s\": {\"hit\": %" PRIu64 ", \"miss\": %" PRIu64 ", \"passed\": %" PRIu64
+                             ", \"timeout\": %" PRIu64 ", \"bytes\": %" PRIu64 "}",
+                             call == 0 ? "" : ", ", mioc_call_names[call], row->outcome[MIOC_HIT],
+                             row->outcome[MIOC_MISS], row->outcome[MIOC_PASS], row->outcome[MIOC_TIMEOUT], row->bytes);
     }
     return used + (size_t)snprintf(at(json, size, used), left(size, used), "}}");
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* start.c - the first thing that runs: between the loader and main() decides what this process is, and starts that.
  *
- * The end of a rank is heard of by on_exit(), registered after MPI is there and before the program registers anything: it is
- * called last but for what constructors registered, before libraries (UCX) take themselves down, with the true status,
- * whoever called exit(): main's return, a library, err(). _exit() and exec are wrap_process.c's.
+ * The end of a rank is heard of by on_exit(), registered after MPI is there and before the program registers anything:
+ * it is called last but for what constructors registered, before libraries (UCX) take themselves down, with the true
+ * status, whoever called exit(): main's return, a library, err(). _exit() and exec are wrap_process.c's.
  *
  * A forked child shares its rank's counters, is served from the same store and ends without ceremony: all that is the
  * rank's alone asks for the process id first. */
@@ -45,9 +45,9 @@ static main_function program_main;
 static struct mioc_task me;
 static struct mioc_policy policy;
 static char line[384]; /* "active: …", for the log, the statistics and mpiio_cache_status() */
-static pid_t reporter;  /* a dormant process that reports at its end; its forked children do not */
+static pid_t reporter; /* a dormant process that reports at its end; its forked children do not */
 
-/* --- Ends --- */
+/* --- Ends -------------------------------------------------------------------------------------------------------- */
 
 /* exit() flushes stdio last of all, behind our wait for others: what a rank has said is to be seen before. A FILE that
  * another thread is in is left alone, as exit() would leave it. */
@@ -91,7 +91,7 @@ static void report_alone(int status, void *unused)
     mioc_job_report(&report, line, config, status & 0377);
 }
 
-/* --- Starts --- */
+/* --- Starts ------------------------------------------------------------------------------------------------------ */
 
 static void complain(const struct mioc_config *config)
 {
@@ -146,7 +146,8 @@ static void start_guest(const struct mioc_config *config)
     /* Its rank spoke of everything that there is to say. */
     if (config->log < MIOC_LOG_DEBUG)
         mioc_log_set_level(MIOC_LOG_WARN);
-    /* Below a chroot, say, or in a container of its own, it has other files by these names; but what it writes is told. */
+    /* Below a chroot, say, or in a container of its own, it has other files by these names; but what it writes is told.
+     */
     if (store == NULL || mioc_store_credentials(store) != mioc_credentials()) {
         if (store != NULL)
             (void)mioc_client_start_telling(store, &policy);
@@ -217,8 +218,8 @@ static void start(int argc, char **argv, char **envp)
     const struct mioc_config *config;
     int saved = errno;
 
-    /* A program with more rights than who started it, into which only an administrator can have preloaded us: the environment, which says
-     * what we write and where, is that of the other one. */
+    /* A program with more rights than who started it, into which only an administrator can have preloaded us: the
+     * environment, which says what we write and where, is that of the other one. */
     if (getauxval(AT_SECURE) != 0)
         return;
     mioc_role_note_marks(envp);
@@ -233,12 +234,8 @@ static void start(int argc, char **argv, char **envp)
     config = mioc_config();
     mioc_role_decide(&me, config, &policy, argc, argv, envp);
     switch (me.role) {
-    case MIOC_RANK:
-        start_rank(config, argv);
-        break;
-    case MIOC_GUEST:
-        start_guest(config);
-        break;
+    case MIOC_RANK: start_rank(config, argv); break;
+    case MIOC_GUEST: start_guest(config); break;
     case MIOC_DORMANT:
         start_dormant(config, argv);
         mioc_writer_join_allow();
@@ -247,10 +244,7 @@ static void start(int argc, char **argv, char **envp)
     errno = saved;
 }
 
-const char *mioc_start_line(void)
-{
-    return line;
-}
+const char *mioc_start_line(void) { return line; }
 
 static int our_main(int argc, char **argv, char **envp)
 {
@@ -258,8 +252,8 @@ static int our_main(int argc, char **argv, char **envp)
     return program_main(argc, argv, envp);
 }
 
-/* Called by the program's start code with its main. `init` and `fini` are those of a program linked before glibc 2.34, NULL
- * otherwise; glibc's own function, of whatever version, takes both. */
+/* Called by the program's start code with its main. `init` and `fini` are those of a program linked before glibc 2.34,
+ * NULL otherwise; glibc's own function, of whatever version, takes both. */
 int __libc_start_main(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void),
                       void (*rtld_fini)(void), void *stack_end);
 

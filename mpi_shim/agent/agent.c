@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Life --------------------------------------------------------------------------------------------------------- */
+/* --- Life -------------------------------------------------------------------------------------------------------- */
 
 static void meet_family(struct mioc_agent *a, uint64_t now)
 {
@@ -22,7 +22,8 @@ static void meet_family(struct mioc_agent *a, uint64_t now)
     a->parent.heard = now;
 }
 
-struct mioc_agent *mioc_agent_new(const struct mioc_agent_config *config, const struct mioc_agent_host *host, uint64_t now)
+struct mioc_agent *mioc_agent_new(const struct mioc_agent_config *config, const struct mioc_agent_host *host,
+                                  uint64_t now)
 {
     struct mioc_agent *a;
 
@@ -47,7 +48,7 @@ struct mioc_agent *mioc_agent_new(const struct mioc_agent_config *config, const 
         return NULL;
     }
     for (unsigned i = 0; i < a->children; i++)
-        a->child[i] = (struct mioc_agent_link){.node = a->first_child + (int)i, .state = MIOC_LINK_UP, .heard = now};
+        a->child[i] = (struct mioc_agent_link){ .node = a->first_child + (int)i, .state = MIOC_LINK_UP, .heard = now };
     return a;
 }
 
@@ -69,7 +70,7 @@ static void set_time(struct mioc_agent *a, uint64_t now)
         a->now = now;
 }
 
-/* --- What this node's threads want -------------------------------------------------------------------------------- */
+/* --- What this node's threads want ------------------------------------------------------------------------------- */
 
 /* Without memory it ends: a question must not be lost silently. */
 static void want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child)
@@ -96,7 +97,8 @@ void mioc_agent_ask(struct mioc_agent *a, unsigned kind, const char *path, uint3
 }
 
 /* Tells the parent; an INVALIDATE that cannot be told means that this node must not stay. */
-static void tell_written(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path, uint32_t len)
+static void tell_written(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path,
+                         uint32_t len)
 {
     struct mioc_agent_out *out = NULL;
 
@@ -110,7 +112,8 @@ static void tell_written(struct mioc_agent *a, uint32_t node, uint64_t token, ui
     mioc_agent_out_append(a, out);
 }
 
-static void take_written(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path, uint32_t len)
+static void take_written(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path,
+                         uint32_t len)
 {
     a->counters.invalidations++;
     if (mioc_agent_is_root(a))
@@ -119,7 +122,8 @@ static void take_written(struct mioc_agent *a, uint32_t node, uint64_t token, ui
         tell_written(a, node, token, flags, path, len);
 }
 
-void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint32_t flags, uint64_t token, uint64_t now)
+void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint32_t flags, uint64_t token,
+                      uint64_t now)
 {
     set_time(a, now);
     if (a->state != MIOC_AGENT_RUNNING || !mioc_path_is_sound(path, len))
@@ -128,10 +132,7 @@ void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint
     mioc_agent_flush(a);
 }
 
-uint64_t mioc_agent_synced(const struct mioc_agent *a)
-{
-    return a->settled;
-}
+uint64_t mioc_agent_synced(const struct mioc_agent *a) { return a->settled; }
 
 int mioc_agent_publish(struct mioc_agent *a, const struct mioc_item *item, const void *bytes, uint64_t now)
 {
@@ -163,7 +164,7 @@ void mioc_agent_leave(struct mioc_agent *a, const void *report, uint32_t size, u
     mioc_agent_flush(a);
 }
 
-/* --- What neighbours say ------------------------------------------------------------------------------------------ */
+/* --- What neighbours say ----------------------------------------------------------------------------------------- */
 
 static struct mioc_agent_link *link_to(struct mioc_agent *a, int peer)
 {
@@ -200,14 +201,11 @@ static int is_plausible(const struct mioc_agent *a, const struct mioc_agent_link
     case MIOC_MESSAGE_HEARTBEAT:
         return is_parent ? m->offset >= a->host.end(a->host.ctx) && m->token <= a->host.end(a->host.ctx)
                          : m->offset <= a->host.end(a->host.ctx) && m->token <= m->offset;
-    case MIOC_MESSAGE_LEAVE:
-        return 1;
-    case MIOC_MESSAGE_STREAM:
-        return is_parent;
+    case MIOC_MESSAGE_LEAVE: return 1;
+    case MIOC_MESSAGE_STREAM: return is_parent;
     case MIOC_MESSAGE_INVALIDATE: /* never from the root */
         return !is_parent && m->node > 0 && m->node < (uint32_t)a->config.nodes;
-    default:
-        return !is_parent;
+    default: return !is_parent;
     }
 }
 
@@ -217,27 +215,16 @@ static void take_message(struct mioc_agent *a, struct mioc_agent_link *link, con
     uint32_t len;
 
     switch (m->kind) {
-    case MIOC_MESSAGE_REQUEST:
-        take_request(a, m);
-        break;
+    case MIOC_MESSAGE_REQUEST: take_request(a, m); break;
     case MIOC_MESSAGE_INVALIDATE:
         path = mioc_wire_path(m, &len);
         take_written(a, m->node, m->token, m->flags, path, len);
         break;
-    case MIOC_MESSAGE_STREAM:
-        mioc_agent_take_stream(a, m);
-        break;
-    case MIOC_MESSAGE_LEAVE:
-        mioc_agent_drop(a, link, MIOC_LINK_LEFT);
-        break;
-    case MIOC_MESSAGE_REPORT:
-        a->host.report(a->host.ctx, link->node, m + 1, m->body);
-        break;
-    case MIOC_MESSAGE_HEARTBEAT:
-        mioc_agent_sync_take(a, link, m);
-        break;
-    default:
-        break;
+    case MIOC_MESSAGE_STREAM: mioc_agent_take_stream(a, m); break;
+    case MIOC_MESSAGE_LEAVE: mioc_agent_drop(a, link, MIOC_LINK_LEFT); break;
+    case MIOC_MESSAGE_REPORT: a->host.report(a->host.ctx, link->node, m + 1, m->body); break;
+    case MIOC_MESSAGE_HEARTBEAT: mioc_agent_sync_take(a, link, m); break;
+    default: break;
     }
 }
 
@@ -301,12 +288,9 @@ uint64_t mioc_agent_tick(struct mioc_agent *a, uint64_t now)
     return mioc_agent_next(a);
 }
 
-/* --- How it stands ------------------------------------------------------------------------------------------------ */
+/* --- How it stands ----------------------------------------------------------------------------------------------- */
 
-enum mioc_agent_end mioc_agent_state(const struct mioc_agent *a)
-{
-    return a->state;
-}
+enum mioc_agent_end mioc_agent_state(const struct mioc_agent *a) { return a->state; }
 
 int mioc_agent_is_busy(const struct mioc_agent *a)
 {
@@ -329,7 +313,8 @@ int mioc_agent_is_saturated(const struct mioc_agent *a)
     for (unsigned i = 0; i < a->children; i++) {
         const struct mioc_agent_link *link = &a->child[i];
 
-        if (link->state == MIOC_LINK_UP && (link->inflight < a->config.window || link->cursor >= a->host.end(a->host.ctx)))
+        if (link->state == MIOC_LINK_UP &&
+            (link->inflight < a->config.window || link->cursor >= a->host.end(a->host.ctx)))
             return 0;
     }
     return mioc_agent_children(a) > 0;
@@ -344,7 +329,4 @@ unsigned mioc_agent_children(const struct mioc_agent *a)
     return up;
 }
 
-const struct mioc_agent_counters *mioc_agent_counters(const struct mioc_agent *a)
-{
-    return &a->counters;
-}
+const struct mioc_agent_counters *mioc_agent_counters(const struct mioc_agent *a) { return &a->counters; }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_link.c - what is due to neighbours is sent: the queue to the parent, requests, heartbeats, LEAVE; and their silence. */
+/* agent_link.c - what is due to neighbours is sent: the queue to the parent, requests, heartbeats, LEAVE; and their
+ * silence. */
 #include "agent_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Sending ------------------------------------------------------------------------------------------------------ */
+/* --- Sending ----------------------------------------------------------------------------------------------------- */
 
 static int send_leave(struct mioc_agent *a, struct mioc_agent_link *link)
 {
@@ -79,7 +80,7 @@ void mioc_agent_flush(struct mioc_agent *a)
     } while (a->state != before);
 }
 
-/* --- Heartbeats --------------------------------------------------------------------------------------------------- */
+/* --- Heartbeats -------------------------------------------------------------------------------------------------- */
 
 static void beat(struct mioc_agent *a, struct mioc_agent_link *link, unsigned window)
 {
@@ -96,7 +97,7 @@ void mioc_agent_heartbeats(struct mioc_agent *a)
         beat(a, &a->child[i], a->config.window);
 }
 
-/* --- Silence ------------------------------------------------------------------------------------------------------ */
+/* --- Silence ----------------------------------------------------------------------------------------------------- */
 
 static void listen_for(struct mioc_agent *a, struct mioc_agent_link *link, uint64_t own_stall)
 {
@@ -120,10 +121,7 @@ void mioc_agent_listen(struct mioc_agent *a)
         listen_for(a, &a->child[i], own_stall);
 }
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+static uint64_t sooner(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static uint64_t next_of_link(const struct mioc_agent *a, const struct mioc_agent_link *link)
 {

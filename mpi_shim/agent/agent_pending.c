@@ -8,7 +8,7 @@
 #define FIRST_BUCKETS 64u
 #define FIRST_PLACES 64u
 
-/* --- The set ------------------------------------------------------------------------------------------------------ */
+/* --- The set ----------------------------------------------------------------------------------------------------- */
 
 int mioc_agent_pending_start(struct mioc_agent *a)
 {
@@ -46,7 +46,8 @@ static void grow(struct mioc_agent *a)
     a->buckets = buckets;
 }
 
-static struct mioc_agent_pending *add(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash)
+static struct mioc_agent_pending *add(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len,
+                                      uint64_t hash)
 {
     struct mioc_agent_pending *p = malloc(sizeof(*p) + len + 1), **link;
 
@@ -56,7 +57,8 @@ static struct mioc_agent_pending *add(struct mioc_agent *a, unsigned kind, const
         grow(a);
     link = &a->bucket[hash & (a->buckets - 1)];
     *p = (struct mioc_agent_pending){
-        .next = *link, .hash = hash, .since = a->now, .posed = a->now, .kind = kind, .len = len};
+        .next = *link, .hash = hash, .since = a->now, .posed = a->now, .kind = kind, .len = len
+    };
     memcpy(p->path, path, len);
     p->path[len] = '\0';
     *link = p;
@@ -101,7 +103,7 @@ void mioc_agent_pending_expire(struct mioc_agent *a)
         take_out(a, link_of(a, p->kind, p->path, p->len, p->hash));
 }
 
-/* --- Asking ------------------------------------------------------------------------------------------------------- */
+/* --- Asking ------------------------------------------------------------------------------------------------------ */
 
 /* Passes the question on: to the parent when there is room, or to the resolver. `p` may be gone afterwards. */
 static void pose(struct mioc_agent *a, struct mioc_agent_pending *p, const char *path)
@@ -139,7 +141,7 @@ int mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint3
     return 0;
 }
 
-/* --- Answers ------------------------------------------------------------------------------------------------------ */
+/* --- Answers ----------------------------------------------------------------------------------------------------- */
 
 static struct mioc_agent_place *place_of(const struct mioc_agent *a, uint64_t hash)
 {
@@ -176,7 +178,7 @@ static void note_place(struct mioc_agent *a, uint64_t hash, uint64_t offset)
         return;
     place = place_of(a, hash);
     a->places += place->hash == 0;
-    *place = (struct mioc_agent_place){hash, offset};
+    *place = (struct mioc_agent_place){ hash, offset };
 }
 
 int mioc_agent_is_behind(const struct mioc_agent *a, uint64_t hash, uint64_t offset)
@@ -196,6 +198,7 @@ void mioc_agent_pending_answer(struct mioc_agent *a, const struct mioc_item *ite
     if (*link == NULL)
         return;
     take_out(a, link);
-    /* Also where the store did not make it reachable (a hold): who waits looks, finds nothing and makes the real call. */
+    /* Also where the store did not make it reachable (a hold): who waits looks, finds nothing and makes the real call.
+     */
     a->host.answer(a->host.ctx, item->kind, path, item->path_len, 1);
 }

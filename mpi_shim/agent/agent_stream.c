@@ -7,7 +7,7 @@
 
 #define BODY_MAX (MIOC_MESSAGE_MAX - (uint32_t)sizeof(struct mioc_message))
 
-/* --- In ----------------------------------------------------------------------------------------------------------- */
+/* --- In ---------------------------------------------------------------------------------------------------------- */
 
 int mioc_agent_apply(struct mioc_agent *a, const struct mioc_item *item, const void *bytes)
 {
@@ -49,7 +49,7 @@ void mioc_agent_take_stream(struct mioc_agent *a, const struct mioc_message *m)
         mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
 }
 
-/* --- Out ---------------------------------------------------------------------------------------------------------- */
+/* --- Out --------------------------------------------------------------------------------------------------------- */
 
 /* Whether it can go out: it was checked when it came, but stands in memory that the program can have written over. */
 static int is_whole(const struct mioc_item *item)
@@ -143,7 +143,7 @@ void mioc_agent_pump(struct mioc_agent *a)
     } while (has_sent && a->state == MIOC_AGENT_RUNNING);
 }
 
-/* --- Invalidation at the root ------------------------------------------------------------------------------------- */
+/* --- Invalidation at the root ------------------------------------------------------------------------------------ */
 
 static int compose_and_apply(struct mioc_agent *a, unsigned kind, uint32_t flags, const char *path, uint32_t len,
                              uint32_t node, uint64_t token)
@@ -161,10 +161,10 @@ static int compose_and_apply(struct mioc_agent *a, unsigned kind, uint32_t flags
 }
 
 /* `writer` wrote; `node` and `token` go into the stream. */
-static void invalidate_name(struct mioc_agent *a, uint32_t writer, uint32_t node, uint64_t token, uint32_t flags, const char *path,
-                            uint32_t len)
+static void invalidate_name(struct mioc_agent *a, uint32_t writer, uint32_t node, uint64_t token, uint32_t flags,
+                            const char *path, uint32_t len)
 {
-    static const unsigned sticky[] = {MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH};
+    static const unsigned sticky[] = { MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH };
 
     a->host.invalidated(a->host.ctx, path, len, flags, writer);
     if (compose_and_apply(a, MIOC_ITEM_INVALIDATE, flags, path, len, node, token) != 0 || !(flags & MIOC_FLAG_STICKY))
@@ -181,7 +181,9 @@ void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, 
     char other[MIOC_PATH_MAX];
     uint32_t other_len;
 
-    for (unsigned i = 0; a->state == MIOC_AGENT_RUNNING && (other_len = a->host.other_name(a->host.ctx, i, path, flags, other)) > 0; i++)
+    for (unsigned i = 0;
+         a->state == MIOC_AGENT_RUNNING && (other_len = a->host.other_name(a->host.ctx, i, path, flags, other)) > 0;
+         i++)
         invalidate_name(a, node, 0, 0, flags, other, other_len);
     if (a->state == MIOC_AGENT_RUNNING) /* the store may have become full: it is served to nobody any more */
         invalidate_name(a, node, node, token, flags, path, len);

@@ -14,20 +14,21 @@ _Static_assert(sizeof(struct mioc_message) % MIOC_ITEM_ALIGN == 0, "items behind
 _Static_assert(sizeof(struct mioc_chunk_record) + MIOC_CHUNK_MAX <= BODY_MAX && MIOC_ITEM_MAX <= BODY_MAX,
                "every item fits a message");
 
-static uint32_t aligned(uint32_t size)
-{
-    return (size + MIOC_ITEM_ALIGN - 1) & ~(MIOC_ITEM_ALIGN - 1);
-}
+static uint32_t aligned(uint32_t size) { return (size + MIOC_ITEM_ALIGN - 1) & ~(MIOC_ITEM_ALIGN - 1); }
 
-/* --- Composing ---------------------------------------------------------------------------------------------------- */
+/* --- Composing --------------------------------------------------------------------------------------------------- */
 
 static struct mioc_message *begin(void *buf, enum mioc_message_kind kind, uint64_t offset, uint32_t body)
 {
     struct mioc_message *m = buf;
 
     *m = (struct mioc_message){
-        .magic = MIOC_WIRE_MAGIC, .version = MIOC_WIRE_VERSION, .kind = (uint16_t)kind,
-        .size = (uint32_t)sizeof(*m) + body, .offset = offset, .body = body,
+        .magic = MIOC_WIRE_MAGIC,
+        .version = MIOC_WIRE_VERSION,
+        .kind = (uint16_t)kind,
+        .size = (uint32_t)sizeof(*m) + body,
+        .offset = offset,
+        .body = body,
     };
     return m;
 }
@@ -89,7 +90,7 @@ size_t mioc_wire_body(void *buf, enum mioc_message_kind kind, uint64_t offset, c
     return begin(buf, kind, offset, size)->size;
 }
 
-/* --- Checking ----------------------------------------------------------------------------------------------------- */
+/* --- Checking ---------------------------------------------------------------------------------------------------- */
 
 static int is_body_sound(const struct mioc_message *m)
 {
@@ -99,12 +100,9 @@ static int is_body_sound(const struct mioc_message *m)
     case MIOC_MESSAGE_REQUEST:
     case MIOC_MESSAGE_INVALIDATE:
         return m->body > 1 && body[m->body - 1] == '\0' && mioc_path_is_sound(body, m->body - 1);
-    case MIOC_MESSAGE_STREAM:
-        return m->body > 0; /* the rest is mioc_wire_next_item()'s */
-    case MIOC_MESSAGE_REPORT:
-        return 1;
-    default:
-        return m->body == 0;
+    case MIOC_MESSAGE_STREAM: return m->body > 0; /* the rest is mioc_wire_next_item()'s */
+    case MIOC_MESSAGE_REPORT: return 1;
+    default: return m->body == 0;
     }
 }
 

@@ -16,30 +16,30 @@
 #define SIGNALS 64
 #define ENOUGH_FDS 4096
 
-/* The kernel's own idea of an action, so that what a program installed past glibc comes back too. No processor's is larger. */
-struct action { unsigned char bytes[64]; };
+/* The kernel's own idea of an action, so that what a program installed past glibc comes back too. No processor's is
+ * larger. */
+struct action {
+    unsigned char bytes[64];
+};
 
 static struct {
     int is_entered;
     sigset_t mask;
     struct action action[SIGNALS + 1];
     unsigned char has_action[SIGNALS + 1];
-    char **env;          /* environ itself at enter, */
-    size_t count;        /* how many entries it had, */
-    char **entry, **text; /* the entries' addresses, and copies of what stood there */
+    char **env;                           /* environ itself at enter, */
+    size_t count;                         /* how many entries it had, */
+    char **entry, **text;                 /* the entries' addresses, and copies of what stood there */
     struct rlimit descriptors, file_size; /* as they were; 0 where they were not raised */
-    unsigned char before[MOST_FDS / 8]; /* descriptors open at enter, and those that we occupy */
+    unsigned char before[MOST_FDS / 8];   /* descriptors open at enter, and those that we occupy */
     unsigned char ours[MOST_FDS / 8];
 } guard;
 
-/* --- Signals --- */
+/* --- Signals ----------------------------------------------------------------------------------------------------- */
 
-/* glibc's own two, for cancellation and setuid in threads: it installs them when the first thread is made, which may be now,
- * and never again. */
-static int is_glibcs(int signal)
-{
-    return signal == 32 || signal == 33;
-}
+/* glibc's own two, for cancellation and setuid in threads: it installs them when the first thread is made, which may be
+ * now, and never again. */
+static int is_glibcs(int signal) { return signal == 32 || signal == 33; }
 
 static void save_signals(void)
 {
@@ -47,8 +47,9 @@ static void save_signals(void)
 
     for (int i = 1; i <= SIGNALS; i++)
         guard.has_action[i] = !is_glibcs(i) && syscall(SYS_rt_sigaction, i, NULL, &guard.action[i], 8) == 0;
-    /* Those that a thread raises by a fault of its own stay open: a crash handler of the program's is to see them. Not those that
-     * somebody else may send to the process, which then is for the program's threads; abort() opens its own. */
+    /* Those that a thread raises by a fault of its own stay open: a crash handler of the program's is to see them. Not
+     * those that somebody else may send to the process, which then is for the program's threads; abort() opens its own.
+     */
     sigfillset(&all);
     for (const int *fault = (const int[]){ SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, 0 }; *fault != 0; fault++)
         sigdelset(&all, *fault);
@@ -62,7 +63,7 @@ static void restore_signals(void)
             (void)syscall(SYS_rt_sigaction, i, &guard.action[i], NULL, 8);
 }
 
-/* --- Environment --- */
+/* --- Environment ------------------------------------------------------------------------------------------------- */
 
 static void save_environment(char *assignment)
 {
@@ -117,10 +118,10 @@ static void restore_environment(void)
     guard.entry = guard.text = NULL;
 }
 
-/* --- Limits --- */
+/* --- Limits ------------------------------------------------------------------------------------------------------ */
 
-/* MPICH ends the process when it cannot open or make what it needs, whatever the error handler; the program's soft limits are
- * not meant for it. */
+/* MPICH ends the process when it cannot open or make what it needs, whatever the error handler; the program's soft
+ * limits are not meant for it. */
 static void raise_limit(__rlimit_resource_t resource, rlim_t enough, struct rlimit *old)
 {
     struct rlimit limit;
@@ -141,7 +142,7 @@ static void restore_limit(__rlimit_resource_t resource, struct rlimit *old)
     old->rlim_cur = 0;
 }
 
-/* --- Descriptors --- */
+/* --- Descriptors ------------------------------------------------------------------------------------------------- */
 
 static int is_set(const unsigned char *bits, long fd)
 {
@@ -154,11 +155,15 @@ static void set(unsigned char *bits, long fd)
         bits[fd / 8] = (unsigned char)(bits[fd / 8] | 1 << (fd % 8));
 }
 
-/* Lists /proc/self/fd by raw system calls: past the interposers, and without an allocation that could open something. */
+/* Lists /proc/self/fd by raw system calls: past the interposers, and without an allocation that could open something.
+ */
 static void visit_open(void (*visit)(int fd))
 {
     int dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    union { struct dirent64 entry; char bytes[8192]; } buf;
+    union {
+        struct dirent64 entry;
+        char bytes[8192];
+    } buf;
     long n;
 
     if (dir < 0)
@@ -176,10 +181,7 @@ static void visit_open(void (*visit)(int fd))
     syscall(SYS_close, dir);
 }
 
-static void note_before(int fd)
-{
-    set(guard.before, fd);
-}
+static void note_before(int fd) { set(guard.before, fd); }
 
 /* How far to occupy: MPI must find room above, whatever the limit. */
 static int occupied_end(int first)

@@ -47,7 +47,8 @@ static uint64_t read_statistics(const char *dir, const char *const names[2])
     char path[PATH_MAX], text[8192];
     uint64_t sum = 0;
 
-    if (snprintf(path, sizeof path, "%s/memory.stat", dir) >= (int)sizeof path || read_text(path, text, sizeof text) <= 0)
+    if (snprintf(path, sizeof path, "%s/memory.stat", dir) >= (int)sizeof path ||
+        read_text(path, text, sizeof text) <= 0)
         return 0;
     for (const char *line = text; line != NULL; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
         for (int i = 0; i < 2; i++)
@@ -56,14 +57,17 @@ static uint64_t read_statistics(const char *dir, const char *const names[2])
     return sum;
 }
 
-struct version { const char *limit, *usage, *file[2]; }; /* a hierarchy's names */
+struct version {
+    const char *limit, *usage, *file[2];
+}; /* a hierarchy's names */
 
 struct allowance {
     uint64_t least; /* bytes left, where that is the least; UINT64_MAX: no limit */
     int is_near;    /* somewhere less than an eighth of the limit is left */
 };
 
-/* Takes one group into account. Page cache is not looked at where it cannot matter: many processors make memory.stat slow. */
+/* Takes one group into account. Page cache is not looked at where it cannot matter: many processors make memory.stat
+ * slow. */
 static void add_group(const char *dir, const struct version *version, struct allowance *sum)
 {
     uint64_t limit = read_bytes(dir, version->limit), usage = read_bytes(dir, version->usage), cache, left;
@@ -100,7 +104,8 @@ static void add_groups(const char *base, const char *group, const struct version
 static struct allowance cgroup_allowance(const char *root)
 {
     static const struct version v2 = { "memory.max", "memory.current", { "inactive_file", "active_file" } };
-    static const struct version v1 = { "memory.limit_in_bytes", "memory.usage_in_bytes",
+    static const struct version v1 = { "memory.limit_in_bytes",
+                                       "memory.usage_in_bytes",
                                        { "total_inactive_file", "total_active_file" } };
     char path[PATH_MAX], text[8192], *save = NULL;
     struct allowance sum = { .least = UINT64_MAX };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store (its end: node_end.c). */
+/* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store (its end:
+ * node_end.c). */
 #include "base/clock.h"
 #include "base/hash.h"
 #include "node_internal.h"
@@ -23,12 +24,13 @@
 #define MEET_NS (2 * SECOND)
 
 /* A leader's failure as one number that agree_min can carry: the first node's comes out. */
-#define FAILURE(node, error) ((int64_t)(node) * 4096 + (error))
+#define FAILURE(node, error) ((int64_t)(node)*4096 + (error))
 
 /* The leader's store. 0, or its errno. */
 static int create_store(struct mioc_node *node, uint64_t key)
 {
-    const struct mioc_store_limits limits = { .max_bytes = mioc_node_store_limit(node->config), .max_arena = ARENA_BYTES };
+    const struct mioc_store_limits limits = { .max_bytes = mioc_node_store_limit(node->config),
+                                              .max_arena = ARENA_BYTES };
     int error;
 
     node->store = mioc_store_create(node->config->dir, key, &limits);
@@ -47,7 +49,8 @@ static int create_store(struct mioc_node *node, uint64_t key)
     return 0;
 }
 
-/* Whether all nodes have a store, and all ranks the rights by which the root answers; the room that the tightest node has. */
+/* Whether all nodes have a store, and all ranks the rights by which the root answers; the room that the tightest node
+ * has. */
 static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size_t size)
 {
     int is_leader = node->world.local_rank == 0;
@@ -61,7 +64,9 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
         return -1;
     }
     if (values[2] != -values[3]) { /* the least and the most */
-        snprintf(line, size, "the ranks of the nodes were started with different rights: not all have one user, groups and capabilities");
+        snprintf(line, size,
+                 "the ranks of the nodes were started with different rights: not all have one user, groups and "
+                 "capabilities");
         return -1;
     }
     mioc_node_set_bound(node, (uint64_t)values[1]);
@@ -96,7 +101,9 @@ static int attach_store(struct mioc_node *node, char *line, size_t size)
 /* Device numbers differ from node to node: each leader learns the root's number of each prefix. */
 static int share_devices(struct mioc_node *node)
 {
-    struct { uint64_t path, dev; } root[MIOC_MAX_PREFIXES] = { { 0, 0 } };
+    struct {
+        uint64_t path, dev;
+    } root[MIOC_MAX_PREFIXES] = { { 0, 0 } };
     struct mioc_device_pair pairs[MIOC_MAX_PREFIXES];
     const struct mioc_policy *policy = node->policy;
     unsigned n = 0;
@@ -148,8 +155,8 @@ static int start_leader(struct mioc_node *node, char *line, size_t size)
     return -1;
 }
 
-/* A leader has threads to start and neighbours to meet. On a busy node that takes longer than the other ranks take to come to their first
- * calls, which would all go to the filesystem. */
+/* A leader has threads to start and neighbours to meet. On a busy node that takes longer than the other ranks take to
+ * come to their first calls, which would all go to the filesystem. */
 static void await_leader(const struct mioc_node *node)
 {
     if (node->world.local_rank != 0)
@@ -194,9 +201,8 @@ int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config
         node->ops->watch_finalize(mioc_node_finalize);
     *store = node->store;
     mioc_loader_start(node->store, node->world.local_rank == 0);
-    snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s, loader %s", node->world.size, node->world.nodes,
-             node->world.nodes == 1 ? "" : "s", node->world.library, mioc_loader_text());
+    snprintf(node->line, sizeof node->line, "active: %d ranks on %d node%s, %.128s, loader %s", node->world.size,
+             node->world.nodes, node->world.nodes == 1 ? "" : "s", node->world.library, mioc_loader_text());
     snprintf(line, size, "%s", node->line);
     return 0;
 }
-

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_agent.c - the agent's thread of a leader: moves questions, answers and messages between ring, resolver, transport and
- * the protocol's state machine. */
+/* node_agent.c - the agent's thread of a leader: moves questions, answers and messages between ring, resolver,
+ * transport and the protocol's state machine. */
 #include "node_internal.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -32,7 +32,7 @@
 /* Where each look takes the processor from a rank: how much rarer they are. */
 #define CROWDED 4u
 
-/* --- Events --- */
+/* --- Events ------------------------------------------------------------------------------------------------------ */
 
 static void handle_event(struct mioc_node *node, const struct mioc_event *event)
 {
@@ -52,8 +52,7 @@ static void handle_event(struct mioc_node *node, const struct mioc_event *event)
         }
         mioc_agent_lost(node->agent, event->peer, mioc_clock_ns());
         break;
-    case MIOC_EVENT_NONE:
-        break;
+    case MIOC_EVENT_NONE: break;
     }
 }
 
@@ -120,7 +119,7 @@ int mioc_node_agent_start(struct mioc_node *node, uint64_t until)
     return 0;
 }
 
-/* --- The thread --- */
+/* --- The thread -------------------------------------------------------------------------------------------------- */
 
 static void take_write(struct mioc_node *node, const struct mioc_ask_request *request)
 {
@@ -129,7 +128,9 @@ static void take_write(struct mioc_node *node, const struct mioc_ask_request *re
 
     mioc_agent_wrote(node->agent, request->path, request->len, request->kind, node->token, mioc_clock_ns());
     mioc_ring_answer(mioc_store_ring(node->store), request->slot,
-                     !is_held ? MIOC_ASK_REAL : node->settled < node->token ? MIOC_ASK_UNSYNCED : MIOC_ASK_ANSWERED);
+                     !is_held                      ? MIOC_ASK_REAL
+                     : node->settled < node->token ? MIOC_ASK_UNSYNCED
+                                                   : MIOC_ASK_ANSWERED);
 }
 
 static void trace_question(const struct mioc_ask_request *request, uint64_t started)
@@ -157,8 +158,9 @@ static void take_request(struct mioc_node *node, const struct mioc_ask_request *
         mioc_ring_answer(ring, node->waiter[0].slot, MIOC_ASK_REAL);
         node->waiter[0] = node->waiter[--node->waiters];
     }
-    node->waiter[node->waiters++] = (struct mioc_waiter){
-        request->slot, is_record ? mioc_item_hash(request->kind, request->path, request->len) : 0, node->token };
+    node->waiter[node->waiters++] =
+        (struct mioc_waiter){ request->slot, is_record ? mioc_item_hash(request->kind, request->path, request->len) : 0,
+                              node->token };
     if (!is_record)
         return;
     mioc_agent_ask(node->agent, request->kind, request->path, request->len, mioc_clock_ns());
@@ -192,8 +194,8 @@ static void learn_link(struct mioc_node *node, const struct mioc_resolved *resol
     mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_clock_ns());
 }
 
-/* The stream is one: what is in it already goes before a small answer. So long contents come into it at the pace at which the
- * fastest child takes them; unless none takes anything for a moment, as their own node wants them too. */
+/* The stream is one: what is in it already goes before a small answer. So long contents come into it at the pace at
+ * which the fastest child takes them; unless none takes anything for a moment, as their own node wants them too. */
 static int has_room_for_bulk(struct mioc_node *node)
 {
     uint64_t now = mioc_clock_ns(), sent = mioc_agent_counters(node->agent)->messages_sent;
@@ -209,7 +211,8 @@ static int has_room_for_bulk(struct mioc_node *node)
 
 static int take_next(struct mioc_node *node, struct mioc_resolved *resolved)
 {
-    return has_room_for_bulk(node) ? mioc_resolver_take(node->resolver, resolved) : mioc_resolver_take_small(node->resolver, resolved);
+    return has_room_for_bulk(node) ? mioc_resolver_take(node->resolver, resolved)
+                                   : mioc_resolver_take_small(node->resolver, resolved);
 }
 
 static unsigned take_resolved(struct mioc_node *node)
@@ -228,7 +231,8 @@ static unsigned take_resolved(struct mioc_node *node)
         if (mioc_agent_publish(node->agent, resolved.item, resolved.bytes, started) == 0)
             mioc_node_note_published(node, resolved.item, offset);
         if (mioc_trace_is_on())
-            mioc_trace_work("agent", "publish", resolved.item->kind, mioc_item_path(resolved.item) != NULL ? mioc_item_path(resolved.item) : "",
+            mioc_trace_work("agent", "publish", resolved.item->kind,
+                            mioc_item_path(resolved.item) != NULL ? mioc_item_path(resolved.item) : "",
                             resolved.item->path_len, started);
         mioc_resolved_free(&resolved);
     }
@@ -239,15 +243,12 @@ static unsigned take_resolved(struct mioc_node *node)
 static int may_end(struct mioc_node *node)
 {
     switch (__atomic_load_n(&node->end_mode, __ATOMIC_ACQUIRE)) {
-    case MIOC_END_LEAVE:
-        return 1;
-    case MIOC_END_FINALIZE:
-        return node->has_left || mioc_agent_children(node->agent) == 0;
+    case MIOC_END_LEAVE: return 1;
+    case MIOC_END_FINALIZE: return node->has_left || mioc_agent_children(node->agent) == 0;
     case MIOC_END_LINGER: /* one that has left has told all and serves nobody */
         return node->has_left || (mioc_agent_children(node->agent) == 0 &&
                                   mioc_ring_ranks_running(mioc_store_ring(node->store), node->owner) == 0);
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
@@ -280,15 +281,16 @@ static void note_end(struct mioc_node *node)
         node->ops->abandon(node->transport);
 }
 
-/* The program's memory grows towards the cgroup's limit, and the store's cannot be reclaimed: better no cache than the kernel's killing. A
- * quarter of what was left at the start, which is the store's bound, may be too much by now. */
+/* The program's memory grows towards the cgroup's limit, and the store's cannot be reclaimed: better no cache than the
+ * kernel's killing. A quarter of what was left at the start, which is the store's bound, may be too much by now. */
 static void respect_limits(struct mioc_node *node, uint64_t now)
 {
     struct mioc_report report;
 
     if (node->has_left || !__atomic_load_n(&node->is_short, __ATOMIC_ACQUIRE))
         return;
-    mioc_log(MIOC_LOG_INFO, "node %d: the memory cgroup's limit is near: the store is given back, this node goes on without the cache",
+    mioc_log(MIOC_LOG_INFO,
+             "node %d: the memory cgroup's limit is near: the store is given back, this node goes on without the cache",
              node->world.node);
     mioc_node_fill_report(node, &report);
     mioc_agent_leave(node->agent, &report, sizeof report, now);
@@ -352,8 +354,11 @@ void mioc_node_abort(void)
     node->ops->abandon(node->transport);
     mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     mioc_node_answer(node, 0, "", 0, 0);
-    mioc_log(MIOC_LOG_WARN, "node %d: MPI gave up, perhaps because another node died; running uncached on this one. The launcher says what "
-             "became of the others", node->world.node);
+    mioc_log(
+        MIOC_LOG_WARN,
+        "node %d: MPI gave up, perhaps because another node died; running uncached on this one. The launcher says what "
+        "became of the others",
+        node->world.node);
     say_done(node);
     for (;;)
         pause();

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_end.c - a rank's end in the cache: what it reports, how a leader serves the others until they are through, and the farewells.
+/* node_end.c - a rank's end in the cache: what it reports, how a leader serves the others until they are through, and
+ * the farewells.
  *
- * A signal's handler may end the process, on a small stack, and the code that it interrupted may hold any lock of libc's, ld.so's or
- * MPI's: so the ending thread allocates nothing, starts no thread, loads nothing and takes no lock. What it wants of the agent's thread, or
- * of the store's, it asks by futex words, and waits no longer than until a deadline: these threads may need such a lock. */
+ * A signal's handler may end the process, on a small stack, and the code that it interrupted may hold any lock of
+ * libc's, ld.so's or MPI's: so the ending thread allocates nothing, starts no thread, loads nothing and takes no lock.
+ * What it wants of the agent's thread, or of the store's, it asks by futex words, and waits no longer than until a
+ * deadline: these threads may need such a lock. */
 #include "node_internal.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -31,7 +33,8 @@
 #define DEPART_NS SECOND
 /* How soon a lingering process sees that a signal wants it to end. */
 #define LINGER_SLICE_NS (SECOND / 10)
-/* An agent that says nothing for that long, though it says so five times a second, hangs; perhaps for what this thread holds. */
+/* An agent that says nothing for that long, though it says so five times a second, hangs; perhaps for what this thread
+ * holds. */
 #define HANGS_NS SECOND
 
 /* Rank 0, at its end. */
@@ -59,7 +62,8 @@ static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
     }
 }
 
-/* --- Lingering: for the program this process is gone, with status 0, so no signal's action may change that any more --- */
+/* --- Lingering: for the program this process is gone, with status 0, so no signal's action may change that any more
+ * --- */
 
 static int is_without_effect(int signal)
 {
@@ -93,11 +97,12 @@ static void stop_timers(void)
     (void)setitimer(ITIMER_PROF, &none, NULL);
 }
 
-/* Serves until all are through, the time is up, the agent hangs or a signal came, which then stays blocked for the moment that is
- * left. */
+/* Serves until all are through, the time is up, the agent hangs or a signal came, which then stays blocked for the
+ * moment that is left. */
 static int linger(struct mioc_node *node)
 {
-    static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
+    static const int open[] = { SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS,
+                                SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT };
     uint64_t until = mioc_clock_ns() + node->config->linger_ms * 1000000;
     sigset_t all, before, blocked;
     int is_done;
@@ -161,7 +166,8 @@ static void end_leader(struct mioc_node *node, int status)
     mioc_store_remove(node->store);
 }
 
-/* Another thread ends already, and may linger, or this one did and a signal's handler ends it now: that one waits no more. */
+/* Another thread ends already, and may linger, or this one did and a signal's handler ends it now: that one waits no
+ * more. */
 static void hurry_leader(struct mioc_node *node)
 {
     set_end_mode(node, MIOC_END_LEAVE);
@@ -169,8 +175,8 @@ static void hurry_leader(struct mioc_node *node)
     mioc_store_remove(node->store);
 }
 
-/* Says goodbye to the launcher, once, and not without having heard its answer: it takes a broken conversation for a crash. A
- * signal's handler that ends the process would break it; another thread that does waits for its end. */
+/* Says goodbye to the launcher, once, and not without having heard its answer: it takes a broken conversation for a
+ * crash. A signal's handler that ends the process would break it; another thread that does waits for its end. */
 static void depart(struct mioc_node *node)
 {
     uint64_t until = mioc_clock_ns() + DEPART_NS;
@@ -237,6 +243,7 @@ void mioc_node_retire(void)
     if (!wait_for_agent(node, GOODBYE_NS))
         mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     mioc_store_remove(node->store); /* it may be out of reach later */
-    mioc_log(MIOC_LOG_DEBUG, "node %d: its leader gets another root or other rights and serves no more", node->world.node);
+    mioc_log(MIOC_LOG_DEBUG, "node %d: its leader gets another root or other rights and serves no more",
+             node->world.node);
     errno = saved;
 }

@@ -20,21 +20,21 @@
 /* How long a resolver waits for room: nodes tell how far they are once a second. */
 #define WAIT_NS 1500000000ull
 #define NAP_NS 1000000l
-/* The stream's part of the bound: an eighth, within these. Contents that filled all of it would leave the stream no place. */
+/* The stream's part of the bound: an eighth, within these. Contents that filled all of it would leave the stream no
+ * place. */
 #define ARENA_LEAST (512u << 10)
 #define ARENA_MOST (64u << 20)
 
-struct mioc_evictable { uint64_t first, count, cap, *offset; };
+struct mioc_evictable {
+    uint64_t first, count, cap, *offset;
+};
 struct mioc_abandoned {
     struct mioc_abandoned *next;
     struct mioc_resolved resolved;
     uint64_t end; /* of the stream then */
 };
 
-static uint64_t pages_of(uint64_t bytes)
-{
-    return (bytes + PAGE - 1) / PAGE;
-}
+static uint64_t pages_of(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE; }
 
 void mioc_node_set_bound(struct mioc_node *node, uint64_t bytes)
 {
@@ -63,10 +63,7 @@ static void give_room(struct mioc_node *node, uint64_t pages)
     (void)__atomic_fetch_add(&node->room, pages * PAGE, __ATOMIC_RELAXED);
 }
 
-void mioc_node_release(void *ctx, uint64_t bytes)
-{
-    give_room(ctx, pages_of(bytes));
-}
+void mioc_node_release(void *ctx, uint64_t bytes) { give_room(ctx, pages_of(bytes)); }
 
 int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict)
 {
@@ -128,7 +125,8 @@ static uint64_t evict(struct mioc_node *node, const struct mioc_content_record *
     record->token = content->content;
     record->pages = (uint32_t)pages_of(content->size);
     mioc_item_finish(buf, end);
-    return mioc_agent_publish(node->agent, &record->item, NULL, mioc_clock_ns()) == 0 ? (uint64_t)record->pages * PAGE : 0;
+    return mioc_agent_publish(node->agent, &record->item, NULL, mioc_clock_ns()) == 0 ? (uint64_t)record->pages * PAGE
+                                                                                      : 0;
 }
 
 /* Whether what was noted is still there: the program can have written over it. */

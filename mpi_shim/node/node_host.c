@@ -11,7 +11,7 @@
 #define SECOND 1000000000ull
 #define MS 1000000ull
 
-/* --- What the state machine asks of its surroundings --- */
+/* --- What the state machine asks of its surroundings ------------------------------------------------------------- */
 
 static int host_is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -25,7 +25,8 @@ static int host_is_known(void *ctx, unsigned kind, const char *path, uint32_t le
         ((item->flags & MIOC_FLAG_UNCACHED) || mioc_policy_classify(node->policy, path, len) != MIOC_POLICY_IMPORT))
         return 1;
     now_ms = mioc_clock_coarse_ms();
-    return (item->flags & MIOC_FLAG_BRIEF) ? !mioc_item_is_over(item, now_ms) : now_ms < item->local_applied_ms + node->config->ttl_ms;
+    return (item->flags & MIOC_FLAG_BRIEF) ? !mioc_item_is_over(item, now_ms)
+                                           : now_ms < item->local_applied_ms + node->config->ttl_ms;
 }
 
 static const struct mioc_item *resolver_find(void *ctx, unsigned kind, const char *path, uint32_t len)
@@ -53,10 +54,7 @@ static const struct mioc_item *host_item_at(void *ctx, uint64_t offset)
     return mioc_store_item_at(((struct mioc_node *)ctx)->store, offset);
 }
 
-static uint64_t host_end(void *ctx)
-{
-    return mioc_store_end(((struct mioc_node *)ctx)->store);
-}
+static uint64_t host_end(void *ctx) { return mioc_store_end(((struct mioc_node *)ctx)->store); }
 
 /* A path that is local to the root's node is not the root's to answer for others. */
 static void refuse(struct mioc_node *node, unsigned kind, const char *path, uint32_t len)
@@ -141,7 +139,8 @@ void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, 
         mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     for (unsigned i = 0; i < node->waiters; i++) {
         if (kind == 0 || node->waiter[i].hash == hash)
-            mioc_ring_answer(mioc_store_ring(node->store), node->waiter[i].slot, answered ? MIOC_ASK_ANSWERED : MIOC_ASK_REAL);
+            mioc_ring_answer(mioc_store_ring(node->store), node->waiter[i].slot,
+                             answered ? MIOC_ASK_ANSWERED : MIOC_ASK_REAL);
         else
             node->waiter[kept++] = node->waiter[i];
     }
@@ -175,12 +174,9 @@ static void host_report(void *ctx, int child, const void *bytes, uint32_t size)
     }
 }
 
-/* --- The resolver's side: any thread --- */
+/* --- The resolver's side: any thread ----------------------------------------------------------------------------- */
 
-static void resolver_ready(void *ctx)
-{
-    mioc_ring_wake(mioc_store_ring(((struct mioc_node *)ctx)->store));
-}
+static void resolver_ready(void *ctx) { mioc_ring_wake(mioc_store_ring(((struct mioc_node *)ctx)->store)); }
 
 static int resolver_may_speculate(void *ctx, const char *path, uint32_t len)
 {
@@ -206,29 +202,54 @@ int mioc_node_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len
            (kind != MIOC_ITEM_LIST || mioc_policy_is_whole(policy, path, len));
 }
 
-/* --- Start --- */
+/* --- Start ------------------------------------------------------------------------------------------------------- */
 
 int mioc_node_host_start(struct mioc_node *node)
 {
     const struct mioc_agent_config config = {
-        .node = node->world.node, .nodes = node->world.nodes, .arity = MIOC_NODE_ARITY,
-        .request_ns = node->config->timeout_ms * 1000000, .heartbeat_ns = SECOND,
+        .node = node->world.node,
+        .nodes = node->world.nodes,
+        .arity = MIOC_NODE_ARITY,
+        .request_ns = node->config->timeout_ms * 1000000,
+        .heartbeat_ns = SECOND,
         .silence_ns = node->config->timeout_ms * 1000000 < 3 * SECOND ? 3 * SECOND : node->config->timeout_ms * 1000000,
-        .ttl_ns = node->config->ttl_ms * 1000000, .window = MIOC_NODE_WINDOW,
+        .ttl_ns = node->config->ttl_ms * 1000000,
+        .window = MIOC_NODE_WINDOW,
     };
     const struct mioc_agent_host host = {
-        .ctx = node, .is_known = host_is_known, .append = host_append, .write_chunk = host_write_chunk,
-        .read_chunk = host_read_chunk, .item_at = host_item_at, .end = host_end, .resolve = host_resolve,
-        .invalidated = host_invalidated, .other_name = host_other_name, .get_buffer = host_get_buffer, .put_buffer = mioc_node_put_buffer,
-        .send = host_send, .answer = mioc_node_answer,
-        .settled = host_settled, .report = host_report,
+        .ctx = node,
+        .is_known = host_is_known,
+        .append = host_append,
+        .write_chunk = host_write_chunk,
+        .read_chunk = host_read_chunk,
+        .item_at = host_item_at,
+        .end = host_end,
+        .resolve = host_resolve,
+        .invalidated = host_invalidated,
+        .other_name = host_other_name,
+        .get_buffer = host_get_buffer,
+        .put_buffer = mioc_node_put_buffer,
+        .send = host_send,
+        .answer = mioc_node_answer,
+        .settled = host_settled,
+        .report = host_report,
     };
     const struct mioc_resolver_config resolver = {
-        .threads = MIOC_NODE_RESOLVERS, .max_file = node->config->max_file, .ready = resolver_ready,
-        .is_known = host_is_known, .find = resolver_find, .reserve = mioc_node_reserve,
-        .release = mioc_node_release, .maps_names = resolver_maps_names, .may_speculate = resolver_may_speculate,
-        .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL, .may_serve = mioc_node_may_serve,
-        .client_ns = resolver_client_ns, .client_most_ns = node->policy->client_most_ms * MS, .ahead = node->ahead, .ctx = node,
+        .threads = MIOC_NODE_RESOLVERS,
+        .max_file = node->config->max_file,
+        .ready = resolver_ready,
+        .is_known = host_is_known,
+        .find = resolver_find,
+        .reserve = mioc_node_reserve,
+        .release = mioc_node_release,
+        .maps_names = resolver_maps_names,
+        .may_speculate = resolver_may_speculate,
+        .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL,
+        .may_serve = mioc_node_may_serve,
+        .client_ns = resolver_client_ns,
+        .client_most_ns = node->policy->client_most_ms * MS,
+        .ahead = node->ahead,
+        .ctx = node,
     };
 
     node->agent = mioc_agent_new(&config, &host, mioc_clock_ns());

@@ -22,7 +22,7 @@ void mioc_node_manifest_start(struct mioc_node *node)
 
     mioc_manifest_find(&node->manifest, node->config, node->policy, environ);
     node->ahead = mioc_prefetch_start(&node->manifest, room < AHEAD_BYTES ? room : AHEAD_BYTES, node->config->max_file,
-                                   mioc_node_may_serve, node);
+                                      mioc_node_may_serve, node);
 }
 
 void mioc_node_manifest_drop(struct mioc_node *node)
@@ -44,11 +44,12 @@ static int save(void *arg)
     return 0;
 }
 
-/* Where not even the reading came to its end, the writing would hang, too. An agent that gave up has heard a part of the questions
- * only. */
+/* Where not even the reading came to its end, the writing would hang, too. An agent that gave up has heard a part of
+ * the questions only. */
 static int is_wanted(struct mioc_node *node)
 {
-    return node->world.rank == 0 && node->manifest.dir[0] != '\0' && !__atomic_load_n(&node->has_left, __ATOMIC_RELAXED) &&
+    return node->world.rank == 0 && node->manifest.dir[0] != '\0' &&
+           !__atomic_load_n(&node->has_left, __ATOMIC_RELAXED) &&
            __atomic_load_n(&node->manifest.is_through, __ATOMIC_ACQUIRE);
 }
 
@@ -71,14 +72,21 @@ void mioc_node_manifest_complain(struct mioc_node *node)
     enum mioc_log_level level = node->manifest.is_own_dir ? MIOC_LOG_INFO : MIOC_LOG_WARN;
 
     if (__atomic_load_n(&node->manifest.is_bad, __ATOMIC_ACQUIRE))
-        mioc_log(level, "no manifest: %s; nothing is read ahead. Remove it, or name another or off by MPIIO_CACHE_MANIFEST",
+        mioc_log(level,
+                 "no manifest: %s; nothing is read ahead. Remove it, or name another or off by MPIIO_CACHE_MANIFEST",
                  node->manifest.problem);
     if (!node->is_saving)
         return;
     if (!__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE))
-        mioc_log(level, "the manifest is not written: %s takes too long; the next run reads nothing ahead. Name a faster place by "
-                 "MPIIO_CACHE_MANIFEST", node->manifest.dir);
+        mioc_log(
+            level,
+            "the manifest is not written: %s takes too long; the next run reads nothing ahead. Name a faster place by "
+            "MPIIO_CACHE_MANIFEST",
+            node->manifest.dir);
     else if (node->save_problem[0] != '\0')
-        mioc_log(level, "cannot write the manifest: %s; the next run reads nothing ahead. Name a file that rank 0 can write, or off, by "
-                 "MPIIO_CACHE_MANIFEST", node->save_problem);
+        mioc_log(level,
+                 "cannot write the manifest: %s; the next run reads nothing ahead. Name a file that rank 0 can write, "
+                 "or off, by "
+                 "MPIIO_CACHE_MANIFEST",
+                 node->save_problem);
 }

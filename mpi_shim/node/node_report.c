@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-struct visit_context { struct mioc_report *report; };
+struct visit_context {
+    struct mioc_report *report;
+};
 
 static void add_process(void *ctx, pid_t pid, int rank, const struct mioc_stats *stats)
 {

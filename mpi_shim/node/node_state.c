@@ -15,7 +15,4 @@ uint64_t mioc_node_store_limit(const struct mioc_config *config)
     return bytes > INT64_MAX ? INT64_MAX : bytes;
 }
 
-int mioc_node_is_owner(void)
-{
-    return mioc_node.owner != 0 && mioc_node.owner == getpid();
-}
+int mioc_node_is_owner(void) { return mioc_node.owner != 0 && mioc_node.owner == getpid(); }

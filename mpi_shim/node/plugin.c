@@ -23,7 +23,8 @@
 #define MOST_FDS MIOC_PLUGIN_MOST_FDS
 #define MOST_PROTECTED 512
 
-/* UCX handles crash signals by a backtrace and a hang for a debugger; the program's own handlers are to see them instead. */
+/* UCX handles crash signals by a backtrace and a hang for a debugger; the program's own handlers are to see them
+ * instead. */
 static char no_error_signals[] = "UCX_ERROR_SIGNALS=";
 
 /* What a rank takes of /dev/shm (seen: 4.3 MB with UCX 1.13), with room to spare. */
@@ -31,16 +32,21 @@ static char no_error_signals[] = "UCX_ERROR_SIGNALS=";
 #define SHM_PER_RANK (8u << 20)
 #define MOST_RANKS_LEAST 8
 
-/* --- Which code is MPI's --- */
+/* --- Which code is MPI's ----------------------------------------------------------------------------------------- */
 
-struct range { uintptr_t from, to; };
+struct range {
+    uintptr_t from, to;
+};
 
 static struct {
     unsigned objects, ranges;
-    uintptr_t object[MOST_OBJECTS]; /* load addresses before the plug-in came */
+    uintptr_t object[MOST_OBJECTS];  /* load addresses before the plug-in came */
     struct range range[MOST_RANGES]; /* executable segments of what came with it */
     unsigned new_objects;
-    struct new_object { uintptr_t base; ElfW(Dyn) *dynamic; } new_object[MOST_RANGES]; /* what came with it */
+    struct new_object {
+        uintptr_t base;
+        ElfW(Dyn) * dynamic;
+    } new_object[MOST_RANGES]; /* what came with it */
 } code;
 
 static int note_object(struct dl_phdr_info *info, size_t size, void *ctx)
@@ -83,7 +89,8 @@ int mioc_plugin_is_own_code(const void *address)
 
 static void nothing(void) {}
 
-/* MPI unloads some of what came with it. Read without ld.so's lock, which the code that a signal's handler interrupts may hold. */
+/* MPI unloads some of what came with it. Read without ld.so's lock, which the code that a signal's handler interrupts
+ * may hold. */
 static int is_loaded(const struct new_object *object)
 {
     const struct link_map *map = _r_debug.r_map;
@@ -121,13 +128,18 @@ void mioc_plugin_skip_destructors(void)
     errno = saved;
 }
 
-/* --- Which descriptors are MPI's --- */
+/* --- Which descriptors are MPI's --------------------------------------------------------------------------------- */
 
-/* A number alone is not enough: MPI may close its descriptor where we do not see it, and the program gets the number. */
-struct holding { int fd; dev_t dev; ino_t ino; };
+/* A number alone is not enough: MPI may close its descriptor where we do not see it, and the program gets the number.
+ */
+struct holding {
+    int fd;
+    dev_t dev;
+    ino_t ino;
+};
 
 unsigned char mioc_plugin_protected_bits[MOST_FDS / 8];
-static struct holding holdings[MOST_PROTECTED];     /* written before main() only */
+static struct holding holdings[MOST_PROTECTED]; /* written before main() only */
 static unsigned held;
 
 static int identify(int fd, struct holding *holding)
@@ -211,12 +223,9 @@ static void keep_to_ourselves(int fd)
     mioc_plugin_protect_fd(fd);
 }
 
-void mioc_plugin_note_descriptors(void)
-{
-    mioc_guard_visit_new(keep_to_ourselves);
-}
+void mioc_plugin_note_descriptors(void) { mioc_guard_visit_new(keep_to_ourselves); }
 
-/* --- Start --- */
+/* --- Start ------------------------------------------------------------------------------------------------------- */
 
 static int is_without_room; /* main thread, and what MPI starts meanwhile */
 
@@ -231,10 +240,7 @@ static int has_room(void)
     return mioc_real(statvfs)(SHM, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= (uint64_t)ranks * SHM_PER_RANK;
 }
 
-int mioc_plugin_is_without_room(const char *path)
-{
-    return is_without_room && strncmp(path, SHM "/", sizeof SHM) == 0;
-}
+int mioc_plugin_is_without_room(const char *path) { return is_without_room && strncmp(path, SHM "/", sizeof SHM) == 0; }
 
 /* UCX has System V's shared memory as well, and MPICH a directory to fall back to. The guard undoes this. */
 static void keep_out_of_shm(void)
@@ -248,10 +254,7 @@ static struct mioc_transport_ops loaded;
 static void (*plugin_depart)(struct mioc_transport *t);
 static int is_handed_over; /* atomic */
 
-void mioc_plugin_hand_over(void)
-{
-    __atomic_store_n(&is_handed_over, 1, __ATOMIC_RELAXED);
-}
+void mioc_plugin_hand_over(void) { __atomic_store_n(&is_handed_over, 1, __ATOMIC_RELAXED); }
 
 static void depart(struct mioc_transport *t)
 {

@@ -9,7 +9,7 @@
 
 struct alias {
     uint32_t len, to_len;
-    char *to;    /* in the same memory, behind the name */
+    char *to; /* in the same memory, behind the name */
     char name[];
 };
 
@@ -20,10 +20,7 @@ struct mioc_aliases {
     unsigned finds;
 };
 
-struct mioc_aliases *mioc_aliases_new(void)
-{
-    return calloc(1, sizeof(struct mioc_aliases));
-}
+struct mioc_aliases *mioc_aliases_new(void) { return calloc(1, sizeof(struct mioc_aliases)); }
 
 static void forget_found(struct mioc_aliases *a)
 {
@@ -43,8 +40,8 @@ void mioc_aliases_free(struct mioc_aliases *a)
 }
 
 /* `path` with `from` at its begin replaced by `to`; the length, 0: it is not below `from`, or grows too long. */
-static uint32_t replace(const char *path, uint32_t len, const char *from, uint32_t from_len, const char *to, uint32_t to_len,
-                        char out[MIOC_PATH_MAX])
+static uint32_t replace(const char *path, uint32_t len, const char *from, uint32_t from_len, const char *to,
+                        uint32_t to_len, char out[MIOC_PATH_MAX])
 {
     if (!mioc_path_is_below(path, len, from, from_len) || to_len + (len - from_len) >= MIOC_PATH_MAX)
         return 0;
@@ -54,7 +51,7 @@ static uint32_t replace(const char *path, uint32_t len, const char *from, uint32
     return to_len + len - from_len;
 }
 
-/* --- Learning ------------------------------------------------------------------------------------------------------- */
+/* --- Learning ---------------------------------------------------------------------------------------------------- */
 
 /* Where the path leads by what is known, into `path` itself. */
 static void follow(const struct mioc_aliases *a, char path[MIOC_PATH_MAX], uint32_t *len)
@@ -114,8 +111,8 @@ static const struct alias *add(struct mioc_aliases *a, const char *name, uint32_
 }
 
 /* Where a symbolic link leads, its directory's own links followed: the length, 0: nowhere that can be told. */
-static uint32_t target_of(const struct mioc_aliases *a, const char *name, uint32_t len, const char *target, uint32_t target_len,
-                          char out[MIOC_PATH_MAX])
+static uint32_t target_of(const struct mioc_aliases *a, const char *name, uint32_t len, const char *target,
+                          uint32_t target_len, char out[MIOC_PATH_MAX])
 {
     char text[2 * MIOC_PATH_MAX];
     uint32_t parent = mioc_path_parent(name, len);
@@ -168,15 +165,15 @@ int mioc_aliases_learn(struct mioc_aliases *a, const struct mioc_item *item, con
         to_len = real->resolved_len;
         memcpy(to, real->path + item->path_len + 1, to_len + 1);
     }
-    if (to_len == 0 || (to_len == (uint32_t)n && memcmp(to, plain, to_len) == 0) || is_known(a, plain, (uint32_t)n, to, to_len) ||
-        (alias = add(a, plain, (uint32_t)n, to, to_len)) == NULL)
+    if (to_len == 0 || (to_len == (uint32_t)n && memcmp(to, plain, to_len) == 0) ||
+        is_known(a, plain, (uint32_t)n, to, to_len) || (alias = add(a, plain, (uint32_t)n, to, to_len)) == NULL)
         return 0;
     *name = alias->name;
     *len = alias->len;
     return 1;
 }
 
-/* --- Finding -------------------------------------------------------------------------------------------------------- */
+/* --- Finding ----------------------------------------------------------------------------------------------------- */
 
 static void find(struct mioc_aliases *a, const char *path, uint32_t len)
 {
@@ -210,7 +207,8 @@ static void find_all(struct mioc_aliases *a, const char *path, uint32_t flags)
         }
 }
 
-uint32_t mioc_aliases_next(struct mioc_aliases *a, unsigned i, const char *path, uint32_t flags, char out[MIOC_PATH_MAX])
+uint32_t mioc_aliases_next(struct mioc_aliases *a, unsigned i, const char *path, uint32_t flags,
+                           char out[MIOC_PATH_MAX])
 {
     uint32_t n;
 

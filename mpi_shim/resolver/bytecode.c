@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bytecode.c - finds the imports in a module's marshalled code object (CPython's Python/marshal.c writes it, Lib/opcode.py has the
- * instructions). */
+/* bytecode.c - finds the imports in a module's marshalled code object (CPython's Python/marshal.c writes it,
+ * Lib/opcode.py has the instructions). */
 #include "bytecode.h"
 
 #include <string.h>
@@ -17,23 +17,36 @@
 /* Of Python 3.11, magic number 3495. */
 #define MAGIC 3495u
 #define CODE_NUMBERS 5u /* argcount, posonlyargcount, kwonlyargcount, stacksize, flags */
-#define CODE_OBJECTS_BEHIND 6u /* localsplusnames, localspluskinds, filename, name, qualname; then a number; linetable, exceptiontable */
-enum opcode { CACHE = 0, PUSH_EXC_INFO = 35, POP_EXCEPT = 89, LOAD_CONST = 100, LOAD_NAME = 101, LOAD_ATTR = 106, IMPORT_NAME = 108,
-              POP_JUMP_FORWARD_IF_FALSE = 114, EXTENDED_ARG = 144 };
+#define CODE_OBJECTS_BEHIND \
+    6u /* localsplusnames, localspluskinds, filename, name, qualname; then a number; linetable, exceptiontable */
+enum opcode {
+    CACHE = 0,
+    PUSH_EXC_INFO = 35,
+    POP_EXCEPT = 89,
+    LOAD_CONST = 100,
+    LOAD_NAME = 101,
+    LOAD_ATTR = 106,
+    IMPORT_NAME = 108,
+    POP_JUMP_FORWARD_IF_FALSE = 114,
+    EXTENDED_ARG = 144
+};
 
-struct parts { unsigned count; uint32_t at[PARTS_MAX]; };
+struct parts {
+    unsigned count;
+    uint32_t at[PARTS_MAX];
+};
 
 struct reader {
     const unsigned char *bytes;
     uint32_t size, at;
     int is_bad;
     unsigned refs;
-    uint32_t ref[REFS_MAX]; /* where each object stands that may be referred to */
+    uint32_t ref[REFS_MAX];     /* where each object stands that may be referred to */
     struct parts consts, names; /* the module's */
     uint32_t code, code_size;
 };
 
-/* --- Numbers and texts ------------------------------------------------------------------------------------------------ */
+/* --- Numbers and texts ------------------------------------------------------------------------------------------- */
 
 static int has(struct reader *r, uint32_t n)
 {
@@ -63,13 +76,18 @@ static void pass(struct reader *r, uint32_t n)
 static unsigned text_size(unsigned type)
 {
     switch (type) {
-    case 'z': case 'Z': return 1;
-    case 'a': case 'A': case 'u': case 't': case 's': return 4;
+    case 'z':
+    case 'Z': return 1;
+    case 'a':
+    case 'A':
+    case 'u':
+    case 't':
+    case 's': return 4;
     default: return 0;
     }
 }
 
-/* --- Objects ---------------------------------------------------------------------------------------------------------- */
+/* --- Objects ----------------------------------------------------------------------------------------------------- */
 
 static void pass_object(struct reader *r, unsigned depth);
 
@@ -132,8 +150,13 @@ static void pass_object(struct reader *r, unsigned depth)
         return;
     }
     switch (type) {
-    case 'N': case 'F': case 'T': case 'S': case '.': break;
-    case 'i': case 'r': pass(r, 4); break;
+    case 'N':
+    case 'F':
+    case 'T':
+    case 'S':
+    case '.': break;
+    case 'i':
+    case 'r': pass(r, 4); break;
     case 'g': pass(r, 8); break;
     case 'y': pass(r, 16); break;
     case 'l': {
@@ -143,16 +166,20 @@ static void pass_object(struct reader *r, unsigned depth)
         break;
     }
     case ')': pass_objects(r, read_number(r, 1), depth + 1, NULL); break;
-    case '(': case '[': case '<': case '>': pass_objects(r, read_number(r, 4), depth + 1, NULL); break;
+    case '(':
+    case '[':
+    case '<':
+    case '>': pass_objects(r, read_number(r, 4), depth + 1, NULL); break;
     case '{': pass_dict(r, depth + 1); break;
     case 'c': pass_code(r, depth + 1); break;
     default: r->is_bad = 1;
     }
 }
 
-/* --- The module ------------------------------------------------------------------------------------------------------- */
+/* --- The module -------------------------------------------------------------------------------------------------- */
 
-/* A tuple, whose parts are noted. One that stood before, and is referred to, is empty: nothing else is written twice. */
+/* A tuple, whose parts are noted. One that stood before, and is referred to, is empty: nothing else is written twice.
+ */
 static void read_tuple(struct reader *r, struct parts *parts)
 {
     unsigned type = begin_object(r);
@@ -167,7 +194,8 @@ static void read_tuple(struct reader *r, struct parts *parts)
 
 static int read_module(struct reader *r)
 {
-    if (r->size < HEADER || (r->bytes[0] | (unsigned)r->bytes[1] << 8) != MAGIC || r->bytes[2] != '\r' || r->bytes[3] != '\n')
+    if (r->size < HEADER || (r->bytes[0] | (unsigned)r->bytes[1] << 8) != MAGIC || r->bytes[2] != '\r' ||
+        r->bytes[3] != '\n')
         return -1;
     r->at = HEADER;
     if (begin_object(r) != 'c')
@@ -183,7 +211,7 @@ static int read_module(struct reader *r)
     return r->is_bad ? -1 : 0; /* what stands behind is nobody's concern here */
 }
 
-/* --- What stands at a place ------------------------------------------------------------------------------------------- */
+/* --- What stands at a place -------------------------------------------------------------------------------------- */
 
 /* Goes to that part, or to what it refers to. Its type; 0: there is none. */
 static unsigned go_to(struct reader *r, uint32_t at)
@@ -222,9 +250,13 @@ static uint32_t text_of_name(struct reader *r, uint32_t i, const char **text)
     return take_text(r, go_to_part(r, &r->names, i), text);
 }
 
-/* --- Instructions ----------------------------------------------------------------------------------------------------- */
+/* --- Instructions ------------------------------------------------------------------------------------------------ */
 
-struct visitor { void (*visit)(void *ctx, const struct mioc_import *import); void *ctx; unsigned visits; };
+struct visitor {
+    void (*visit)(void *ctx, const struct mioc_import *import);
+    void *ctx;
+    unsigned visits;
+};
 
 static void call(struct visitor *visitor, const struct mioc_import *import)
 {
@@ -300,16 +332,13 @@ static void visit_imports(struct reader *r, struct visitor *visitor)
         argument = argument << 8 | code[at + 1];
         at += 2;
         switch (opcode) {
-        case EXTENDED_ARG:
-            continue;
+        case EXTENDED_ARG: continue;
         case LOAD_CONST:
             constant[0] = constant[1];
             constant[1] = argument;
             break;
         case PUSH_EXC_INFO:
-        case POP_EXCEPT:
-            is_in_handler = opcode == PUSH_EXC_INFO;
-            break;
+        case POP_EXCEPT: is_in_handler = opcode == PUSH_EXC_INFO; break;
         case LOAD_NAME:
         case LOAD_ATTR:
             if (is_type_checking(r, argument))
@@ -320,14 +349,14 @@ static void visit_imports(struct reader *r, struct visitor *visitor)
             if (!is_in_handler)
                 visit_import(r, argument, constant[0], constant[1], visitor);
             break;
-        default:
-            break;
+        default: break;
         }
         argument = 0;
     }
 }
 
-int mioc_bytecode_imports(const unsigned char *bytes, size_t size, void (*visit)(void *ctx, const struct mioc_import *import), void *ctx)
+int mioc_bytecode_imports(const unsigned char *bytes, size_t size,
+                          void (*visit)(void *ctx, const struct mioc_import *import), void *ctx)
 {
     struct reader reader = { .bytes = bytes, .size = size > UINT32_MAX ? 0 : (uint32_t)size };
 

@@ -6,11 +6,14 @@
 #include <string.h>
 
 /* Numbers are in the byte order of the machine that made the file. */
-static const struct { uint8_t at, length; unsigned char bytes[8]; } marks[] = {
+static const struct {
+    uint8_t at, length;
+    unsigned char bytes[8];
+} marks[] = {
     { 16, 4, { 0xde, 0xc0, 0xef, 0xbe } }, /* LMDB, behind the first page's header */
     { 16, 4, { 0xbe, 0xef, 0xc0, 0xde } },
     { 21, 7, { 0x11, 0x4c, 0xef, 0xbd, 0x9d, 0x65, 0x59 } }, /* libmdbx: above the format's version */
-    { 12, 4, { 0x62, 0x31, 0x05, 0x00 } }, /* Berkeley DB: trees, */
+    { 12, 4, { 0x62, 0x31, 0x05, 0x00 } },                   /* Berkeley DB: trees, */
     { 12, 4, { 0x00, 0x05, 0x31, 0x62 } },
     { 12, 4, { 0x61, 0x15, 0x06, 0x00 } }, /* hash tables, */
     { 12, 4, { 0x00, 0x06, 0x15, 0x61 } },

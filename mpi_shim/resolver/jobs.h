@@ -5,14 +5,14 @@
 
 #include "model.h"
 
-/* --- resolver_keys.c --- */
+/* --- resolver_keys.c --------------------------------------------------------------------------------------------- */
 /* Without memory a key is forgotten: it will be read twice at most. */
 void mioc_keys_add(struct mioc_keys *keys, uint64_t hash);
 void mioc_keys_remove(struct mioc_keys *keys, uint64_t hash);
 int mioc_keys_has(const struct mioc_keys *keys, uint64_t hash);
 void mioc_keys_free(struct mioc_keys *keys);
 
-/* --- resolver_results.c --- */
+/* --- resolver_results.c ------------------------------------------------------------------------------------------ */
 void mioc_results_init(struct mioc_result_queue *q);
 /* One with room for `size` bytes of item and chunk, to be filled in, or NULL; and its end. */
 struct mioc_result *mioc_result_new(size_t size);
@@ -45,7 +45,7 @@ enum mioc_listing mioc_resolver_look_at_listing(struct mioc_resolver *r, const c
                                                 void (*visit)(void *ctx, const struct mioc_list_record *list),
                                                 void *ctx);
 
-/* --- resolver_queue.c --- */
+/* --- resolver_queue.c -------------------------------------------------------------------------------------------- */
 /* With the lock held: queues a job; 0 or -1 (ENOMEM). */
 int mioc_resolver_enqueue(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
@@ -78,17 +78,17 @@ void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job);
 /* Frees a list; NULL is an empty one. */
 void mioc_resolver_free_jobs(struct mioc_job *first);
 
-/* --- resolver_jobs.c --- */
+/* --- resolver_jobs.c --------------------------------------------------------------------------------------------- */
 /* Without the lock: answers it, as often as writes overtake it, and frees it. */
 void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job);
 
-/* --- resolver_invalidate.c --- */
+/* --- resolver_invalidate.c --------------------------------------------------------------------------------------- */
 /* Without the lock: 1 if the job's answer would not count whatever it is, and the answer that says so. */
 int mioc_resolver_answer_briefly(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
 /* With the lock held: what of a job's answer does not count becomes a BRIEF record. */
 void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
 
-/* --- resolver_abandon.c: contents that will not be complete --- */
+/* --- resolver_abandon.c: contents that will not be complete ------------------------------------------------------ */
 /* With the lock held: chunks that wait are dropped; if others are gone already, all nodes are told. Afterwards the
  * caller calls mioc_resolver_release(). */
 void mioc_resolver_abandon(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t content, uint64_t size);
@@ -99,7 +99,7 @@ void mioc_answer_drop_chunks(struct mioc_answer *answer, uint32_t content);
 /* Without the lock: what was reserved in vain is given back. */
 void mioc_resolver_release(struct mioc_resolver *r);
 
-/* --- resolver_manifest.c --- */
+/* --- resolver_manifest.c ----------------------------------------------------------------------------------------- */
 /* Without the lock: reads the manifest and queues its questions. */
 void mioc_resolver_read_manifest(struct mioc_resolver *r);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* library_lookup.h - names of libraries that an object needs, and how far the search for them has come. One thread at a time. */
+/* library_lookup.h - names of libraries that an object needs, and how far the search for them has come. One thread at a
+ * time. */
 #ifndef MIOC_LIBRARY_LOOKUP_H
 #define MIOC_LIBRARY_LOOKUP_H
 

@@ -22,7 +22,10 @@ struct building {
 /* What a token stands for. The token's length behind the `$`, or 0: unknown. */
 static size_t token(const struct building *b, const char *at, const char *end, const char **value, size_t *len)
 {
-    const struct { const char *name, *value; size_t len; } tokens[] = {
+    const struct {
+        const char *name, *value;
+        size_t len;
+    } tokens[] = {
         { "ORIGIN", b->origin, b->origin_len },
         { "LIB", b->world->lib, b->world->lib != NULL ? strlen(b->world->lib) : 0 },
         { "PLATFORM", b->world->platform, b->world->platform != NULL ? strlen(b->world->platform) : 0 },
@@ -72,7 +75,7 @@ static uint32_t expand(const struct building *b, const char *at, const char *end
     return (uint32_t)used;
 }
 
-/* --- Directories -------------------------------------------------------------------------------------------------- */
+/* --- Directories ------------------------------------------------------------------------------------------------- */
 
 /* What was added from `first` on is looked through together: nothing twice. */
 static void add_dir(struct mioc_library_path *path, unsigned first, const char *dir, uint32_t len)
@@ -147,7 +150,7 @@ void mioc_library_path_unref(struct mioc_library_path *path)
         free(path);
 }
 
-/* --- Turns -------------------------------------------------------------------------------------------------------- */
+/* --- Turns ------------------------------------------------------------------------------------------------------- */
 
 /* What glibc builds of all versions look into, the best first; how many of them are for better processors than this. */
 #ifdef __x86_64__
@@ -168,10 +171,7 @@ static unsigned levels_beyond_us(void)
 static const char *const hwcaps[] = { "" };
 #define LEVELS 0u
 
-static unsigned levels_beyond_us(void)
-{
-    return 0;
-}
+static unsigned levels_beyond_us(void) { return 0; }
 #endif
 
 uint32_t mioc_library_path_dir(const struct mioc_library_path *path, unsigned turn, char out[PATH_MAX],

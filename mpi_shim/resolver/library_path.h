@@ -19,7 +19,9 @@ struct mioc_library_path {
     unsigned inherited; /* dir[0..inherited): what the objects that it loads get from it */
     unsigned first;     /* dir[first..count): where its own libraries are looked for */
     unsigned count;
-    struct { uint32_t at, len; } dir[MIOC_LIBRARY_DIRS]; /* in text: keys (path.h), no trailing slash, NUL-terminated */
+    struct {
+        uint32_t at, len;
+    } dir[MIOC_LIBRARY_DIRS]; /* in text: keys (path.h), no trailing slash, NUL-terminated */
     uint32_t used;
     char text[]; /* of `used` bytes */
 };

@@ -21,7 +21,7 @@
 /* What a writer that died has left behind goes after this long. */
 #define TEMPORARY_SECONDS 3600
 
-/* --- Where -------------------------------------------------------------------------------------------------------- */
+/* --- Where ------------------------------------------------------------------------------------------------------- */
 
 static const char *get(char *const *env, const char *name)
 {
@@ -38,7 +38,8 @@ static uint64_t key_of(const struct mioc_policy *policy)
     uint64_t key = policy->program;
 
     for (unsigned i = 0; i < policy->count; i++)
-        key = key * 0x9e3779b97f4a7c15ull ^ mioc_item_hash(policy->prefix[i].kind, policy->prefix[i].path, policy->prefix[i].len);
+        key = key * 0x9e3779b97f4a7c15ull ^
+              mioc_item_hash(policy->prefix[i].kind, policy->prefix[i].path, policy->prefix[i].len);
     return key;
 }
 
@@ -52,7 +53,8 @@ void mioc_manifest_find(struct mioc_manifest *m, const struct mioc_config *confi
         return;
     if (config->manifest[0] == '/') {
         slash = strrchr(config->manifest, '/');
-        snprintf(m->dir, sizeof m->dir, "%.*s", slash == config->manifest ? 1 : (int)(slash - config->manifest), config->manifest);
+        snprintf(m->dir, sizeof m->dir, "%.*s", slash == config->manifest ? 1 : (int)(slash - config->manifest),
+                 config->manifest);
         snprintf(m->name, sizeof m->name, "%s", slash + 1);
         return;
     }
@@ -64,9 +66,10 @@ void mioc_manifest_find(struct mioc_manifest *m, const struct mioc_config *confi
         snprintf(m->dir, sizeof m->dir, "%s/.cache/mpiio_cache", home);
 }
 
-/* --- Reading ------------------------------------------------------------------------------------------------------ */
+/* --- Reading ----------------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 4, 5))) static int fail(const struct mioc_manifest *m, char *problem, size_t size, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static int fail(const struct mioc_manifest *m, char *problem, size_t size,
+                                                      const char *format, ...)
 {
     va_list arguments;
     int n = snprintf(problem, size, "%s/%s: ", m->dir, m->name);
@@ -148,14 +151,16 @@ int mioc_manifest_load(const struct mioc_manifest *m, char *buffer, size_t room,
     return rc;
 }
 
-static int read_manifest(struct mioc_manifest *m, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
+static int read_manifest(struct mioc_manifest *m,
+                         void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
 {
     struct mioc_manifest_text text = { NULL, 0, 0, 0, 0 };
     const char *problem;
     int fd = open_checked(m, &text.size, &problem), rc = -1;
 
     if (fd < 0)
-        return problem == NULL ? 0 : fail(m, m->problem, sizeof m->problem, "%s", errno != 0 ? strerror(errno) : problem);
+        return problem == NULL ? 0
+                               : fail(m, m->problem, sizeof m->problem, "%s", errno != 0 ? strerror(errno) : problem);
     text.bytes = malloc(text.size + 1);
     problem = "cannot be read as a whole";
     if (text.bytes != NULL && read_text(fd, text.bytes, text.size) == 0) {
@@ -171,7 +176,8 @@ static int read_manifest(struct mioc_manifest *m, void (*visit)(void *ctx, unsig
     return (int)text.count;
 }
 
-int mioc_manifest_read(struct mioc_manifest *m, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
+int mioc_manifest_read(struct mioc_manifest *m, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len),
+                       void *ctx)
 {
     int count = m->dir[0] != '\0' ? read_manifest(m, visit, ctx) : 0;
 
@@ -181,7 +187,7 @@ int mioc_manifest_read(struct mioc_manifest *m, void (*visit)(void *ctx, unsigne
     return count;
 }
 
-/* --- Writing ------------------------------------------------------------------------------------------------------ */
+/* --- Writing ----------------------------------------------------------------------------------------------------- */
 
 /* The directory, made if it is the user's cache directory; -1 with errno. EPERM: others may change what is in it. */
 static int open_dir(const struct mioc_manifest *m)
@@ -231,7 +237,8 @@ static int is_foreign(int dir, const char *name)
 {
     struct stat st;
 
-    return mioc_real(fstatat)(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (!S_ISREG(st.st_mode) || st.st_uid != geteuid());
+    return mioc_real(fstatat)(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (!S_ISREG(st.st_mode) || st.st_uid != geteuid());
 }
 
 static int replace(int dir, const char *name, const char *text, size_t size)
@@ -240,7 +247,8 @@ static int replace(int dir, const char *name, const char *text, size_t size)
     char temporary[64];
     int fd, rc, saved;
 
-    snprintf(temporary, sizeof temporary, TEMPORARY "%ld-%lld-%09ld", (long)getpid(), (long long)now.tv_sec, now.tv_nsec);
+    snprintf(temporary, sizeof temporary, TEMPORARY "%ld-%lld-%09ld", (long)getpid(), (long long)now.tv_sec,
+             now.tv_nsec);
     if (is_foreign(dir, name)) {
         errno = EPERM;
         return -1;
@@ -269,7 +277,11 @@ static int has_suffix(const char *name, const char *suffix)
     return len > suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
 }
 
-struct look { time_t now, least; unsigned count; char *oldest; };
+struct look {
+    time_t now, least;
+    unsigned count;
+    char *oldest;
+};
 
 static int look_at(void *ctx, int dir, const char *name)
 {
@@ -292,7 +304,8 @@ static int look_at(void *ctx, int dir, const char *name)
     return 0;
 }
 
-/* One look at the directory: removes forgotten temporary files; how many manifests there are, and which is the oldest. */
+/* One look at the directory: removes forgotten temporary files; how many manifests there are, and which is the oldest.
+ */
 static unsigned look_around(int dir, char oldest[NAME_MAX + 1])
 {
     int copy = mioc_real(openat)(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -9,10 +9,13 @@
 #include <sys/mman.h>
 
 static const char head[] = "mpiio_cache manifest 1\n";
-static const char letters[MIOC_ITEM_KINDS] = {
-    [MIOC_ITEM_STAT] = 'S', [MIOC_ITEM_LIST] = 'L', [MIOC_ITEM_CONTENT] = 'C', [MIOC_ITEM_ACCESS] = 'A', [MIOC_ITEM_REALPATH] = 'R'};
+static const char letters[MIOC_ITEM_KINDS] = { [MIOC_ITEM_STAT] = 'S',
+                                               [MIOC_ITEM_LIST] = 'L',
+                                               [MIOC_ITEM_CONTENT] = 'C',
+                                               [MIOC_ITEM_ACCESS] = 'A',
+                                               [MIOC_ITEM_REALPATH] = 'R' };
 
-/* --- In ----------------------------------------------------------------------------------------------------------- */
+/* --- In ---------------------------------------------------------------------------------------------------------- */
 
 static unsigned kind_of(char letter)
 {
@@ -38,7 +41,8 @@ static uint64_t add_to_sum(uint64_t sum, unsigned kind, const char *path, uint32
 }
 
 /* All lines behind the head; -1 where one is not as it should be, or the last one is missing. */
-static int walk(struct mioc_manifest_text *text, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
+static int walk(struct mioc_manifest_text *text,
+                void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
 {
     const char *at = text->bytes + sizeof head - 1, *end = text->bytes + text->size;
 
@@ -60,8 +64,8 @@ static int walk(struct mioc_manifest_text *text, void (*visit)(void *ctx, unsign
     return -1;
 }
 
-int mioc_manifest_parse(struct mioc_manifest_text *text, void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len),
-                        void *ctx)
+int mioc_manifest_parse(struct mioc_manifest_text *text,
+                        void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
 {
     size_t head_len = sizeof head - 1;
 
@@ -71,7 +75,7 @@ int mioc_manifest_parse(struct mioc_manifest_text *text, void (*visit)(void *ctx
     return visit != NULL ? walk(text, visit, ctx) : 0;
 }
 
-/* --- Out ---------------------------------------------------------------------------------------------------------- */
+/* --- Out --------------------------------------------------------------------------------------------------------- */
 
 /* There is room: a line is shorter than its item in the store. */
 static void put(struct mioc_manifest_text *text, const char *bytes, size_t size)
@@ -112,10 +116,7 @@ static int is_error(const struct mioc_item *item)
 }
 
 /* Only the last manifest knew of it, and it is gone: a package was replaced. */
-static int is_forgotten(const struct mioc_item *item)
-{
-    return (item->flags & MIOC_FLAG_EARLY) && is_error(item);
-}
+static int is_forgotten(const struct mioc_item *item) { return (item->flags & MIOC_FLAG_EARLY) && is_error(item); }
 
 /* Whether it belongs into a manifest. A name with a line's end in it does not fit one. */
 static int is_question(const struct mioc_store *store, const struct mioc_item *item)
@@ -134,10 +135,7 @@ static int make_room(struct mioc_manifest_text *text, uint64_t store_bytes)
     return text->bytes == MAP_FAILED ? -1 : 0;
 }
 
-void mioc_manifest_drop(struct mioc_manifest_text *text)
-{
-    (void)munmap(text->bytes, text->mapped);
-}
+void mioc_manifest_drop(struct mioc_manifest_text *text) { (void)munmap(text->bytes, text->mapped); }
 
 int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_store *store)
 {

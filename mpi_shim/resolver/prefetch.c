@@ -27,7 +27,7 @@ struct entry {
     uint64_t hash;
     const char *path; /* in the text */
     uint32_t len;
-    int state;   /* futex, atomic */
+    int state; /* futex, atomic */
     struct mioc_prefetch_file file;
 };
 
@@ -57,10 +57,7 @@ static void set(int *futex, int value)
     mioc_futex_wake(futex, INT_MAX, 1);
 }
 
-static void wake(int *futex)
-{
-    set(futex, 1);
-}
+static void wake(int *futex) { set(futex, 1); }
 
 static void wait_for(int *futex)
 {
@@ -68,7 +65,7 @@ static void wait_for(int *futex)
         (void)mioc_futex_wait(futex, 0, MIOC_FUTEX_FOREVER, 1);
 }
 
-/* --- The manifest ------------------------------------------------------------------------------------------------- */
+/* --- The manifest ------------------------------------------------------------------------------------------------ */
 
 static uint32_t *slot_of(const struct mioc_prefetch *a, uint64_t hash)
 {
@@ -91,7 +88,7 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
     *slot = ++a->files;
 }
 
-/* --- Files -------------------------------------------------------------------------------------------------------- */
+/* --- Files ------------------------------------------------------------------------------------------------------- */
 
 /* A place for one byte more than `size`, so that a file that has grown is seen; NULL: no room. */
 static unsigned char *place_for(struct mioc_prefetch *a, uint64_t size)
@@ -128,9 +125,10 @@ static int has_changed(struct mioc_prefetch *a, int fd, const struct statx *befo
     struct statx now;
 
     __atomic_fetch_add(&a->calls, 1, __ATOMIC_RELAXED);
-    return mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &now) != 0 || now.stx_size != before->stx_size ||
-           now.stx_mtime.tv_sec != before->stx_mtime.tv_sec || now.stx_mtime.tv_nsec != before->stx_mtime.tv_nsec ||
-           now.stx_ctime.tv_sec != before->stx_ctime.tv_sec || now.stx_ctime.tv_nsec != before->stx_ctime.tv_nsec;
+    return mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &now) != 0 ||
+           now.stx_size != before->stx_size || now.stx_mtime.tv_sec != before->stx_mtime.tv_sec ||
+           now.stx_mtime.tv_nsec != before->stx_mtime.tv_nsec || now.stx_ctime.tv_sec != before->stx_ctime.tv_sec ||
+           now.stx_ctime.tv_nsec != before->stx_ctime.tv_nsec;
 }
 
 /* What is odd in any way is left to be read when it is asked for. */
@@ -146,9 +144,9 @@ static void read_file(struct mioc_prefetch *a, struct entry *entry)
     path[entry->len] = '\0';
     fd = mioc_resolve_open_regular(path, &mode);
     __atomic_fetch_add(&a->calls, 3, __ATOMIC_RELAXED);
-    if (fd >= 0 && mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &st) == 0 && S_ISREG(st.stx_mode) &&
-        st.stx_size <= a->max_file && (bytes = place_for(a, st.stx_size)) != NULL && read_whole(a, fd, bytes, st.stx_size) == 0 &&
-        !has_changed(a, fd, &st)) {
+    if (fd >= 0 && mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &st) == 0 &&
+        S_ISREG(st.stx_mode) && st.stx_size <= a->max_file && (bytes = place_for(a, st.stx_size)) != NULL &&
+        read_whole(a, fd, bytes, st.stx_size) == 0 && !has_changed(a, fd, &st)) {
         mioc_resolve_copy_stat(&entry->file.st, &st);
         entry->file.bytes = bytes;
         state = STATE_READ;
@@ -184,7 +182,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* --- Life --------------------------------------------------------------------------------------------------------- */
+/* --- Life -------------------------------------------------------------------------------------------------------- */
 
 static unsigned start_threads(struct mioc_prefetch *a)
 {
@@ -196,7 +194,8 @@ static unsigned start_threads(struct mioc_prefetch *a)
 }
 
 struct mioc_prefetch *mioc_prefetch_start(const struct mioc_manifest *m, uint64_t max_bytes, uint64_t max_file,
-                                    int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
+                                          int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len),
+                                          void *ctx)
 {
     size_t size = sizeof(struct mioc_prefetch) + max_bytes;
     struct mioc_prefetch *a;
@@ -224,10 +223,7 @@ struct mioc_prefetch *mioc_prefetch_start(const struct mioc_manifest *m, uint64_
     return a;
 }
 
-void mioc_prefetch_release(struct mioc_prefetch *a)
-{
-    wake(&a->is_released);
-}
+void mioc_prefetch_release(struct mioc_prefetch *a) { wake(&a->is_released); }
 
 int mioc_prefetch_wait(struct mioc_prefetch *a, uint64_t wait_ns)
 {
@@ -243,7 +239,8 @@ static const struct entry *entry_of(const struct mioc_prefetch *a, const char *p
     const struct entry *entry;
     uint32_t slot;
 
-    if (!__atomic_load_n(&a->is_loaded, __ATOMIC_ACQUIRE) || (slot = *slot_of(a, mioc_item_hash(MIOC_ITEM_CONTENT, path, len))) == 0)
+    if (!__atomic_load_n(&a->is_loaded, __ATOMIC_ACQUIRE) ||
+        (slot = *slot_of(a, mioc_item_hash(MIOC_ITEM_CONTENT, path, len))) == 0)
         return NULL;
     entry = &a->entry[slot - 1];
     return entry->len == len && memcmp(entry->path, path, len) == 0 ? entry : NULL;
@@ -279,17 +276,8 @@ int mioc_prefetch_await(struct mioc_prefetch *a, const char *path, uint32_t len,
     return entry == NULL || wait_until((int *)(uintptr_t)&entry->state, until) ? 0 : -1;
 }
 
-void mioc_prefetch_void(struct mioc_prefetch *a)
-{
-    __atomic_store_n(&a->is_void, 1, __ATOMIC_RELEASE);
-}
+void mioc_prefetch_void(struct mioc_prefetch *a) { __atomic_store_n(&a->is_void, 1, __ATOMIC_RELEASE); }
 
-uint64_t mioc_prefetch_calls(const struct mioc_prefetch *a)
-{
-    return __atomic_load_n(&a->calls, __ATOMIC_RELAXED);
-}
+uint64_t mioc_prefetch_calls(const struct mioc_prefetch *a) { return __atomic_load_n(&a->calls, __ATOMIC_RELAXED); }
 
-void mioc_prefetch_free(struct mioc_prefetch *a)
-{
-    munmap(a, a->size);
-}
+void mioc_prefetch_free(struct mioc_prefetch *a) { munmap(a, a->size); }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* recent.c - what other nodes wrote a short while ago, by path: when the path itself, something in it, or all below it was written. */
+/* recent.c - what other nodes wrote a short while ago, by path: when the path itself, something in it, or all below it
+ * was written. */
 #include "recent.h"
 #include "base/hash.h"
 #include "store/item.h"
@@ -24,20 +25,11 @@ struct mioc_recent {
     uint64_t last;
 };
 
-static uint64_t later(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
+static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-struct mioc_recent *mioc_recent_new(void)
-{
-    return calloc(1, sizeof(struct mioc_recent));
-}
+struct mioc_recent *mioc_recent_new(void) { return calloc(1, sizeof(struct mioc_recent)); }
 
-static unsigned bucket_of(const char *path, uint32_t len)
-{
-    return (unsigned)(mioc_hash(path, len) % BUCKETS);
-}
+static unsigned bucket_of(const char *path, uint32_t len) { return (unsigned)(mioc_hash(path, len) % BUCKETS); }
 
 static struct written *find(const struct mioc_recent *r, const char *path, uint32_t len)
 {
@@ -48,10 +40,7 @@ static struct written *find(const struct mioc_recent *r, const char *path, uint3
     return w;
 }
 
-static uint64_t last_of(const struct written *w)
-{
-    return later(w->itself, later(w->inside, w->below));
-}
+static uint64_t last_of(const struct written *w) { return later(w->itself, later(w->inside, w->below)); }
 
 void mioc_recent_forget(struct mioc_recent *r, uint64_t before)
 {
@@ -145,12 +134,6 @@ uint64_t mioc_recent_doubt(const struct mioc_recent *r, unsigned kind, const cha
     return at + client_ns > now ? at + client_ns - now : 1; /* the next look counts */
 }
 
-uint64_t mioc_recent_last(const struct mioc_recent *r)
-{
-    return r->last;
-}
+uint64_t mioc_recent_last(const struct mioc_recent *r) { return r->last; }
 
-size_t mioc_recent_bytes(const struct mioc_recent *r)
-{
-    return r->bytes;
-}
+size_t mioc_recent_bytes(const struct mioc_recent *r) { return r->bytes; }

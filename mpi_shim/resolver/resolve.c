@@ -23,7 +23,7 @@ static void resolve_stat(struct mioc_resolver *r, const struct mioc_job *job, st
         mioc_resolve_next(r, job, record->stat_errno, S_ISREG(record->stat.mode) ? record->stat.size : 0);
 }
 
-/* --- The rest --- */
+/* --- The rest ---------------------------------------------------------------------------------------------------- */
 
 /* One call for each single right. The kernel refuses writing to a read-only filesystem before it looks at rights, all
  * else is EACCES, so the sums follow from the parts. */
@@ -108,8 +108,9 @@ static void resolve_list(struct mioc_resolver *r, const struct mioc_job *job, st
     mioc_result_free(space);
 }
 
-/* Whether a path with ".." leads where it reads as if it did: where it leaves a directory that is reached by a symbolic link, it does not, and
- * whoever writes there does so by a name of which nobody can tell that it is this one's. Of one that leads nowhere nothing else is said. */
+/* Whether a path with ".." leads where it reads as if it did: where it leaves a directory that is reached by a symbolic
+ * link, it does not, and whoever writes there does so by a name of which nobody can tell that it is this one's. Of one
+ * that leads nowhere nothing else is said. */
 static int is_as_it_reads(struct mioc_resolver *r, const struct mioc_job *job)
 {
     char spelled[PATH_MAX], read[PATH_MAX];
@@ -123,7 +124,8 @@ static int is_as_it_reads(struct mioc_resolver *r, const struct mioc_job *job)
     if (mioc_path_normalize(spelled, read, sizeof read) <= 0)
         return 0;
     return mioc_resolve_statx(r, AT_FDCWD, spelled, 0, &by_spelling) != 0 ||
-           (mioc_resolve_statx(r, AT_FDCWD, read, 0, &by_reading) == 0 && by_spelling.ino == by_reading.ino && by_spelling.dev == by_reading.dev);
+           (mioc_resolve_statx(r, AT_FDCWD, read, 0, &by_reading) == 0 && by_spelling.ino == by_reading.ino &&
+            by_spelling.dev == by_reading.dev);
 }
 
 void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer)
@@ -141,22 +143,11 @@ void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_ans
     if (job->kind != MIOC_ITEM_LIST)
         mioc_resolve_way(r, job, answer);
     switch (job->kind) {
-    case MIOC_ITEM_STAT:
-        resolve_stat(r, job, answer, buf);
-        break;
-    case MIOC_ITEM_LIST:
-        resolve_list(r, job, answer);
-        break;
-    case MIOC_ITEM_CONTENT:
-        mioc_resolve_content(r, job, answer, buf);
-        break;
-    case MIOC_ITEM_ACCESS:
-        resolve_access(r, job, answer, buf);
-        break;
-    case MIOC_ITEM_REALPATH:
-        resolve_realpath(r, job, answer, buf);
-        break;
-    default:
-        break;
+    case MIOC_ITEM_STAT: resolve_stat(r, job, answer, buf); break;
+    case MIOC_ITEM_LIST: resolve_list(r, job, answer); break;
+    case MIOC_ITEM_CONTENT: mioc_resolve_content(r, job, answer, buf); break;
+    case MIOC_ITEM_ACCESS: resolve_access(r, job, answer, buf); break;
+    case MIOC_ITEM_REALPATH: resolve_realpath(r, job, answer, buf); break;
+    default: break;
     }
 }

@@ -56,10 +56,13 @@ static ssize_t read_fully(struct mioc_resolver *r, int fd, unsigned char *to, ui
 }
 
 /* What is read: an open file, or its bytes as they were read before. */
-struct source { int fd; const unsigned char *bytes; };
+struct source {
+    int fd;
+    const unsigned char *bytes;
+};
 
-static ssize_t read_source(struct mioc_resolver *r, const struct source *source, unsigned char *to, uint64_t offset, uint32_t want,
-                           int is_last)
+static ssize_t read_source(struct mioc_resolver *r, const struct source *source, unsigned char *to, uint64_t offset,
+                           uint32_t want, int is_last)
 {
     if (source->bytes == NULL) /* one byte more at the end sees a file that has grown */
         return read_fully(r, source->fd, to, offset, want + (unsigned)is_last);
@@ -172,7 +175,8 @@ static int read_chunks(struct reading *reading, const struct mioc_job *job, stru
 }
 
 /* A file that is no symbolic link was opened: its STAT is known as well. */
-static void add_stat_of_open(const struct mioc_job *job, const struct mioc_stat *st, int error, struct mioc_answer *answer, void *buf)
+static void add_stat_of_open(const struct mioc_job *job, const struct mioc_stat *st, int error,
+                             struct mioc_answer *answer, void *buf)
 {
     struct mioc_stat_record *record = buf;
     char *end = mioc_item_begin(buf, MIOC_ITEM_STAT, 0, job->path, job->len);
@@ -185,18 +189,20 @@ static void add_stat_of_open(const struct mioc_job *job, const struct mioc_stat 
     (void)mioc_resolve_add(answer, buf, end);
 }
 
-/* Whether somebody wrote meanwhile, as far as the filesystem's client knows without asking: a page that was read across a truncation
- * is neither the old file's nor the new one's (seen on FUSE: zeros behind the new end). */
+/* Whether somebody wrote meanwhile, as far as the filesystem's client knows without asking: a page that was read across
+ * a truncation is neither the old file's nor the new one's (seen on FUSE: zeros behind the new end). */
 static int has_changed(struct mioc_resolver *r, int fd, const struct mioc_stat *before)
 {
     struct mioc_stat now;
 
-    return mioc_resolve_statx(r, fd, "", AT_EMPTY_PATH, &now) != 0 || now.size != before->size || now.mtime != before->mtime ||
-           now.mtime_ns != before->mtime_ns || now.ctime != before->ctime || now.ctime_ns != before->ctime_ns;
+    return mioc_resolve_statx(r, fd, "", AT_EMPTY_PATH, &now) != 0 || now.size != before->size ||
+           now.mtime != before->mtime || now.mtime_ns != before->mtime_ns || now.ctime != before->ctime ||
+           now.ctime_ns != before->ctime_ns;
 }
 
 /* What was read whole is looked into for what it imports. */
-static void look_into(struct mioc_resolver *r, const struct mioc_job *job, uint32_t content, const struct mioc_answer *answer)
+static void look_into(struct mioc_resolver *r, const struct mioc_job *job, uint32_t content,
+                      const struct mioc_answer *answer)
 {
     for (const struct mioc_result *result = answer->results.head; result != NULL; result = result->next) {
         const struct mioc_chunk_record *chunk = (const void *)result->item;
@@ -230,15 +236,14 @@ static int read_whole(struct mioc_resolver *r, const struct mioc_job *job, const
     if (!S_ISREG(st->mode) || st->size > r->config.max_file ||
         r->config.reserve(r->config.ctx, st->size, !job->is_early) != 0)
         return -1;
-    if (read_chunks(&reading, job, answer) == 0 &&
-        (source->fd < 0 || !has_changed(r, source->fd, st)))
+    if (read_chunks(&reading, job, answer) == 0 && (source->fd < 0 || !has_changed(r, source->fd, st)))
         return 0;
     give_up(r, job, content, st->size, reading.done, answer);
     return -1;
 }
 
-static void add_content(struct mioc_resolver *r, const struct mioc_job *job, const struct source *source, const struct mioc_stat *st,
-                        struct mioc_answer *answer, void *buf)
+static void add_content(struct mioc_resolver *r, const struct mioc_job *job, const struct source *source,
+                        const struct mioc_stat *st, struct mioc_answer *answer, void *buf)
 {
     uint32_t content = __atomic_fetch_add(&r->next_content, 1, __ATOMIC_RELAXED);
     struct mioc_content_record *record = buf;
@@ -259,7 +264,8 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, con
 /* 1: it was read while MPI started. */
 static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
-    struct mioc_prefetch *ahead = job->is_listed || job->is_borrower ? __atomic_load_n(&r->ahead, __ATOMIC_ACQUIRE) : NULL;
+    struct mioc_prefetch *ahead =
+        job->is_listed || job->is_borrower ? __atomic_load_n(&r->ahead, __ATOMIC_ACQUIRE) : NULL;
     const struct mioc_prefetch_file *file = ahead != NULL ? mioc_prefetch_find(ahead, job->path, job->len) : NULL;
 
     if (file == NULL)
@@ -272,7 +278,8 @@ static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, s
 /* fd: -1, or the open file. */
 static void read_content(struct mioc_resolver *r, struct mioc_job *job, int fd, struct mioc_answer *answer, void *buf)
 {
-    /* O_NONBLOCK: never hang on a FIFO. O_NOFOLLOW first: success means that lstat and stat are this descriptor's fstat. */
+    /* O_NONBLOCK: never hang on a FIFO. O_NOFOLLOW first: success means that lstat and stat are this descriptor's
+     * fstat. */
     int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, is_link = 0;
     struct mioc_stat st;
     int error = 0;
@@ -318,7 +325,8 @@ static void read_content(struct mioc_resolver *r, struct mioc_job *job, int fd, 
     }
 }
 
-/* For a manifest's question, which may be anybody's idea: the open file, or -1. *is_odd: it is there and no regular file. */
+/* For a manifest's question, which may be anybody's idea: the open file, or -1. *is_odd: it is there and no regular
+ * file. */
 static int open_listed(struct mioc_resolver *r, const char *path, int *is_odd)
 {
     struct mioc_stat st;

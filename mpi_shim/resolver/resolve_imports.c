@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolve_imports.c - speculation: what a module whose bytecode was just read imports, is read next.
  *
- * Only names that a known listing has are read, so one that is nowhere costs nothing. What an import statement names without `from .`
- * is looked for in the directories where modules outside of packages were found before, in that order, which is sys.path's as far as
- * it matters. A wrong guess costs the filesystem a few calls, no more. */
+ * Only names that a known listing has are read, so one that is nowhere costs nothing. What an import statement names
+ * without `from .` is looked for in the directories where modules outside of packages were found before, in that order,
+ * which is sys.path's as far as it matters. A wrong guess costs the filesystem a few calls, no more. */
 #include "bytecode.h"
 #include "base/path.h"
 #include "jobs.h"
@@ -17,9 +17,23 @@
 static const char cache[] = "/__pycache__/", init[] = "__init__.py";
 
 /* Modules that CPython has inside itself though the library directory has files of their names (Python/frozen.c). */
-static const char *const frozen[] = { "_collections_abc", "_sitebuiltins", "abc", "codecs", "genericpath", "importlib._bootstrap",
-                                      "importlib._bootstrap_external", "importlib.machinery", "importlib.util", "io", "ntpath", "os",
-                                      "posixpath", "runpy", "site", "stat", "zipimport" };
+static const char *const frozen[] = { "_collections_abc",
+                                      "_sitebuiltins",
+                                      "abc",
+                                      "codecs",
+                                      "genericpath",
+                                      "importlib._bootstrap",
+                                      "importlib._bootstrap_external",
+                                      "importlib.machinery",
+                                      "importlib.util",
+                                      "io",
+                                      "ntpath",
+                                      "os",
+                                      "posixpath",
+                                      "runpy",
+                                      "site",
+                                      "stat",
+                                      "zipimport" };
 
 struct guesses {
     struct mioc_resolver *r;
@@ -36,7 +50,7 @@ static int is_frozen(const char *name, uint32_t len)
     return 0;
 }
 
-/* --- What a directory has --------------------------------------------------------------------------------------------- */
+/* --- What a directory has ---------------------------------------------------------------------------------------- */
 
 enum found { FOUND_NOTHING, FOUND_PACKAGE, FOUND_FILE };
 
@@ -49,7 +63,8 @@ static int is_extension_of(const struct mioc_dirent *entry, const char *name, ui
 }
 
 /* The module `name` in a listing, in the order in which importlib looks: a directory, or the file of that name. */
-static enum found find_module(const struct mioc_list_record *list, const char *name, uint32_t len, char file[NAME_MAX + 1])
+static enum found find_module(const struct mioc_list_record *list, const char *name, uint32_t len,
+                              char file[NAME_MAX + 1])
 {
     const struct mioc_dirent *entry = mioc_list_find(list, name, len);
 
@@ -57,7 +72,8 @@ static enum found find_module(const struct mioc_list_record *list, const char *n
         return FOUND_NOTHING;
     if (entry != NULL && (entry->type == DT_DIR || entry->type == DT_UNKNOWN))
         return FOUND_PACKAGE;
-    for (uint32_t i = 0, at = list->entries; i < list->count && (entry = mioc_list_entry(list, at)) != NULL; i++, at += entry->size)
+    for (uint32_t i = 0, at = list->entries; i < list->count && (entry = mioc_list_entry(list, at)) != NULL;
+         i++, at += entry->size)
         if (is_extension_of(entry, name, len)) {
             memcpy(file, entry->name, entry->name_len + 1u);
             return FOUND_FILE;
@@ -67,7 +83,13 @@ static enum found find_module(const struct mioc_list_record *list, const char *n
     return mioc_list_find(list, file, len + 3) != NULL ? FOUND_FILE : FOUND_NOTHING;
 }
 
-struct looking { const char *name; uint32_t len; char *file; enum found found; int has_init; };
+struct looking {
+    const char *name;
+    uint32_t len;
+    char *file;
+    enum found found;
+    int has_init;
+};
 
 static void look_at(void *ctx, const struct mioc_list_record *list)
 {
@@ -83,7 +105,7 @@ static int has_listing(struct mioc_resolver *r, const char *dir, uint32_t len, s
     return mioc_resolver_look_at_listing(r, dir, len, look_at, looking) == MIOC_LISTING_READ;
 }
 
-/* --- Where modules come from -------------------------------------------------------------------------------------------- */
+/* --- Where modules come from ------------------------------------------------------------------------------------- */
 
 void mioc_resolve_note_root(struct mioc_resolver *r, const char *dir, uint32_t len)
 {
@@ -107,7 +129,7 @@ done:
     pthread_mutex_unlock(&r->lock);
 }
 
-/* --- Guesses ------------------------------------------------------------------------------------------------------------ */
+/* --- Guesses ----------------------------------------------------------------------------------------------------- */
 
 static void guess(struct guesses *g, const char *path, uint32_t len)
 {
@@ -121,7 +143,8 @@ static void guess(struct guesses *g, const char *path, uint32_t len)
         g->last = &(*g->last)->next;
 }
 
-/* The dotted name below dir[0..len), which has room for PATH_MAX bytes and is written over. Whether its first part is there. */
+/* The dotted name below dir[0..len), which has room for PATH_MAX bytes and is written over. Whether its first part is
+ * there. */
 static int guess_below(struct guesses *g, char *dir, uint32_t len, const char *name, uint32_t name_len)
 {
     int is_there = 0;
@@ -203,7 +226,8 @@ void mioc_resolve_imports(struct mioc_resolver *r, const struct mioc_job *job, c
     const char *at = strstr(job->path, cache);
     struct guesses g = { .r = r, .dir = job->path };
 
-    if (job->is_listed || at == NULL || at == job->path || job->len < 5 || strcmp(job->path + job->len - 4, ".pyc") != 0)
+    if (job->is_listed || at == NULL || at == job->path || job->len < 5 ||
+        strcmp(job->path + job->len - 4, ".pyc") != 0)
         return;
     g.dir_len = (uint32_t)(at - job->path);
     g.last = &g.first;

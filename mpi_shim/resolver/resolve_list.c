@@ -80,7 +80,8 @@ static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir
     return errno == 0 ? add_name_table(buf, at) : NULL;
 }
 
-/* Says where a directory is if a link leads to it (aliases.h). Not by /proc/self: this thread has descriptors of its own. */
+/* Says where a directory is if a link leads to it (aliases.h). Not by /proc/self: this thread has descriptors of its
+ * own. */
 static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_answer *answer)
 {
     static const char deleted[] = " (deleted)";
@@ -93,7 +94,8 @@ static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_ans
     if (n <= 0 || real[0] != '/' || mioc_path_normalize(path, plain, sizeof plain) <= 0)
         return;
     real[n] = '\0';
-    if (strcmp(real, plain) == 0 || ((size_t)n >= sizeof deleted && strcmp(real + n - (sizeof deleted - 1), deleted) == 0) ||
+    if (strcmp(real, plain) == 0 ||
+        ((size_t)n >= sizeof deleted && strcmp(real + n - (sizeof deleted - 1), deleted) == 0) ||
         (record = malloc(sizeof *record + len + (size_t)n + 16)) == NULL)
         return;
     end = mioc_item_begin(record, MIOC_ITEM_REALPATH, 0, path, len);
@@ -103,10 +105,7 @@ static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_ans
     free(record);
 }
 
-static void look_away(void *ctx, const struct mioc_list_record *list)
-{
-    (void)ctx, (void)list;
-}
+static void look_away(void *ctx, const struct mioc_list_record *list) { (void)ctx, (void)list; }
 
 void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
 {
@@ -119,7 +118,8 @@ void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struc
         len--;
     len = mioc_path_parent(job->path, len);
     /* A listing has said it. */
-    if (len <= 1 || len >= sizeof folder || mioc_resolver_look_at_listing(r, job->path, len, look_away, NULL) == MIOC_LISTING_READ)
+    if (len <= 1 || len >= sizeof folder ||
+        mioc_resolver_look_at_listing(r, job->path, len, look_away, NULL) == MIOC_LISTING_READ)
         return;
     memcpy(folder, job->path, len);
     folder[len] = '\0';
@@ -160,4 +160,3 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
     else
         (void)mioc_resolve_add(answer, buf, end);
 }
-

@@ -10,7 +10,11 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-struct looking { const char *name; uint32_t len; int has; };
+struct looking {
+    const char *name;
+    uint32_t len;
+    int has;
+};
 
 static void look_at(void *ctx, const struct mioc_list_record *list)
 {
@@ -32,15 +36,10 @@ static enum verdict judge(struct mioc_resolver *r, const char *path, uint32_t le
         struct looking looking = { path + name, at - name, 0 };
 
         switch (mioc_resolver_look_at_listing(r, path, parent, look_at, &looking)) {
-        case MIOC_LISTING_READ:
-            return looking.has ? if_there : ABSENT;
-        case MIOC_LISTING_ABSENT:
-            return ABSENT;
-        case MIOC_LISTING_UNSHARED:
-            return if_there == UNLISTED ? UNLISTED : PERHAPS;
-        case MIOC_LISTING_UNKNOWN:
-            if_there = UNLISTED;
-            break;
+        case MIOC_LISTING_READ: return looking.has ? if_there : ABSENT;
+        case MIOC_LISTING_ABSENT: return ABSENT;
+        case MIOC_LISTING_UNSHARED: return if_there == UNLISTED ? UNLISTED : PERHAPS;
+        case MIOC_LISTING_UNKNOWN: if_there = UNLISTED; break;
         }
     }
     return if_there;

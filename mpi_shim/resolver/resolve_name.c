@@ -10,14 +10,18 @@
 #include <errno.h>
 #include <fcntl.h>
 
-struct looked { const char *name; uint32_t len; int is_other; };
+struct looked {
+    const char *name;
+    uint32_t len;
+    int is_other;
+};
 
 static void look_in(void *ctx, const struct mioc_list_record *list)
 {
     struct looked *looked = ctx;
 
-    looked->is_other = mioc_list_find(list, looked->name, looked->len) == NULL &&
-                       mioc_list_may_have(list, looked->name, looked->len);
+    looked->is_other =
+        mioc_list_find(list, looked->name, looked->len) == NULL && mioc_list_may_have(list, looked->name, looked->len);
 }
 
 /* Of the path itself, or of a directory above it, as far as their listings are known. */

@@ -26,7 +26,7 @@
 #define NAMES_BYTES 32768u
 #define SLEEPERS_MAX 512u
 
-/* --- Names that are loaded ---------------------------------------------------------------------------------------- */
+/* --- Names that are loaded --------------------------------------------------------------------------------------- */
 
 /* With the lock held: whether the name is new. */
 static int note_name(struct mioc_resolver *r, const char *name)
@@ -81,7 +81,7 @@ void mioc_resolve_needed_end(struct mioc_resolver *r)
     free((void *)r->libraries.world.lib);
 }
 
-/* --- What an object says ------------------------------------------------------------------------------------------ */
+/* --- What an object says ----------------------------------------------------------------------------------------- */
 
 struct saying {
     char *rpath, *runpath, soname[256];

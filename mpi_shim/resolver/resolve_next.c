@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_next.c - speculation: what an import asks next comes before the answer to its first question, so that it waits once a
- * module.
+/* resolve_next.c - speculation: what an import asks next comes before the answer to its first question, so that it
+ * waits once a module.
  *
  *     asked                          comes before the answer         under way with it
  *     a name that is not there       the directory's listing

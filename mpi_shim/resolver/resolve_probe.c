@@ -74,10 +74,8 @@ int mioc_resolve_is_lasting(int error)
     case ELOOP:
     case ENAMETOOLONG:
     case EINVAL:
-    case ENXIO:
-        return 1;
-    default:
-        return 0;
+    case ENXIO: return 1;
+    default: return 0;
     }
 }
 
@@ -103,8 +101,10 @@ int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, s
         record->stat = record->lstat;
     }
     *end++ = '\0'; /* behind the target, also an empty one */
-    /* What would end a link's leading nowhere is a write to another name, which would not be known to concern this one. */
-    if ((record->lstat_errno == 0 && record->stat_errno == ENOENT) || !mioc_resolve_is_lasting(record->lstat_errno) || !mioc_resolve_is_lasting(record->stat_errno) || !mioc_resolve_is_lasting(record->link_errno)) {
+    /* What would end a link's leading nowhere is a write to another name, which would not be known to concern this one.
+     */
+    if ((record->lstat_errno == 0 && record->stat_errno == ENOENT) || !mioc_resolve_is_lasting(record->lstat_errno) ||
+        !mioc_resolve_is_lasting(record->stat_errno) || !mioc_resolve_is_lasting(record->link_errno)) {
         mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_STAT, job);
         return -1;
     }

@@ -75,7 +75,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* --- Agent's side --- */
+/* --- Agent's side ------------------------------------------------------------------------------------------------ */
 
 static int take(struct mioc_resolver *r, struct mioc_resolved *out, int is_small_only)
 {
@@ -106,15 +106,9 @@ static int take(struct mioc_resolver *r, struct mioc_resolved *out, int is_small
     return 1;
 }
 
-int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out)
-{
-    return take(r, out, 0);
-}
+int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out) { return take(r, out, 0); }
 
-int mioc_resolver_take_small(struct mioc_resolver *r, struct mioc_resolved *out)
-{
-    return take(r, out, 1);
-}
+int mioc_resolver_take_small(struct mioc_resolver *r, struct mioc_resolved *out) { return take(r, out, 1); }
 
 int mioc_resolver_is_busy(const struct mioc_resolver *r)
 {
@@ -128,10 +122,7 @@ int mioc_resolver_is_busy(const struct mioc_resolver *r)
     return busy;
 }
 
-uint64_t mioc_resolver_calls(const struct mioc_resolver *r)
-{
-    return __atomic_load_n(&r->calls, __ATOMIC_RELAXED);
-}
+uint64_t mioc_resolver_calls(const struct mioc_resolver *r) { return __atomic_load_n(&r->calls, __ATOMIC_RELAXED); }
 
 static int start_thread(struct mioc_resolver *r)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver.h - the root's threads that make the real calls, and its speculation.
  *
- * A question (kind, path) is put in a queue; a pool of threads answers it with real calls (preload/base/real.h) and hands finished
- * items, contents as CHUNKs followed by their CONTENT record, to the agent's thread through a bounded queue.
- * Speculation: the first question about a name in a directory brings that directory's listing; a `.py` that exists brings
- * its `.pyc` (stat and content) once a question has shown how this interpreter names them; and a `.pyc` that was read brings the modules
- * that it imports, behind all that is asked. What was published is not read again unless asked for again.
- * Manifest: what the last run asked (manifest.h) is read before anybody asks, by all threads but one, which is there for
- * what is asked. */
+ * A question (kind, path) is put in a queue; a pool of threads answers it with real calls (preload/base/real.h) and
+ * hands finished items, contents as CHUNKs followed by their CONTENT record, to the agent's thread through a bounded
+ * queue. Speculation: the first question about a name in a directory brings that directory's listing; a `.py` that
+ * exists brings its `.pyc` (stat and content) once a question has shown how this interpreter names them; and a `.pyc`
+ * that was read brings the modules that it imports, behind all that is asked. What was published is not read again
+ * unless asked for again. Manifest: what the last run asked (manifest.h) is read before anybody asks, by all threads
+ * but one, which is there for what is asked. */
 #ifndef MIOC_RESOLVER_H
 #define MIOC_RESOLVER_H
 
@@ -20,8 +20,8 @@ struct mioc_resolver;
 struct mioc_prefetch;
 
 struct mioc_resolver_config {
-    unsigned threads;   /* 1..64 */
-    uint64_t max_file;  /* larger contents are UNCACHED */
+    unsigned threads;  /* 1..64 */
+    uint64_t max_file; /* larger contents are UNCACHED */
     /* Called from resolver threads when something is ready: rings the agent's doorbell. */
     void (*ready)(void *ctx);
     /* Whether a record of this key is in the store already (thread-safe), so that speculation does not repeat it. */
@@ -36,14 +36,16 @@ struct mioc_resolver_config {
     int (*maps_names)(void *ctx, const char *path, uint32_t len);
     /* Whether speculation may touch this path (policy: library class). */
     int (*may_speculate)(void *ctx, const char *path, uint32_t len);
-    /* What the last run asked, NULL for none: read by the resolver's threads, behind what is asked now. Its questions count only
-     * where may_serve says that the policy serves such answers. It must live as long as the process. */
+    /* What the last run asked, NULL for none: read by the resolver's threads, behind what is asked now. Its questions
+     * count only where may_serve says that the policy serves such answers. It must live as long as the process. */
     struct mioc_manifest *manifest;
-    /* How long this node's kernel may go on showing what was there before another node's write to that path, ns, and of which device (st_dev)
-     * that is known (thread-safe); of others, and of what is on no device, client_most_ns. NULL: it never does. */
+    /* How long this node's kernel may go on showing what was there before another node's write to that path, ns, and of
+     * which device (st_dev) that is known (thread-safe); of others, and of what is on no device, client_most_ns. NULL:
+     * it never does. */
     uint64_t (*client_ns)(void *ctx, const char *path, uint32_t len, uint64_t *dev);
     uint64_t client_most_ns;
-    struct mioc_prefetch *ahead; /* what is being read of it already (prefetch.h), NULL: nothing; the resolver's to free */
+    struct mioc_prefetch
+        *ahead; /* what is being read of it already (prefetch.h), NULL: nothing; the resolver's to free */
     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);
     void *ctx;
 };
@@ -54,11 +56,12 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns);
 /* Agent's thread. Copies the path. 0 or -1 (ENOMEM). */
 int mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len);
 
-/* Agent's thread: what is being read, or waits to be taken, for this path, its parent's listing and stat, and with SUBTREE all
- * below, may be from before a write: it is read again before it is handed out. If another node wrote (`is_foreign`), answers from looks that
- * begin before client_ns is over are handed out as BRIEF ones (recent.h). */
+/* Agent's thread: what is being read, or waits to be taken, for this path, its parent's listing and stat, and with
+ * SUBTREE all below, may be from before a write: it is read again before it is handed out. If another node wrote
+ * (`is_foreign`), answers from looks that begin before client_ns is over are handed out as BRIEF ones (recent.h). */
 void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, int is_foreign);
-/* Agent's thread: this name leads to elsewhere, which was not known before: all below it may be what other nodes have written lately. */
+/* Agent's thread: this name leads to elsewhere, which was not known before: all below it may be what other nodes have
+ * written lately. */
 void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t len);
 
 /* A finished item, and its end: until then it counts as under way, so that nobody reads it again before it is in the
@@ -70,11 +73,12 @@ struct mioc_resolved {
     void *memory;
     const struct mioc_item *item;
     const void *bytes;
-    int is_overtaken; /* something was written since the look began; not, as far as was known then, what the item is about */
+    int is_overtaken; /* something was written since the look began; not, as far as was known then, what the item is
+                         about */
 };
 void mioc_resolved_free(struct mioc_resolved *resolved);
-/* For a STAT or REALPATH that says of a name for the first time that it is a link: what was written may have been where the
- * link leads. If something was, the item becomes a BRIEF one and is asked for again. */
+/* For a STAT or REALPATH that says of a name for the first time that it is a link: what was written may have been where
+ * the link leads. If something was, the item becomes a BRIEF one and is asked for again. */
 void mioc_resolved_doubt(const struct mioc_resolved *resolved);
 /* Agent's thread: 1 and the next finished item, or 0. Small answers overtake chunks of large contents. */
 int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out);

@@ -8,10 +8,7 @@
 
 #define PAGE 4096u
 
-static uint64_t pages_of(uint64_t bytes)
-{
-    return (bytes + PAGE - 1) / PAGE;
-}
+static uint64_t pages_of(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE; }
 
 static int is_chunk_of(const struct mioc_result *result, uint32_t content)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver_invalidate.c - answers that a write has overtaken: found while they are made or wait, and made again; and those that the
- * root's own kernel may give from before another node's write: not shared. */
+/* resolver_invalidate.c - answers that a write has overtaken: found while they are made or wait, and made again; and
+ * those that the root's own kernel may give from before another node's write: not shared. */
 #include "jobs.h"
 #include "base/clock.h"
 #include "prefetch.h"
@@ -48,7 +48,7 @@ static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *
     q->tail = at;
 }
 
-/* --- What other nodes wrote ------------------------------------------------------------------------------------------ */
+/* --- What other nodes wrote -------------------------------------------------------------------------------------- */
 
 /* With the lock held: forgets what no look can meet any more. */
 static void tidy(struct mioc_resolver *r, uint64_t now)
@@ -99,16 +99,18 @@ static int is_of_device(const struct mioc_item *item, uint64_t dev)
     if (item->flags & MIOC_FLAG_UNCACHED)
         return 0;
     switch (item->kind) {
-    case MIOC_ITEM_STAT: return st->lstat_errno == 0 && st->stat_errno == 0 && st->lstat.dev == dev && st->stat.dev == dev;
+    case MIOC_ITEM_STAT:
+        return st->lstat_errno == 0 && st->stat_errno == 0 && st->lstat.dev == dev && st->stat.dev == dev;
     case MIOC_ITEM_LIST: return list->list_errno == 0 && list->stat.dev == dev;
     case MIOC_ITEM_CONTENT: return content->open_errno == 0 && content->stat.dev == dev;
     default: return 0;
     }
 }
 
-/* With the lock held: for how long that answer of a look that began at `started` does not count. `item`: the answer, NULL: not known yet. */
-static uint64_t doubt(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len, uint64_t started, const struct mioc_item *item,
-                      uint64_t now)
+/* With the lock held: for how long that answer of a look that began at `started` does not count. `item`: the answer,
+ * NULL: not known yet. */
+static uint64_t doubt(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len, uint64_t started,
+                      const struct mioc_item *item, uint64_t now)
 {
     uint64_t dev = 0, ns;
 
@@ -147,8 +149,8 @@ int mioc_resolver_answer_briefly(struct mioc_resolver *r, const struct mioc_job 
     return ns > 0;
 }
 
-/* What is said of a link is to be known though it does not count: who writes where it leads may concern its name, and where it may have led
- * does no harm (aliases.h). */
+/* What is said of a link is to be known though it does not count: who writes where it leads may concern its name, and
+ * where it may have led does no harm (aliases.h). */
 static int is_of_link(const struct mioc_item *item)
 {
     return item->kind == MIOC_ITEM_REALPATH ||
@@ -214,4 +216,3 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
     pthread_mutex_unlock(&r->lock);
     mioc_resolver_release(r);
 }
-

@@ -113,4 +113,3 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
     job->next = NULL;
     mioc_resolver_free_jobs(job);
 }
-

@@ -6,7 +6,11 @@
 
 #define FIRST_BUCKETS 256u
 
-struct mioc_key { struct mioc_key *next; uint64_t hash; unsigned times; };
+struct mioc_key {
+    struct mioc_key *next;
+    uint64_t hash;
+    unsigned times;
+};
 
 static struct mioc_key **link_of(const struct mioc_keys *keys, uint64_t hash)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver_manifest.c - the last run's questions become the resolver's work, as far as the policy serves such answers. */
+/* resolver_manifest.c - the last run's questions become the resolver's work, as far as the policy serves such answers.
+ */
 #include "jobs.h"
 #include "base/clock.h"
 #include "prefetch.h"
@@ -9,7 +10,10 @@
 /* Longest wait for what is being read since MPI started. */
 #define AHEAD_NS 10000000000ull
 
-struct taking { struct mioc_resolver *r; uint64_t until; };
+struct taking {
+    struct mioc_resolver *r;
+    uint64_t until;
+};
 
 static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 {

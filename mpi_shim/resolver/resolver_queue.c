@@ -214,7 +214,8 @@ void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
     job->started = mioc_clock_ns();
     job->writes = r->writes;
     r->active = job;
-    job->is_borrower = __atomic_load_n(&r->ahead, __ATOMIC_RELAXED) != NULL && !job->is_listed && job->kind == MIOC_ITEM_CONTENT;
+    job->is_borrower =
+        __atomic_load_n(&r->ahead, __ATOMIC_RELAXED) != NULL && !job->is_listed && job->kind == MIOC_ITEM_CONTENT;
     r->listed += (unsigned)job->is_borrower;
     r->idle_active += job->is_early || job->is_guess;
 }
@@ -250,15 +251,16 @@ static struct mioc_job *take_first(struct mioc_job_queue *q)
     return job;
 }
 
-/* With the lock held: what a thread is to do next, or NULL. One thread is kept for what is asked; and what nobody asked for
- * waits while the agent is behind. */
+/* With the lock held: what a thread is to do next, or NULL. One thread is kept for what is asked; and what nobody asked
+ * for waits while the agent is behind. */
 struct mioc_job *mioc_resolver_next_job(struct mioc_resolver *r)
 {
     struct mioc_job *guess = r->guesses;
 
     if (r->asked.first != NULL)
         return take_first(&r->asked);
-    if (!mioc_resolver_has_idle_work(r) || r->queued_bytes > MIOC_RESOLVER_QUEUE_MAX || (r->threads > 1 && r->idle_active + 1 >= r->threads))
+    if (!mioc_resolver_has_idle_work(r) || r->queued_bytes > MIOC_RESOLVER_QUEUE_MAX ||
+        (r->threads > 1 && r->idle_active + 1 >= r->threads))
         return NULL;
     if (r->libraries.queue.first != NULL) {
         r->libraries.waiting--;

@@ -54,7 +54,8 @@ static enum mioc_listing visit_listing(const struct mioc_list_record *list,
 static enum mioc_listing visit_stored(struct mioc_resolver *r, const char *dir, uint32_t len,
                                       void (*visit)(void *ctx, const struct mioc_list_record *list), void *ctx)
 {
-    const struct mioc_item *item = r->config.find != NULL ? r->config.find(r->config.ctx, MIOC_ITEM_LIST, dir, len) : NULL;
+    const struct mioc_item *item =
+        r->config.find != NULL ? r->config.find(r->config.ctx, MIOC_ITEM_LIST, dir, len) : NULL;
 
     return item != NULL ? visit_listing((const void *)item, visit, ctx) : MIOC_LISTING_UNKNOWN;
 }
@@ -158,10 +159,7 @@ void mioc_resolved_doubt(const struct mioc_resolved *resolved)
         ((struct mioc_item *)(void *)result->item)->flags = mioc_item_brief(0);
 }
 
-void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result)
-{
-    push(&answer->results, result);
-}
+void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result) { push(&answer->results, result); }
 
 int mioc_answer_add(struct mioc_answer *answer, const void *item)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pause.h - how long an agent's thread sleeps between looks at MPI; tests/sim/scale_node.c sleeps by it, too.
  *
- * While an answer is due a look costs the ranks of this node more than the wait. So it does for a while after news: the next
- * question of an import is on its way, and up the tree each node that sleeps longer adds to every round trip. Idle, ten milliseconds
- * cost the first question of a burst what a slow metadata operation costs. The longer nothing comes, an answer included, the
- * longer they grow: a hundredth of the silence is not noticed behind it, and a program that computes for hours, or a neighbour
- * that is stopped, is worth few looks. */
+ * While an answer is due a look costs the ranks of this node more than the wait. So it does for a while after news: the
+ * next question of an import is on its way, and up the tree each node that sleeps longer adds to every round trip.
+ * Idle, ten milliseconds cost the first question of a burst what a slow metadata operation costs. The longer nothing
+ * comes, an answer included, the longer they grow: a hundredth of the silence is not noticed behind it, and a program
+ * that computes for hours, or a neighbour that is stopped, is worth few looks. */
 #ifndef MIOC_PAUSE_H
 #define MIOC_PAUSE_H
 

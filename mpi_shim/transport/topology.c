@@ -27,8 +27,8 @@ static void read_boot_id(char *buf, size_t size)
     buf[n > 0 ? n : 0] = '\0';
 }
 
-/* The machine's boot, its name, and the parent: the launcher's daemon, which there is one of on each node, also where one
- * machine plays several nodes. MPI_Comm_split_type would tell too, but blocks and spins. */
+/* The machine's boot, its name, and the parent: the launcher's daemon, which there is one of on each node, also where
+ * one machine plays several nodes. MPI_Comm_split_type would tell too, but blocks and spins. */
 uint64_t mioc_topology_node_name(void)
 {
     char text[256];
@@ -44,7 +44,10 @@ uint64_t mioc_topology_node_name(void)
     return fnv(hash, text);
 }
 
-struct rank_name { uint64_t name; int rank; };
+struct rank_name {
+    uint64_t name;
+    int rank;
+};
 
 static int by_name(const void *a, const void *b)
 {

@@ -40,11 +40,11 @@ struct mioc_event {
 };
 
 struct mioc_transport_ops {
-    uint32_t abi; /* MIOC_TRANSPORT_ABI */
+    uint32_t abi;     /* MIOC_TRANSPORT_ABI */
     const char *name; /* "mpich" */
 
-    /* Joins the job; world->local_size says how many ranks this node has, as far as the launcher said, or 0. Returns 0 with *world and
-     * *instance, or -1 with a reason for people. Collective over the job. */
+    /* Joins the job; world->local_size says how many ranks this node has, as far as the launcher said, or 0. Returns 0
+     * with *world and *instance, or -1 with a reason for people. Collective over the job. */
     int (*start)(struct mioc_transport **instance, struct mioc_world *world, char *reason, size_t reason_size);
 
     /* Collective over the job, asleep between polls: each values[i] becomes the minimum over all ranks. 0 or -1. */
@@ -63,17 +63,19 @@ struct mioc_transport_ops {
     /* From here on the instance makes no call into its library any more (after a death, or at the end). Not undone.
      * Async-signal-safe. */
     void (*abandon)(struct mioc_transport *t);
-    /* Before the process ends or execs: tells the launcher that this process needs its process manager no more, unless the
-     * application itself has MPI started and not finalized. Callable from any thread, makes no MPI communication. */
+    /* Before the process ends or execs: tells the launcher that this process needs its process manager no more, unless
+     * the application itself has MPI started and not finalized. Callable from any thread, makes no MPI communication.
+     */
     void (*depart)(struct mioc_transport *t);
     /* Whether the application itself has the library started and not finalized. From any thread, takes no lock. */
     int (*is_shared)(struct mioc_transport *t);
     /* Whether it ever had. The same. */
     int (*was_shared)(struct mioc_transport *t);
 
-    /* NULL but where the library can be started only once, so that the application's end of it is the transport's too: then the plug-in
-     * stands in for the application's calls, and is loaded RTLD_GLOBAL. finalizing() is called in the application's thread, before
-     * the library's end begins; end() belongs there, once the agent's thread makes no call any more: abandon, and nothing pending. */
+    /* NULL but where the library can be started only once, so that the application's end of it is the transport's too:
+     * then the plug-in stands in for the application's calls, and is loaded RTLD_GLOBAL. finalizing() is called in the
+     * application's thread, before the library's end begins; end() belongs there, once the agent's thread makes no call
+     * any more: abandon, and nothing pending. */
     void (*watch_finalize)(void (*finalizing)(void));
     void (*end)(struct mioc_transport *t);
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transport_mpi.c - the transport over MPI with a private communicator: in a session of its own, or (MIOC_WITHOUT_SESSIONS) in
- * an MPI that is shared with the application (wrap_mpi.h).
+/* transport_mpi.c - the transport over MPI with a private communicator: in a session of its own, or
+ * (MIOC_WITHOUT_SESSIONS) in an MPI that is shared with the application (wrap_mpi.h).
  *
  * Every call has its PMPI_ name, so that a profiler of the application's MPI does not count ours. The session lives as
  * long as the process: MPICH 4.0.2 crashes in the application's MPI_Init after a Session_finalize.
  *
- * No blocking collective beyond those that MPI insists on (Session_init, Comm_create_from_group): between its looks a rank
- * sleeps, because more ranks than cores may be here, and Comm_split_type and its like spin. */
+ * No blocking collective beyond those that MPI insists on (Session_init, Comm_create_from_group): between its looks a
+ * rank sleeps, because more ranks than cores may be here, and Comm_split_type and its like spin. */
 #include "transport_mpi.h"
 #include "job/pmi.h"
 
@@ -25,11 +25,12 @@
 #define TAG_SHARE 2
 #define PMI_TIMEOUT_MS 1000
 
-/* --- Start --- */
+/* --- Start ------------------------------------------------------------------------------------------------------- */
 
 static int post_receive(struct mioc_transport *t, unsigned i)
 {
-    int rc = PMPI_Irecv(t->buffer[i], (int)MIOC_MESSAGE_MAX, MPI_BYTE, MPI_ANY_SOURCE, TAG_MESSAGE, t->job, &t->receive[i]);
+    int rc =
+        PMPI_Irecv(t->buffer[i], (int)MIOC_MESSAGE_MAX, MPI_BYTE, MPI_ANY_SOURCE, TAG_MESSAGE, t->job, &t->receive[i]);
 
     if (rc != MPI_SUCCESS)
         t->is_broken = 1;
@@ -63,7 +64,8 @@ static int transport_start(struct mioc_transport **instance, struct mioc_world *
         *instance = t; /* for depart() */
         return -1;
     }
-    /* A leader without buffers cannot step out alone here: the others would wait for it. It shows as a broken transport. */
+    /* A leader without buffers cannot step out alone here: the others would wait for it. It shows as a broken
+     * transport. */
     if (post_receives(t) != 0)
         t->is_broken = 1;
     *world = t->world;
@@ -71,13 +73,14 @@ static int transport_start(struct mioc_transport **instance, struct mioc_world *
     return 0;
 }
 
-/* --- Collective steps --- */
+/* --- Collective steps -------------------------------------------------------------------------------------------- */
 
 static int transport_agree_min(struct mioc_transport *t, int64_t *values, int n)
 {
     MPI_Request request;
 
-    return mioc_transport_complete(t, PMPI_Iallreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, t->job, &request), &request);
+    return mioc_transport_complete(t, PMPI_Iallreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, t->job, &request),
+                                   &request);
 }
 
 /* Point to point on the job's communicator: a communicator for the node would cost a blocking, spinning collective. */
@@ -88,10 +91,12 @@ static int transport_share_node(struct mioc_transport *t, void *bytes, size_t si
     MPI_Request request;
 
     if (world->rank != leader)
-        return mioc_transport_complete(t, PMPI_Irecv(bytes, (int)size, MPI_BYTE, leader, TAG_SHARE, t->job, &request), &request);
+        return mioc_transport_complete(t, PMPI_Irecv(bytes, (int)size, MPI_BYTE, leader, TAG_SHARE, t->job, &request),
+                                       &request);
     for (int i = leader + 1; i < world->size; i++)
         if (t->node_of[i] == world->node &&
-            mioc_transport_complete(t, PMPI_Isend(bytes, (int)size, MPI_BYTE, i, TAG_SHARE, t->job, &request), &request) != 0)
+            mioc_transport_complete(t, PMPI_Isend(bytes, (int)size, MPI_BYTE, i, TAG_SHARE, t->job, &request),
+                                    &request) != 0)
             return -1;
     return 0;
 }
@@ -103,7 +108,7 @@ static int transport_share_all(struct mioc_transport *t, void *bytes, size_t siz
     return mioc_transport_complete(t, PMPI_Ibcast(bytes, (int)size, MPI_BYTE, 0, t->job, &request), &request);
 }
 
-/* --- Messages --- */
+/* --- Messages ---------------------------------------------------------------------------------------------------- */
 
 static int transport_send(struct mioc_transport *t, int peer, void *message, size_t size)
 {
@@ -115,7 +120,8 @@ static int transport_send(struct mioc_transport *t, int peer, void *message, siz
         errno = EAGAIN;
         return -1;
     }
-    if (PMPI_Isend(message, (int)size, MPI_BYTE, t->leader[peer], TAG_MESSAGE, t->job, &t->send[t->sends]) != MPI_SUCCESS) {
+    if (PMPI_Isend(message, (int)size, MPI_BYTE, t->leader[peer], TAG_MESSAGE, t->job, &t->send[t->sends]) !=
+        MPI_SUCCESS) {
         t->is_broken = 1;
         errno = EPIPE;
         return -1;
@@ -174,8 +180,8 @@ static int poll_sends(struct mioc_transport *t, struct mioc_event *event)
     return 1;
 }
 
-/* MPI does not say whom an error on a receive is about, and after one it promises nothing: all neighbours are lost. MPI may
- * still read the unsent buffers; their content no longer matters to anybody. */
+/* MPI does not say whom an error on a receive is about, and after one it promises nothing: all neighbours are lost. MPI
+ * may still read the unsent buffers; their content no longer matters to anybody. */
 static void poll_broken(struct mioc_transport *t, struct mioc_event *event)
 {
     if (t->sends > 0) {
@@ -208,12 +214,9 @@ static void transport_poll(struct mioc_transport *t, struct mioc_event *event)
         poll_broken(t, event);
 }
 
-/* --- The end --- */
+/* --- The end ----------------------------------------------------------------------------------------------------- */
 
-static void transport_abandon(struct mioc_transport *t)
-{
-    atomic_store(&t->is_abandoned, 1);
-}
+static void transport_abandon(struct mioc_transport *t) { atomic_store(&t->is_abandoned, 1); }
 
 #ifdef MIOC_WITHOUT_SESSIONS
 static int transport_is_shared(struct mioc_transport *t)
@@ -239,7 +242,8 @@ static void transport_end(struct mioc_transport *t)
         }
 }
 
-/* Open MPI's daemons take it ill, too, if a process ends that has PMIx started; PMIx's own finalize needs nobody else. */
+/* Open MPI's daemons take it ill, too, if a process ends that has PMIx started; PMIx's own finalize needs nobody else.
+ */
 static void leave_pmix(void)
 {
     int (*finalize)(const void *info, size_t n) = (int (*)(const void *, size_t))dlsym(RTLD_DEFAULT, "PMIx_Finalize");
@@ -268,9 +272,9 @@ static int transport_was_shared(struct mioc_transport *t)
 }
 #endif
 
-/* hydra kills a job in which a process ends that had started PMI and not finalized it. PMI's own finalize, without MPI's, is
- * enough to end, exec or crash later in peace, and needs nobody else. An application that has MPI running is meant to be
- * killed if it ends like that, so then nothing is said. */
+/* hydra kills a job in which a process ends that had started PMI and not finalized it. PMI's own finalize, without
+ * MPI's, is enough to end, exec or crash later in peace, and needs nobody else. An application that has MPI running is
+ * meant to be killed if it ends like that, so then nothing is said. */
 static void transport_depart(struct mioc_transport *t)
 {
     char answer[256];

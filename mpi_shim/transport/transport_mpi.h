@@ -26,7 +26,7 @@ struct mioc_transport {
 #endif
     MPI_Comm job;
     struct mioc_world world;
-    int tasks;             /* of this node, as the launcher says; 0: it does not */
+    int tasks; /* of this node, as the launcher says; 0: it does not */
     atomic_int is_abandoned;
     atomic_int has_departed;
     int pmi_fd;            /* hydra's, or -1: this launcher needs no farewell */
@@ -42,7 +42,10 @@ struct mioc_transport {
     MPI_Request receive[MIOC_TRANSPORT_RECEIVES];
     int sends;
     MPI_Request send[MIOC_TRANSPORT_SENDS];
-    struct { void *message; int peer; } sent[MIOC_TRANSPORT_SENDS];
+    struct {
+        void *message;
+        int peer;
+    } sent[MIOC_TRANSPORT_SENDS];
 };
 
 /* Waits for a request that was started with `rc`, asleep between looks. 0, or -1: the transport is broken. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transport_open.c - starts MPI, in a session of its own or shared with the application, and finds out who is on which node. */
+/* transport_open.c - starts MPI, in a session of its own or shared with the application, and finds out who is on which
+ * node. */
 #include "topology.h"
 #include "transport_mpi.h"
 #include "turns.h"
@@ -105,7 +106,8 @@ static int open_job(struct mioc_transport *t, char *reason, size_t size)
 {
     if (open_communicator(t, reason, size) != 0)
         return -1;
-    if (PMPI_Comm_rank(t->job, &t->world.rank) != MPI_SUCCESS || PMPI_Comm_size(t->job, &t->world.size) != MPI_SUCCESS) {
+    if (PMPI_Comm_rank(t->job, &t->world.rank) != MPI_SUCCESS ||
+        PMPI_Comm_size(t->job, &t->world.size) != MPI_SUCCESS) {
         snprintf(reason, size, "MPI does not know this rank");
         return -1;
     }
@@ -139,7 +141,8 @@ static int find_nodes(struct mioc_transport *t, char *reason, size_t reason_size
     if (names == NULL || t->leader == NULL || t->node_of == NULL || t->is_met == NULL)
         goto done;
     snprintf(reason, reason_size, "MPI failed while the ranks looked for their nodes");
-    if (mioc_transport_complete(t, PMPI_Iallgather(&mine, 1, MPI_UINT64_T, names, 1, MPI_UINT64_T, t->job, &request), &request) != 0)
+    if (mioc_transport_complete(t, PMPI_Iallgather(&mine, 1, MPI_UINT64_T, names, 1, MPI_UINT64_T, t->job, &request),
+                                &request) != 0)
         goto done;
     t->world.nodes = mioc_topology_number(names, t->world.size, t->leader, t->node_of);
     if (t->world.nodes < 1) {

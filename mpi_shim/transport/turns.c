@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #define TURN_NS 200000
-/* A sleeping thread is woken by its timer, so that becomes rarer while it sleeps: a tick is what the kernel would leave it at most. */
+/* A sleeping thread is woken by its timer, so that becomes rarer while it sleeps: a tick is what the kernel would leave
+ * it at most. */
 #define LONGEST_NS 4000000
 
 static struct {
@@ -42,10 +43,7 @@ static void begin_turn(int64_t length)
     (void)timer_settime(turns.timer, 0, &once, NULL);
 }
 
-static int is_timers(const siginfo_t *info)
-{
-    return info->si_code == SI_TIMER && info->si_value.sival_ptr == &turns;
-}
+static int is_timers(const siginfo_t *info) { return info->si_code == SI_TIMER && info->si_value.sival_ptr == &turns; }
 
 /* The signal is blocked. One of the timer's may be under way still. */
 static void end(void)
@@ -115,7 +113,8 @@ void mioc_turns_start(int ranks)
     event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
 #endif
     sigfillset(&action.sa_mask);
-    if (ranks > sysconf(_SC_NPROCESSORS_ONLN) && is_open() && !is_traced() && timer_create(CLOCK_MONOTONIC, &event, &turns.timer) == 0) {
+    if (ranks > sysconf(_SC_NPROCESSORS_ONLN) && is_open() && !is_traced() &&
+        timer_create(CLOCK_MONOTONIC, &event, &turns.timer) == 0) {
         if (sigaction(SIGFPE, &action, &turns.old) == 0) {
             turns.is_on = 1;
             begin_turn(TURN_NS);

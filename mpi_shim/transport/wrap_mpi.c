@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_mpi.c - stands in for the functions that begin and end MPI, in plug-ins for an MPI without sessions.
  *
- * Both names of each function, MPI_ and PMPI_: a profiler between the application and us calls the second one. The real ones are
- * those that come after this plug-in in its own search order. */
+ * Both names of each function, MPI_ and PMPI_: a profiler between the application and us calls the second one. The real
+ * ones are those that come after this plug-in in its own search order. */
 #include "wrap_mpi.h"
 
 #include <dlfcn.h>
@@ -28,25 +28,13 @@ int mioc_wrap_mpi_start(int *error)
     return *error == MPI_SUCCESS && provided == MPI_THREAD_MULTIPLE ? 0 : -1;
 }
 
-int mioc_wrap_mpi_is_shared(void)
-{
-    return atomic_load(&is_initialized) && !atomic_load(&is_finalized);
-}
+int mioc_wrap_mpi_is_shared(void) { return atomic_load(&is_initialized) && !atomic_load(&is_finalized); }
 
-int mioc_wrap_mpi_was_shared(void)
-{
-    return atomic_load(&is_initialized);
-}
+int mioc_wrap_mpi_was_shared(void) { return atomic_load(&is_initialized); }
 
-int mioc_wrap_mpi_is_over(void)
-{
-    return atomic_load(&is_over);
-}
+int mioc_wrap_mpi_is_over(void) { return atomic_load(&is_over); }
 
-void mioc_wrap_mpi_watch(void (*finalizing)(void))
-{
-    on_finalize = finalizing;
-}
+void mioc_wrap_mpi_watch(void (*finalizing)(void)) { on_finalize = finalizing; }
 
 /* What the application is given: what it asks for, as MPI has it all. */
 static int init(int required, int *provided)
@@ -54,7 +42,9 @@ static int init(int required, int *provided)
     /* MPI's own complaint that it is initialised twice, or again. */
     if (atomic_exchange(&is_initialized, 1))
         return REAL(PMPI_Init_thread)(NULL, NULL, required, provided);
-    level = required < MPI_THREAD_SINGLE ? MPI_THREAD_SINGLE : required > MPI_THREAD_MULTIPLE ? MPI_THREAD_MULTIPLE : required;
+    level = required < MPI_THREAD_SINGLE     ? MPI_THREAD_SINGLE
+            : required > MPI_THREAD_MULTIPLE ? MPI_THREAD_MULTIPLE
+                                             : required;
     *provided = level;
     main_thread = pthread_self();
     return MPI_SUCCESS;
@@ -120,7 +110,10 @@ EXPORT int MPI_Finalize(void)
     return rc;
 }
 
-EXPORT int PMPI_Init_thread(int *argc, char ***argv, int required, int *provided) { return MPI_Init_thread(argc, argv, required, provided); }
+EXPORT int PMPI_Init_thread(int *argc, char ***argv, int required, int *provided)
+{
+    return MPI_Init_thread(argc, argv, required, provided);
+}
 EXPORT int PMPI_Init(int *argc, char ***argv) { return MPI_Init(argc, argv); }
 EXPORT int PMPI_Initialized(int *flag) { return MPI_Initialized(flag); }
 EXPORT int PMPI_Finalized(int *flag) { return MPI_Finalized(flag); }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_mpi.h - MPI without sessions: the cache's own MPI_Init_thread, and a life cycle of its own for the application.
  *
- * Where there are no sessions (Open MPI 4, MPICH 3) MPI can be started once, and the cache has done so before main(). So the plug-in
- * stands in for the functions that begin and end MPI: the application finds MPI uninitialised, initialises it at the level it asks for,
- * and ends it, for real; with that the cache's use of MPI ends too. For that the plug-in is loaded RTLD_GLOBAL: its names come
- * before those of the MPI library that an extension module is linked with. They do not where the program itself is linked with MPI. */
+ * Where there are no sessions (Open MPI 4, MPICH 3) MPI can be started once, and the cache has done so before main().
+ * So the plug-in stands in for the functions that begin and end MPI: the application finds MPI uninitialised,
+ * initialises it at the level it asks for, and ends it, for real; with that the cache's use of MPI ends too. For that
+ * the plug-in is loaded RTLD_GLOBAL: its names come before those of the MPI library that an extension module is linked
+ * with. They do not where the program itself is linked with MPI. */
 #ifndef MIOC_WRAP_MPI_H
 #define MIOC_WRAP_MPI_H
 

@@ -18,22 +18,13 @@ static inline uint64_t mioc_clock_read(clockid_t clock)
 }
 
 /* CLOCK_MONOTONIC, ns: for deadlines and durations. */
-static inline uint64_t mioc_clock_ns(void)
-{
-    return mioc_clock_read(CLOCK_MONOTONIC);
-}
+static inline uint64_t mioc_clock_ns(void) { return mioc_clock_read(CLOCK_MONOTONIC); }
 
 /* CLOCK_MONOTONIC_COARSE, ms: cheaper, and up to a tick (10 ms) behind. */
-static inline uint64_t mioc_clock_coarse_ms(void)
-{
-    return mioc_clock_read(CLOCK_MONOTONIC_COARSE) / MIOC_NS_PER_MS;
-}
+static inline uint64_t mioc_clock_coarse_ms(void) { return mioc_clock_read(CLOCK_MONOTONIC_COARSE) / MIOC_NS_PER_MS; }
 
 /* CLOCK_REALTIME, ns since the epoch: to compare with files' times. */
-static inline uint64_t mioc_clock_real_ns(void)
-{
-    return mioc_clock_read(CLOCK_REALTIME);
-}
+static inline uint64_t mioc_clock_real_ns(void) { return mioc_clock_read(CLOCK_REALTIME); }
 
 /* How long ago a file's time is, ns; negative: it lies ahead. */
 static inline int64_t mioc_clock_age_ns(const struct timespec *time)

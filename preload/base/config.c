@@ -13,13 +13,29 @@
 #define PREFIX "MPIIO_CACHE_"
 #define DIR_LENGTH_MAX 200u /* leaves room for the store's own names in any PATH_MAX or sockaddr-sized buffer */
 #define NS 1000000000ull
-#define SECONDS_NS(s) ((uint64_t)((s) * 1e9 + 0.5))
+#define SECONDS_NS(s) ((uint64_t)((s)*1e9 + 0.5))
 
-enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, AUTO_SECONDS, BYTES, LOADER, MANIFEST, STATS, FOLDER, RANKS, MPI };
+enum kind {
+    FLAG,
+    LEVEL,
+    DIRECTORY,
+    PREFIXES,
+    SECONDS,
+    AUTO_SECONDS,
+    BYTES,
+    LOADER,
+    MANIFEST,
+    STATS,
+    FOLDER,
+    RANKS,
+    MPI
+};
 
 /* name, kind, field, least, most, type, default, help. least and most: nanoseconds or bytes. */
+/* clang-format off */
 #define ROWS(X) \
-    X("DISABLE", FLAG, disable, 0, 0, "0 or 1", "0", "1 turns everything off, but for the timers if statistics are wanted") \
+    X("DISABLE", FLAG, disable, 0, 0, "0 or 1", "0", \
+      "1 turns everything off, but for the timers if statistics are wanted") \
     X("LOG", LEVEL, log, 0, 0, "error, warn, info or debug", "warn", \
       "what is said on standard error; info says whether the cache is active, or why not") \
     X("DIR", DIRECTORY, dir, 0, 0, "an absolute path of at most 200 bytes", "/dev/shm", \
@@ -30,7 +46,8 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, AUTO_SECONDS, BYTES, LOAD
     X("TTL", SECONDS, ttl_ms, 0, SECONDS_NS(86400), "seconds from 0 to 86400", "2", \
       "how long a name found missing outside the library directories stays missing") \
     X("ACTIMEO", AUTO_SECONDS, actimeo_ms, 0, SECONDS_NS(86400), "auto or seconds from 0 to 86400", "auto", \
-      "how long a node's kernel may show what was there before another node's write: auto takes it from the mount, and 60 where it does not say") \
+      "how long a node's kernel may show what was there before another node's write: " \
+      "auto takes it from the mount, and 60 where it does not say") \
     X("TIMEOUT", SECONDS, timeout_ms, SECONDS_NS(0.001), SECONDS_NS(3600), "seconds from 0.001 to 3600", "10", \
       "longest wait of one call for the cache before it goes to the filesystem") \
     X("LINGER", SECONDS, linger_ms, 0, SECONDS_NS(3600), "seconds from 0 to 3600", "30", \
@@ -42,7 +59,8 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, AUTO_SECONDS, BYTES, LOAD
     X("LOADER", LOADER, loader_plain, 0, 0, "patch or plain", "patch", \
       "how the dynamic loader reads: through the cache, by patches of its code in memory, or as it does by itself") \
     X("MPI", MPI, mpi, 0, 0, "auto, mpich, openmpi or the name of another plug-in", "auto", \
-      "which MPI carries it: auto takes the one whose process manager the launcher speaks to (PMI: MPICH, PMIx: Open MPI)") \
+      "which MPI carries it: " \
+      "auto takes the one whose process manager the launcher speaks to (PMI: MPICH, PMIx: Open MPI)") \
     X("MANIFEST", MANIFEST, manifest, 0, 0, "auto, off or an absolute path", "auto", \
       "where a run notes what it asked, for the next one to read ahead: auto is below $XDG_CACHE_HOME or ~/.cache") \
     X("STATS", STATS, stats, 0, 0, "0, 1 or a file name (./yes for a file of such a name)", "0", \
@@ -52,23 +70,28 @@ enum kind { FLAG, LEVEL, DIRECTORY, PREFIXES, SECONDS, AUTO_SECONDS, BYTES, LOAD
     X("TRACE_RANKS", RANKS, trace_ranks, 0, 0, "numbers and ranges such as 0,4-7, or all", "0-15", "which ranks do") \
     X("TRACE_MAX", BYTES, trace_max, 4096, INT64_MAX, "bytes from 4096, with K, M, G or T for powers of 1024", "256M", \
       "bound of one rank's trace; further events are counted and dropped")
+/* clang-format on */
 
 static const struct mioc_config_row public_rows[] = {
-#define X(name, kind, field, least, most, type, def, help) {PREFIX name, type, def, help},
+#define X(name, kind, field, least, most, type, def, help) { PREFIX name, type, def, help },
     ROWS(X)
 #undef X
 };
 
 #define ROW_COUNT (sizeof public_rows / sizeof public_rows[0])
 
-static const struct { enum kind kind; size_t offset; uint64_t least, most; } row_rules[ROW_COUNT] = {
-#define X(name, kind, field, least, most, type, def, help) {kind, offsetof(struct mioc_config, field), least, most},
+static const struct {
+    enum kind kind;
+    size_t offset;
+    uint64_t least, most;
+} row_rules[ROW_COUNT] = {
+#define X(name, kind, field, least, most, type, def, help) { kind, offsetof(struct mioc_config, field), least, most },
     ROWS(X)
 #undef X
 };
 
 /* Set by the library itself for a program that replaces a rank by exec (role.h). */
-static const char *const internal_names[] = {PREFIX "CLAIMED"};
+static const char *const internal_names[] = { PREFIX "CLAIMED" };
 
 const struct mioc_config_row *mioc_config_rows(size_t *n)
 {
@@ -76,10 +99,12 @@ const struct mioc_config_row *mioc_config_rows(size_t *n)
     return public_rows;
 }
 
-/* --- Complaints --------------------------------------------------------------------------------------------------- */
+/* --- Complaints -------------------------------------------------------------------------------------------------- */
 
 /* A value as it can stand in a message: without control characters, and short. */
-struct quoted { char text[80]; };
+struct quoted {
+    char text[80];
+};
 
 static struct quoted quote(const char *value, size_t len)
 {
@@ -105,20 +130,17 @@ __attribute__((format(printf, 2, 3))) static void complain(struct mioc_config *c
     va_end(arguments);
 }
 
-/* --- Values: each parser returns 0, or -1 with the field untouched ------------------------------------------------- */
+/* --- Values: each parser returns 0, or -1 with the field untouched ----------------------------------------------- */
 
-static int is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+static int is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* Digits at *at into *value; how many, or -1 on overflow. No strtoull: it takes signs, blanks and the locale's ideas. */
+/* Digits at *at into *value; how many, or -1 on overflow. No strtoull: it takes signs, blanks and the locale's ideas.
+ */
 static int parse_digits(const char **at, uint64_t *value)
 {
     int n = 0;
     for (*value = 0; is_digit(**at); (*at)++, n++)
-        if (__builtin_mul_overflow(*value, 10u, value) ||
-            __builtin_add_overflow(*value, (uint64_t)(**at - '0'), value))
+        if (__builtin_mul_overflow(*value, 10u, value) || __builtin_add_overflow(*value, (uint64_t)(**at - '0'), value))
             return -1;
     return n;
 }
@@ -190,7 +212,8 @@ static int parse_manifest(const char *text, char *manifest)
 {
     size_t len = strlen(text);
     if (text[0] == '/') {
-        if (len >= sizeof ((struct mioc_config *)0)->manifest || text[len - 1] == '/' || strlen(strrchr(text, '/') + 1) > NAME_MAX)
+        if (len >= sizeof((struct mioc_config *)0)->manifest || text[len - 1] == '/' ||
+            strlen(strrchr(text, '/') + 1) > NAME_MAX)
             return -1;
     } else if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0) {
         return -1;
@@ -201,8 +224,12 @@ static int parse_manifest(const char *text, char *manifest)
 
 static int parse_level(const char *text, enum mioc_log_level *level)
 {
-    static const struct { const char *name; enum mioc_log_level level; } levels[] = {
-        {"error", MIOC_LOG_ERROR}, {"warn", MIOC_LOG_WARN}, {"info", MIOC_LOG_INFO}, {"debug", MIOC_LOG_DEBUG}};
+    static const struct {
+        const char *name;
+        enum mioc_log_level level;
+    } levels[] = {
+        { "error", MIOC_LOG_ERROR }, { "warn", MIOC_LOG_WARN }, { "info", MIOC_LOG_INFO }, { "debug", MIOC_LOG_DEBUG }
+    };
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
         if (strcmp(text, levels[i].name) == 0) {
             *level = levels[i].level;
@@ -261,10 +288,11 @@ static int parse_ranks(const char *text, char *ranks, size_t size)
     return 0;
 }
 
-/* A word that somebody might take for a switch is not taken for a file name; nor is a number, which might be a level. */
+/* A word that somebody might take for a switch is not taken for a file name; nor is a number, which might be a level.
+ */
 static int is_file_name(const char *text)
 {
-    static const char *const switches[] = {"yes", "no", "true", "false", "on", "off", "y", "n"};
+    static const char *const switches[] = { "yes", "no", "true", "false", "on", "off", "y", "n" };
     if (strchr(text, '/') != NULL)
         return 1;
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
@@ -322,7 +350,7 @@ static void parse_prefixes(struct mioc_config *config, const char *name, const c
 _Static_assert(ROW_COUNT <= MIOC_CONFIG_ROWS_MAX, "a row has an origin and a bit");
 _Static_assert(sizeof(((struct mioc_config *)0)->paths) == sizeof(((struct mioc_config *)0)->exclude), "one bound");
 
-/* --- The parser --------------------------------------------------------------------------------------------------- */
+/* --- The parser -------------------------------------------------------------------------------------------------- */
 
 static int parse_row(struct mioc_config *config, size_t row, const char *text)
 {
@@ -358,12 +386,18 @@ static int find_row(const char *name, size_t len)
     return -1;
 }
 
-struct reading { struct mioc_config *config; enum mioc_config_source source; const char *file; unsigned line; uint32_t seen; };
+struct reading {
+    struct mioc_config *config;
+    enum mioc_config_source source;
+    const char *file;
+    unsigned line;
+    uint32_t seen;
+};
 
 /* Where in the site's file, or nothing. */
 static struct quoted place_of(const struct reading *r)
 {
-    struct quoted q = {""};
+    struct quoted q = { "" };
     if (r->source == MIOC_CONFIG_SITE)
         (void)snprintf(q.text, sizeof q.text, "%.60s:%u: ", r->file, r->line);
     return q;
@@ -376,12 +410,13 @@ static void take_value(struct reading *r, size_t row, const char *value)
     if (value[0] == '\0')
         return;
     if (parse_row(r->config, row, value) == 0) {
-        *origin = (struct mioc_config_origin){r->source, value};
+        *origin = (struct mioc_config_origin){ r->source, value };
         return;
     }
     complain(r->config, "%s%s=\"%s\": expected %s; using the %s, %s", place_of(r).text, public_rows[row].name,
              quote(value, strlen(value)).text, public_rows[row].type,
-             origin->source == MIOC_CONFIG_DEFAULT ? "default" : "site's value", quote(origin->text, strlen(origin->text)).text);
+             origin->source == MIOC_CONFIG_DEFAULT ? "default" : "site's value",
+             quote(origin->text, strlen(origin->text)).text);
 }
 
 /* One "NAME=value" that begins with our prefix; the first of two counts, as with getenv(). */
@@ -391,7 +426,8 @@ static void parse_variable(struct reading *r, const char *variable)
     const char *value = variable + name_len + (variable[name_len] == '=');
     int row = find_row(variable, name_len);
     if (row < 0) {
-        complain(r->config, "%sunknown variable %s, ignored. mpiio-cache config names all", place_of(r).text, quote(variable, name_len).text);
+        complain(r->config, "%sunknown variable %s, ignored. mpiio-cache config names all", place_of(r).text,
+                 quote(variable, name_len).text);
         return;
     }
     if (row == (int)ROW_COUNT || (r->seen & 1u << row) != 0)
@@ -409,12 +445,14 @@ static void parse_site_line(void *ctx, const char *assignment, unsigned line)
     if (strncmp(assignment, PREFIX, sizeof PREFIX - 1) == 0)
         parse_variable(r, assignment);
     else if ((problem = mioc_site_assign(&r->config->site, assignment)) != NULL)
-        complain(r->config, "%s%s: %s; the line is ignored", place_of(r).text, quote(assignment, strlen(assignment)).text, problem);
+        complain(r->config, "%s%s: %s; the line is ignored", place_of(r).text,
+                 quote(assignment, strlen(assignment)).text, problem);
 }
 
 int mioc_config_parse_all(struct mioc_config *config, const char *file, char *text, char *const *env)
 {
-    struct reading site = {config, MIOC_CONFIG_SITE, file, 0, 0}, variables = {config, MIOC_CONFIG_ENVIRONMENT, NULL, 0, 0};
+    struct reading site = { config, MIOC_CONFIG_SITE, file, 0, 0 },
+                   variables = { config, MIOC_CONFIG_ENVIRONMENT, NULL, 0, 0 };
     memset(config, 0, sizeof *config);
     for (size_t i = 0; i < ROW_COUNT; i++) {
         (void)parse_row(config, i, public_rows[i].default_text);
@@ -435,7 +473,10 @@ int mioc_config_parse(struct mioc_config *config, char *const *env)
     return mioc_config_parse_all(config, NULL, NULL, env);
 }
 
-struct process { struct mioc_config config; char text[MIOC_SITE_FILE_MAX]; };
+struct process {
+    struct mioc_config config;
+    char text[MIOC_SITE_FILE_MAX];
+};
 
 static void parse_process(struct process *process)
 {

@@ -65,7 +65,8 @@ uint64_t mioc_credentials(void)
     return mioc_hash(&view, sizeof view);
 }
 
-/* What an id is called outside of the user namespace; *is_all: the namespace has all that there are, so it is the machine's own. */
+/* What an id is called outside of the user namespace; *is_all: the namespace has all that there are, so it is the
+ * machine's own. */
 static uint32_t outside(const char *map, uint32_t id, uint32_t *is_all)
 {
     unsigned from, to, count;
@@ -84,7 +85,11 @@ static uint32_t outside(const char *map, uint32_t id, uint32_t *is_all)
 
 uint64_t mioc_credentials_rights(int is_one_node)
 {
-    struct { struct rights rights; uint32_t uid, gid, is_all_users, is_all_groups; uint64_t namespace_dev, namespace_ino; } all;
+    struct {
+        struct rights rights;
+        uint32_t uid, gid, is_all_users, is_all_groups;
+        uint64_t namespace_dev, namespace_ino;
+    } all;
     int saved = errno;
 
     memset(&all, 0, sizeof all);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* futex.h - sleeping until a number changes (futex(2)). No point of cancellation; async-signal-safe. Overwrites errno.
  *
- * A wait may end early, by a signal or for no reason: look at the number again. `is_private`: only threads of this process
- * sleep there, which is cheaper; otherwise the number may lie in memory that processes share. */
+ * A wait may end early, by a signal or for no reason: look at the number again. `is_private`: only threads of this
+ * process sleep there, which is cheaper; otherwise the number may lie in memory that processes share. */
 #ifndef MIOC_FUTEX_H
 #define MIOC_FUTEX_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* io_thread.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a program. */
+/* io_thread.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a
+ * program. */
 #include "io_thread.h"
 #include "futex.h"
 #include "folder.h"
@@ -29,7 +30,7 @@ struct mioc_io_thread {
     int result, error;
 };
 
-/* --- The table ---------------------------------------------------------------------------------------------------- */
+/* --- The table --------------------------------------------------------------------------------------------------- */
 
 static int close_name(void *ctx, int dirfd, const char *name)
 {
@@ -39,7 +40,8 @@ static int close_name(void *ctx, int dirfd, const char *name)
     return 0;
 }
 
-/* The table is a copy, whose pipes would never hang up. By /proc, as the limit may be lower than what is open; it may be full. */
+/* The table is a copy, whose pipes would never hang up. By /proc, as the limit may be lower than what is open; it may
+ * be full. */
 static void close_all(void)
 {
     int dir;
@@ -64,7 +66,7 @@ void mioc_io_thread_part_from_descriptors(void)
     errno = saved;
 }
 
-/* --- The thread --------------------------------------------------------------------------------------------------- */
+/* --- The thread -------------------------------------------------------------------------------------------------- */
 
 static void set_state(struct mioc_io_thread *a, enum state state)
 {
@@ -125,7 +127,8 @@ void mioc_io_thread_wait(struct mioc_io_thread *a, uint64_t ns)
 
     if (a == NULL || a->owner != getpid())
         return;
-    for (uint64_t waited = 0; waited < ns && __atomic_load_n(&a->is_taken, __ATOMIC_ACQUIRE); waited += (uint64_t)pause.tv_nsec)
+    for (uint64_t waited = 0; waited < ns && __atomic_load_n(&a->is_taken, __ATOMIC_ACQUIRE);
+         waited += (uint64_t)pause.tv_nsec)
         syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
 }
 

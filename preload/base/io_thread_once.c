@@ -39,10 +39,7 @@ static int run(void *arg)
 }
 
 /* A filter may kill the process for a call that it does not know. */
-static int is_filtered(void)
-{
-    return syscall(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
-}
+static int is_filtered(void) { return syscall(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) != 0; }
 
 /* The thread has ended, but is counted for a moment yet: the program may be about to do what only a process of one
  * thread can. */

@@ -24,10 +24,7 @@ static int threshold = -1; /* not set: MPIIO_CACHE_LOG's */
 /* vsnprintf is not re-entrant by contract, and a signal handler may call us in the middle of one. */
 static __thread volatile sig_atomic_t is_formatting __attribute__((tls_model("initial-exec")));
 
-void mioc_log_set_level(enum mioc_log_level level)
-{
-    __atomic_store_n(&threshold, (int)level, __ATOMIC_RELAXED);
-}
+void mioc_log_set_level(enum mioc_log_level level) { __atomic_store_n(&threshold, (int)level, __ATOMIC_RELAXED); }
 
 const char *mioc_log_error(int error)
 {
@@ -46,8 +43,8 @@ static int wait_for_room(int fd)
         errno = EBADF;
         return -1;
     }
-    struct pollfd wanted = {.fd = fd, .events = POLLOUT};
-    struct timespec limit = {.tv_sec = STALL_SECONDS}; /* the kernel counts it down, so signals do not prolong it */
+    struct pollfd wanted = { .fd = fd, .events = POLLOUT };
+    struct timespec limit = { .tv_sec = STALL_SECONDS }; /* the kernel counts it down, so signals do not prolong it */
     for (;;) {
         long n = syscall(SYS_ppoll, &wanted, 1, &limit, NULL, KERNEL_SIGSET_SIZE);
         if (n > 0)
@@ -76,10 +73,7 @@ static int write_all(int fd, const char *bytes, size_t size)
 }
 
 /* The signal that comes with a refusal of this kind, 0 if none does. */
-static int signal_of(int error)
-{
-    return error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0;
-}
+static int signal_of(int error) { return error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0; }
 
 int mioc_log_write(int fd, const void *bytes, size_t size)
 {
@@ -92,7 +86,7 @@ int mioc_log_write(int fd, const void *bytes, size_t size)
     int error = errno, raised = result != 0 ? signal_of(error) : 0;
     if (raised != 0 && is_blocked && (pending & 1ull << (raised - 1)) == 0) {
         uint64_t bit = 1ull << (raised - 1);
-        struct timespec none = {0};
+        struct timespec none = { 0 };
         (void)syscall(SYS_rt_sigtimedwait, &bit, NULL, &none, KERNEL_SIGSET_SIZE);
     }
     if (is_blocked)
@@ -130,7 +124,11 @@ static const char *opening(enum mioc_log_level level)
     }
 }
 
-struct message { enum mioc_log_level level; const char *format; va_list arguments; };
+struct message {
+    enum mioc_log_level level;
+    const char *format;
+    va_list arguments;
+};
 
 static __attribute__((noinline)) int say(void *arg)
 {

@@ -10,7 +10,7 @@
 #define KEY_SIZE MIOC_PATH_MAX
 #define NAME_LIMIT 255u
 
-/* --- Scanning eight bytes at a time ------------------------------------------------------------------------------- */
+/* --- Scanning eight bytes at a time ------------------------------------------------------------------------------ */
 
 #define ONES 0x0101010101010101ull
 #define LOWS 0x7f7f7f7f7f7f7f7full
@@ -24,10 +24,7 @@ static uint64_t load8(const char *at)
 }
 
 /* The top bit of each byte that is zero, exactly. */
-static uint64_t zero_bytes(uint64_t word)
-{
-    return ~(((word & LOWS) + LOWS) | word | LOWS);
-}
+static uint64_t zero_bytes(uint64_t word) { return ~(((word & LOWS) + LOWS) | word | LOWS); }
 
 /* Whether a "/" stands before another one or before a ".": only then there can be anything to fold, or a "..". The two
  * characters differ in the lowest bit alone. path[len] must be readable. */
@@ -54,7 +51,7 @@ static int has_long_name(const char *path, uint32_t len)
     return end - path > (ptrdiff_t)NAME_LIMIT;
 }
 
-/* --- Keys --------------------------------------------------------------------------------------------------------- */
+/* --- Keys -------------------------------------------------------------------------------------------------------- */
 
 /* Where "//", "/./" and a last "/." that start at this slash end: at the last slash's follower. */
 static const char *skip_slashes(const char *at)
@@ -147,7 +144,7 @@ int mioc_path_key(struct mioc_path *out, int dirfd, const char *path)
     return result;
 }
 
-/* --- Lexical questions -------------------------------------------------------------------------------------------- */
+/* --- Lexical questions ------------------------------------------------------------------------------------------- */
 
 int mioc_path_is_dot(const char *path)
 {
@@ -271,7 +268,8 @@ static int is_written(const char *path, uint32_t len, const char *written, uint3
            (subtree && mioc_path_is_below(path, len, written, written_len));
 }
 
-int mioc_path_is_concerned(const char *path, uint32_t len, int of_names, const char *written, uint32_t written_len, int subtree)
+int mioc_path_is_concerned(const char *path, uint32_t len, int of_names, const char *written, uint32_t written_len,
+                           int subtree)
 {
     char buf[MIOC_PATH_MAX];
     uint32_t plain_len = len, n;
@@ -307,10 +305,7 @@ uint32_t mioc_path_parent(const char *path, uint32_t len)
     return at > 0 ? at : 1;
 }
 
-static int is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+static int is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /* Not isalnum(): the program's locale is none of ours. */
 static int is_version(const char *text, uint32_t len)

@@ -109,7 +109,10 @@ static int add_children(pid_t pid, long thread, pid_t *children, int count, int 
     return count;
 }
 
-struct children { pid_t pid, *list; int count, most, is_known; };
+struct children {
+    pid_t pid, *list;
+    int count, most, is_known;
+};
 
 static int visit_thread(void *ctx, int dirfd, const char *name)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* proc.h - what /proc says of processes, read by raw system calls: past the interposers, without allocation, errno kept. */
+/* proc.h - what /proc says of processes, read by raw system calls: past the interposers, without allocation, errno
+ * kept. */
 #ifndef MIOC_PROC_H
 #define MIOC_PROC_H
 
@@ -8,8 +9,8 @@
 #include <sys/types.h>
 
 struct mioc_proc {
-    char comm[16];  /* NUL-terminated */
-    char state;     /* 'R', 'S', 'Z', … */
+    char comm[16]; /* NUL-terminated */
+    char state;    /* 'R', 'S', 'Z', … */
     pid_t parent;
     uint64_t start; /* clock ticks after boot: with the pid it names a process for good */
 };
@@ -26,7 +27,8 @@ int mioc_proc_exe(pid_t pid, char *buf, size_t size);
 long mioc_proc_cmdline(pid_t pid, char *buf, size_t size);
 /* Children of all threads of pid, at most `most`: how many, or -1 where this kernel does not say. */
 int mioc_proc_children(pid_t pid, pid_t *children, int most);
-/* A copy of fd, closed by exec, whose number is out of a program's way: from 200 up, or what a low limit leaves. -1 (errno). */
+/* A copy of fd, closed by exec, whose number is out of a program's way: from 200 up, or what a low limit leaves. -1
+ * (errno). */
 int mioc_proc_high_fd(int fd);
 
 #endif

@@ -32,7 +32,10 @@
 struct mioc_real_table mioc_real_functions;
 
 #define NAME_SIZE 34
-struct mioc_real_row { char name[NAME_SIZE]; uint16_t slot; }; /* no pointers: they would be relocated at the start of every process */
+struct mioc_real_row {
+    char name[NAME_SIZE];
+    uint16_t slot;
+}; /* no pointers: they would be relocated at the start of every process */
 #define X(name) _Static_assert(sizeof #name <= NAME_SIZE, "a row has room for the name");
 MIOC_REAL_NAMES(X)
 #undef X
@@ -51,22 +54,27 @@ static int old_fstatat(int d, const char *p, struct stat *st, int f) { return T.
 static int old_stat64(const char *p, struct stat64 *st) { return T.__xstat64(_STAT_VER, p, st); }
 static int old_lstat64(const char *p, struct stat64 *st) { return T.__lxstat64(_STAT_VER, p, st); }
 static int old_fstat64(int fd, struct stat64 *st) { return T.__fxstat64(_STAT_VER, fd, st); }
-static int old_fstatat64(int d, const char *p, struct stat64 *st, int f) { return T.__fxstatat64(_STAT_VER, d, p, st, f); }
+static int old_fstatat64(int d, const char *p, struct stat64 *st, int f)
+{
+    return T.__fxstatat64(_STAT_VER, d, p, st, f);
+}
 static int old_mknod(const char *p, mode_t m, dev_t dev) { return T.__xmknod(_MKNOD_VER, p, m, &dev); }
 static int old_mknodat(int d, const char *p, mode_t m, dev_t dev) { return T.__xmknodat(_MKNOD_VER, d, p, m, &dev); }
 #undef T
 
-struct mioc_real_stand_in { size_t slot; void *function; };
+struct mioc_real_stand_in {
+    size_t slot;
+    void *function;
+};
 static const struct mioc_real_stand_in real_stand_ins[] = {
+/* clang-format off */
 #define X(name) { offsetof(struct mioc_real_table, name), (void *)old_##name },
     X(stat) X(lstat) X(fstat) X(fstatat) X(stat64) X(lstat64) X(fstat64) X(fstatat64) X(mknod) X(mknodat)
 #undef X
+    /* clang-format on */
 };
 
-static void **slot_at(size_t offset)
-{
-    return (void **)(void *)((char *)&mioc_real_functions + offset);
-}
+static void **slot_at(size_t offset) { return (void **)(void *)((char *)&mioc_real_functions + offset); }
 
 static void *find_stand_in(size_t slot)
 {
@@ -125,11 +133,13 @@ int mioc_real_is_shadowed(void)
     Dl_info libc;
 
     if (dladdr((void *)gnu_get_libc_version, &libc) != 0) {
+/* clang-format off */
 #define X(name) is_shadowed |= is_foreign((void *)mioc_real(name), libc.dli_fbase);
-        X(open) X(openat) X(read) X(pread) X(close) X(fcntl) X(stat) X(fstat) X(fstatat) X(statx) X(readlink) X(realpath)
-        X(faccessat) X(opendir) X(fdopendir) X(readdir) X(closedir) X(dirfd)
+        X(open) X(openat) X(read) X(pread) X(close) X(fcntl) X(stat) X(fstat) X(fstatat) X(statx) X(readlink)
+        X(realpath) X(faccessat) X(opendir) X(fdopendir) X(readdir) X(closedir) X(dirfd)
         X(mkdirat) X(linkat) X(renameat) X(unlinkat) X(ftruncate) X(write) X(pwrite) X(futimens) X(fchmod)
 #undef X
+        /* clang-format on */
     }
     errno = saved;
     return is_shadowed;

@@ -2,11 +2,11 @@
 /* real.h - the libc functions behind our interposers: the names, once.
  *
  * mioc_real(open)(path, flags) calls the next `open` after ours in the link map. The signature comes from the system
- * header by __typeof__, so it cannot drift. A name is bound on first use, because other libraries' constructors call us before
- * ours has run. Binding takes no lock (symbol.h) and may be done twice with the same result, so it is right in any thread, in a
- * forked child and in a signal handler. Names that this libc lacks are NULL (real_names.h, OPTIONAL); stat
- * and its family are never NULL.
- * Everything outside wrap_*.c uses libc's I/O only through here, so that it never meets our own hooks. */
+ * header by __typeof__, so it cannot drift. A name is bound on first use, because other libraries' constructors call us
+ * before ours has run. Binding takes no lock (symbol.h) and may be done twice with the same result, so it is right in
+ * any thread, in a forked child and in a signal handler. Names that this libc lacks are NULL (real_names.h, OPTIONAL);
+ * stat and its family are never NULL. Everything outside wrap_*.c uses libc's I/O only through here, so that it never
+ * meets our own hooks. */
 #ifndef MIOC_REAL_H
 #define MIOC_REAL_H
 
@@ -25,11 +25,11 @@ struct mioc_real_table {
 extern struct mioc_real_table mioc_real_functions;
 /* Binds one, by its offset in the table; keeps errno. */
 void *mioc_real_find(size_t slot);
-/* Binds all. An interpreter does it before main(): a lookup later could fall between the program's dlopen() and its dlerror(),
- * whose message any lookup clears. Other programs use few names, and each costs a third of a microsecond. */
+/* Binds all. An interpreter does it before main(): a lookup later could fall between the program's dlopen() and its
+ * dlerror(), whose message any lookup clears. Other programs use few names, and each costs a third of a microsecond. */
 void mioc_real_bind(void);
-/* Whether another object than libc has some of what threads of ours look at files with: a preload after us. What its functions
- * do, and which locks they take, is not known. */
+/* Whether another object than libc has some of what threads of ours look at files with: a preload after us. What its
+ * functions do, and which locks they take, is not known. */
 int mioc_real_is_shadowed(void);
 
 #define mioc_real(name) \

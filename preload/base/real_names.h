@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* real_names.h - the names of the libc functions that have an interposer or that we must reach behind one, and their headers.
+/* real_names.h - the names of the libc functions that have an interposer or that we must reach behind one, and their
+ * headers.
  *
- * Names only: the signature is __typeof__(&name). The order matters while binding (real.c): what every libc has comes first, because
- * the lookup of a missing name allocates, and an allocator's first call may open files, that is, call us. */
+ * Names only: the signature is __typeof__(&name). The order matters while binding (real.c): what every libc has comes
+ * first, because the lookup of a missing name allocates, and an allocator's first call may open files, that is, call
+ * us. */
 #ifndef MIOC_REAL_NAMES_H
 #define MIOC_REAL_NAMES_H
 
@@ -63,6 +65,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
 #endif
 
 /* In every glibc. */
+/* clang-format off */
 #define MIOC_REAL_NAMES_REQUIRED(X) \
     X(open) X(open64) X(openat) X(openat64) X(creat) X(creat64) \
     X(read) X(write) X(pread) X(pread64) X(pwrite) X(pwrite64) X(lseek) X(lseek64) X(close) \
@@ -76,22 +79,29 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(chmod) X(fchmod) X(fchmodat) X(chown) X(fchown) X(lchown) X(fchownat) X(mkfifo) X(mkfifoat) \
     X(mkstemp) X(mkstemp64) X(mkostemp) X(mkostemp64) X(mkstemps) X(mkstemps64) X(mkostemps) X(mkostemps64) X(mkdtemp) \
     X(setxattr) X(lsetxattr) X(fsetxattr) X(removexattr) X(lremovexattr) X(fremovexattr) \
-    X(copy_file_range) X(getxattr) X(listxattr) X(fgetxattr) X(flistxattr) X(fstatfs) X(fstatfs64) X(fstatvfs) X(fstatvfs64) X(statfs) X(statfs64) X(statvfs) X(statvfs64) \
+    X(copy_file_range) X(getxattr) X(listxattr) X(fgetxattr) X(flistxattr) X(fstatfs) X(fstatfs64) X(fstatvfs) \
+    X(fstatvfs64) X(statfs) X(statfs64) X(statvfs) X(statvfs64) \
     X(fpathconf) X(pathconf) X(fsync) X(fdatasync) X(syncfs) X(sync_file_range) X(ioctl) X(open_by_handle_at) \
     X(fanotify_mark) X(sendmsg) X(sendmmsg) X(epoll_ctl) X(bind) \
-    X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(name_to_handle_at) X(inotify_add_watch) X(chdir) X(fchdir) X(dup2) X(dup3) \
+    X(posix_spawn_file_actions_addopen) X(flock) X(fcntl) X(lockf) X(lockf64) X(name_to_handle_at) \
+    X(inotify_add_watch) X(chdir) X(fchdir) X(dup2) X(dup3) \
     X(exit) X(abort) X(_exit) X(_Exit) X(quick_exit) X(execve) X(execv) X(execvp) X(execvpe) X(fexecve) \
-    X(sigaltstack) X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setgid) X(setegid) X(setregid) X(setresgid) X(setgroups) X(initgroups) \
+    X(sigaltstack) X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setgid) X(setegid) X(setregid) X(setresgid) \
+    X(setgroups) X(initgroups) \
     X(capset) X(setfsuid) X(setfsgid) X(chroot) X(unshare) X(setns) \
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
+/* clang-format on */
 
-/* In some: real.c puts a stand-in where stat, lstat, fstat, fstatat, mknod and their twins are missing (glibc < 2.33); the
+/* In some: real.c puts a stand-in where stat, lstat, fstat, fstatat, mknod and their twins are missing (glibc < 2.33);
+ * the
  * __x names can be old versions only, and the others may be NULL: test before calling. */
+/* clang-format off */
 #define MIOC_REAL_NAMES_OPTIONAL(X) \
     X(__xstat) X(__lxstat) X(__fxstat) X(__fxstatat) X(__xstat64) X(__lxstat64) X(__fxstat64) X(__fxstatat64) \
     X(__xmknod) X(__xmknodat) \
     X(stat) X(stat64) X(lstat) X(lstat64) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(mknod) X(mknodat) \
     X(statx) X(fcntl64) X(renameat2) X(close_range) X(closefrom) X(execveat)
+/* clang-format on */
 
 #define MIOC_REAL_NAMES(X) MIOC_REAL_NAMES_REQUIRED(X) MIOC_REAL_NAMES_OPTIONAL(X)
 

@@ -15,7 +15,7 @@
 #define GROUPS_MAX 1024
 #define BLANKS " \t\r"
 
-/* --- The file ------------------------------------------------------------------------------------------------------- */
+/* --- The file ---------------------------------------------------------------------------------------------------- */
 
 /* A file that others could have written is theirs. */
 static const char *distrust(const struct stat *st)
@@ -36,7 +36,8 @@ static ssize_t read_all(int fd, char *text, size_t size)
     size_t used = 0;
     ssize_t n = 0;
 
-    while (used + 1 < size && ((n = mioc_real(read)(fd, text + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
+    while (used + 1 < size &&
+           ((n = mioc_real(read)(fd, text + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
         used += n > 0 ? (size_t)n : 0;
     text[used] = '\0';
     return n < 0 ? -1 : (ssize_t)used;
@@ -97,7 +98,7 @@ void mioc_site_lines(char *text, void (*each)(void *ctx, const char *assignment,
     }
 }
 
-/* --- Names ---------------------------------------------------------------------------------------------------------- */
+/* --- Names ------------------------------------------------------------------------------------------------------- */
 
 /* One entry of a list of users: 7, 7-9 or @7. Returns what follows it, or NULL. */
 static const char *parse_entry(const char *text, int *is_group, unsigned long *first, unsigned long *last)
@@ -118,10 +119,7 @@ static const char *parse_entry(const char *text, int *is_group, unsigned long *f
     return *first > *last || (*end != '\0' && strchr(", \t", *end) == NULL) ? NULL : end;
 }
 
-static const char *skip_commas(const char *text)
-{
-    return text + strspn(text, ", \t");
-}
+static const char *skip_commas(const char *text) { return text + strspn(text, ", \t"); }
 
 static const char *check_users(const char *value)
 {
@@ -146,12 +144,16 @@ static const char *copy(char *to, size_t size, const char *value)
 
 const char *mioc_site_assign(struct mioc_site *site, const char *assignment)
 {
-    const struct { const char *name; char *field; size_t size; int is_users; } names[] = {
-        {"ALLOW_PROGRAMS", site->allow_programs, sizeof site->allow_programs, 0},
-        {"DENY_PROGRAMS", site->deny_programs, sizeof site->deny_programs, 0},
-        {"ALLOW_USERS", site->allow_users, sizeof site->allow_users, 1},
-        {"DENY_USERS", site->deny_users, sizeof site->deny_users, 1},
-        {"RECORDS", site->records, sizeof site->records, 0}};
+    const struct {
+        const char *name;
+        char *field;
+        size_t size;
+        int is_users;
+    } names[] = { { "ALLOW_PROGRAMS", site->allow_programs, sizeof site->allow_programs, 0 },
+                  { "DENY_PROGRAMS", site->deny_programs, sizeof site->deny_programs, 0 },
+                  { "ALLOW_USERS", site->allow_users, sizeof site->allow_users, 1 },
+                  { "DENY_USERS", site->deny_users, sizeof site->deny_users, 1 },
+                  { "RECORDS", site->records, sizeof site->records, 0 } };
     size_t len = strcspn(assignment, "=");
     const char *value = assignment + len + 1, *problem;
 
@@ -173,7 +175,7 @@ const char *mioc_site_assign(struct mioc_site *site, const char *assignment)
     return "unknown name";
 }
 
-/* --- The verdict ---------------------------------------------------------------------------------------------------- */
+/* --- The verdict ------------------------------------------------------------------------------------------------- */
 
 static int has_group(unsigned long group)
 {
@@ -231,7 +233,8 @@ static int names_program(const char *list, const char *interpreter, const char *
     return 0;
 }
 
-int mioc_site_forbids(const struct mioc_site *site, const char *interpreter, const char *script, char *reason, size_t size)
+int mioc_site_forbids(const struct mioc_site *site, const char *interpreter, const char *script, char *reason,
+                      size_t size)
 {
     const char *why = NULL;
     int saved = errno;

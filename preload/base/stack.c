@@ -60,10 +60,10 @@ void mioc_stack_see_blocked(sigset_t *blocked)
         memcpy(blocked, &current->signals, sizeof current->signals);
 }
 
-/* --- run(e) on its stack -------------------------------------------------------------------------------------------- */
+/* --- run(e) on its stack ----------------------------------------------------------------------------------------- */
 
-/* As any call, but that the stack's pointer waits in a register that run() keeps. This file has frame pointers, by which a
- * debugger finds the way back. */
+/* As any call, but that the stack's pointer waits in a register that run() keeps. This file has frame pointers, by
+ * which a debugger finds the way back. */
 #if defined __x86_64__
 static __attribute__((noinline)) void run_on(struct elsewhere *e, char *top)
 {
@@ -99,7 +99,9 @@ static void run_by_halves(unsigned high, unsigned low)
 /* The contexts are a kilobyte each: nothing for the small stack. They lie below the other one's end. */
 static void run_on(struct elsewhere *e, char *top)
 {
-    struct contexts { ucontext_t here, there; } *contexts = (struct contexts *)(void *)e->stack;
+    struct contexts {
+        ucontext_t here, there;
+    } *contexts = (struct contexts *)(void *)e->stack;
     uint64_t at = (uint64_t)(uintptr_t)e;
 
     (void)getcontext(&contexts->there);
@@ -111,7 +113,8 @@ static void run_on(struct elsewhere *e, char *top)
 }
 #endif
 
-/* NULL: there is no memory. The kernel's own calls: MPI's libraries have hooks in libc's, which take locks, and stack. */
+/* NULL: there is no memory. The kernel's own calls: MPI's libraries have hooks in libc's, which take locks, and stack.
+ */
 static struct elsewhere *prepare(int (*work)(void *arg), void *arg)
 {
     long at = syscall(SYS_mmap, NULL, sizeof(struct elsewhere), PROT_READ | PROT_WRITE,

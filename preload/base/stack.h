@@ -20,7 +20,9 @@
 #define MIOC_STACK_TOLD (64u * 1024u)
 
 /* This thread's alternate stack: its size is 0 where there is none. */
-struct mioc_stack { uintptr_t base, size; };
+struct mioc_stack {
+    uintptr_t base, size;
+};
 extern __thread struct mioc_stack mioc_stack_alternate __attribute__((tls_model("initial-exec")));
 
 /* Blocks these signals of the kernel's, and no others; `before` may be NULL. */

@@ -7,9 +7,9 @@
 #include <time.h>
 
 const char *const mioc_call_names[MIOC_CALLS] = {
-    [MIOC_CALL_STAT] = "stat", [MIOC_CALL_FSTAT] = "fstat",     [MIOC_CALL_ACCESS] = "access", [MIOC_CALL_READLINK] = "readlink",
-    [MIOC_CALL_OPEN] = "open", [MIOC_CALL_OPENDIR] = "opendir", [MIOC_CALL_WRITE] = "write",
-    [MIOC_CALL_LOADER] = "loader",
+    [MIOC_CALL_STAT] = "stat",         [MIOC_CALL_FSTAT] = "fstat",   [MIOC_CALL_ACCESS] = "access",
+    [MIOC_CALL_READLINK] = "readlink", [MIOC_CALL_OPEN] = "open",     [MIOC_CALL_OPENDIR] = "opendir",
+    [MIOC_CALL_WRITE] = "write",       [MIOC_CALL_LOADER] = "loader",
 };
 const char *const mioc_loader_way_names[MIOC_LOADER_WAYS] = {
     [MIOC_LOADER_PATCH] = "patch", [MIOC_LOADER_SETTING] = "setting", [MIOC_LOADER_THREADS] = "threads",
@@ -26,10 +26,7 @@ static void add(uint64_t *counter, uint64_t n)
         (void)__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
-static uint64_t load(const uint64_t *counter)
-{
-    return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
+static uint64_t load(const uint64_t *counter) { return __atomic_load_n(counter, __ATOMIC_RELAXED); }
 
 void mioc_stats_use(struct mioc_stats *block, int timers)
 {
@@ -44,10 +41,7 @@ void mioc_stats_use(struct mioc_stats *block, int timers)
         add(&to[i], __atomic_exchange_n(&from[i], 0, __ATOMIC_RELAXED));
 }
 
-const struct mioc_stats *mioc_stats_current(void)
-{
-    return __atomic_load_n(&in_force, __ATOMIC_ACQUIRE);
-}
+const struct mioc_stats *mioc_stats_current(void) { return __atomic_load_n(&in_force, __ATOMIC_ACQUIRE); }
 
 void mioc_stats_count(enum mioc_call call, enum mioc_outcome outcome, uint64_t bytes, uint64_t ns)
 {
@@ -62,22 +56,13 @@ void mioc_stats_count_loader(enum mioc_loader_way way)
     add(&__atomic_load_n(&in_force, __ATOMIC_ACQUIRE)->loader[way], 1);
 }
 
-void mioc_stats_count_load(void)
-{
-    add(&__atomic_load_n(&in_force, __ATOMIC_ACQUIRE)->loads, 1);
-}
+void mioc_stats_count_load(void) { add(&__atomic_load_n(&in_force, __ATOMIC_ACQUIRE)->loads, 1); }
 
-uint64_t mioc_stats_now(void)
-{
-    return mioc_stats_is_timed() ? mioc_clock_ns() : 0;
-}
+uint64_t mioc_stats_now(void) { return mioc_stats_is_timed() ? mioc_clock_ns() : 0; }
 
-uint64_t mioc_stats_since(uint64_t start)
-{
-    return start != 0 ? mioc_clock_ns() - start : 0;
-}
+uint64_t mioc_stats_since(uint64_t start) { return start != 0 ? mioc_clock_ns() - start : 0; }
 
-/* --- The report --------------------------------------------------------------------------------------------------- */
+/* --- The report -------------------------------------------------------------------------------------------------- */
 
 void mioc_report_add(struct mioc_report *to, const struct mioc_stats *process, int is_rank)
 {

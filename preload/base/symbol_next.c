@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* symbol_next.c - finds a function behind ours in the link map, without ld.so.
  *
- * dlsym() takes ld.so's lock, may free the message of a failed call before it, and needs a kilobyte or two of stack: too much for the first
- * call of a function in a signal's handler, which libc itself would serve. The objects of a program's start, up to libc, stay for ever
- * and in the order in which symbols are looked for; only they are read. */
+ * dlsym() takes ld.so's lock, may free the message of a failed call before it, and needs a kilobyte or two of stack:
+ * too much for the first call of a function in a signal's handler, which libc itself would serve. The objects of a
+ * program's start, up to libc, stay for ever and in the order in which symbols are looked for; only they are read. */
 #include "symbol_next.h"
 
 #include <elf.h>
@@ -16,13 +16,15 @@
 #define LIBC "gnu_get_libc_version" /* who has it */
 #define WORD_BITS (8u * (unsigned)sizeof(ElfW(Addr)))
 
-struct gnu_hash { uint32_t buckets, first, words, shift; };
+struct gnu_hash {
+    uint32_t buckets, first, words, shift;
+};
 
 struct object {
     ElfW(Addr) base;
-    const ElfW(Sym) *symbol;
+    const ElfW(Sym) * symbol;
     const char *text;
-    const ElfW(Versym) *version; /* may be NULL */
+    const ElfW(Versym) * version; /* may be NULL */
     const struct gnu_hash *hash;
 };
 
@@ -35,8 +37,8 @@ static uint32_t hash_of(const char *name)
     return hash;
 }
 
-/* ld.so has added the object's address to what it found in the file; not in the kernel's own object, nor where the section could not be
- * written. */
+/* ld.so has added the object's address to what it found in the file; not in the kernel's own object, nor where the
+ * section could not be written. */
 static const void *pointer(ElfW(Addr) base, ElfW(Addr) value)
 {
     return (const void *)(value < base ? base + value : value); /* NOLINT: an address */
@@ -71,7 +73,7 @@ static int is_found(const struct object *o, uint32_t index)
            (o->version == NULL || ((o->version[index] & VERSION_HIDDEN) == 0 && o->version[index] != VER_NDX_LOCAL));
 }
 
-static const ElfW(Sym) *find_in(const struct object *o, const char *name, uint32_t hash)
+static const ElfW(Sym) * find_in(const struct object *o, const char *name, uint32_t hash)
 {
     const ElfW(Addr) *bloom = (const void *)(o->hash + 1);
     const uint32_t *bucket = (const void *)(bloom + o->hash->words), *chain = bucket + o->hash->buckets;
@@ -101,7 +103,7 @@ void *mioc_symbol_next(const char *name)
         map = map->l_next;
     while (map != NULL && (map = map->l_next) != NULL) {
         struct object o;
-        const ElfW(Sym) *symbol;
+        const ElfW(Sym) * symbol;
 
         if (read_object(map, &o) != 0)
             return NULL; /* an object without this kind of table may have the name */

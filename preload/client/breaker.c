@@ -8,20 +8,19 @@
 /* An agent that lives says so five times a second. */
 #define DEAD_NS 500000000
 
-uint64_t mioc_client_deadline(void)
-{
-    return mioc_clock_ns() + mioc_client.timeout_ns;
-}
+uint64_t mioc_client_deadline(void) { return mioc_clock_ns() + mioc_client.timeout_ns; }
 
 int mioc_client_is_agent_alive(void *store)
 {
-    /* It has ended, though its process may go on for as long as it likes: what was asked behind its last look is nobody's. */
+    /* It has ended, though its process may go on for as long as it likes: what was asked behind its last look is
+     * nobody's. */
     if (mioc_store_get_state(store) == MIOC_STORE_LEFT)
         return 0;
     /* The look at its lock takes a descriptor for a moment, which other threads of the program could miss. */
     if (mioc_ring_is_beating(mioc_store_ring(store), DEAD_NS) || mioc_store_is_owner_alive(store))
         return 1;
-    /* It never comes back: nobody else on this node has to find out by waiting. But in another root its lock cannot be found. */
+    /* It never comes back: nobody else on this node has to find out by waiting. But in another root its lock cannot be
+     * found. */
     if (mioc_ring_is_silent(mioc_store_ring(store), DEAD_NS))
         mioc_ring_taint(mioc_store_ring(store));
     return 0;
@@ -31,12 +30,15 @@ void mioc_client_note_status(enum mioc_ask_status status)
 {
     struct mioc_client *c = &mioc_client;
 
-    if ((status == MIOC_ASK_ANSWERED || status == MIOC_ASK_UNSYNCED) && __atomic_load_n(&c->missed, __ATOMIC_RELAXED) != 0)
+    if ((status == MIOC_ASK_ANSWERED || status == MIOC_ASK_UNSYNCED) &&
+        __atomic_load_n(&c->missed, __ATOMIC_RELAXED) != 0)
         __atomic_store_n(&c->missed, 0, __ATOMIC_RELAXED);
     if (status != MIOC_ASK_TIMEOUT || __atomic_add_fetch(&c->missed, 1, __ATOMIC_RELAXED) < MIOC_BREAKER_LIMIT)
         return;
     if (!__atomic_exchange_n(&c->is_broken, 1, __ATOMIC_RELAXED))
-        mioc_log(MIOC_LOG_WARN, "the cache did not answer %d times in a row within %llu ms; this process (pid %d) asks no more, running uncached "
+        mioc_log(MIOC_LOG_WARN,
+                 "the cache did not answer %d times in a row within %llu ms; this process (pid %d) asks no more, "
+                 "running uncached "
                  "where it has no answer yet. MPIIO_CACHE_TIMEOUT gives slow nodes more time",
                  MIOC_BREAKER_LIMIT, (unsigned long long)(c->timeout_ns / 1000000), (int)getpid());
 }

@@ -32,7 +32,9 @@ enum doubt_kind {
 };
 
 /* After an error: of the name, and of all below it. */
-struct doubt { enum doubt_kind itself, below; };
+struct doubt {
+    enum doubt_kind itself, below;
+};
 
 static struct doubt doubt_of(int error)
 {
@@ -43,10 +45,7 @@ static struct doubt doubt_of(int error)
     return (struct doubt){ DOUBT_ALL, DOUBT_ALL };
 }
 
-static uint64_t hash_of(const char *plain, uint32_t len)
-{
-    return len > 0 ? mioc_hash(plain, len) : 0;
-}
+static uint64_t hash_of(const char *plain, uint32_t len) { return len > 0 ? mioc_hash(plain, len) : 0; }
 
 /* Threads that note at the same time may mix two names' entries: then one of them is looked at longer, or less long. */
 static void note(const struct doubt *doubt, const char *plain, uint32_t len)
@@ -132,8 +131,8 @@ __attribute__((noinline)) int mioc_client_may_serve(struct mioc_query *q)
 }
 
 /* Not that of the folder that is there, or of one below it. */
-__attribute__((noinline)) int mioc_client_is_doubtful(const struct mioc_query *q, const struct mioc_list_record *list, uint32_t len)
+__attribute__((noinline)) int mioc_client_is_doubtful(const struct mioc_query *q, const struct mioc_list_record *list,
+                                                      uint32_t len)
 {
-    return q->has_absence_doubted &&
-           (list->list_errno != 0 || doubt_about(q->key.text, len) != DOUBT_ABSENCE);
+    return q->has_absence_doubted && (list->list_errno != 0 || doubt_about(q->key.text, len) != DOUBT_ABSENCE);
 }

@@ -9,10 +9,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* --- Whose call is it --------------------------------------------------------------------------------------------- */
+/* --- Whose call is it -------------------------------------------------------------------------------------------- */
 
-/* Only what can be told from the bytes as they stand; most calls end here. (A path with "//" or "/./" in the middle of a prefix
- * is not recognised and not served, which is right, if slow.) */
+/* Only what can be told from the bytes as they stand; most calls end here. (A path with "//" or "/./" in the middle of
+ * a prefix is not recognised and not served, which is right, if slow.) */
 static int may_be_ours(const struct mioc_client *c, int dirfd, const char *path)
 {
     size_t len;
@@ -36,14 +36,15 @@ static int may_be_ours(const struct mioc_client *c, int dirfd, const char *path)
     return mioc_policy_is_import_name(name, (uint32_t)strlen(name));
 }
 
-/* A path as it stands is classified as fast as it is looked at: only what needs a system call is looked at before. (So the loader's
- * names, with 300 slashes in the middle, are served too.) */
+/* A path as it stands is classified as fast as it is looked at: only what needs a system call is looked at before. (So
+ * the loader's names, with 300 slashes in the middle, are served too.) */
 static int may_have_key(const struct mioc_client *c, int dirfd, const char *path)
 {
     return !mioc_path_is_nowhere(path) && (path[0] == '/' || may_be_ours(c, dirfd, path));
 }
 
-/* Once the agent has left, is full or stands still, nobody hears of other nodes' writes: what the store has may be old. */
+/* Once the agent has left, is full or stands still, nobody hears of other nodes' writes: what the store has may be old.
+ */
 static int is_trustworthy(const struct mioc_store *store)
 {
     const struct mioc_ring *ring = mioc_store_ring(store);
@@ -53,7 +54,8 @@ static int is_trustworthy(const struct mioc_store *store)
 }
 
 /* Most calls are nobody's of ours: nothing is noted for them but the time, if that is wanted. */
-static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enum mioc_call call, int dirfd, const char *path)
+static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enum mioc_call call, int dirfd,
+                                                       const char *path)
 {
     const struct mioc_client *c = &mioc_client;
 
@@ -106,7 +108,8 @@ int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, cons
 static void trace_end(struct mioc_query *q, uint64_t bytes, int error)
 {
     if (q->started != 0)
-        mioc_trace_call(q->call, q->outcome, q->kind == MIOC_POLICY_NONE ? q->path : q->key.text, error, bytes, q->started);
+        mioc_trace_call(q->call, q->outcome, q->kind == MIOC_POLICY_NONE ? q->path : q->key.text, error, bytes,
+                        q->started);
 }
 
 void mioc_client_end(struct mioc_query *q, uint64_t bytes)
@@ -119,18 +122,19 @@ void mioc_client_end(struct mioc_query *q, uint64_t bytes)
     errno = error != 0 ? error : q->error_before;
 }
 
-/* --- Looking up --------------------------------------------------------------------------------------------------- */
+/* --- Looking up -------------------------------------------------------------------------------------------------- */
 
 static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t len)
 {
     return mioc_store_lookup(mioc_client_store(), kind, path, len, mioc_item_hash(kind, path, len));
 }
 
-/* In a directory that others write to, a name that is not there may be there soon, and what is there may have changed before
- * anybody touched it. What the root could not tell, it may be able to tell now. */
+/* In a directory that others write to, a name that is not there may be there soon, and what is there may have changed
+ * before anybody touched it. What the root could not tell, it may be able to tell now. */
 static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
 {
-    int is_brief = (item->flags & MIOC_FLAG_BRIEF) != 0, is_import = q->kind == MIOC_POLICY_IMPORT && !(item->flags & MIOC_FLAG_UNCACHED);
+    int is_brief = (item->flags & MIOC_FLAG_BRIEF) != 0,
+        is_import = q->kind == MIOC_POLICY_IMPORT && !(item->flags & MIOC_FLAG_UNCACHED);
     uint64_t now_ms;
 
     if (!is_brief && !(is_import && ((item->flags & MIOC_FLAG_EARLY) || mioc_item_says_absent(item))))
@@ -159,8 +163,8 @@ static int ask(struct mioc_query *q, unsigned kind)
         return 0;
     if (mioc_trace_is_on())
         mioc_trace_flow('s', kind, q->key.text, q->key.len);
-    status = mioc_ring_ask(mioc_store_ring(store), MIOC_ASK_RECORD, kind, q->key.text, q->key.len, mioc_client_deadline(),
-                           mioc_client_is_agent_alive, store);
+    status = mioc_ring_ask(mioc_store_ring(store), MIOC_ASK_RECORD, kind, q->key.text, q->key.len,
+                           mioc_client_deadline(), mioc_client_is_agent_alive, store);
     mioc_client_note_status(status);
     if (mioc_trace_is_on())
         mioc_trace_flow('f', kind, q->key.text, q->key.len);
@@ -169,7 +173,8 @@ static int ask(struct mioc_query *q, unsigned kind)
     return status == MIOC_ASK_ANSWERED;
 }
 
-/* Whether everybody who may read the directory's names may look them up too; else a name that is not there is EACCES. */
+/* Whether everybody who may read the directory's names may look them up too; else a name that is not there is EACCES.
+ */
 static int is_searchable(const struct mioc_stat *dir)
 {
     return (dir->mode & 0111) == 0111 || ((dir->mode & 0100) && dir->uid == geteuid());
@@ -230,7 +235,8 @@ static int absent_in(const struct mioc_list_record *list, const char *name, uint
     return is_searchable(&list->stat) && !mioc_list_may_have(list, name, len) ? ENOENT : 0;
 }
 
-/* The errno that the nearest known listing above this path gives for it, 0: it says nothing, -1: that is for the kernel to say. */
+/* The errno that the nearest known listing above this path gives for it, 0: it says nothing, -1: that is for the kernel
+ * to say. */
 static int absent_by_listing(const struct mioc_query *q)
 {
     const char *path = q->key.text;
@@ -282,6 +288,7 @@ void mioc_client_expect_content(struct mioc_query *q)
         return;
     parent = mioc_path_parent(q->key.text, q->key.len);
     if (parent > 0 && mioc_policy_is_import_name(q->key.text + parent + 1, q->key.len - parent - 1) &&
-        look_up(MIOC_ITEM_CONTENT, q->key.text, q->key.len) == NULL && absent_by_listing(q) == 0 && ask(q, MIOC_ITEM_CONTENT))
+        look_up(MIOC_ITEM_CONTENT, q->key.text, q->key.len) == NULL && absent_by_listing(q) == 0 &&
+        ask(q, MIOC_ITEM_CONTENT))
         note_outcome(q, MIOC_MISS);
 }

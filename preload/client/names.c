@@ -10,10 +10,7 @@
 #include <unistd.h>
 
 /* Which other names a file has is then not to be found out. */
-static int is_out_of_descriptors(void)
-{
-    return errno == EMFILE || errno == ENFILE;
-}
+static int is_out_of_descriptors(void) { return errno == EMFILE || errno == ENFILE; }
 
 static int is_concerned(const struct mioc_names *names, const char *path, uint32_t len)
 {
@@ -60,7 +57,8 @@ static void visit(const struct mioc_names *names, const char *path, uint32_t len
         visit_aliases(names, path, len);
 }
 
-/* Where the last name of path[0..*len) begins, slashes behind it not counted: 0 and *len, *parent and *name; -1: there is none. */
+/* Where the last name of path[0..*len) begins, slashes behind it not counted: 0 and *len, *parent and *name; -1: there
+ * is none. */
 static int split(const char *path, uint32_t *len, uint32_t *parent, uint32_t *name)
 {
     while (*len > 1 && path[*len - 1] == '/')
@@ -86,14 +84,14 @@ int mioc_client_open_folder(int dirfd, const char *path)
     uint32_t parent, name;
     struct mioc_path key;
 
-    if (mioc_path_is_nowhere(path) || mioc_path_key(&key, dirfd, path) != 0 || !mioc_client_may_know(key.text, key.len) ||
-        split(key.text, &key.len, &parent, &name) != 0)
+    if (mioc_path_is_nowhere(path) || mioc_path_key(&key, dirfd, path) != 0 ||
+        !mioc_client_may_know(key.text, key.len) || split(key.text, &key.len, &parent, &name) != 0)
         return -1;
     return open_folder(key.text, parent);
 }
 
-/* The same file with its directory spelled as the kernel does, and whether where it leads is to be asked. 0, or -1: no such directory, or no
- * last name. */
+/* The same file with its directory spelled as the kernel does, and whether where it leads is to be asked. 0, or -1: no
+ * such directory, or no last name. */
 static int find_physical(struct mioc_path *out, int folder, const char *path, uint32_t len, int *is_link)
 {
     char last[NAME_MAX + 2], c;
@@ -140,7 +138,8 @@ struct spelling {
     uint32_t len;
 };
 
-/* The path goes through a symbolic link below the prefix, perhaps: the other spelling is ours as well. 0, or -1: there is no descriptor. */
+/* The path goes through a symbolic link below the prefix, perhaps: the other spelling is ours as well. 0, or -1: there
+ * is no descriptor. */
 static __attribute__((noinline)) int visit_physical(void *arg)
 {
     const struct spelling *spelling = arg;
@@ -148,7 +147,8 @@ static __attribute__((noinline)) int visit_physical(void *arg)
     int is_link;
 
     errno = 0;
-    if (find_physical(&physical, spelling->names->has_folder ? spelling->names->folder : -1, spelling->path, spelling->len, &is_link) != 0) {
+    if (find_physical(&physical, spelling->names->has_folder ? spelling->names->folder : -1, spelling->path,
+                      spelling->len, &is_link) != 0) {
         if (is_out_of_descriptors())
             return -1;
     } else if (physical.len != spelling->len || memcmp(physical.text, spelling->path, physical.len) != 0) {

@@ -14,13 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- Writes ------------------------------------------------------------------------------------------------------- */
+/* --- Writes ------------------------------------------------------------------------------------------------------ */
 
 struct write_notice { /* of one write */
     uint32_t flags;
-    int told;                 /* how many spellings were ours */
-    int is_unsettled;         /* other nodes have yet to hear of it */
-    int has_sticky;           /* one of them is written to for longer */
+    int told;         /* how many spellings were ours */
+    int is_unsettled; /* other nodes have yet to hear of it */
+    int has_sticky;   /* one of them is written to for longer */
     enum mioc_outcome outcome;
 };
 
@@ -48,8 +48,8 @@ static enum mioc_ask_status ask(const char *path, uint32_t len, uint32_t flags)
 
 static int is_sticky(const char *path, uint32_t len)
 {
-    const struct mioc_item *item = mioc_store_lookup(mioc_client_store(), MIOC_ITEM_STAT, path, len,
-                                                     mioc_item_hash(MIOC_ITEM_STAT, path, len));
+    const struct mioc_item *item =
+        mioc_store_lookup(mioc_client_store(), MIOC_ITEM_STAT, path, len, mioc_item_hash(MIOC_ITEM_STAT, path, len));
 
     return item != NULL && (item->flags & MIOC_FLAG_STICKY) != 0;
 }
@@ -68,7 +68,8 @@ static void give_up(const char *path)
     distrust_store();
 }
 
-/* In the form by which it is compared with what is known. Where ".." leaves a link that is another file: no harm to it. */
+/* In the form by which it is compared with what is known. Where ".." leaves a link that is another file: no harm to it.
+ */
 static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint32_t len)
 {
     struct write_notice *t = ctx;
@@ -87,8 +88,12 @@ static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint3
 
 static int tell_all(struct write_notice *t, int folder, int dirfd, const char *path)
 {
-    const struct mioc_names names = { .visit = tell, .ctx = t, .subtree = (t->flags & MIOC_FLAG_SUBTREE) != 0, .with_target = 1,
-                                      .has_folder = folder >= 0, .folder = folder };
+    const struct mioc_names names = { .visit = tell,
+                                      .ctx = t,
+                                      .subtree = (t->flags & MIOC_FLAG_SUBTREE) != 0,
+                                      .with_target = 1,
+                                      .has_folder = folder >= 0,
+                                      .folder = folder };
 
     return mioc_client_each_name(&names, dirfd, path);
 }
@@ -99,22 +104,20 @@ static void tell_all_or_give_up(struct write_notice *t, int folder, int dirfd, c
         give_up(path);
 }
 
-/* Other nodes are to know what this one did before their ranks can learn that it was done, by MPI or otherwise. If one of them does
- * not answer it is stopped or gone; its neighbours find that out, and this call waits no longer than any other. */
+/* Other nodes are to know what this one did before their ranks can learn that it was done, by MPI or otherwise. If one
+ * of them does not answer it is stopped or gone; its neighbours find that out, and this call waits no longer than any
+ * other. */
 static void settle(struct write_notice *t)
 {
     if (ask_agent(MIOC_ASK_SYNC, 0, "/", 1) == MIOC_ASK_TIMEOUT)
         t->outcome = MIOC_TIMEOUT;
 }
 
-/* --- Entry points --------------------------------------------------------------------------------------------------- */
+/* --- Entry points ------------------------------------------------------------------------------------------------ */
 
 static void (*find_store)(void); /* atomic */
 
-void mioc_client_set_finder(void (*find)(void))
-{
-    __atomic_store_n(&find_store, find, __ATOMIC_RELEASE);
-}
+void mioc_client_set_finder(void (*find)(void)) { __atomic_store_n(&find_store, find, __ATOMIC_RELEASE); }
 
 int mioc_client_is_telling(void)
 {
@@ -122,7 +125,8 @@ int mioc_client_is_telling(void)
 
     if (find != NULL)
         find();
-    return mioc_client_is_serving() || (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
+    return mioc_client_is_serving() ||
+           (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
 }
 
 /* Of the last path that was written with MIOC_WROTE_SOON. */
@@ -202,8 +206,8 @@ static int is_finished_bytecode(const char *path, const char *new_path)
     name = name != NULL ? name + 1 : path;
     new_name = new_name != NULL ? new_name + 1 : new_path;
     len = strlen(new_name);
-    return len > 4 && strcmp(new_name + len - 4, ".pyc") == 0 && strncmp(name, new_name, len) == 0 && name[len] == '.' &&
-           name[len + 1] != '\0' && name[len + 1 + strspn(name + len + 1, "0123456789")] == '\0';
+    return len > 4 && strcmp(new_name + len - 4, ".pyc") == 0 && strncmp(name, new_name, len) == 0 &&
+           name[len] == '.' && name[len + 1] != '\0' && name[len + 1 + strspn(name + len + 1, "0123456789")] == '\0';
 }
 
 static __attribute__((noinline)) int is_regular(int dirfd, const char *path)

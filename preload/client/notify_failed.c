@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* notify_failed.c - a call that failed says something too: where the store says otherwise, its answer ends.
  *
- * Whoever comes second learns from the error that a name is there, or gone: makedirs(exist_ok=True), a lock file, unlink. What is asked of it next
- * must agree with that, though the other's write has not been heard of here yet. Which of a call's paths, or of the folders above them, an error is
- * about, it does not say. So they are looked at, by real calls, as plain would look at them next; and only where the store says anything of
- * them at all. What it contradicts is told as a write of this process would be, with all below.
+ * Whoever comes second learns from the error that a name is there, or gone: makedirs(exist_ok=True), a lock file,
+ * unlink. What is asked of it next must agree with that, though the other's write has not been heard of here yet. Which
+ * of a call's paths, or of the folders above them, an error is about, it does not say. So they are looked at, by real
+ * calls, as plain would look at them next; and only where the store says anything of them at all. What it contradicts
+ * is told as a write of this process would be, with all below.
  *
  * Where it says nothing, an answer from before may be under way: doubt.c. */
 #include "base/cancel.h"
@@ -24,32 +25,33 @@
 #define SAYS_THERE 0x2u
 #define SAYS_LINK 0x4u
 #define SAYS_NO_LINK 0x8u
-#define SAYS_FOLDER 0x10u    /* it, or what it leads to */
+#define SAYS_FOLDER 0x10u /* it, or what it leads to */
 #define SAYS_NO_FOLDER 0x20u
-#define SAYS_EMPTY 0x40u     /* a folder with nothing in it */
+#define SAYS_EMPTY 0x40u /* a folder with nothing in it */
 #define SAYS_ALL 0x7fu
 
-/* The errors that are about what is where, and whether they may be about the folders on the way. What is wrong with the call itself, with rights
- * or with the filesystem is about nothing that the store says. */
-static const struct { int error, is_on_the_way; } errors[] = {
-    { EEXIST, 0 },     /* mkdir, O_EXCL, symlink, link, mknod, RENAME_NOREPLACE */
-    { EADDRINUSE, 0 }, /* bind */
-    { EISDIR, 0 },     /* open to write, unlink, rename onto it */
-    { ENOTEMPTY, 0 },  /* rmdir, rename onto it */
-    { ENOENT, 1 },
-    { ENOTDIR, 1 },
-    { ELOOP, 1 },      /* O_NOFOLLOW, or links on the way */
-    { ESTALE, 1 },     /* removed under us */
+/* The errors that are about what is where, and whether they may be about the folders on the way. What is wrong with the
+ * call itself, with rights or with the filesystem is about nothing that the store says. */
+static const struct {
+    int error, is_on_the_way;
+} errors[] = {
+    { EEXIST, 0 },                                   /* mkdir, O_EXCL, symlink, link, mknod, RENAME_NOREPLACE */
+    { EADDRINUSE, 0 },                               /* bind */
+    { EISDIR, 0 },                                   /* open to write, unlink, rename onto it */
+    { ENOTEMPTY, 0 },                                /* rmdir, rename onto it */
+    { ENOENT, 1 },     { ENOTDIR, 1 }, { ELOOP, 1 }, /* O_NOFOLLOW, or links on the way */
+    { ESTALE, 1 },                                   /* removed under us */
 };
 
 static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t len)
 {
-    const struct mioc_item *item = mioc_store_lookup(mioc_client_store(), kind, path, len, mioc_item_hash(kind, path, len));
+    const struct mioc_item *item =
+        mioc_store_lookup(mioc_client_store(), kind, path, len, mioc_item_hash(kind, path, len));
 
     return item == NULL || (item->flags & MIOC_FLAG_UNCACHED) ? NULL : item;
 }
 
-/* --- What the store says --------------------------------------------------------------------------------------------- */
+/* --- What the store says ----------------------------------------------------------------------------------------- */
 
 /* With a slash behind it, a file is ENOTDIR. */
 static unsigned by_error(int error, int has_slash)
@@ -133,7 +135,7 @@ static __attribute__((noinline)) void collect(void *ctx, const char *path, uint3
     *says |= says_of(slashed, len + 1);
 }
 
-/* --- What the kernel says --------------------------------------------------------------------------------------------- */
+/* --- What the kernel says ---------------------------------------------------------------------------------------- */
 
 static int is_empty(const char *path)
 {
@@ -159,14 +161,16 @@ static unsigned kernel_denies(const char *path)
     unsigned denies;
 
     if (syscall(SYS_newfstatat, AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT || errno == ENOTDIR ? SAYS_ALL & ~SAYS_ABSENT : errno == ELOOP || errno == EACCES ? SAYS_ALL : 0;
+        return errno == ENOENT || errno == ENOTDIR ? SAYS_ALL & ~SAYS_ABSENT
+               : errno == ELOOP || errno == EACCES ? SAYS_ALL
+                                                   : 0;
     denies = SAYS_ABSENT | (S_ISLNK(st.st_mode) ? SAYS_NO_LINK : SAYS_LINK);
     if (S_ISLNK(st.st_mode) && syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0) != 0)
         return denies | SAYS_FOLDER | SAYS_NO_FOLDER | SAYS_EMPTY;
     return denies | (S_ISDIR(st.st_mode) ? SAYS_NO_FOLDER : SAYS_FOLDER | SAYS_EMPTY);
 }
 
-/* --- Both ------------------------------------------------------------------------------------------------------------- */
+/* --- Both -------------------------------------------------------------------------------------------------------- */
 
 /* Tells if the store contradicts. */
 static void check(const char *path, int error, int is_write)
@@ -191,7 +195,10 @@ static int is_folder(const char *path)
     return syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0) == 0 && S_ISDIR(st.st_mode);
 }
 
-struct failure { int dirfd, is_on_the_way, error, is_write; const char *path; };
+struct failure {
+    int dirfd, is_on_the_way, error, is_write;
+    const char *path;
+};
 
 static __attribute__((noinline)) int learn(void *arg)
 {

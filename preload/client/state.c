@@ -15,10 +15,7 @@ uint64_t mioc_client_copies_dev;
 
 static __thread int thread_is_exempt __attribute__((tls_model("initial-exec")));
 
-static void note_fork(void)
-{
-    __atomic_store_n(&mioc_client.pid, getpid(), __ATOMIC_RELAXED);
-}
+static void note_fork(void) { __atomic_store_n(&mioc_client.pid, getpid(), __ATOMIC_RELAXED); }
 
 void mioc_client_start(struct mioc_store *store, const struct mioc_policy *policy, int rank)
 {
@@ -56,10 +53,7 @@ int mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy
     return __atomic_compare_exchange_n(&c->store, &none, store, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-void mioc_client_watch_forks(void)
-{
-    (void)pthread_atfork(NULL, NULL, note_fork);
-}
+void mioc_client_watch_forks(void) { (void)pthread_atfork(NULL, NULL, note_fork); }
 
 void mioc_client_stop(void)
 {
@@ -74,7 +68,9 @@ void mioc_client_stop_serving(void)
         !__atomic_exchange_n(&mioc_client.is_serving, 0, __ATOMIC_ACQ_REL))
         return;
     __atomic_store_n(&mioc_client.is_telling, 1, __ATOMIC_RELEASE);
-    mioc_log(MIOC_LOG_DEBUG, "another user, group, root or mount namespace: this process (pid %d) goes on without the cache", (int)getpid());
+    mioc_log(MIOC_LOG_DEBUG,
+             "another user, group, root or mount namespace: this process (pid %d) goes on without the cache",
+             (int)getpid());
 }
 
 static __attribute__((noinline)) int look_at_view(void *unused)
@@ -94,30 +90,15 @@ void mioc_client_credentials_changed(void)
     errno = saved;
 }
 
-struct mioc_store *mioc_client_store(void)
-{
-    return __atomic_load_n(&mioc_client.store, __ATOMIC_ACQUIRE);
-}
+struct mioc_store *mioc_client_store(void) { return __atomic_load_n(&mioc_client.store, __ATOMIC_ACQUIRE); }
 
-const struct mioc_policy *mioc_client_policy(void)
-{
-    return mioc_client_store() ? mioc_client.policy : NULL;
-}
+const struct mioc_policy *mioc_client_policy(void) { return mioc_client_store() ? mioc_client.policy : NULL; }
 
-int mioc_client_rank(void)
-{
-    return mioc_client_store() ? mioc_client.rank : -1;
-}
+int mioc_client_rank(void) { return mioc_client_store() ? mioc_client.rank : -1; }
 
-void mioc_client_exempt_thread(int is_exempt)
-{
-    thread_is_exempt = is_exempt;
-}
+void mioc_client_exempt_thread(int is_exempt) { thread_is_exempt = is_exempt; }
 
-int mioc_client_is_exempt(void)
-{
-    return thread_is_exempt;
-}
+int mioc_client_is_exempt(void) { return thread_is_exempt; }
 
 int mioc_client_is_serving(void)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* copy.c - from a copy back to its original: which record a copy has, what is shown of it, the file that it was made from. */
+/* copy.c - from a copy back to its original: which record a copy has, what is shown of it, the file that it was made
+ * from. */
 #include "launch/writer_join.h"
 #include "serve.h"
 #include "base/stack.h"
@@ -9,7 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* --- Which record -------------------------------------------------------------------------------------------------- */
+/* --- Which record ------------------------------------------------------------------------------------------------ */
 
 /* The file that a program inherited may be a copy, also where it has nothing to do with the store otherwise. */
 static int looks_like_copy(const struct stat *st)
@@ -17,7 +18,10 @@ static int looks_like_copy(const struct stat *st)
     return st->st_mode == (S_IFREG | 0400) && st->st_uid == geteuid() && st->st_mtim.tv_nsec != 0;
 }
 
-struct search { const struct stat *st; const struct mioc_content_record *found; };
+struct search {
+    const struct stat *st;
+    const struct mioc_content_record *found;
+};
 
 static int find_record(void *arg)
 {
@@ -65,10 +69,12 @@ const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path
     return record;
 }
 
-/* --- What is shown ----------------------------------------------------------------------------------------------------- */
+/* --- What is shown ----------------------------------------------------------------------------------------------- */
 
-/* The job wrote, perhaps, what the record tells of: as long as the bytes are the copy's, all else is shown as it is now. */
-static __attribute__((noinline)) const struct mioc_stat *shown_now(const struct mioc_content_record *record, struct mioc_stat *space)
+/* The job wrote, perhaps, what the record tells of: as long as the bytes are the copy's, all else is shown as it is
+ * now. */
+static __attribute__((noinline)) const struct mioc_stat *shown_now(const struct mioc_content_record *record,
+                                                                   struct mioc_stat *space)
 {
     int saved = errno;
     struct stat st;
@@ -93,7 +99,10 @@ const struct mioc_stat *mioc_serve_shown(const struct mioc_content_record *recor
     return __atomic_load_n(&record->item.local_dead, __ATOMIC_ACQUIRE) == 0 ? &record->stat : shown_now(record, space);
 }
 
-struct mapping { struct stat *st; int is_mapped; };
+struct mapping {
+    struct stat *st;
+    int is_mapped;
+};
 
 static __attribute__((noinline)) int map_stat(void *arg)
 {
@@ -116,9 +125,10 @@ int mioc_serve_map_stat(struct stat *st)
     return mapping.is_mapped;
 }
 
-/* --- The original ----------------------------------------------------------------------------------------------------- */
+/* --- The original ------------------------------------------------------------------------------------------------ */
 
-/* Whether it is the file that was copied. Its number may have gone to another file since, which has another time of birth. */
+/* Whether it is the file that was copied. Its number may have gone to another file since, which has another time of
+ * birth. */
 static int is_original(const struct mioc_content_record *record, int dirfd, const char *path, int flags)
 {
     const struct mioc_stat *known = &record->stat;
@@ -136,8 +146,9 @@ static int is_original(const struct mioc_content_record *record, int dirfd, cons
            (st.stx_btime.tv_sec == known->btime && st.stx_btime.tv_nsec == known->btime_ns);
 }
 
-/* Opens what the path descriptor `at` was found to be. F_GETFL shows O_NOFOLLOW, which a name in /proc cannot be opened with, and there may
- * be no /proc: then by path, where something else may have come a moment ago, which must not hold us up. */
+/* Opens what the path descriptor `at` was found to be. F_GETFL shows O_NOFOLLOW, which a name in /proc cannot be opened
+ * with, and there may be no /proc: then by path, where something else may have come a moment ago, which must not hold
+ * us up. */
 static int open_found(const struct mioc_content_record *record, int at, int flags)
 {
     char name[40];
@@ -176,7 +187,10 @@ static int open_original(const struct mioc_content_record *record, int flags)
     return fd;
 }
 
-struct request { const struct mioc_content_record *record; int flags, fd; };
+struct request {
+    const struct mioc_content_record *record;
+    int flags, fd;
+};
 
 static __attribute__((noinline)) int open_by(void *arg)
 {
@@ -214,13 +228,13 @@ void mioc_serve_give_back(int borrowed, int fd)
     errno = saved;
 }
 
-/* --- Names ------------------------------------------------------------------------------------------------------------- */
+/* --- Names ------------------------------------------------------------------------------------------------------- */
 
 /* A name that leads to an open descriptor, perhaps of a copy: the copy's record, or NULL. */
 static const struct mioc_content_record *copy_by_name(const char *path)
 {
-    if (mioc_path_is_nowhere(path) || (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
-                                       strncmp(path, "/dev/std", 8) != 0))
+    if (mioc_path_is_nowhere(path) ||
+        (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/dev/fd/", 8) != 0 && strncmp(path, "/dev/std", 8) != 0))
         return NULL;
     return mioc_serve_copy_at(AT_FDCWD, path, 0);
 }

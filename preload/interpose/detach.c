@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* detach.c - the original takes a copy's place behind descriptors.
  *
- * A copy's descriptor, its dups, and those that parent and child inherit are one open file with one offset, as they are without us. So
- * a copy stays behind all of them until a call acts on the file: a lock, a change of mode, a lease. Then the original is opened once, at
- * the copy's offset and with its flags, and put behind every descriptor of this process that shares the copy's opening, so that these
- * go on sharing. Another process's descriptors cannot be reached: it keeps the copy, and from then on its own offset. */
+ * A copy's descriptor, its dups, and those that parent and child inherit are one open file with one offset, as they are
+ * without us. So a copy stays behind all of them until a call acts on the file: a lock, a change of mode, a lease. Then
+ * the original is opened once, at the copy's offset and with its flags, and put behind every descriptor of this process
+ * that shares the copy's opening, so that these go on sharing. Another process's descriptors cannot be reached: it
+ * keeps the copy, and from then on its own offset. */
 #include "serve.h"
 #include "base/stack.h"
 #include <dirent.h>
@@ -17,11 +18,11 @@
 #define F_DUPFD_QUERY 1027 /* Linux 6.10: whether two descriptors are of one opening */
 #endif
 
-/* --- Who shares an opening -------------------------------------------------------------------------------------------- */
+/* --- Who shares an opening --------------------------------------------------------------------------------------- */
 
-/* Before Linux 6.10 only kcmp(2) tells, which containers forbid. So the opening is marked by what belongs to it and is of no use for a
- * regular file, the signal of F_SETSIG, and its other descriptors show the mark. One thread at a time; whoever comes meanwhile (or
- * interrupts it) finds nobody who shares. */
+/* Before Linux 6.10 only kcmp(2) tells, which containers forbid. So the opening is marked by what belongs to it and is
+ * of no use for a regular file, the signal of F_SETSIG, and its other descriptors show the mark. One thread at a time;
+ * whoever comes meanwhile (or interrupts it) finds nobody who shares. */
 static int marking;
 
 struct opening {
@@ -64,7 +65,7 @@ static int opening_has(const struct opening *opening, int fd)
     return is_same;
 }
 
-/* --- In its place ------------------------------------------------------------------------------------------------------ */
+/* --- In its place ------------------------------------------------------------------------------------------------ */
 
 static int put_behind(int fd, int original)
 {
@@ -73,11 +74,15 @@ static int put_behind(int fd, int original)
     return keeps >= 0 && mioc_real(dup3)(original, fd, (keeps & FD_CLOEXEC) ? O_CLOEXEC : 0) == fd ? 0 : -1;
 }
 
-/* The other descriptors of this process that share fd's opening. (A thread that closes one of them, and has another file under its number
- * within the two system calls between the look and the exchange, would lose that file: the kernel has no exchange with a condition.) */
+/* The other descriptors of this process that share fd's opening. (A thread that closes one of them, and has another
+ * file under its number within the two system calls between the look and the exchange, would lose that file: the kernel
+ * has no exchange with a condition.) */
 static __attribute__((noinline)) int put_behind_others(int fd, int original)
 {
-    union { struct dirent64 entry; char bytes[1024]; } buf;
+    union {
+        struct dirent64 entry;
+        char bytes[1024];
+    } buf;
     int dir = mioc_real(open)("/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct opening opening;
     long n;
@@ -103,7 +108,8 @@ static int exchange(int fd, int original, int has_offset)
 {
     off_t at = has_offset ? mioc_real(lseek)(fd, 0, SEEK_CUR) : 0, now = at;
 
-    if (at < 0 || (has_offset && mioc_real(lseek)(original, at, SEEK_SET) != at) || put_behind_others(fd, original) != 0)
+    if (at < 0 || (has_offset && mioc_real(lseek)(original, at, SEEK_SET) != at) ||
+        put_behind_others(fd, original) != 0)
         return -1;
     if (has_offset)
         now = mioc_real(lseek)(fd, 0, SEEK_CUR);
@@ -114,7 +120,10 @@ static int exchange(int fd, int original, int has_offset)
     return 0;
 }
 
-struct copy { int fd; const struct mioc_content_record *record; };
+struct copy {
+    int fd;
+    const struct mioc_content_record *record;
+};
 
 static __attribute__((noinline)) int detach(void *arg)
 {

@@ -78,18 +78,18 @@ int mioc_serve_open_at(int dirfd, const char *path, int flags)
 
 /* --- No bytecode from ranks other than 0 ---------------------------------------------------------------------------
  *
- * All ranks that import a module without bytecode would write the same file at once. Only rank 0 shall, but a program that
- * calls py_compile or compileall itself, in whatever rank, shall get what it asked for. What tells them apart:
+ * All ranks that import a module without bytecode would write the same file at once. Only rank 0 shall, but a program
+ * that calls py_compile or compileall itself, in whatever rank, shall get what it asked for. What tells them apart:
  *
  *   importlib (3.8 to 3.13)   open("X.pyc", O_RDONLY) … open("X.pyc.140212345", O_EXCL|O_CREAT|O_WRONLY)
  *   py_compile, compileall    [open("X.pyc")] lstat("X.pyc") (os.path.islink) open("X.pyc.140212345", …)
  *
- * both in one thread. So each thread remembers the last .pyc that it tried to read; an lstat of it forgets it; the exclusive
- * creation of "<it>.<digits>" while it is remembered is an import, and fails with EACCES, which importlib takes for a
- * directory that cannot be written and ignores. (Rank 0's waits for no other node: MIOC_WROTE_SOON.)
+ * both in one thread. So each thread remembers the last .pyc that it tried to read; an lstat of it forgets it; the
+ * exclusive creation of "<it>.<digits>" while it is remembered is an import, and fails with EACCES, which importlib
+ * takes for a directory that cannot be written and ignores. (Rank 0's waits for no other node: MIOC_WROTE_SOON.)
  *
- * A rank that wrote the source itself writes its bytecode too, as perhaps nobody else imports it: the last sources that this process
- * opened for writing, or renamed to their names, are remembered, by hash. */
+ * A rank that wrote the source itself writes its bytecode too, as perhaps nobody else imports it: the last sources that
+ * this process opened for writing, or renamed to their names, are remembered, by hash. */
 #define SOURCES 64u
 
 static uint64_t source[SOURCES];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* serve.h - what several wrap_*.c share: the answer to "is it there", the way from a copy back to the original.
  *
- * How an interposer is built: the exported function is one line over a named body; the body asks mioc_client_begin(), takes
- * the answer from a record, or makes the real call when the answer is MIOC_NOT_SERVED, and ends with mioc_client_end(), so
- * that the timers hold the real call too. Success leaves errno as it was. */
+ * How an interposer is built: the exported function is one line over a named body; the body asks mioc_client_begin(),
+ * takes the answer from a record, or makes the real call when the answer is MIOC_NOT_SERVED, and ends with
+ * mioc_client_end(), so that the timers hold the real call too. Success leaves errno as it was. */
 #ifndef MIOC_SERVE_H
 #define MIOC_SERVE_H
 
@@ -22,8 +22,8 @@
 
 /* struct stat64, struct dirent64, off64_t are other names of the same thing, so that one body serves both families. */
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64) &&
-               __builtin_offsetof(struct stat, st_size) == __builtin_offsetof(struct stat64, st_size) &&
-               __builtin_offsetof(struct stat, st_ctim) == __builtin_offsetof(struct stat64, st_ctim),
+                   __builtin_offsetof(struct stat, st_size) == __builtin_offsetof(struct stat64, st_size) &&
+                   __builtin_offsetof(struct stat, st_ctim) == __builtin_offsetof(struct stat64, st_ctim),
                "struct stat and struct stat64 differ");
 
 /* libc's headers promise that certain arguments are not NULL, and the compiler believes them; the kernel does not. */
@@ -69,15 +69,16 @@ static inline int mioc_serve_may_be_copy(const struct stat *st)
 const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path, int flags);
 /* The record of the copy behind a descriptor of any program of the job, NULL if it is none. Keeps errno. */
 const struct mioc_content_record *mioc_serve_copy_behind(int fd);
-/* Opens the file that the record was made from, for reading, with a copy's status flags (O_PATH: for none), close-on-exec. -1 with errno;
- * ESTALE, as a network filesystem says it: that file is gone, or not under its name any more. */
+/* Opens the file that the record was made from, for reading, with a copy's status flags (O_PATH: for none),
+ * close-on-exec. -1 with errno; ESTALE, as a network filesystem says it: that file is gone, or not under its name any
+ * more. */
 int mioc_serve_open_original(const struct mioc_content_record *record, int flags);
-/* For a question to the file behind fd that a copy cannot answer: a descriptor of the original, if fd is a copy that has one, else fd; to be
- * given back, which keeps errno. A copy whose original is gone answers as well as any. */
+/* For a question to the file behind fd that a copy cannot answer: a descriptor of the original, if fd is a copy that
+ * has one, else fd; to be given back, which keeps errno. A copy whose original is gone answers as well as any. */
 int mioc_serve_borrow(int fd);
 void mioc_serve_give_back(int borrowed, int fd);
-/* If path is a /proc/self/fd/N or the like of a copy: the original's path, or one that leads nowhere if that is gone; else path. A writer
- * must not reach the copy. */
+/* If path is a /proc/self/fd/N or the like of a copy: the original's path, or one that leads nowhere if that is gone;
+ * else path. A writer must not reach the copy. */
 const char *mioc_serve_original(const char *path);
 /* The same for a question: the copy's if the original is gone. */
 const char *mioc_serve_asked(const char *path);
@@ -93,9 +94,9 @@ int mioc_serve_is_store_path(const char *text, size_t len, int is_cut);
 
 /* --- detach.c */
 
-/* Puts the original in the place of a copy behind fd and all descriptors of this process that share its opening, at the same offset, with
- * the same flags: what belongs to the file (mode, times, locks) must not be the copy's. 0: fd is no copy (any more); -1 with errno: it
- * still is. ESTALE: its original is gone, or not under its name any more. */
+/* Puts the original in the place of a copy behind fd and all descriptors of this process that share its opening, at the
+ * same offset, with the same flags: what belongs to the file (mode, times, locks) must not be the copy's. 0: fd is no
+ * copy (any more); -1 with errno: it still is. ESTALE: its original is gone, or not under its name any more. */
 int mioc_serve_detach(int fd);
 /* The same for a call that is made of the copy, too, if it has to be, and whose success leaves errno alone. */
 static inline void mioc_serve_try_detach(int fd)
@@ -105,13 +106,14 @@ static inline void mioc_serve_try_detach(int fd)
     (void)mioc_serve_detach(fd);
     errno = saved;
 }
-/* Before a lock: all ranks must meet at the original. If that is gone nobody else can meet there, and the copy will do: 0. -1: there is one,
- * but it cannot be had now; ENOLCK, as a lock that holds nobody off would be worse. */
+/* Before a lock: all ranks must meet at the original. If that is gone nobody else can meet there, and the copy will do:
+ * 0. -1: there is one, but it cannot be had now; ENOLCK, as a lock that holds nobody off would be worse. */
 int mioc_serve_detach_to_lock(int fd);
 
 /* --- serve.c */
 
-/* Importing must not write bytecode in ranks other than 0; see serve.c, which tells an import's write from others. `path` is the query's. */
+/* Importing must not write bytecode in ranks other than 0; see serve.c, which tells an import's write from others.
+ * `path` is the query's. */
 void mioc_serve_bytecode_read(const struct mioc_query *q);
 void mioc_serve_bytecode_lstat(const struct mioc_query *q);
 /* After this process opened a path for writing or renamed something to it: its bytecode may be written. Keeps errno. */

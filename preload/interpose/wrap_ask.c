@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_ask.c - questions that a copy cannot answer for its original, by descriptor or by a descriptor's name: attributes, the
- * filesystem, the bytes' place on disk. The original is opened for the question, and the copy stays behind the descriptor. */
+/* wrap_ask.c - questions that a copy cannot answer for its original, by descriptor or by a descriptor's name:
+ * attributes, the filesystem, the bytes' place on disk. The original is opened for the question, and the copy stays
+ * behind the descriptor. */
 #include "serve.h"
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -17,13 +18,16 @@
     mioc_serve_give_back(asked, fd); \
     return rc
 
-/* --- Attributes and filesystem ----------------------------------------------------------------------------------------- */
+/* --- Attributes and filesystem ----------------------------------------------------------------------------------- */
 
 MIOC_EXPORT ssize_t fgetxattr(int fd, const char *name, void *value, size_t size)
 {
     ASK(fd, ssize_t, mioc_real(fgetxattr)(asked, name, value, size));
 }
-MIOC_EXPORT ssize_t flistxattr(int fd, char *list, size_t size) { ASK(fd, ssize_t, mioc_real(flistxattr)(asked, list, size)); }
+MIOC_EXPORT ssize_t flistxattr(int fd, char *list, size_t size)
+{
+    ASK(fd, ssize_t, mioc_real(flistxattr)(asked, list, size));
+}
 MIOC_EXPORT int fstatfs(int fd, struct statfs *buf) { ASK(fd, int, mioc_real(fstatfs)(asked, buf)); }
 MIOC_EXPORT int fstatfs64(int fd, struct statfs64 *buf) { ASK(fd, int, mioc_real(fstatfs64)(asked, buf)); }
 MIOC_EXPORT int fstatvfs(int fd, struct statvfs *buf) { ASK(fd, int, mioc_real(fstatvfs)(asked, buf)); }
@@ -39,7 +43,10 @@ MIOC_EXPORT ssize_t listxattr(const char *path, char *list, size_t size)
     return mioc_real(listxattr)(mioc_serve_asked(path), list, size);
 }
 MIOC_EXPORT int statfs(const char *path, struct statfs *buf) { return mioc_real(statfs)(mioc_serve_asked(path), buf); }
-MIOC_EXPORT int statfs64(const char *path, struct statfs64 *buf) { return mioc_real(statfs64)(mioc_serve_asked(path), buf); }
+MIOC_EXPORT int statfs64(const char *path, struct statfs64 *buf)
+{
+    return mioc_real(statfs64)(mioc_serve_asked(path), buf);
+}
 MIOC_EXPORT int statvfs(const char *restrict path, struct statvfs *restrict buf)
 {
     return mioc_real(statvfs)(mioc_serve_asked(path), buf);
@@ -50,7 +57,7 @@ MIOC_EXPORT int statvfs64(const char *restrict path, struct statvfs64 *restrict 
 }
 MIOC_EXPORT long pathconf(const char *path, int name) { return mioc_real(pathconf)(mioc_serve_asked(path), name); }
 
-/* --- Handles ------------------------------------------------------------------------------------------------------------ */
+/* --- Handles ----------------------------------------------------------------------------------------------------- */
 
 MIOC_EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handle *handle, int *mount_id, int flags)
 {
@@ -79,7 +86,7 @@ MIOC_EXPORT int fanotify_mark(int group, unsigned flags, uint64_t mask, int dirf
     return mioc_real(fanotify_mark)(group, flags, mask, dirfd, path);
 }
 
-/* --- What others wrote to the file is to reach the disk ------------------------------------------------------------------ */
+/* --- What others wrote to the file is to reach the disk ---------------------------------------------------------- */
 
 MIOC_EXPORT int fsync(int fd) { ASK(fd, int, mioc_real(fsync)(asked)); }
 MIOC_EXPORT int fdatasync(int fd) { ASK(fd, int, mioc_real(fdatasync)(asked)); }
@@ -89,7 +96,7 @@ MIOC_EXPORT int sync_file_range(int fd, off64_t offset, off64_t count, unsigned 
     ASK(fd, int, mioc_real(sync_file_range)(asked, offset, count, flags));
 }
 
-/* --- Places in the file ---------------------------------------------------------------------------------------------------- */
+/* --- Places in the file ------------------------------------------------------------------------------------------ */
 
 /* Where the original has holes a copy has zeros. The offset is the copy's. */
 static __attribute__((noinline)) off_t seek_hole(int fd, off_t offset, int whence)
@@ -103,7 +110,8 @@ static __attribute__((noinline)) off_t seek_hole(int fd, off_t offset, int whenc
 
 MIOC_EXPORT off_t lseek(int fd, off_t offset, int whence)
 {
-    return whence == SEEK_DATA || whence == SEEK_HOLE ? seek_hole(fd, offset, whence) : mioc_real(lseek)(fd, offset, whence);
+    return whence == SEEK_DATA || whence == SEEK_HOLE ? seek_hole(fd, offset, whence)
+                                                      : mioc_real(lseek)(fd, offset, whence);
 }
 MIOC_EXPORT off64_t lseek64(int fd, off64_t offset, int whence) __attribute__((alias("lseek")));
 
@@ -126,13 +134,10 @@ MIOC_EXPORT ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *ou
     return n;
 }
 
-/* --- ioctl ----------------------------------------------------------------------------------------------------------------- */
+/* --- ioctl ------------------------------------------------------------------------------------------------------- */
 
 /* What belongs to a descriptor, or to terminals, which no file's copy is. */
-static int is_of_descriptor(unsigned long request)
-{
-    return _IOC_TYPE(request) == 'T' && request != FIOQSIZE;
-}
+static int is_of_descriptor(unsigned long request) { return _IOC_TYPE(request) == 'T' && request != FIOQSIZE; }
 
 static int is_question(unsigned long request)
 {
@@ -144,10 +149,8 @@ static int is_question(unsigned long request)
     case FS_IOC_GETFLAGS:
     case FS_IOC_GETVERSION:
     case FS_IOC_FSGETXATTR:
-    case FS_IOC_GETFSLABEL:
-        return 1;
-    default:
-        return 0;
+    case FS_IOC_GETFSLABEL: return 1;
+    default: return 0;
     }
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_close.c - the program's closing of descriptors spares those that MPI holds in a rank.
  *
- * Programs close what they did not open (os.closerange(3, 1024), daemons). For the program the descriptors of MPI are not
- * there: closing one is EBADF, closing a range closes what is around them. MPI's own code closes what it likes, and so
- * does a forked child. dup2() onto one of these numbers (200 and up, chosen by the program itself) cannot be had: moving
- * MPI's away is impossible, taking it kills the job. It fails with EBUSY, which dup2 has for numbers in transition; of all
- * answers it is the one that a program can name and that no program takes for success. */
+ * Programs close what they did not open (os.closerange(3, 1024), daemons). For the program the descriptors of MPI are
+ * not there: closing one is EBADF, closing a range closes what is around them. MPI's own code closes what it likes, and
+ * so does a forked child. dup2() onto one of these numbers (200 and up, chosen by the program itself) cannot be had:
+ * moving MPI's away is impossible, taking it kills the job. It fails with EBUSY, which dup2 has for numbers in
+ * transition; of all answers it is the one that a program can name and that no program takes for success. */
 #include "launch/pmi_relay.h"
 #include "serve.h"
 #include "node/node.h"
@@ -16,10 +16,7 @@
 #include <unistd.h>
 
 /* A rank, or a program that took over its place (pmi_relay.h). */
-static int is_owner(void)
-{
-    return mioc_node_is_owner() || mioc_pmi_relay_is_owner();
-}
+static int is_owner(void) { return mioc_node_is_owner() || mioc_pmi_relay_is_owner(); }
 
 static __attribute__((noinline)) int is_spared_from(int fd, const void *caller)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_credentials.c - another root, mount namespace, user or group: from then on the kernel alone knows what a path means and who may
- * have it, so the process, and with it its children, is not served any more (credentials.h). */
+/* wrap_credentials.c - another root, mount namespace, user or group: from then on the kernel alone knows what a path
+ * means and who may have it, so the process, and with it its children, is not served any more (credentials.h). */
 #include "serve.h"
 #include "node/node.h"
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What is done to all threads is done to those that answer for others, too: not while they do. Only the superuser can, as what is
- * privileged otherwise is not preloaded. */
+/* What is done to all threads is done to those that answer for others, too: not while they do. Only the superuser can,
+ * as what is privileged otherwise is not preloaded. */
 static void will_change(int will)
 {
     if (will && geteuid() == 0)
@@ -37,14 +37,20 @@ static int is_other_gid(gid_t gid) { return gid != (gid_t)-1 && gid != getegid()
 MIOC_EXPORT int capset(void *header, const void *data) { return CHANGE(1, mioc_real(capset)(header, data)); }
 MIOC_EXPORT int setuid(uid_t uid) { return CHANGE(is_other_uid(uid), mioc_real(setuid)(uid)); }
 MIOC_EXPORT int seteuid(uid_t uid) { return CHANGE(is_other_uid(uid), mioc_real(seteuid)(uid)); }
-MIOC_EXPORT int setreuid(uid_t real, uid_t effective) { return CHANGE(is_other_uid(effective), mioc_real(setreuid)(real, effective)); }
+MIOC_EXPORT int setreuid(uid_t real, uid_t effective)
+{
+    return CHANGE(is_other_uid(effective), mioc_real(setreuid)(real, effective));
+}
 MIOC_EXPORT int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
     return CHANGE(is_other_uid(effective), mioc_real(setresuid)(real, effective, saved));
 }
 MIOC_EXPORT int setgid(gid_t gid) { return CHANGE(is_other_gid(gid), mioc_real(setgid)(gid)); }
 MIOC_EXPORT int setegid(gid_t gid) { return CHANGE(is_other_gid(gid), mioc_real(setegid)(gid)); }
-MIOC_EXPORT int setregid(gid_t real, gid_t effective) { return CHANGE(is_other_gid(effective), mioc_real(setregid)(real, effective)); }
+MIOC_EXPORT int setregid(gid_t real, gid_t effective)
+{
+    return CHANGE(is_other_gid(effective), mioc_real(setregid)(real, effective));
+}
 MIOC_EXPORT int setresgid(gid_t real, gid_t effective, gid_t saved)
 {
     return CHANGE(is_other_gid(effective), mioc_real(setresgid)(real, effective, saved));
@@ -62,7 +68,8 @@ static int is_directory(const char *path)
     return result;
 }
 
-/* To nowhere, as programs try that want to know whether they may: that changes nothing, and must not end the leader's serving. */
+/* To nowhere, as programs try that want to know whether they may: that changes nothing, and must not end the leader's
+ * serving. */
 MIOC_EXPORT int chroot(const char *path)
 {
     int will = is_directory(path), rc;

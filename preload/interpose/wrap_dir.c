@@ -2,8 +2,8 @@
 /* wrap_dir.c - directories: a DIR of our own that walks a listing in the store, and the working directory.
  *
  * A DIR of ours is told from libc's by its address: it lies in `pool`. glob, nftw and fts use libc's opendir inside and
- * never meet one. A DIR belongs to one thread at a time, as POSIX has it; the pool is private memory, so after a fork each
- * process has its own copy of every position. */
+ * never meet one. A DIR belongs to one thread at a time, as POSIX has it; the pool is private memory, so after a fork
+ * each process has its own copy of every position. */
 #include "serve.h"
 #include "wrap_dir.h"
 #include <string.h>
@@ -24,7 +24,8 @@ _Static_assert(sizeof(struct dirent) == sizeof(struct dirent64) && sizeof(((stru
                "struct dirent and struct dirent64 differ, or a name may not fit d_name");
 
 static struct mioc_dir pool[POOL_SIZE];
-static uint64_t taken[POOL_SIZE / 64]; /* a bit per slot, set and cleared atomically: no lock, so fork and signals may come */
+static uint64_t
+    taken[POOL_SIZE / 64]; /* a bit per slot, set and cleared atomically: no lock, so fork and signals may come */
 
 static struct mioc_dir *take_slot(void)
 {
@@ -34,7 +35,8 @@ static struct mioc_dir *take_slot(void)
         while (bits != UINT64_MAX) {
             unsigned bit = (unsigned)__builtin_ctzll(~bits);
 
-            if (__atomic_compare_exchange_n(&taken[word], &bits, bits | (1ull << bit), 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            if (__atomic_compare_exchange_n(&taken[word], &bits, bits | (1ull << bit), 0, __ATOMIC_ACQUIRE,
+                                            __ATOMIC_RELAXED))
                 return &pool[word * 64 + bit];
         }
     }
@@ -56,7 +58,7 @@ static struct mioc_dir *our_dir(DIR *stream)
     return at < sizeof(pool) ? (struct mioc_dir *)(void *)stream : NULL;
 }
 
-/* --- opendir, rewinddir, closedir, dirfd ---------------------------------------------------------------------------- */
+/* --- opendir, rewinddir, closedir, dirfd ------------------------------------------------------------------------- */
 
 /* A listing, an error (-1), or MIOC_NOT_SERVED. */
 static int find_list(struct mioc_query *q, const struct mioc_list_record **list)
@@ -183,7 +185,7 @@ MIOC_EXPORT void rewinddir(DIR *stream)
     errno = saved;
 }
 
-/* --- readdir and its place ------------------------------------------------------------------------------------------ */
+/* --- readdir and its place --------------------------------------------------------------------------------------- */
 
 static const struct mioc_dirent *next_entry(struct mioc_dir *dir)
 {
@@ -279,7 +281,7 @@ MIOC_EXPORT void seekdir(DIR *stream, long place)
         ;
 }
 
-/* --- The working directory ------------------------------------------------------------------------------------------ */
+/* --- The working directory --------------------------------------------------------------------------------------- */
 
 static int changed(int rc)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_fd.c - what acts on a file by its descriptor: a read-only descriptor of a copy still reaches the shared inode, so the original takes
- * its place first (detach.c), and those that hold its records are told. */
+/* wrap_fd.c - what acts on a file by its descriptor: a read-only descriptor of a copy still reaches the shared inode,
+ * so the original takes its place first (detach.c), and those that hold its records are told. */
 #include "launch/writer_join.h"
 #include "store/ring.h"
 #include "serve.h"
@@ -39,7 +39,7 @@ static __attribute__((noinline)) int tell_of_fd(void *fd)
 }
 
 /* After a successful change through a descriptor. */
-int (mioc_serve_wrote_fd)(int rc, int fd)
+int(mioc_serve_wrote_fd)(int rc, int fd)
 {
     int saved = errno;
 
@@ -53,7 +53,7 @@ int (mioc_serve_wrote_fd)(int rc, int fd)
     return rc;
 }
 
-/* --- What changes the inode: not without the original, or all that are served the copy would see it. ---------------- */
+/* --- What changes the inode: not without the original, or all that are served the copy would see it. ------------- */
 
 MIOC_EXPORT int fchmod(int fd, mode_t mode)
 {
@@ -73,7 +73,8 @@ MIOC_EXPORT int futimes(int fd, const struct timeval times[2])
 }
 MIOC_EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
 {
-    return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fsetxattr)(fd, name, value, size, flags), fd);
+    return mioc_serve_detach(fd) != 0 ? -1
+                                      : mioc_serve_wrote_fd(mioc_real(fsetxattr)(fd, name, value, size, flags), fd);
 }
 MIOC_EXPORT int fremovexattr(int fd, const char *name)
 {
@@ -86,7 +87,8 @@ MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval time
     int rc;
 
     if (mioc_is_null(path))
-        return mioc_serve_detach(dirfd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(futimesat)(dirfd, path, times), dirfd);
+        return mioc_serve_detach(dirfd) != 0 ? -1
+                                             : mioc_serve_wrote_fd(mioc_real(futimesat)(dirfd, path, times), dirfd);
     path = mioc_serve_original(path);
     rc = mioc_real(futimesat)(dirfd, path, times);
     if (rc == 0)
@@ -102,7 +104,7 @@ MIOC_EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
     return mioc_real(inotify_add_watch)(fd, (mask & IN_DONT_FOLLOW) ? path : mioc_serve_original(path), mask);
 }
 
-/* --- Locks ---------------------------------------------------------------------------------------------------------- */
+/* --- Locks ------------------------------------------------------------------------------------------------------- */
 
 MIOC_EXPORT int flock(int fd, int operation)
 {
@@ -125,15 +127,11 @@ static enum need what_fcntl_needs(int command)
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
     case F_OFD_GETLK:
-    case F_SETLEASE:
-        return LOCK;
+    case F_SETLEASE: return LOCK;
     case F_GET_SEALS: /* the store's filesystem has them, few others */
-    case F_GET_RW_HINT:
-        return QUESTION;
-    case F_SET_RW_HINT:
-        return CHANGE;
-    default:
-        return NOTHING;
+    case F_GET_RW_HINT: return QUESTION;
+    case F_SET_RW_HINT: return CHANGE;
+    default: return NOTHING;
     }
 }
 
@@ -162,15 +160,16 @@ MIOC_EXPORT int fcntl(int fd, int command, ...)
 }
 MIOC_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
 
-/* --- Descriptors that leave ------------------------------------------------------------------------------------------- */
+/* --- Descriptors that leave -------------------------------------------------------------------------------------- */
 
-/* Who gets a descriptor by a message may have nothing to do with us: it gets the original, and goes on sharing its offset with the
- * sender. */
+/* Who gets a descriptor by a message may have nothing to do with us: it gets the original, and goes on sharing its
+ * offset with the sender. */
 static void prepare_message(const struct msghdr *message)
 {
     struct msghdr copy;
 
-    if (mioc_path_is_nowhere((const char *)message) || message->msg_control == NULL || message->msg_controllen < sizeof(struct cmsghdr))
+    if (mioc_path_is_nowhere((const char *)message) || message->msg_control == NULL ||
+        message->msg_controllen < sizeof(struct cmsghdr))
         return;
     copy = *message;
     for (struct cmsghdr *control = CMSG_FIRSTHDR(&copy); control != NULL; control = CMSG_NXTHDR(&copy, control)) {

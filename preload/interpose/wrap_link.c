@@ -15,7 +15,13 @@ static ssize_t copy_cut(char *buf, size_t size, const char *text, uint32_t len)
 }
 
 /* A name of a copy. */
-struct link { int dirfd; const char *path; char *buf; size_t size; ssize_t len; };
+struct link {
+    int dirfd;
+    const char *path;
+    char *buf;
+    size_t size;
+    ssize_t len;
+};
 
 /* A link into the store is /proc/self/fd/N of a copy, by whatever name it was reached: follow it to see which one. */
 static __attribute__((noinline)) int name_original(void *arg)
@@ -38,7 +44,8 @@ static __attribute__((noinline)) int name_original(void *arg)
 
 static ssize_t real_readlink(int dirfd, const char *path, char *buf, size_t size)
 {
-    ssize_t n = dirfd == AT_FDCWD ? mioc_real(readlink)(path, buf, size) : mioc_real(readlinkat)(dirfd, path, buf, size);
+    ssize_t n =
+        dirfd == AT_FDCWD ? mioc_real(readlink)(path, buf, size) : mioc_real(readlinkat)(dirfd, path, buf, size);
 
     struct link link = { dirfd, path, buf, size, n };
 
@@ -91,7 +98,8 @@ MIOC_EXPORT ssize_t __readlink_chk(const char *path, char *buf, size_t size, siz
 }
 MIOC_EXPORT ssize_t __readlinkat_chk(int dirfd, const char *path, char *buf, size_t size, size_t room)
 {
-    return size > room ? mioc_real(__readlinkat_chk)(dirfd, path, buf, size, room) : do_readlink(dirfd, path, buf, size);
+    return size > room ? mioc_real(__readlinkat_chk)(dirfd, path, buf, size, room)
+                       : do_readlink(dirfd, path, buf, size);
 }
 
 /* `text` in the caller's buffer or in a new one. */
@@ -106,7 +114,11 @@ static char *hand_out(const char *text, uint32_t len, char *resolved)
     return resolved;
 }
 
-struct resolution { const struct mioc_content_record *record; char *resolved, *result; int errno_before; };
+struct resolution {
+    const struct mioc_content_record *record;
+    char *resolved, *result;
+    int errno_before;
+};
 
 static __attribute__((noinline)) int resolve_original(void *arg)
 {
@@ -122,7 +134,8 @@ static __attribute__((noinline)) int resolve_original(void *arg)
     return 0;
 }
 
-/* realpath follows /proc/self/fd/N inside libc, into the store, or to nothing where the store has been removed since. */
+/* realpath follows /proc/self/fd/N inside libc, into the store, or to nothing where the store has been removed since.
+ */
 static char *real_realpath(const char *path, char *resolved)
 {
     struct resolution r = { NULL, resolved, NULL, errno };

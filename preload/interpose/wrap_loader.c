@@ -17,10 +17,7 @@
 #define LARGEFILE 0100000
 #endif
 
-static long or_error(long rc)
-{
-    return rc < 0 ? -errno : rc;
-}
+static long or_error(long rc) { return rc < 0 ? -errno : rc; }
 
 static int is_ld_so_cache(const char *path)
 {
@@ -32,7 +29,10 @@ static int is_ld_so_cache(const char *path)
 
 /* What this thread's last open by the loader gave, if that is a copy: it looks at it next, which then needs no system
  * call. */
-static __thread struct { int fd; const struct mioc_content_record *copy; } last;
+static __thread struct {
+    int fd;
+    const struct mioc_content_record *copy;
+} last;
 
 static long opened(long fd, const char *path, const struct mioc_content_record *copy)
 {
@@ -49,17 +49,15 @@ static long opened(long fd, const char *path, const struct mioc_content_record *
  * ld.so itself needs 8 KiB. The loader loads in one thread at a time, so what one load needs is here; who comes all
  * the same (a signal's handler that loads, a child of a fork in the midst of another thread's load) works on its
  * stack. */
-static struct { int is_taken; struct mioc_query query; char room[MIOC_PATH_MAX]; } scratch;
+static struct {
+    int is_taken;
+    struct mioc_query query;
+    char room[MIOC_PATH_MAX];
+} scratch;
 
-static int take_scratch(void)
-{
-    return !__atomic_exchange_n(&scratch.is_taken, 1, __ATOMIC_ACQUIRE);
-}
+static int take_scratch(void) { return !__atomic_exchange_n(&scratch.is_taken, 1, __ATOMIC_ACQUIRE); }
 
-static void release_scratch(void)
-{
-    __atomic_store_n(&scratch.is_taken, 0, __ATOMIC_RELEASE);
-}
+static void release_scratch(void) { __atomic_store_n(&scratch.is_taken, 0, __ATOMIC_RELEASE); }
 
 /* --- open, stat, fstat ------------------------------------------------------------------------------------------- */
 
@@ -188,26 +186,18 @@ long mioc_answer_loader(const struct mioc_loader_call *call)
 
     switch (call->number) {
 #ifdef SYS_open /* not on newer processors */
-    case SYS_open:
-        return answer_open(call, AT_FDCWD, (const char *)a[0], (int)a[1]);
-    case SYS_stat:
-        return answer_stat(call, AT_FDCWD, (const char *)a[0], (struct stat *)a[1], 0);
-    case SYS_lstat:
-        return answer_stat(call, AT_FDCWD, (const char *)a[0], (struct stat *)a[1], AT_SYMLINK_NOFOLLOW);
-    case SYS_readlink:
-        return answer_readlink(call, AT_FDCWD, (const char *)a[0], (char *)a[1], (size_t)a[2]);
+    case SYS_open: return answer_open(call, AT_FDCWD, (const char *)a[0], (int)a[1]);
+    case SYS_stat: return answer_stat(call, AT_FDCWD, (const char *)a[0], (struct stat *)a[1], 0);
+    case SYS_lstat: return answer_stat(call, AT_FDCWD, (const char *)a[0], (struct stat *)a[1], AT_SYMLINK_NOFOLLOW);
+    case SYS_readlink: return answer_readlink(call, AT_FDCWD, (const char *)a[0], (char *)a[1], (size_t)a[2]);
 #endif
-    case SYS_openat:
-        return answer_open(call, (int)a[0], path, (int)a[2]);
-    case SYS_fstat:
-        return answer_fstat(call, (int)a[0], (struct stat *)a[1]);
+    case SYS_openat: return answer_open(call, (int)a[0], path, (int)a[2]);
+    case SYS_fstat: return answer_fstat(call, (int)a[0], (struct stat *)a[1]);
     case SYS_newfstatat:
         if (mioc_serve_is_fd_itself((int)a[0], path, (int)a[3]))
             return answer_fstat(call, (int)a[0], (struct stat *)a[2]);
         return answer_stat(call, (int)a[0], path, (struct stat *)a[2], (int)a[3]);
-    case SYS_readlinkat:
-        return answer_readlink(call, (int)a[0], path, (char *)a[2], (size_t)a[3]);
-    default:
-        return mioc_loader_pass(call);
+    case SYS_readlinkat: return answer_readlink(call, (int)a[0], path, (char *)a[2], (size_t)a[3]);
+    default: return mioc_loader_pass(call);
     }
 }

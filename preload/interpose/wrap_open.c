@@ -6,15 +6,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-static int is_tmpfile(int flags)
-{
-    return (flags & O_TMPFILE) == O_TMPFILE;
-}
+static int is_tmpfile(int flags) { return (flags & O_TMPFILE) == O_TMPFILE; }
 
-static int has_mode(int flags)
-{
-    return (flags & O_CREAT) || is_tmpfile(flags);
-}
+static int has_mode(int flags) { return (flags & O_CREAT) || is_tmpfile(flags); }
 
 static int real_open(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -31,8 +25,9 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
         path = mioc_serve_original(path);
     type = mioc_cancel_defer();
     fd = real_open(dirfd, path, flags, mode);
-    /* What will be in it is known when it is closed, and nobody tells us: from now on it is not cached. No SUBTREE, which
-     * costs every node a walk through its index: names below a new file may go on being ENOENT instead of ENOTDIR. */
+    /* What will be in it is known when it is closed, and nobody tells us: from now on it is not cached. No SUBTREE,
+     * which costs every node a walk through its index: names below a new file may go on being ENOENT instead of
+     * ENOTDIR. */
     if (fd >= 0) {
         mioc_client_wrote(dirfd, path, MIOC_FLAG_STICKY | (is_import ? MIOC_WROTE_SOON : 0));
         mioc_serve_wrote_source(dirfd, path);
@@ -48,7 +43,8 @@ static int do_open(int dirfd, const char *path, int flags, mode_t mode)
     int fd;
 
     if ((flags & ~MIOC_SERVE_OPEN_FLAGS) == 0)
-        return mioc_client_is_foreign(dirfd, path) ? real_open(dirfd, path, flags, 0) : mioc_serve_open_at(dirfd, path, flags);
+        return mioc_client_is_foreign(dirfd, path) ? real_open(dirfd, path, flags, 0)
+                                                   : mioc_serve_open_at(dirfd, path, flags);
     if (!is_tmpfile(flags) && !(flags & O_PATH) && ((flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY))
         return open_for_writing(dirfd, path, flags, mode);
     /* O_PATH, O_DIRECT, O_NOATIME, …: F_GETFL and the rights that they need are the original's. */
@@ -80,7 +76,10 @@ MIOC_EXPORT int openat(int dirfd, const char *path, int flags, ...)
     TAKE_MODE(mode, flags)
     return do_open(dirfd, path, flags, mode);
 }
-MIOC_EXPORT int creat(const char *path, mode_t mode) { return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
+MIOC_EXPORT int creat(const char *path, mode_t mode)
+{
+    return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
 
 MIOC_EXPORT int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 MIOC_EXPORT int openat64(int dirfd, const char *path, int flags, ...) __attribute__((alias("openat")));
@@ -98,7 +97,7 @@ MIOC_EXPORT int __openat_2(int dirfd, const char *path, int flags)
 MIOC_EXPORT int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
 MIOC_EXPORT int __openat64_2(int dirfd, const char *path, int flags) __attribute__((alias("__openat_2")));
 
-/* --- Temporary files: the template holds the name when the call returns. ------------------------------------------- */
+/* --- Temporary files: the template holds the name when the call returns. ----------------------------------------- */
 
 static int made(int fd, const char *name)
 {
@@ -121,7 +120,10 @@ MIOC_EXPORT int mkstemp(char *name)
 
 MIOC_EXPORT int mkostemp(char *name, int flags) { return made(mioc_real(mkostemp)(name, flags), name); }
 MIOC_EXPORT int mkstemps(char *name, int suffix) { return made(mioc_real(mkstemps)(name, suffix), name); }
-MIOC_EXPORT int mkostemps(char *name, int suffix, int flags) { return made(mioc_real(mkostemps)(name, suffix, flags), name); }
+MIOC_EXPORT int mkostemps(char *name, int suffix, int flags)
+{
+    return made(mioc_real(mkostemps)(name, suffix, flags), name);
+}
 MIOC_EXPORT int mkstemp64(char *name) __attribute__((alias("mkstemp")));
 MIOC_EXPORT int mkostemp64(char *name, int flags) __attribute__((alias("mkostemp")));
 MIOC_EXPORT int mkstemps64(char *name, int suffix) __attribute__((alias("mkstemps")));

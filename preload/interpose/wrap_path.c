@@ -8,7 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* --- stat, lstat, fstatat, fstat ------------------------------------------------------------------------------------ */
+/* --- stat, lstat, fstatat, fstat --------------------------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) int real_stat(int dirfd, const char *path, struct stat *st, int flags)
 {
@@ -77,7 +77,10 @@ MIOC_EXPORT int lstat64(const char *path, struct stat64 *st)
 {
     return do_stat(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);
 }
-MIOC_EXPORT int fstatat(int dirfd, const char *path, struct stat *st, int flags) { return do_stat(dirfd, path, st, flags); }
+MIOC_EXPORT int fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+    return do_stat(dirfd, path, st, flags);
+}
 MIOC_EXPORT int fstatat64(int dirfd, const char *path, struct stat64 *st, int flags)
 {
     return do_stat(dirfd, path, (struct stat *)st, flags);
@@ -85,7 +88,8 @@ MIOC_EXPORT int fstatat64(int dirfd, const char *path, struct stat64 *st, int fl
 MIOC_EXPORT int fstat(int fd, struct stat *st) { return do_fstat(fd, st); }
 MIOC_EXPORT int fstat64(int fd, struct stat64 *st) { return do_fstat(fd, (struct stat *)st); }
 
-/* What programs linked before glibc 2.33 call. The version says which struct stat; there is one, under these numbers. */
+/* What programs linked before glibc 2.33 call. The version says which struct stat; there is one, under these numbers.
+ */
 static int check_version(int version)
 {
 #ifdef __x86_64__
@@ -124,7 +128,7 @@ MIOC_EXPORT int __fxstatat64(int ver, int dirfd, const char *path, struct stat64
     return do_xstat(ver, dirfd, path, st, flags);
 }
 
-/* --- statx ---------------------------------------------------------------------------------------------------------- */
+/* --- statx ------------------------------------------------------------------------------------------------------- */
 
 #define STATX_SHARED (STATX_BASIC_STATS | STATX_BTIME)
 
@@ -177,7 +181,11 @@ static int ask_statx(const struct mioc_content_record *record, int flags, unsign
     return -1;
 }
 
-struct statx_call { int flags; unsigned mask; struct statx *stx; };
+struct statx_call {
+    int flags;
+    unsigned mask;
+    struct statx *stx;
+};
 
 /* What was answered may be about a copy. */
 static __attribute__((noinline)) int map_statx(void *arg)
@@ -219,7 +227,8 @@ static int real_statx(int dirfd, const char *path, int flags, unsigned mask, str
     return rc;
 }
 
-static __attribute__((noinline)) int served_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
+static __attribute__((noinline)) int served_statx(int dirfd, const char *path, int flags, unsigned mask,
+                                                  struct statx *stx)
 {
     const struct mioc_stat *found;
     struct mioc_query q;
@@ -244,12 +253,13 @@ MIOC_EXPORT int statx(int dirfd, const char *restrict path, int flags, unsigned 
 {
     const int known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
 
-    if ((flags & ~known) != 0 || (mask & ~STATX_SHARED) != 0 || mioc_is_null(stx) || mioc_client_is_foreign(dirfd, path))
+    if ((flags & ~known) != 0 || (mask & ~STATX_SHARED) != 0 || mioc_is_null(stx) ||
+        mioc_client_is_foreign(dirfd, path))
         return real_statx(dirfd, path, flags, mask, stx);
     return served_statx(dirfd, path, flags, mask, stx);
 }
 
-/* --- access --------------------------------------------------------------------------------------------------------- */
+/* --- access ------------------------------------------------------------------------------------------------------ */
 
 static int served_access(struct mioc_query *q, int mode, int flags)
 {
@@ -312,4 +322,7 @@ MIOC_EXPORT int euidaccess(const char *path, int mode)
     return (mode & ~7) != 0 ? mioc_real(euidaccess)(path, mode) : do_access(AT_FDCWD, path, mode, AT_EACCESS);
 }
 MIOC_EXPORT int eaccess(const char *path, int mode) { return euidaccess(path, mode); }
-MIOC_EXPORT int faccessat(int dirfd, const char *path, int mode, int flags) { return do_access(dirfd, path, mode, flags); }
+MIOC_EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
+{
+    return do_access(dirfd, path, mode, flags);
+}

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_process.c - the ends that exit() does not see, and exec: a rank takes its leave before it goes.
  *
- * exec: a rank that replaces itself by another program leaves the cache and hands the launcher's process manager over to that
- * program (pmi_relay.h) or, where nothing is preloaded in it, takes its leave there too, so that the job goes on as without
- * us; a static program cannot start MPI then. The mark in the new environment keeps the new program from joining again. What would fail anyway (os.execvp tries a directory after the other) is told before, so that a rank does not leave
- * for nothing. A child between fork or vfork and exec is nobody's rank: it has another process id. */
+ * exec: a rank that replaces itself by another program leaves the cache and hands the launcher's process manager over
+ * to that program (pmi_relay.h) or, where nothing is preloaded in it, takes its leave there too, so that the job goes
+ * on as without us; a static program cannot start MPI then. The mark in the new environment keeps the new program from
+ * joining again. What would fail anyway (os.execvp tries a directory after the other) is told before, so that a rank
+ * does not leave for nothing. A child between fork or vfork and exec is nobody's rank: it has another process id. */
 #include "launch/pmi_relay.h"
 #include "launch/process.h"
 #include "launch/role.h"
@@ -20,14 +21,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* --- Ends --- */
+/* --- Ends -------------------------------------------------------------------------------------------------------- */
 
 static int quick_status;
 
-static void end_quickly(void)
-{
-    mioc_node_end(quick_status);
-}
+static void end_quickly(void) { mioc_node_end(quick_status); }
 
 void mioc_process_guard(void)
 {
@@ -35,10 +33,7 @@ void mioc_process_guard(void)
 }
 
 /* Whether this process has business with the launcher that its next program must know of. */
-static int has_business(void)
-{
-    return mioc_node_is_owner() || mioc_pmi_relay_is_owner();
-}
+static int has_business(void) { return mioc_node_is_owner() || mioc_pmi_relay_is_owner(); }
 
 MIOC_EXPORT void _exit(int status)
 {
@@ -67,7 +62,7 @@ MIOC_EXPORT void quick_exit(int status)
     __builtin_unreachable();
 }
 
-/* --- exec --- */
+/* --- exec -------------------------------------------------------------------------------------------------------- */
 
 /* As far as a look can tell: a regular file that we may execute. */
 static int can_execute(int dirfd, const char *path, int flags)
@@ -76,7 +71,8 @@ static int can_execute(int dirfd, const char *path, int flags)
 
     if (mioc_is_null(path))
         return 0;
-    if (mioc_real(fstatat)(dirfd, path, &st, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) != 0 || !S_ISREG(st.st_mode))
+    if (mioc_real(fstatat)(dirfd, path, &st, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) != 0 ||
+        !S_ISREG(st.st_mode))
         return 0;
     return (flags & AT_EMPTY_PATH) != 0 || syscall(SYS_faccessat, dirfd, path, X_OK) == 0;
 }
@@ -108,10 +104,10 @@ static int find_by_name(const char *file, char *found, size_t size)
     }
 }
 
-/* --- exec: going --- */
+/* --- exec: going ------------------------------------------------------------------------------------------------- */
 
-/* Before the real exec, if it looks as if it could succeed: leaves. Returns whether the next program takes over the launcher's
- * process manager. `path` is NULL where it is not known. */
+/* Before the real exec, if it looks as if it could succeed: leaves. Returns whether the next program takes over the
+ * launcher's process manager. `path` is NULL where it is not known. */
 static int leave(const char *path, char *const *envp)
 {
     int has_heir = mioc_pmi_relay_is_possible(path, envp);
@@ -147,7 +143,13 @@ static char *far_space[FAR_ENTRIES];
     char *const *marked = mioc_role_mark_exec(envp, is_far ? far_space : near_space, entries, text, has_heir)
 
 /* A program that is about to be executed. */
-struct heir { int dirfd; const char *path; int flags; char *const *envp; const char *known_path; };
+struct heir {
+    int dirfd;
+    const char *path;
+    int flags;
+    char *const *envp;
+    const char *known_path;
+};
 
 static __attribute__((noinline)) int leave_if_possible(void *arg)
 {
@@ -192,7 +194,10 @@ static int do_execvpe(const char *file, char *const argv[], char *const envp[])
 
 MIOC_EXPORT int execve(const char *path, char *const argv[], char *const envp[]) { return do_execve(path, argv, envp); }
 MIOC_EXPORT int execv(const char *path, char *const argv[]) { return do_execve(path, argv, environ); }
-MIOC_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[]) { return do_execvpe(file, argv, envp); }
+MIOC_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+    return do_execvpe(file, argv, envp);
+}
 MIOC_EXPORT int execvp(const char *file, char *const argv[]) { return do_execvpe(file, argv, environ); }
 
 /* A copy may not be executed, its original perhaps. */

@@ -34,8 +34,8 @@ static int add_found(struct found *found, const struct dirent *entry)
     return 0;
 }
 
-/* Reads, filters, sorts as glibc does: errno is 0 for the filter, whatever it leaves there is ignored, and in the end it is
- * as it was. */
+/* Reads, filters, sorts as glibc does: errno is 0 for the filter, whatever it leaves there is ignored, and in the end
+ * it is as it was. */
 static int collect(DIR *stream, struct dirent ***list, mioc_filter_fn filter, mioc_compare_fn compare)
 {
     struct found found = { 0 };
@@ -90,7 +90,8 @@ static __attribute__((noinline)) int served_scandir(int dirfd, const char *path,
 }
 
 /* libc's scandir is its scandirat with AT_FDCWD, and the 64-bit names are the same functions. */
-static int do_scandir(int dirfd, const char *path, struct dirent ***list, mioc_filter_fn filter, mioc_compare_fn compare)
+static int do_scandir(int dirfd, const char *path, struct dirent ***list, mioc_filter_fn filter,
+                      mioc_compare_fn compare)
 {
     if (mioc_client_is_foreign(dirfd, path))
         return mioc_real(scandirat)(dirfd, path, list, filter, compare);
@@ -98,7 +99,8 @@ static int do_scandir(int dirfd, const char *path, struct dirent ***list, mioc_f
 }
 
 MIOC_EXPORT int scandirat(int dirfd, const char *restrict path, struct dirent ***restrict list,
-                          int (*filter)(const struct dirent *), int (*compare)(const struct dirent **, const struct dirent **))
+                          int (*filter)(const struct dirent *),
+                          int (*compare)(const struct dirent **, const struct dirent **))
 {
     return do_scandir(dirfd, path, list, filter, compare);
 }

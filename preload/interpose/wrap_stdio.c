@@ -27,10 +27,7 @@ static int is_mode(const char *mode)
 }
 
 /* "r,ccs=UTF-8" does not. */
-static int is_writing(const char *mode)
-{
-    return mode[0] != 'r' || memchr(mode, '+', strnlen(mode, 7)) != NULL;
-}
+static int is_writing(const char *mode) { return mode[0] != 'r' || memchr(mode, '+', strnlen(mode, 7)) != NULL; }
 
 /* After the real call on a path, with a valid mode. Returns f. */
 static FILE *opened(FILE *f, const char *path, const char *mode)
@@ -85,10 +82,10 @@ static FILE *do_fopen(const char *path, const char *mode)
 MIOC_EXPORT FILE *fopen(const char *restrict path, const char *restrict mode) { return do_fopen(path, mode); }
 MIOC_EXPORT FILE *fopen64(const char *restrict path, const char *restrict mode) { return do_fopen(path, mode); }
 
-/* --- freopen -------------------------------------------------------------------------------------------------------- */
+/* --- freopen ----------------------------------------------------------------------------------------------------- */
 
-/* Opens the stream on the copy: libc takes names only, so the copy is opened under its name in /proc. NULL with *made = 0:
- * nothing was done to the stream. */
+/* Opens the stream on the copy: libc takes names only, so the copy is opened under its name in /proc. NULL with *made =
+ * 0: nothing was done to the stream. */
 static FILE *reopen_served(struct mioc_query *q, int flags, const char *mode, FILE *stream, int *made, uint64_t *bytes)
 {
     char name[32];
@@ -142,7 +139,8 @@ static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
     int flags;
 
     if (mioc_is_null(path)) {
-        /* Another mode for the same file: libc reopens /proc/self/fd/N, which must not be the copy if it is to be written. */
+        /* Another mode for the same file: libc reopens /proc/self/fd/N, which must not be the copy if it is to be
+         * written. */
         if (!is_reading(mode, &flags))
             mioc_serve_try_detach(fileno(stream));
         return mioc_real(freopen)(path, mode, stream);

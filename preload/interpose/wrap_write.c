@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_write.c - writers by path: the real call, then word of it, so that the node forgets what it knew; also of what an error tells.
+/* wrap_write.c - writers by path: the real call, then word of it, so that the node forgets what it knew; also of what
+ * an error tells.
  *
- * SUBTREE where names below the path may change their answers with it: what is renamed, unlinked or made may be, or have been,
- * a directory, a link to one or a file (ENOENT becomes ENOTDIR); the mode of a directory decides over all in it. */
+ * SUBTREE where names below the path may change their answers with it: what is renamed, unlinked or made may be, or
+ * have been, a directory, a link to one or a file (ENOENT becomes ENOTDIR); the mode of a directory decides over all in
+ * it. */
 #include "serve.h"
 #include <stdio.h>
 #include <spawn.h>
@@ -48,7 +50,7 @@ static int moved(int rc, const struct mioc_folders *folders, int dirfd, const ch
         moved(call, &folders_, from_fd, from, to_fd, to, is_exchange); \
     }))
 
-/* --- Names come and go ---------------------------------------------------------------------------------------------- */
+/* --- Names come and go ------------------------------------------------------------------------------------------- */
 
 MIOC_EXPORT int unlink(const char *path) { return wrote(mioc_real(unlink)(path), AT_FDCWD, path, MIOC_FLAG_SUBTREE); }
 MIOC_EXPORT int unlinkat(int dirfd, const char *path, int flags)
@@ -69,7 +71,8 @@ MIOC_EXPORT int renameat2(int from_fd, const char *from, int to_fd, const char *
 {
     if (mioc_real(renameat2) == NULL)
         return mioc_serve_fail(ENOSYS);
-    return renamed(mioc_real(renameat2)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to, (flags & RENAME_EXCHANGE) != 0);
+    return renamed(mioc_real(renameat2)(from_fd, from, to_fd, to, flags), from_fd, from, to_fd, to,
+                   (flags & RENAME_EXCHANGE) != 0);
 }
 MIOC_EXPORT int mkdir(const char *path, mode_t mode) { return wrote(mioc_real(mkdir)(path, mode), AT_FDCWD, path, 0); }
 MIOC_EXPORT int mkdirat(int dirfd, const char *path, mode_t mode)
@@ -96,7 +99,8 @@ MIOC_EXPORT int link(const char *from, const char *to)
     return linked(mioc_real(link)(from, to), AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-/* The source may be a copy's descriptor, as "/proc/self/fd/N" or by AT_EMPTY_PATH: the original is what gets the new name. */
+/* The source may be a copy's descriptor, as "/proc/self/fd/N" or by AT_EMPTY_PATH: the original is what gets the new
+ * name. */
 MIOC_EXPORT int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
     char name[40];
@@ -159,8 +163,8 @@ MIOC_EXPORT int bind(int fd, const struct sockaddr *address, socklen_t size)
 }
 
 /* The child's open is libc's own affair, so the name is given up before: it is not cached from now on. */
-MIOC_EXPORT int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *restrict actions, int fd, const char *restrict path,
-                                                 int flags, mode_t mode)
+MIOC_EXPORT int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *restrict actions, int fd,
+                                                 const char *restrict path, int flags, mode_t mode)
 {
     int rc = mioc_real(posix_spawn_file_actions_addopen)(actions, fd, path, flags, mode);
 
@@ -202,7 +206,9 @@ MIOC_EXPORT int lchown(const char *path, uid_t uid, gid_t gid)
 MIOC_EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
     if (mioc_serve_is_fd_itself(dirfd, path, flags))
-        return mioc_serve_detach(dirfd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fchownat)(dirfd, path, uid, gid, flags), dirfd);
+        return mioc_serve_detach(dirfd) != 0
+                   ? -1
+                   : mioc_serve_wrote_fd(mioc_real(fchownat)(dirfd, path, uid, gid, flags), dirfd);
     if (!(flags & AT_SYMLINK_NOFOLLOW))
         path = mioc_serve_original(path);
     return wrote(mioc_real(fchownat)(dirfd, path, uid, gid, flags), dirfd, path, MIOC_FLAG_SUBTREE);
@@ -224,7 +230,9 @@ MIOC_EXPORT int lutimes(const char *path, const struct timeval times[2])
 MIOC_EXPORT int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
     if (mioc_serve_is_fd_itself(dirfd, path, flags))
-        return mioc_serve_detach(dirfd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(utimensat)(dirfd, path, times, flags), dirfd);
+        return mioc_serve_detach(dirfd) != 0
+                   ? -1
+                   : mioc_serve_wrote_fd(mioc_real(utimensat)(dirfd, path, times, flags), dirfd);
     if (!(flags & AT_SYMLINK_NOFOLLOW))
         path = mioc_serve_original(path);
     return wrote(mioc_real(utimensat)(dirfd, path, times, flags), dirfd, path, 0);

@@ -73,7 +73,7 @@ static long read_dynamic(const struct file *file, ElfW(Dyn) dynamic[MOST_DYNAMIC
 }
 
 /* The string table's file offset. */
-static int find_strings(const struct file *file, const ElfW(Dyn) *dynamic, long entries, uint64_t *strings)
+static int find_strings(const struct file *file, const ElfW(Dyn) * dynamic, long entries, uint64_t *strings)
 {
     int rc = -1;
 
@@ -119,7 +119,7 @@ int mioc_elf_texts(const struct mioc_elf_source *source, void (*visit)(void *ctx
     return 0;
 }
 
-/* --- Files -------------------------------------------------------------------------------------------------------- */
+/* --- Files ------------------------------------------------------------------------------------------------------- */
 
 static long read_file(void *ctx, void *buf, size_t size, uint64_t offset)
 {
@@ -140,7 +140,10 @@ static long read_file(void *ctx, void *buf, size_t size, uint64_t offset)
     return (long)have;
 }
 
-struct visiting { void (*visit)(void *ctx, const char *name); void *ctx; };
+struct visiting {
+    void (*visit)(void *ctx, const char *name);
+    void *ctx;
+};
 
 static void visit_needed(void *ctx, int64_t tag, const char *text)
 {

@@ -15,10 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int64_t mioc_pmi_now_ms(void)
-{
-    return (int64_t)(mioc_clock_ns() / MIOC_NS_PER_MS);
-}
+int64_t mioc_pmi_now_ms(void) { return (int64_t)(mioc_clock_ns() / MIOC_NS_PER_MS); }
 
 int mioc_pmi_fd(char *const *env)
 {
@@ -134,7 +131,8 @@ int mioc_pmi_number(const char *answer, const char *key, int otherwise)
         if ((at == answer || at[-1] == ' ') && at[length] == '=') {
             value = strtol(at + length + 1, &end, 10);
             return end != at + length + 1 && (*end == '\0' || *end == ' ') && value >= INT32_MIN && value <= INT32_MAX
-                       ? (int)value : otherwise;
+                       ? (int)value
+                       : otherwise;
         }
         at += length;
     }

@@ -15,8 +15,8 @@ int64_t mioc_pmi_now_ms(void);
 int mioc_pmi_fd(char *const *env);
 /* Whether hydra's proxy is this process's parent: then it is a task of mpiexec's, and PMI_FD is its own. */
 int mioc_pmi_is_hydra_task(void);
-/* Sends "cmd=COMMAND\n" and reads the answer up to its newline (cut off, NUL-terminated). 0, or -1 with errno: ETIMEDOUT
- * after timeout_ms, EPIPE, EPROTO (longer than size). Raises no SIGPIPE; carries on after EINTR. */
+/* Sends "cmd=COMMAND\n" and reads the answer up to its newline (cut off, NUL-terminated). 0, or -1 with errno:
+ * ETIMEDOUT after timeout_ms, EPIPE, EPROTO (longer than size). Raises no SIGPIPE; carries on after EINTR. */
 int mioc_pmi_ask(int fd, const char *command, char *answer, size_t size, int timeout_ms);
 /* The number that "KEY=" stands before in an answer, or `otherwise`. */
 int mioc_pmi_number(const char *answer, const char *key, int otherwise);

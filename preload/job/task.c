@@ -28,7 +28,8 @@ static int tasks_of_node(const char *list, long node)
 
 int mioc_task_count_on_node(const struct mioc_task *me, char *const *env)
 {
-    const char *list = mioc_proc_getenv(env, "SLURM_STEP_TASKS_PER_NODE"), *node = mioc_proc_getenv(env, "SLURM_NODEID");
+    const char *list = mioc_proc_getenv(env, "SLURM_STEP_TASKS_PER_NODE"),
+               *node = mioc_proc_getenv(env, "SLURM_NODEID");
     const char *local = mioc_proc_getenv(env, "MPI_LOCALNRANKS");
 
     if (me->launcher == MIOC_LAUNCHER_OPENMPI)

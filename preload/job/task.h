@@ -11,13 +11,13 @@ enum mioc_launcher { MIOC_LAUNCHER_NONE, MIOC_LAUNCHER_HYDRA, MIOC_LAUNCHER_SLUR
 struct mioc_task {
     enum mioc_role role;
     enum mioc_launcher launcher;
-    int has_pmix;           /* its process manager speaks PMIx, not PMI: for Open MPI */
-    int rank, size;         /* of the step; -1 unless the launcher told them */
-    int local_rank;         /* on this node, -1 if unknown */
-    uint64_t key;           /* names this job step on this node, the same in all its ranks and guests (store.h); 0: none */
-    char reason[256];       /* of a dormant process, for people; "" where there is nothing to say (bash, gcc, …) */
-    char plugin[1024];      /* rank: path of the plug-in */
-    char store[1024];       /* guest: the node's store */
+    int has_pmix;      /* its process manager speaks PMIx, not PMI: for Open MPI */
+    int rank, size;    /* of the step; -1 unless the launcher told them */
+    int local_rank;    /* on this node, -1 if unknown */
+    uint64_t key;      /* names this job step on this node, the same in all its ranks and guests (store.h); 0: none */
+    char reason[256];  /* of a dormant process, for people; "" where there is nothing to say (bash, gcc, …) */
+    char plugin[1024]; /* rank: path of the plug-in */
+    char store[1024];  /* guest: the node's store */
 };
 
 #define MIOC_TASKS_MAX 1024 /* of one node; more are not believed */

@@ -5,49 +5,53 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Arrays, not pointers, here and in other tables: each pointer would be relocated at the start of every process, of shells too. */
-static const struct { char part[44], advice[108]; } table[] = {
-    {"MPIIO_CACHE_DISABLE is set", "Unset it to use the cache"},
-    {"the site's configuration", "Your site knows why"},
-    {"nothing that this Python imports from", "MPIIO_CACHE_PATHS names prefixes to cache all the same"},
+/* Arrays, not pointers, here and in other tables: each pointer would be relocated at the start of every process, of
+ * shells too. */
+static const struct {
+    char part[44], advice[108];
+} table[] = {
+    { "MPIIO_CACHE_DISABLE is set", "Unset it to use the cache" },
+    { "the site's configuration", "Your site knows why" },
+    { "nothing that this Python imports from", "MPIIO_CACHE_PATHS names prefixes to cache all the same" },
     /* launchers */
-    {"started neither by mpiexec nor by srun", "Start it by one of them to use the cache"},
-    {"one rank", "There is nobody to share with"},
-    {"MPI_Comm_spawn", "Only ranks that the launcher starts are served"},
-    {"by exec", "Let the launcher start it to have it served"},
-    {"(MPMD)", "Start each program in a step of its own"},
-    {"no rank of this job step has a store", "Its ranks say why, with MPIIO_CACHE_LOG=info"},
-    {"but the launcher speaks", "Unset it, or start the job by that MPI's launcher"},
-    {"mpiexec gave this task no", "Use the mpiexec of the MPI that the program is built for"},
-    {"srun gave this task no", "Add that option"},
-    {"srun's environment is incomplete", "Leave SLURM_* as srun sets it"},
-    {"PMI speaks of", "Leave PMI_* and SLURM_* as srun sets them"},
-    {"MPI speaks of", "Use the launcher of the MPI that the program is built for"},
-    {"launcher", "Use MPICH's mpiexec, or srun --mpi=pmi2 (Open MPI: its mpiexec, or srun --mpi=pmix)"},
-    {"another rank 0 has been here", "Start one Python a task"},
+    { "started neither by mpiexec nor by srun", "Start it by one of them to use the cache" },
+    { "one rank", "There is nobody to share with" },
+    { "MPI_Comm_spawn", "Only ranks that the launcher starts are served" },
+    { "by exec", "Let the launcher start it to have it served" },
+    { "(MPMD)", "Start each program in a step of its own" },
+    { "no rank of this job step has a store", "Its ranks say why, with MPIIO_CACHE_LOG=info" },
+    { "but the launcher speaks", "Unset it, or start the job by that MPI's launcher" },
+    { "mpiexec gave this task no", "Use the mpiexec of the MPI that the program is built for" },
+    { "srun gave this task no", "Add that option" },
+    { "srun's environment is incomplete", "Leave SLURM_* as srun sets it" },
+    { "PMI speaks of", "Leave PMI_* and SLURM_* as srun sets them" },
+    { "MPI speaks of", "Use the launcher of the MPI that the program is built for" },
+    { "launcher", "Use MPICH's mpiexec, or srun --mpi=pmi2 (Open MPI: its mpiexec, or srun --mpi=pmix)" },
+    { "another rank 0 has been here", "Start one Python a task" },
     /* plug-ins */
-    {"and this MPI has no sessions", "Use MPICH 4, or load MPI by mpi4py only"},
-    {"is linked with", "Use the plug-in, launcher and mpi4py of one MPI; mpiio-cache check says which are here"},
-    {"plug-in", "mpiio-cache check says what is missing"},
+    { "and this MPI has no sessions", "Use MPICH 4, or load MPI by mpi4py only" },
+    { "is linked with", "Use the plug-in, launcher and mpi4py of one MPI; mpiio-cache check says which are here" },
+    { "plug-in", "mpiio-cache check says what is missing" },
     /* agreement */
-    {"stays dormant", "Give all ranks the same environment; with MPIIO_CACHE_LOG=info that rank's node says more"},
-    {"are no Python", "Start them in a step of their own"},
-    {"(no Python?)", "Start Python in a step of its own"},
-    {"ended before the ranks had agreed", "See why it ended"},
-    {"different versions of", "Install one version on all nodes"},
-    {"did not come within", "All tasks must be this Python; if some start slowly, raise MPIIO_CACHE_TIMEOUT"},
-    {"not all ranks of", "All tasks must be this Python; if some start slowly, raise MPIIO_CACHE_TIMEOUT"},
-    {"cannot meet the other ranks", "The ranks of a node must share its network namespace"},
+    { "stays dormant", "Give all ranks the same environment; with MPIIO_CACHE_LOG=info that rank's node says more" },
+    { "are no Python", "Start them in a step of their own" },
+    { "(no Python?)", "Start Python in a step of its own" },
+    { "ended before the ranks had agreed", "See why it ended" },
+    { "different versions of", "Install one version on all nodes" },
+    { "did not come within", "All tasks must be this Python; if some start slowly, raise MPIIO_CACHE_TIMEOUT" },
+    { "not all ranks of", "All tasks must be this Python; if some start slowly, raise MPIIO_CACHE_TIMEOUT" },
+    { "cannot meet the other ranks", "The ranks of a node must share its network namespace" },
     /* MPI and the node */
-    {"different rights", "Start all ranks as the same user, with the same groups and capabilities; those of a node in one container"},
-    {"cannot use MPIIO_CACHE_DIR", "Name a directory in memory, with room, that only you or root can replace"},
-    {"cannot map", "Name an MPIIO_CACHE_DIR that all ranks of a node share, and leave it memory"},
-    {"agent's threads", "Raise the limits of threads and memory (ulimit -u, ulimit -v)"},
-    {"MPI_THREAD_MULTIPLE", "Use an MPI that is built with it"},
-    {"out of memory", "Leave the nodes more memory"},
-    {"MPI failed", "Look for what MPI said before this; a job without LD_PRELOAD tells whether it works here at all"},
-    {" failed: ", "A job of plain MPI tells whether it works here at all"},
-    {"MPI does not know this rank", "A job of plain MPI tells whether it works here at all"},
+    { "different rights",
+      "Start all ranks as the same user, with the same groups and capabilities; those of a node in one container" },
+    { "cannot use MPIIO_CACHE_DIR", "Name a directory in memory, with room, that only you or root can replace" },
+    { "cannot map", "Name an MPIIO_CACHE_DIR that all ranks of a node share, and leave it memory" },
+    { "agent's threads", "Raise the limits of threads and memory (ulimit -u, ulimit -v)" },
+    { "MPI_THREAD_MULTIPLE", "Use an MPI that is built with it" },
+    { "out of memory", "Leave the nodes more memory" },
+    { "MPI failed", "Look for what MPI said before this; a job without LD_PRELOAD tells whether it works here at all" },
+    { " failed: ", "A job of plain MPI tells whether it works here at all" },
+    { "MPI does not know this rank", "A job of plain MPI tells whether it works here at all" },
 };
 
 const char *mioc_advice(const char *reason)

@@ -3,8 +3,8 @@
 #ifndef MIOC_ADVICE_H
 #define MIOC_ADVICE_H
 
-/* A sentence without full stop, for a process's own reason or another rank's that reached it; lives for ever. NULL: the reason is not
- * known here, which a test of the sources holds to be impossible. Any thread. */
+/* A sentence without full stop, for a process's own reason or another rank's that reached it; lives for ever. NULL: the
+ * reason is not known here, which a test of the sources holds to be impossible. Any thread. */
 const char *mioc_advice(const char *reason);
 
 #endif

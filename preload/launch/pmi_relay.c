@@ -31,21 +31,18 @@ enum gate { GATE_SHUT, GATE_OPEN, GATE_RELEASED };
 
 static struct {
     pid_t owner;
-    int up, down;          /* to the launcher; to the program, whose end is PMI_FD */
+    int up, down; /* to the launcher; to the program, whose end is PMI_FD */
     int pmi_fd;
     int is_hydra;
     pthread_t thread;
     atomic_int is_answer_due; /* the next line from above is the answer to a question of ours */
-    atomic_int gate;        /* a futex: what the relay's thread does */
-    atomic_int has_init;    /* the program speaks PMI itself: its end is its own business */
-    atomic_int is_ending;   /* what comes from above now is the answer to our farewell */
+    atomic_int gate;          /* a futex: what the relay's thread does */
+    atomic_int has_init;      /* the program speaks PMI itself: its end is its own business */
+    atomic_int is_ending;     /* what comes from above now is the answer to our farewell */
     atomic_int has_ended;
 } relay;
 
-int mioc_pmi_relay_is_owner(void)
-{
-    return relay.owner != 0 && relay.owner == getpid();
-}
+int mioc_pmi_relay_is_owner(void) { return relay.owner != 0 && relay.owner == getpid(); }
 
 int mioc_pmi_relay_is_possible(const char *path, char *const *env)
 {
@@ -55,7 +52,7 @@ int mioc_pmi_relay_is_possible(const char *path, char *const *env)
            (path == NULL || !mioc_elf_is_static(path));
 }
 
-/* --- The relay's thread --- */
+/* --- The relay's thread ------------------------------------------------------------------------------------------ */
 
 static int send_all(int fd, const char *bytes, size_t size)
 {
@@ -106,14 +103,11 @@ static int pass_down(char *buf, size_t size)
     return send_all(relay.down, end + 1, (size_t)(buf + n - end - 1));
 }
 
-static int is_released(void)
-{
-    return atomic_load(&relay.gate) == GATE_RELEASED;
-}
+static int is_released(void) { return atomic_load(&relay.gate) == GATE_RELEASED; }
 
-/* Until one side hangs up; then the other is to see it. The launcher hangs up after "finalize". When the program has closed its
- * end (os.closerange), the launcher's stays open for the farewell. Nothing is read any more once it is released, which
- * hangs up the program's end, so that the poll is woken. */
+/* Until one side hangs up; then the other is to see it. The launcher hangs up after "finalize". When the program has
+ * closed its end (os.closerange), the launcher's stays open for the farewell. Nothing is read any more once it is
+ * released, which hangs up the program's end, so that the poll is woken. */
 static void *relay_main(void *unused)
 {
     char buf[LINE];
@@ -138,12 +132,9 @@ static void *relay_main(void *unused)
     return NULL;
 }
 
-static int start_relay(void)
-{
-    return mioc_thread_start(&relay.thread, 1, STACK, relay_main, NULL) == 0 ? 0 : -1;
-}
+static int start_relay(void) { return mioc_thread_start(&relay.thread, 1, STACK, relay_main, NULL) == 0 ? 0 : -1; }
 
-/* --- The program's side --- */
+/* --- The program's side ------------------------------------------------------------------------------------------ */
 
 static void close_raw(int fd)
 {
@@ -197,10 +188,7 @@ int mioc_pmi_relay_prepare(char *const *env)
     return rc;
 }
 
-int mioc_pmi_relay_up(void)
-{
-    return relay.up;
-}
+int mioc_pmi_relay_up(void) { return relay.up; }
 
 static void set_gate(enum gate gate)
 {

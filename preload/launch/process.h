@@ -3,7 +3,8 @@
 #ifndef MIOC_PROCESS_H
 #define MIOC_PROCESS_H
 
-/* In a rank, before main(): the end by quick_exit() is guarded from now on. exit() is start.c's, all else is interposed. */
+/* In a rank, before main(): the end by quick_exit() is guarded from now on. exit() is start.c's, all else is
+ * interposed. */
 void mioc_process_guard(void);
 
 #endif

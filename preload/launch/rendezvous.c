@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rendezvous.c - the ranks of a node meet at their leader's socket, and hear from it whether all ranks of the job start MPI. */
+/* rendezvous.c - the ranks of a node meet at their leader's socket, and hear from it whether all ranks of the job start
+ * MPI. */
 #include "rendezvous.h"
 #include "base/real.h"
 #include "base/hash.h"
@@ -46,8 +47,8 @@ struct message {
 struct meeting {
     const struct mioc_rendezvous *rendezvous;
     int listener, tasks, peers, come;
-    struct pollfd *peer;    /* connections; [peers] is the listener */
-    int *local_rank;        /* of each, -1 until it has said hello */
+    struct pollfd *peer; /* connections; [peers] is the listener */
+    int *local_rank;     /* of each, -1 until it has said hello */
     int64_t since, look_at, look_every;
     uint64_t rights;
     char *reason;
@@ -56,7 +57,7 @@ struct meeting {
 
 static int mark = -1; /* the socket that says to this node's late comers that this job stays dormant; held for life */
 
-/* --- Sockets --- */
+/* --- Sockets ----------------------------------------------------------------------------------------------------- */
 
 static void close_raw(int fd)
 {
@@ -124,7 +125,10 @@ static int is_marked(const struct mioc_task *me)
 
 static int say(int fd, enum kind kind, const struct mioc_task *me, const char *reason)
 {
-    struct message message = { .magic = MIOC_RENDEZVOUS_MAGIC, .kind = kind, .local_rank = me->local_rank, .layout = mioc_rendezvous_layout(),
+    struct message message = { .magic = MIOC_RENDEZVOUS_MAGIC,
+                               .kind = kind,
+                               .local_rank = me->local_rank,
+                               .layout = mioc_rendezvous_layout(),
                                .rights = mioc_credentials_rights(1) };
 
     snprintf(message.reason, sizeof message.reason, "%s", reason);
@@ -144,12 +148,14 @@ static int hear(int fd, struct message *message)
     return 1;
 }
 
-/* --- Both sides --- */
+/* --- Both sides -------------------------------------------------------------------------------------------------- */
 
-/* There is no name service that Open MPI's launchers and Slurm's PMIx both have: with these each node agrees for itself. */
+/* There is no name service that Open MPI's launchers and Slurm's PMIx both have: with these each node agrees for
+ * itself. */
 static int has_several_nodes(const struct mioc_rendezvous *rendezvous)
 {
-    return !rendezvous->me->has_pmix && mioc_task_count_on_node(rendezvous->me, rendezvous->env) != rendezvous->me->size;
+    return !rendezvous->me->has_pmix &&
+           mioc_task_count_on_node(rendezvous->me, rendezvous->env) != rendezvous->me->size;
 }
 
 /* The first of a node to know tells the other nodes. */
@@ -179,7 +185,7 @@ static int look_beside(struct meeting *m, int64_t now)
     return mioc_role_look_beside(rendezvous->me, rendezvous->env, now - m->since, m->reason, m->size);
 }
 
-/* --- The leader --- */
+/* --- The leader -------------------------------------------------------------------------------------------------- */
 
 static void admit(struct meeting *m)
 {
@@ -213,7 +219,8 @@ static int hear_peers(struct meeting *m)
             continue;
         }
         if (rc < 0) {
-            snprintf(m->reason, m->size, "local rank %d of a node ended before the ranks had agreed to start MPI", m->local_rank[i]);
+            snprintf(m->reason, m->size, "local rank %d of a node ended before the ranks had agreed to start MPI",
+                     m->local_rank[i]);
             return -1;
         }
         if (message.layout != mioc_rendezvous_layout()) {
@@ -221,7 +228,9 @@ static int hear_peers(struct meeting *m)
             return -1;
         }
         if (message.rights != m->rights) {
-            snprintf(m->reason, m->size, "the ranks of a node were started with different rights: not all have one user, groups, capabilities and user namespace");
+            snprintf(m->reason, m->size,
+                     "the ranks of a node were started with different rights: not all have one user, groups, "
+                     "capabilities and user namespace");
             return -1;
         }
         m->come += m->local_rank[i] < 0;
@@ -249,18 +258,15 @@ static int gather(struct meeting *m)
         if (m->come < m->tasks - 1 && look_beside(m, now) != 0)
             return -1;
         if (m->come < m->tasks - 1 && now >= until) {
-            snprintf(m->reason, m->size, "of a node's %d ranks %d did not come within %s", m->tasks, m->tasks - 1 - m->come,
-                     mioc_rendezvous_span(m->rendezvous->timeout_ms, span));
+            snprintf(m->reason, m->size, "of a node's %d ranks %d did not come within %s", m->tasks,
+                     m->tasks - 1 - m->come, mioc_rendezvous_span(m->rendezvous->timeout_ms, span));
             return -1;
         }
     }
     return 0;
 }
 
-static int is_complete(void *ctx)
-{
-    return hear_peers(ctx) == 0;
-}
+static int is_complete(void *ctx) { return hear_peers(ctx) == 0; }
 
 static int lead(struct meeting *m)
 {
@@ -273,7 +279,8 @@ static int lead(struct meeting *m)
     m->look_at = m->since + FIRST_LOOK_MS;
     m->peer = calloc((size_t)m->tasks + STRANGERS + 1, sizeof *m->peer);
     m->local_rank = calloc((size_t)m->tasks + STRANGERS + 1, sizeof *m->local_rank);
-    if (rc == 0 && (m->peer == NULL || m->local_rank == NULL || (m->tasks > 1 && (m->listener = listen_as(rendezvous->me, "meet")) < 0))) {
+    if (rc == 0 && (m->peer == NULL || m->local_rank == NULL ||
+                    (m->tasks > 1 && (m->listener = listen_as(rendezvous->me, "meet")) < 0))) {
         snprintf(m->reason, m->size, "cannot meet the other ranks of this node: %s", strerror(errno));
         rc = -1;
     }
@@ -293,7 +300,7 @@ static int lead(struct meeting *m)
     return rc;
 }
 
-/* --- The others --- */
+/* --- The others -------------------------------------------------------------------------------------------------- */
 
 /* The leader's socket, or -1 and why. */
 static int find_leader(struct meeting *m)
@@ -345,11 +352,14 @@ static int follow(struct meeting *m)
     return -1;
 }
 
-/* --- All --- */
+/* --- All --------------------------------------------------------------------------------------------------------- */
 
 int mioc_rendezvous(const struct mioc_rendezvous *rendezvous, char *reason, size_t size)
 {
-    struct meeting meeting = { .rendezvous = rendezvous, .look_every = FIRST_LOOK_MS, .reason = reason, .size = size,
+    struct meeting meeting = { .rendezvous = rendezvous,
+                               .look_every = FIRST_LOOK_MS,
+                               .reason = reason,
+                               .size = size,
                                .tasks = mioc_task_count_on_node(rendezvous->me, rendezvous->env) };
     int saved = errno, rc = -1;
 
@@ -374,10 +384,7 @@ void mioc_rendezvous_before_mpi(const struct mioc_task *me)
         mioc_pmi_relay_release();
 }
 
-void mioc_rendezvous_after_mpi(void)
-{
-    mioc_pmi_relay_release();
-}
+void mioc_rendezvous_after_mpi(void) { mioc_pmi_relay_release(); }
 
 int mioc_rendezvous_settle(void)
 {

@@ -26,7 +26,7 @@
 struct talk {
     const struct mioc_rendezvous *rendezvous;
     struct mioc_rendezvous_place place;
-    char suffix[320];       /* of all names: ours, of this job */
+    char suffix[320]; /* of all names: ours, of this job */
     char layout[32];
     int64_t since, seen, nap_us;
     int has_said_no;
@@ -42,7 +42,7 @@ int mioc_rendezvous_nodes_has_spoken(int *is_due)
     return has_spoken;
 }
 
-/* --- Where this process is --- */
+/* --- Where this process is --------------------------------------------------------------------------------------- */
 
 static const char *read_block(const char *at, long block[3])
 {
@@ -96,7 +96,8 @@ int mioc_rendezvous_parse_mapping(const char *text, int size, int rank, struct m
     *place = (struct mioc_rendezvous_place){ 0, -1, 0 };
     if (strncmp(text, head, sizeof head - 1) != 0)
         return -1;
-    /* Not from malloc(): having freed so much it would give the program's large blocks from the heap from then on, and return less. */
+    /* Not from malloc(): having freed so much it would give the program's large blocks from the heap from then on, and
+     * return less. */
     number = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (number == MAP_FAILED)
         return -1;
@@ -105,7 +106,7 @@ int mioc_rendezvous_parse_mapping(const char *text, int size, int rank, struct m
     return rc == 0 && place->index >= 0 ? 0 : -1;
 }
 
-/* --- Questions to the launcher --- */
+/* --- Questions to the launcher ----------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static int ask(struct talk *t, char *answer, const char *format, ...)
 {
@@ -181,14 +182,15 @@ static int begin(struct talk *t, const struct mioc_rendezvous *rendezvous, char 
 {
     char answer[LINE], kvs[256] = "";
 
-    *t = (struct talk){ .rendezvous = rendezvous, .since = mioc_pmi_now_ms(), .nap_us = FIRST_NAP_US, .reason = reason, .size = size };
+    *t = (struct talk){
+        .rendezvous = rendezvous, .since = mioc_pmi_now_ms(), .nap_us = FIRST_NAP_US, .reason = reason, .size = size
+    };
     if (has_spoken || mioc_pmi_relay_prepare(rendezvous->env) != 0) {
         snprintf(reason, size, "cannot speak with the launcher: %s", strerror(errno));
         return -1;
     }
     has_spoken = 1;
-    if (rendezvous->me->launcher == MIOC_LAUNCHER_SLURM &&
-        ask(t, answer, "init pmi_version=1 pmi_subversion=1") != 0)
+    if (rendezvous->me->launcher == MIOC_LAUNCHER_SLURM && ask(t, answer, "init pmi_version=1 pmi_subversion=1") != 0)
         return -1;
     if (ask(t, answer, "get_my_kvsname") != 0)
         return -1;
@@ -204,7 +206,7 @@ static int begin(struct talk *t, const struct mioc_rendezvous *rendezvous, char 
     return 0;
 }
 
-/* --- Steps --- */
+/* --- Steps ------------------------------------------------------------------------------------------------------- */
 
 static void nap(struct talk *t)
 {
@@ -265,7 +267,7 @@ static int look_for_children(struct talk *t, int *next)
     return 1;
 }
 
-/* --- The root --- */
+/* --- The root ---------------------------------------------------------------------------------------------------- */
 
 static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
 {
@@ -288,7 +290,8 @@ static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
         if (!is_complete(ctx))
             break; /* and it said why */
         if (mioc_pmi_now_ms() > until) {
-            snprintf(t->reason, t->size, "not all ranks of %d nodes came within %s (the first missing: node %d or one below it)",
+            snprintf(t->reason, t->size,
+                     "not all ranks of %d nodes came within %s (the first missing: node %d or one below it)",
                      t->place.nodes, mioc_rendezvous_span(t->rendezvous->timeout_ms, span), next);
             break;
         }
@@ -300,7 +303,7 @@ static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
     return rc < 0 ? -1 : decide(t, no);
 }
 
-/* --- The others --- */
+/* --- The others -------------------------------------------------------------------------------------------------- */
 
 /* Until the root is there, and all nodes below: then it is announced. 0, or -1 and why: nobody goes. */
 static int announce(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
@@ -357,14 +360,15 @@ static int await_verdict(struct talk *t, int (*is_complete)(void *ctx), void *ct
     }
 }
 
-/* --- All --- */
+/* --- All --------------------------------------------------------------------------------------------------------- */
 
 static void fill_layout(struct talk *t)
 {
     snprintf(t->layout, sizeof t->layout, "%016llx", (unsigned long long)mioc_rendezvous_layout());
 }
 
-int mioc_rendezvous_nodes(const struct mioc_rendezvous *rendezvous, int (*is_complete)(void *ctx), void *ctx, char *reason, size_t size)
+int mioc_rendezvous_nodes(const struct mioc_rendezvous *rendezvous, int (*is_complete)(void *ctx), void *ctx,
+                          char *reason, size_t size)
 {
     struct talk talk;
 

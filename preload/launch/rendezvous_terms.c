@@ -11,8 +11,8 @@
 uint64_t mioc_rendezvous_layout(void)
 {
     char text[128];
-    int length = snprintf(text, sizeof text, "%x %u %u %llx %zu %d", MIOC_RENDEZVOUS_MAGIC, MIOC_TRANSPORT_ABI, MIOC_WIRE_VERSION,
-                          (unsigned long long)MIOC_STORE_MAGIC, sizeof(long), __BYTE_ORDER__);
+    int length = snprintf(text, sizeof text, "%x %u %u %llx %zu %d", MIOC_RENDEZVOUS_MAGIC, MIOC_TRANSPORT_ABI,
+                          MIOC_WIRE_VERSION, (unsigned long long)MIOC_STORE_MAGIC, sizeof(long), __BYTE_ORDER__);
 
     return mioc_hash(text, (size_t)length);
 }

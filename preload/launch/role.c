@@ -22,18 +22,16 @@
 /* MPIIO_CACHE_TIMEOUT may be shorter, as calls are; ranks do not start that much at once. */
 #define LEAST_DEADLINE_MS 4000
 
-static pid_t marked; /* this process is a rank, or its image replaced one: whatever replaces it is none */
+static pid_t marked;             /* this process is a rank, or its image replaced one: whatever replaces it is none */
 static int is_heir;              /* … and left it the launcher's process manager */
 static int has_several_programs; /* so says the launcher */
 
-/* Bound when we are loaded, at the price of a symbol lookup; a failing dlsym() would allocate, in every process there is. */
+/* Bound when we are loaded, at the price of a symbol lookup; a failing dlsym() would allocate, in every process there
+ * is. */
 extern int Py_BytesMain(int argc, char **argv) __attribute__((weak));
 extern int Py_Main(int argc, wchar_t **argv) __attribute__((weak));
 
-int mioc_role_is_interpreter(void)
-{
-    return Py_BytesMain != NULL || Py_Main != NULL;
-}
+int mioc_role_is_interpreter(void) { return Py_BytesMain != NULL || Py_Main != NULL; }
 
 /* The plug-in lies beside the library, wherever the loader found that. The launcher's process manager says whose. */
 static int find_plugin(const struct mioc_task *me, const struct mioc_config *config, char *path, size_t size)
@@ -46,7 +44,8 @@ static int find_plugin(const struct mioc_task *me, const struct mioc_config *con
     if (dladdr((void *)mioc_role_decide, &info) == 0 || info.dli_fname == NULL)
         return -1;
     slash = strrchr(info.dli_fname, '/');
-    if ((size_t)snprintf(path, size, "%.*s" PLUGIN "%s.so", slash != NULL ? (int)(slash + 1 - info.dli_fname) : 0, info.dli_fname, mpi) >= size)
+    if ((size_t)snprintf(path, size, "%.*s" PLUGIN "%s.so", slash != NULL ? (int)(slash + 1 - info.dli_fname) : 0,
+                         info.dli_fname, mpi) >= size)
         return -1;
     if (syscall(SYS_faccessat, AT_FDCWD, path, R_OK) == 0)
         return 0;
@@ -60,7 +59,7 @@ static int find_plugin(const struct mioc_task *me, const struct mioc_config *con
     return 0;
 }
 
-/* --- What survives exec --- */
+/* --- What survives exec ------------------------------------------------------------------------------------------ */
 
 /* In place: the vector is what main() gets, and environ. */
 static void remove_variable(char **env, const char *assignment)
@@ -73,8 +72,9 @@ static void remove_variable(char **env, const char *assignment)
     *to = NULL;
 }
 
-/* A program that came by exec in a process that was a rank is not to be one again: the launcher's ways tell it apart no more,
- * so a mark does. It is put back at the next exec. The launcher's word is passed on by what lies between, a shell. */
+/* A program that came by exec in a process that was a rank is not to be one again: the launcher's ways tell it apart no
+ * more, so a mark does. It is put back at the next exec. The launcher's word is passed on by what lies between, a
+ * shell. */
 void mioc_role_note_marks(char **env)
 {
     const char *mark = mioc_proc_getenv(env, "MPIIO_CACHE_CLAIMED"), *word = mioc_proc_getenv(env, MIOC_ROLE_LAUNCH);
@@ -93,10 +93,7 @@ void mioc_role_note_marks(char **env)
     }
 }
 
-int mioc_role_is_heir(void)
-{
-    return is_heir && marked == getpid();
-}
+int mioc_role_is_heir(void) { return is_heir && marked == getpid(); }
 
 int mioc_role_is_marked(void)
 {
@@ -121,7 +118,7 @@ char *const *mioc_role_mark_exec(char *const *envp, char **space, size_t entries
     return space;
 }
 
-/* --- The decision --- */
+/* --- The decision ------------------------------------------------------------------------------------------------ */
 
 struct context {
     const struct mioc_task *me;
@@ -132,8 +129,9 @@ struct context {
 static int check_mpi4py(const struct context *context, char *reason, size_t size)
 {
     char exe[1024], version[16];
-    struct mioc_role_python python = { .version = version, .exe = exe, .env = context->env,
-                                       .exec_fn = (const char *)getauxval(AT_EXECFN) };
+    struct mioc_role_python python = {
+        .version = version, .exe = exe, .env = context->env, .exec_fn = (const char *)getauxval(AT_EXECFN)
+    };
 
     if (mioc_policy_python_version(version, sizeof version) != 0 || mioc_proc_exe(getpid(), exe, sizeof exe) != 0)
         return 0; /* an embedded interpreter of some kind: nothing to go by */
@@ -159,7 +157,8 @@ static void be_dormant(struct mioc_task *me, const char *reason)
         snprintf(me->reason, sizeof me->reason, "%s", reason);
 }
 
-static int has_paths(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc, char **argv)
+static int has_paths(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
+                     char **argv)
 {
     if (mioc_policy_build_self(policy, argc, argv, config) == 0 && policy->count > 0)
         return 1;
@@ -172,13 +171,18 @@ static int agree(struct mioc_task *me, const struct mioc_config *config, char **
 {
     int64_t timeout_ms = config->timeout_ms < LEAST_DEADLINE_MS ? LEAST_DEADLINE_MS : (int64_t)config->timeout_ms;
     struct context context = { me, envp, timeout_ms };
-    const struct mioc_rendezvous rendezvous = { .me = me, .env = envp, .look = look, .ctx = &context, .timeout_ms = timeout_ms };
+    const struct mioc_rendezvous rendezvous = {
+        .me = me, .env = envp, .look = look, .ctx = &context, .timeout_ms = timeout_ms
+    };
 
-    /* Started by a stranger it would be a world of one each, if it does not crash (seen: MPICH below Open MPI's mpiexec). */
+    /* Started by a stranger it would be a world of one each, if it does not crash (seen: MPICH below Open MPI's
+     * mpiexec). */
     if (strncmp(config->mpi, me->has_pmix ? "mpich" : "openmpi", me->has_pmix ? 5 : 7) == 0)
-        snprintf(me->reason, sizeof me->reason, "MPIIO_CACHE_MPI=%s, but the launcher speaks %s", config->mpi, me->has_pmix ? "PMIx" : "PMI");
+        snprintf(me->reason, sizeof me->reason, "MPIIO_CACHE_MPI=%s, but the launcher speaks %s", config->mpi,
+                 me->has_pmix ? "PMIx" : "PMI");
     else if (find_plugin(me, config, me->plugin, sizeof me->plugin) != 0)
-        snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN "%.64s.so is not beside libmpiio_cache.so", me->plugin);
+        snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN "%.64s.so is not beside libmpiio_cache.so",
+                 me->plugin);
     else if (mioc_role_check_alone(me, me->reason, sizeof me->reason) == 0) {
         mioc_loader_patch(config); /* now, as that may start a thread, and MPI certainly does */
         return mioc_rendezvous(&rendezvous, me->reason, sizeof me->reason);
@@ -200,13 +204,13 @@ static void decide_task(struct mioc_task *me, const struct mioc_config *config, 
 {
     int is_second = marked != 0;
 
-    /* Also a task that stays dormant has had its turn: if one rank alone went on to exec another Python, that one must not
-     * start an MPI that no other rank starts. */
+    /* Also a task that stays dormant has had its turn: if one rank alone went on to exec another Python, that one must
+     * not start an MPI that no other rank starts. */
     marked = getpid();
     if (is_second)
         be_dormant(me, "this program replaced a rank by exec");
-    else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL || mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL ||
-             is_spawned_by_openmpi(me, envp))
+    else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL ||
+             mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL || is_spawned_by_openmpi(me, envp))
         be_dormant(me, "started by MPI_Comm_spawn"); /* a world of its own, on nodes where its parents have theirs */
     else if (me->size == 1)
         be_dormant(me, "one rank");

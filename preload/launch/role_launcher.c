@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* role_launcher.c - who started this process: mpiexec (hydra), srun, or nobody; as which task; and the name of the step here. */
+/* role_launcher.c - who started this process: mpiexec (hydra), srun, or nobody; as which task; and the name of the step
+ * here. */
 #include "role.h"
 #include "base/hash.h"
 #include "store/item.h"
@@ -27,10 +28,7 @@ static int get_number(char *const *env, const char *name)
     return *end == '\0' && value <= INT32_MAX ? (int)value : -1;
 }
 
-static uint64_t hash_of(const char *text)
-{
-    return mioc_hash(text, strlen(text));
-}
+static uint64_t hash_of(const char *text) { return mioc_hash(text, strlen(text)); }
 
 /* hydra has one proxy on each node of each mpiexec, and Open MPI one daemon, which may be mpiexec itself. */
 static uint64_t daemon_key(pid_t proxy, uint64_t start)
@@ -38,7 +36,8 @@ static uint64_t daemon_key(pid_t proxy, uint64_t start)
     char boot[64], text[160];
 
     (void)mioc_proc_read("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
-    snprintf(text, sizeof text, "hydra %lu %s %ld %llu", (unsigned long)getuid(), boot, (long)proxy, (unsigned long long)start);
+    snprintf(text, sizeof text, "hydra %lu %s %ld %llu", (unsigned long)getuid(), boot, (long)proxy,
+             (unsigned long long)start);
     return hash_of(text);
 }
 
@@ -50,7 +49,8 @@ static uint64_t slurm_key(char *const *env)
 
     if (job == NULL || step == NULL || node == NULL)
         return 0;
-    snprintf(text, sizeof text, "slurm %lu %s %s %s %s", (unsigned long)getuid(), cluster != NULL ? cluster : "", job, step, node);
+    snprintf(text, sizeof text, "slurm %lu %s %s %s %s", (unsigned long)getuid(), cluster != NULL ? cluster : "", job,
+             step, node);
     return hash_of(text);
 }
 
@@ -117,7 +117,8 @@ static int find_slurm_task(struct mioc_task *me, char *const *env)
     me->key = slurm_key(env);
     me->has_pmix = mioc_pmi_fd(env) < 0 && get_number(env, "PMIX_RANK") == me->rank;
     if (mioc_pmi_fd(env) < 0 && !me->has_pmix)
-        snprintf(me->reason, sizeof me->reason, "srun gave this task no PMI_FD (MPICH needs --mpi=pmi2, Open MPI --mpi=pmix)");
+        snprintf(me->reason, sizeof me->reason,
+                 "srun gave this task no PMI_FD (MPICH needs --mpi=pmi2, Open MPI --mpi=pmix)");
     else if (me->key == 0 || me->rank < 0 || me->size < 1)
         snprintf(me->reason, sizeof me->reason, "srun's environment is incomplete");
     else if (me->has_pmix)
@@ -130,8 +131,8 @@ static int find_slurm_task(struct mioc_task *me, char *const *env)
     return 0;
 }
 
-/* Not a task, but maybe below one: up to the launcher's daemon, which tells hydra from Slurm better than an environment in
- * which both may have left their names. */
+/* Not a task, but maybe below one: up to the launcher's daemon, which tells hydra from Slurm better than an environment
+ * in which both may have left their names. */
 static void find_ancestor(struct mioc_task *me, char *const *env)
 {
     struct mioc_proc process;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* role_load.c - whether a plug-in could be loaded here, asked of the loader in a process of its own.
  *
- * First of the loader alone, which is a file of the node's own. Where that does not find all, an rpath of this program's may be needed:
- * then the process is this program once more, which may lie on the shared filesystem, with the plug-in preloaded, in the loader's tracing mode: it maps and binds what would
- * be loaded, by the very search paths that dlopen() has, runs none of it, says what is missing and ends. 1 to 5 ms. The program
- * could see of it some milliseconds in getrusage(RUSAGE_CHILDREN). */
+ * First of the loader alone, which is a file of the node's own. Where that does not find all, an rpath of this
+ * program's may be needed: then the process is this program once more, which may lie on the shared filesystem, with the
+ * plug-in preloaded, in the loader's tracing mode: it maps and binds what would be loaded, by the very search paths
+ * that dlopen() has, runs none of it, says what is missing and ends. 1 to 5 ms. The program could see of it some
+ * milliseconds in getrusage(RUSAGE_CHILDREN). */
 #include "role.h"
 #include "job/pmi.h"
 #include "base/proc.h"
@@ -26,8 +27,11 @@
 #define SAYS 65536 /* what the loader says, some 80 bytes a library; the rest is not looked at */
 
 /* What would change what the loader does or says. LD_LIBRARY_PATH and the like stay. */
-static const char *const dropped[] = { "LD_PRELOAD=", "LD_DEBUG=", "LD_DEBUG_OUTPUT=", "LD_PROFILE=", "LD_SHOW_AUXV=", "LD_VERBOSE=",
-                                       "LD_TRACE_LOADED_OBJECTS=", "LD_TRACE_PRELINKING=", "LD_WARN=", "LD_BIND_NOW=" };
+static const char *const dropped[] = {
+    "LD_PRELOAD=",   "LD_DEBUG=",   "LD_DEBUG_OUTPUT=",         "LD_PROFILE=",
+    "LD_SHOW_AUXV=", "LD_VERBOSE=", "LD_TRACE_LOADED_OBJECTS=", "LD_TRACE_PRELINKING=",
+    "LD_WARN=",      "LD_BIND_NOW="
+};
 static char *const added[] = { "LD_TRACE_LOADED_OBJECTS=1", "LD_WARN=yes", "LD_BIND_NOW=1" };
 #define ADDED (sizeof added / sizeof *added)
 
@@ -62,7 +66,7 @@ static char **make_environment(char *const *env, const char *plugin)
     return made;
 }
 
-/* --- The process ------------------------------------------------------------------------------------------------------ */
+/* --- The process ------------------------------------------------------------------------------------------------- */
 
 static int is_child_signal_pending(void)
 {
@@ -121,7 +125,8 @@ static int listen_to(int out, char *says, size_t size, int64_t timeout_ms)
     }
 }
 
-/* Its end, of which the program is to see nothing: SIGCHLD is ignored, but where it is blocked it would stay pending. */
+/* Its end, of which the program is to see nothing: SIGCHLD is ignored, but where it is blocked it would stay pending.
+ */
 static int wait_for(pid_t pid, int was_pending)
 {
     int status = 0;
@@ -140,7 +145,8 @@ static int wait_for(pid_t pid, int was_pending)
 }
 
 /* One such process from begin to end: 0, what it said and its status; 1: it did not end in time; -1: there was none. */
-static int run(const char *program, char *const *arguments, char *const *env, int64_t timeout_ms, char *says, int *status)
+static int run(const char *program, char *const *arguments, char *const *env, int64_t timeout_ms, char *says,
+               int *status)
 {
     int was_pending = is_child_signal_pending(), out, is_over;
     pid_t pid;
@@ -155,9 +161,10 @@ static int run(const char *program, char *const *arguments, char *const *env, in
     return is_over ? 0 : 1;
 }
 
-/* --- What it says ----------------------------------------------------------------------------------------------------- */
+/* --- What it says ------------------------------------------------------------------------------------------------ */
 
-/* The program itself was loaded, so what is missing is the plug-in's. Not so unbound symbols, which nobody may ever call. */
+/* The program itself was loaded, so what is missing is the plug-in's. Not so unbound symbols, which nobody may ever
+ * call. */
 static int is_complaint(const char *line, const char *plugin)
 {
     static const char undefined[] = "undefined symbol: ", fatal[] = "ld.so: error while loading shared libraries: ";
@@ -166,7 +173,8 @@ static int is_complaint(const char *line, const char *plugin)
     if (strncmp(line, undefined, sizeof undefined - 1) == 0 || strncmp(line, "symbol ", 7) == 0)
         return at != NULL && at[-1] == '(';
     return strncmp(line, fatal, sizeof fatal - 1) == 0 || strstr(line, "=> not found") != NULL ||
-           strstr(line, "not found (required by ") != NULL || (at != NULL && strstr(line, "cannot be preloaded") != NULL);
+           strstr(line, "not found (required by ") != NULL ||
+           (at != NULL && strstr(line, "cannot be preloaded") != NULL);
 }
 
 /* 0, or -1 and the first complaint. */
@@ -203,8 +211,8 @@ static int find_loader(struct dl_phdr_info *info, size_t size, void *name)
     return 1;
 }
 
-/* Whether the loader by itself finds all that the plug-in needs; without LD_LIBRARY_PATH, whose folders may be on the shared
- * filesystem. */
+/* Whether the loader by itself finds all that the plug-in needs; without LD_LIBRARY_PATH, whose folders may be on the
+ * shared filesystem. */
 static int is_found_alone(const char *plugin, char *const *all, int64_t timeout_ms, char *says)
 {
     char *const arguments[] = { "ld.so", (char *)plugin, NULL };
@@ -227,7 +235,8 @@ static int is_found_alone(const char *plugin, char *const *all, int64_t timeout_
     rc = run(loader, arguments, environment, timeout_ms, says, &status);
     free(environment);
     return rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && strstr(says, " => /") != NULL &&
-           strstr(says, "not found") == NULL && strstr(says, "undefined symbol") == NULL && strstr(says, "error while loading") == NULL;
+           strstr(says, "not found") == NULL && strstr(says, "undefined symbol") == NULL &&
+           strstr(says, "error while loading") == NULL;
 }
 
 int mioc_role_check_load(const char *plugin, char *const *env, int64_t timeout_ms, char *reason, size_t size)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* role_mpi4py.c - whether the mpi4py that this interpreter would import is of the plug-in's MPI.
  *
- * Two MPI libraries in one process abort (seen: a second MPICH; Open MPI behind MPICH), and a started MPI cannot be taken
- * back, so this is looked at before. First sys.path directory that has mpi4py counts, as for Python. */
+ * Two MPI libraries in one process abort (seen: a second MPICH; Open MPI behind MPICH), and a started MPI cannot be
+ * taken back, so this is looked at before. First sys.path directory that has mpi4py counts, as for Python. */
 #include "role.h"
 #include "job/elf.h"
 #include "base/proc.h"
@@ -18,7 +18,10 @@
 
 #define MOST_NAMES 8
 
-struct names { unsigned count; char name[MOST_NAMES][64]; };
+struct names {
+    unsigned count;
+    char name[MOST_NAMES][64];
+};
 
 struct search {
     const char *plugin;
@@ -70,7 +73,10 @@ static void judge_extension(struct search *search, const char *path)
 /* Looks at DIR/mpi4py/MPI*.so. */
 static void search_directory(struct search *search, const char *dir)
 {
-    union { struct dirent64 entry; char bytes[4096]; } buf;
+    union {
+        struct dirent64 entry;
+        char bytes[4096];
+    } buf;
     char path[1400];
     int fd;
     long n;
@@ -211,12 +217,14 @@ int mioc_role_check_mpi4py(const struct mioc_role_python *python, const char *pl
         snprintf(reason, size, "%s is no MPI plug-in", plugin);
         rc = -1;
     } else if (dl_iterate_phdr(judge_loaded, &search) != 0) {
-        snprintf(reason, size, "the program is linked with %s, the plug-in with %s", search.other, search.plugins.name[0]);
+        snprintf(reason, size, "the program is linked with %s, the plug-in with %s", search.other,
+                 search.plugins.name[0]);
         rc = -1;
     } else {
         search_all(&search, python);
         if (search.is_found && !search.is_good) {
-            snprintf(reason, size, "mpi4py is linked with %s, the plug-in with %s", search.other, search.plugins.name[0]);
+            snprintf(reason, size, "mpi4py is linked with %s, the plug-in with %s", search.other,
+                     search.plugins.name[0]);
             rc = -1;
         }
     }

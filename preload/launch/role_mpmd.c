@@ -2,10 +2,11 @@
 /* role_mpmd.c - early signs that a job has tasks that are no Python, so that nobody waits for them (rendezvous.h).
  *
  * What is not seen here costs a job its deadline, once, no more. What tells:
- *   the launcher itself   preloaded like all else, it leaves a word in the environment of all its tasks on all nodes. Not with
- *                         `srun env LD_PRELOAD=…`, nor with --export lists that leave it out
+ *   the launcher itself   preloaded like all else, it leaves a word in the environment of all its tasks on all
+ *                         nodes. Not with `srun env LD_PRELOAD=…`, nor with --export lists that leave it out
  *   mpiexec's arguments   of an ancestor: on the node that mpiexec runs on
- *   the tasks beside us   a program that is no interpreter and no wrapper of one, or has ended already; this node's only */
+ *   the tasks beside us   a program that is no interpreter and no wrapper of one, or has ended already; this
+ *                         node's only */
 #include "role.h"
 #include "base/proc.h"
 
@@ -25,15 +26,12 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* --- Launchers --- */
+/* --- Launchers --------------------------------------------------------------------------------------------------- */
 
-static int is_mpiexec(const char *name)
-{
-    return strncmp(name, "mpiexec", 7) == 0 || strncmp(name, "mpirun", 6) == 0;
-}
+static int is_mpiexec(const char *name) { return strncmp(name, "mpiexec", 7) == 0 || strncmp(name, "mpirun", 6) == 0; }
 
-/* Whether these arguments of a launcher name several programs. Arguments of the program that look like it cost the cache, no
- * more. */
+/* Whether these arguments of a launcher name several programs. Arguments of the program that look like it cost the
+ * cache, no more. */
 static int names_several(const char *argument)
 {
     static const char *const signs[] = { ":", "-configfile", "--configfile", "--multi-prog" };
@@ -77,7 +75,7 @@ static int judge_mpiexec(void)
     return -1;
 }
 
-/* --- The tasks beside us --- */
+/* --- The tasks beside us ----------------------------------------------------------------------------------------- */
 
 enum task { TASK_ALIKE, TASK_STARTING, TASK_OTHER };
 
@@ -85,10 +83,12 @@ enum task { TASK_ALIKE, TASK_STARTING, TASK_OTHER };
 static int is_wrapper(const char *name)
 {
     static const char names[][16] = {
-        "bash", "sh", "dash", "zsh", "ksh", "mksh", "csh", "tcsh", "fish", "busybox", "env", "time", "timeout", "nice", "ionice",
-        "nohup", "setsid", "numactl", "taskset", "setarch", "stdbuf", "strace", "ltrace", "gdb", "perf", "valgrind",
-        "valgrind.bin", "singularity", "apptainer", "starter", "starter-suid", "unshare", "nsenter", "chroot", "sudo", "perl",
-        "conda", "micromamba" };
+        "bash",    "sh",       "dash",         "zsh",         "ksh",       "mksh",      "csh",          "tcsh",
+        "fish",    "busybox",  "env",          "time",        "timeout",   "nice",      "ionice",       "nohup",
+        "setsid",  "numactl",  "taskset",      "setarch",     "stdbuf",    "strace",    "ltrace",       "gdb",
+        "perf",    "valgrind", "valgrind.bin", "singularity", "apptainer", "starter",   "starter-suid", "unshare",
+        "nsenter", "chroot",   "sudo",         "perl",        "conda",     "micromamba"
+    };
 
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
@@ -146,7 +146,8 @@ static enum task judge_task(pid_t pid, const char *own_exe, const char *launcher
     return is_task(pid) ? TASK_OTHER : TASK_STARTING;
 }
 
-/* Whether the launcher is known to have been given one program only: one that is no wrapper we know will exec Python yet. */
+/* Whether the launcher is known to have been given one program only: one that is no wrapper we know will exec Python
+ * yet. */
 static int is_one_program(const struct mioc_task *me)
 {
     static int verdict = -2;
@@ -190,8 +191,8 @@ static int count_zombies(const pid_t *children, int n)
     return zombies;
 }
 
-/* Whether tasks that are not there now have been. srun forks all tasks before any runs. hydra forks and runs one after the other,
- * and is through if there is none more for a while. */
+/* Whether tasks that are not there now have been. srun forks all tasks before any runs. hydra forks and runs one after
+ * the other, and is through if there is none more for a while. */
 static int has_started_all(const struct mioc_task *me, int tasks, int64_t waited_ms)
 {
     static int most;
@@ -209,7 +210,8 @@ static int has_started_all(const struct mioc_task *me, int tasks, int64_t waited
 int mioc_role_look_beside(const struct mioc_task *me, char *const *env, int64_t waited_ms, char *reason, size_t size)
 {
     static pid_t children[MIOC_TASKS_MAX];
-    int tasks = mioc_task_count_on_node(me, env), n = mioc_proc_children(getppid(), children, MIOC_TASKS_MAX), starting, alike, ended;
+    int tasks = mioc_task_count_on_node(me, env), n = mioc_proc_children(getppid(), children, MIOC_TASKS_MAX), starting,
+        alike, ended;
     char own_exe[1024], other[512] = "";
 
     if (n < 0 || mioc_proc_exe(getpid(), own_exe, sizeof own_exe) != 0)

@@ -37,7 +37,7 @@ static uint64_t known_key; /* atomic; the job step's key, NO_STEP: there is none
 static uint64_t fruitless; /* atomic; a state in which the directory of stores had none of the step's, 0: unknown */
 static int has_missed;     /* atomic: a write was not told */
 
-/* --- One look ----------------------------------------------------------------------------------------------------- */
+/* --- One look ---------------------------------------------------------------------------------------------------- */
 
 enum outcome {
     NONE,  /* there is no store of this step */
@@ -46,10 +46,7 @@ enum outcome {
     BLIND, /* not to be told: no descriptor, no memory */
 };
 
-static int is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM;
-}
+static int is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM; }
 
 static int can_open(void)
 {
@@ -79,7 +76,10 @@ static uint64_t find_key(void)
 /* Changes when a name in the directory comes or goes; 0: that cannot be relied on. */
 static uint64_t state_of(const char *dir)
 {
-    struct { uint64_t dev, ino; struct timespec changed; } state;
+    struct {
+        uint64_t dev, ino;
+        struct timespec changed;
+    } state;
     struct stat st;
 
     memset(&state, 0, sizeof state);
@@ -100,7 +100,10 @@ static enum outcome judge(const char *store_dir, int error)
 
     if (is_shortage(error))
         return BLIND;
-    return syscall(SYS_newfstatat, AT_FDCWD, store_dir, &st, 0) == 0 && (uint64_t)mioc_clock_age_ns(&st.st_ctim) < MAKING_NS ? EARLY : NONE;
+    return syscall(SYS_newfstatat, AT_FDCWD, store_dir, &st, 0) == 0 &&
+                   (uint64_t)mioc_clock_age_ns(&st.st_ctim) < MAKING_NS
+               ? EARLY
+               : NONE;
 }
 
 static enum outcome use(const char *store_dir)
@@ -175,7 +178,7 @@ static int look_once(void *outcome)
     return 0;
 }
 
-/* --- Joining ------------------------------------------------------------------------------------------------------ */
+/* --- Joining ----------------------------------------------------------------------------------------------------- */
 
 void mioc_writer_join_allow(void)
 {
@@ -194,9 +197,10 @@ static void nap(uint64_t ns)
 static void miss(uint64_t waited)
 {
     if (!__atomic_exchange_n(&has_missed, 1, __ATOMIC_RELAXED))
-        mioc_log(MIOC_LOG_WARN, "the system had no descriptor or memory left for %llu ms; ranks may not notice what this "
-                 "process (pid %d) writes. The administrator can raise fs.file-max", (unsigned long long)(waited / MS),
-                 (int)getpid());
+        mioc_log(MIOC_LOG_WARN,
+                 "the system had no descriptor or memory left for %llu ms; ranks may not notice what this "
+                 "process (pid %d) writes. The administrator can raise fs.file-max",
+                 (unsigned long long)(waited / MS), (int)getpid());
 }
 
 static int join(void *unused)

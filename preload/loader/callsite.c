@@ -7,24 +7,17 @@ enum mioc_callsite_kind mioc_callsite_kind(long number)
 {
     switch (number) {
 #ifdef SYS_open
-    case SYS_open:
-        return MIOC_CALLSITE_OPEN;
-    case SYS_stat: case SYS_lstat:
-        return MIOC_CALLSITE_STAT;
-    case SYS_readlink:
-        return MIOC_CALLSITE_READLINK;
+    case SYS_open: return MIOC_CALLSITE_OPEN;
+    case SYS_stat:
+    case SYS_lstat: return MIOC_CALLSITE_STAT;
+    case SYS_readlink: return MIOC_CALLSITE_READLINK;
 #endif
-    case SYS_openat:
-        return MIOC_CALLSITE_OPEN;
+    case SYS_openat: return MIOC_CALLSITE_OPEN;
 #ifdef SYS_newfstatat
-    case SYS_newfstatat:
-        return MIOC_CALLSITE_STAT;
+    case SYS_newfstatat: return MIOC_CALLSITE_STAT;
 #endif
-    case SYS_fstat:
-        return MIOC_CALLSITE_FSTAT;
-    case SYS_readlinkat:
-        return MIOC_CALLSITE_READLINK;
-    default:
-        return MIOC_CALLSITE_NONE;
+    case SYS_fstat: return MIOC_CALLSITE_FSTAT;
+    case SYS_readlinkat: return MIOC_CALLSITE_READLINK;
+    default: return MIOC_CALLSITE_NONE;
     }
 }

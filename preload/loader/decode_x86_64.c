@@ -28,11 +28,18 @@ _Static_assert(sizeof one_byte == 257 && sizeof two_bytes == 257, "a letter for 
 static int is_prefix(unsigned char byte)
 {
     switch (byte) {
-    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: /* segments */
-    case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
-        return 1;
-    default:
-        return 0;
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65: /* segments */
+    case 0x66:
+    case 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3: return 1;
+    default: return 0;
     }
 }
 
@@ -51,16 +58,14 @@ static unsigned modrm_length(const unsigned char *p)
 static unsigned immediate_length(char form, const struct mioc_instruction *in, int is_short)
 {
     switch (form) {
-    case 'b': case 'B': case 's':
-        return 1;
-    case 'w':
-        return 2;
-    case 'z': case 'Z':
-        return is_short ? 2 : 4;
-    case 'v':
-        return in->rex & REX_W ? 8 : is_short ? 2 : 4;
-    case 'l':
-        return 4;
+    case 'b':
+    case 'B':
+    case 's': return 1;
+    case 'w': return 2;
+    case 'z':
+    case 'Z': return is_short ? 2 : 4;
+    case 'v': return in->rex & REX_W ? 8 : is_short ? 2 : 4;
+    case 'l': return 4;
     default: /* of the group f6, f7 only `test` has one */
         return (in->opcode | 1) == 0xf7 && (in->modrm >> 3 & 7) < 2 ? (in->opcode == 0xf6 ? 1 : is_short ? 2 : 4) : 0;
     }

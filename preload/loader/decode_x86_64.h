@@ -18,9 +18,9 @@ struct mioc_instruction {
     unsigned length;
     enum mioc_flow flow;
     uintptr_t target;
-    unsigned opcode; /* with 0x0f00 where it is of two bytes */
-    unsigned modrm;  /* 0 if it has none */
-    unsigned rex;    /* 0 if it has none */
+    unsigned opcode;   /* with 0x0f00 where it is of two bytes */
+    unsigned modrm;    /* 0 if it has none */
+    unsigned rex;      /* 0 if it has none */
     unsigned prefixes; /* how many bytes of others */
     int64_t immediate; /* sign-extended; 0 if it has none */
 };

@@ -28,7 +28,7 @@ struct mioc_callsite {
  * understood, or has a call that would have to be answered in a place where that cannot be done. */
 int mioc_callsites_find(const struct mioc_ldso *ld, struct mioc_callsite sites[MIOC_MOST_CALLSITES], const char **why);
 
-/* --- callsite.c ---------------------------------------------------------------------------------------------------- */
+/* --- callsite.c -------------------------------------------------------------------------------------------------- */
 
 enum mioc_callsite_kind mioc_callsite_kind(long number);
 

@@ -58,7 +58,9 @@ int mioc_callsite_resembles(const struct mioc_ldso *ld, uintptr_t at, unsigned k
 /* --- A function, decoded from its start -------------------------------------------------------------------------- */
 
 /* By the offset in the function. */
-struct sweep { unsigned char is_start[LARGEST], is_target[LARGEST]; };
+struct sweep {
+    unsigned char is_start[LARGEST], is_target[LARGEST];
+};
 
 /* 0, or -1: not all of it is understood, or it may go anywhere. Then every instruction of it and every branch within
  * it is known. */
@@ -91,10 +93,14 @@ static int keeps_number(const struct mioc_instruction *in)
     const int is_reg_rax = (in->modrm >> 3 & 7) == 0 && !has_r, is_rm_rax = mod == 3 && (in->modrm & 7) == 0 && !has_b;
 
     switch (in->opcode) {
-    case 0x89: case 0x31: case 0xc7: case 0x81: case 0x83: /* mov and xor to r/m, mov and arithmetic of an immediate */
-        return !is_rm_rax;
-    case 0x8b: case 0x8d: case 0x63: /* mov, lea, movslq to a register */
-        return !is_reg_rax;
+    case 0x89:
+    case 0x31:
+    case 0xc7:
+    case 0x81:
+    case 0x83: /* mov and xor to r/m, mov and arithmetic of an immediate */ return !is_rm_rax;
+    case 0x8b:
+    case 0x8d:
+    case 0x63: /* mov, lea, movslq to a register */ return !is_reg_rax;
     default: /* mov of an immediate to another register, push */
         return (in->opcode >= 0xb8 && in->opcode <= 0xbf && (in->opcode != 0xb8 || has_b)) ||
                (in->opcode >= 0x50 && in->opcode <= 0x57);
@@ -184,10 +190,7 @@ static void shorten_where_led(const struct mioc_ldso *ld, struct mioc_callsite *
     }
 }
 
-static int is_long_branch(const unsigned char *p)
-{
-    return (*p | 1) == 0xe9 || ((*p & 0xf0) == 0x80 && p[-1] == 0x0f);
-}
+static int is_long_branch(const unsigned char *p) { return (*p | 1) == 0xe9 || ((*p & 0xf0) == 0x80 && p[-1] == 0x0f); }
 
 static int is_short_branch(unsigned char byte)
 {

@@ -8,10 +8,7 @@
 
 static mioc_loader_answer in_force = mioc_loader_pass; /* atomic */
 
-void mioc_loader_set_answer(mioc_loader_answer answer)
-{
-    __atomic_store_n(&in_force, answer, __ATOMIC_RELEASE);
-}
+void mioc_loader_set_answer(mioc_loader_answer answer) { __atomic_store_n(&in_force, answer, __ATOMIC_RELEASE); }
 
 long mioc_loader_pass(const struct mioc_loader_call *call)
 {

@@ -91,7 +91,7 @@ static int is_table_sound(struct mioc_ldso *ld, uintptr_t table_end, uintptr_t i
 
 /* --- The headers ------------------------------------------------------------------------------------------------- */
 
-static int is_elf_of_ours(const ElfW(Ehdr) *header)
+static int is_elf_of_ours(const ElfW(Ehdr) * header)
 {
     return memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_ident[EI_CLASS] == ELFCLASS64 &&
            header->e_type == ET_DYN && header->e_machine == MACHINE && header->e_phentsize == sizeof(ElfW(Phdr)) &&

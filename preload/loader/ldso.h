@@ -9,7 +9,9 @@
 #include <stdint.h>
 #include <string.h>
 
-struct mioc_function { uintptr_t start, end; };
+struct mioc_function {
+    uintptr_t start, end;
+};
 
 struct mioc_ldso {
     uintptr_t base;           /* where the image's address 0 is */

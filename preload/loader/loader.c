@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 static struct {
-    struct mioc_ldso ld;   /* what has been patched, and how */
+    struct mioc_ldso ld; /* what has been patched, and how */
     struct mioc_plan plan;
     enum mioc_loader_way way;
     const char *why;
@@ -56,13 +56,17 @@ static int is_under_valgrind(void)
 
 #ifdef __x86_64__
     __asm__ volatile("rolq $3, %%rdi\n rolq $13, %%rdi\n rolq $61, %%rdi\n rolq $51, %%rdi\n xchgq %%rbx, %%rbx"
-                     : "+d"(result) : "a"(request) : "cc", "memory");
+                     : "+d"(result)
+                     : "a"(request)
+                     : "cc", "memory");
 #else
     register uint64_t *x4 __asm__("x4") = request;
     register uint64_t x3 __asm__("x3") = result;
 
     __asm__ volatile("ror x12, x12, #3\n ror x12, x12, #13\n ror x12, x12, #51\n ror x12, x12, #61\n orr x10, x10, x10"
-                     : "+r"(x3) : "r"(x4) : "cc", "memory");
+                     : "+r"(x3)
+                     : "r"(x4)
+                     : "cc", "memory");
     result = x3;
 #endif
     return result != 0;
@@ -108,10 +112,7 @@ const char *mioc_loader_try(enum mioc_loader_way *way)
     return NULL;
 }
 
-static void undo(void)
-{
-    (void)mioc_patch_undo(&loader.ld, &loader.plan, is_alone());
-}
+static void undo(void) { (void)mioc_patch_undo(&loader.ld, &loader.plan, is_alone()); }
 
 const char *mioc_loader_check(void)
 {
@@ -132,14 +133,9 @@ const char *mioc_loader_try(enum mioc_loader_way *way)
     return mioc_loader_check();
 }
 
-static void undo(void)
-{
-}
+static void undo(void) {}
 
-const char *mioc_loader_check(void)
-{
-    return "it is written for x86-64 and aarch64 only";
-}
+const char *mioc_loader_check(void) { return "it is written for x86-64 and aarch64 only"; }
 #endif
 
 void mioc_loader_patch(const struct mioc_config *config)
@@ -201,17 +197,8 @@ void mioc_loader_start(const struct mioc_store *store, int has_agent)
     errno = saved;
 }
 
-const char *mioc_loader_text(void)
-{
-    return loader.text;
-}
+const char *mioc_loader_text(void) { return loader.text; }
 
-int mioc_loader_may_map(void)
-{
-    return !loader.is_unmappable;
-}
+int mioc_loader_may_map(void) { return !loader.is_unmappable; }
 
-int mioc_loader_may_ask(void)
-{
-    return !loader.is_held_up || mioc_loader_is_locked() == 0;
-}
+int mioc_loader_may_ask(void) { return !loader.is_held_up || mioc_loader_is_locked() == 0; }

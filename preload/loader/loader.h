@@ -13,7 +13,9 @@
 #include "store/store.h"
 
 /* A system call of the loader's, as it would go to the kernel. */
-struct mioc_loader_call { long number, argument[6]; };
+struct mioc_loader_call {
+    long number, argument[6];
+};
 /* The result as the kernel gives it: -errno on failure. Runs in the midst of ld.so, with its lock held, whoever
  * loads: dlopen, but also libc itself, with other locks (NSS, iconv); with cancellation disabled. Allocates nothing,
  * and waits for nothing that may need a load. */

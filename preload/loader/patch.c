@@ -84,7 +84,9 @@ static int is_exchangeable(const struct mioc_ldso *ld)
 
 /* --- Writing ----------------------------------------------------------------------------------------------------- */
 
-struct span { uintptr_t start, end; };
+struct span {
+    uintptr_t start, end;
+};
 
 static void store(const struct mioc_plan *plan, struct span span, int is_undo)
 {
@@ -99,10 +101,7 @@ static void store(const struct mioc_plan *plan, struct span span, int is_undo)
 }
 
 /* Not by getauxval(): before glibc 2.36 that finds nothing on aarch64 where ld.so was started as a program. */
-static uintptr_t page_size(void)
-{
-    return (uintptr_t)sysconf(_SC_PAGESIZE);
-}
+static uintptr_t page_size(void) { return (uintptr_t)sysconf(_SC_PAGESIZE); }
 
 /* The changes in `span`, which is widened to whole pages: all of a segment, so that it stays one mapping. 0, or -1:
  * nothing is changed. */

@@ -10,10 +10,17 @@
 
 #include "find.h"
 
-struct mioc_change { uintptr_t at; unsigned size; unsigned char before[8], after[8]; };
+struct mioc_change {
+    uintptr_t at;
+    unsigned size;
+    unsigned char before[8], after[8];
+};
 
 #define MIOC_MOST_CHANGES (2 * MIOC_MOST_CALLSITES)
-struct mioc_plan { unsigned count; struct mioc_change change[MIOC_MOST_CHANGES]; };
+struct mioc_plan {
+    unsigned count;
+    struct mioc_change change[MIOC_MOST_CHANGES];
+};
 
 /* Plans the stubs for all sites, in order, and fills the stubs' tables. 0, or -1 and *why: one that has to be
  * answered cannot be. */

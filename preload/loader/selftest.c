@@ -29,7 +29,10 @@ static unsigned seen; /* kinds of calls that have come, a bit each */
 
 /* ld.so's _rtld_global, which no header shows. The lock is its one recursive mutex that this thread holds within a
  * load. */
-static struct { const char *start; size_t size; } global;
+static struct {
+    const char *start;
+    size_t size;
+} global;
 static const pthread_mutex_t *load_lock;
 
 static int is_mine(const pthread_mutex_t *mutex)
@@ -58,10 +61,7 @@ static void note_lock(void)
     }
 }
 
-int mioc_loader_is_locked(void)
-{
-    return load_lock == NULL ? -1 : is_mine(load_lock);
-}
+int mioc_loader_is_locked(void) { return load_lock == NULL ? -1 : is_mine(load_lock); }
 
 /* --- The loads --------------------------------------------------------------------------------------------------- */
 

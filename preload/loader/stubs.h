@@ -16,9 +16,6 @@ extern const char mioc_loader_stubs[] MIOC_HIDDEN;
 extern uintptr_t mioc_loader_resume[MIOC_MOST_CALLSITES] MIOC_HIDDEN;
 extern long mioc_loader_limit[MIOC_MOST_CALLSITES] MIOC_HIDDEN;
 
-static inline uintptr_t mioc_stub_at(unsigned i)
-{
-    return (uintptr_t)mioc_loader_stubs + MIOC_STUB_SIZE * i;
-}
+static inline uintptr_t mioc_stub_at(unsigned i) { return (uintptr_t)mioc_loader_stubs + MIOC_STUB_SIZE * i; }
 
 #endif

@@ -6,11 +6,13 @@
 #include <string.h>
 
 /* The table's head; behind it a Bloom filter, which is not used here, then buckets and chains. */
-struct head { uint32_t buckets, first_symbol, filters, shift; };
+struct head {
+    uint32_t buckets, first_symbol, filters, shift;
+};
 
 struct tables {
     const struct head *hash;
-    const ElfW(Sym) *symbol;
+    const ElfW(Sym) * symbol;
     const char *text;
 };
 

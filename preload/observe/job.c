@@ -34,7 +34,8 @@ static void date_of(int64_t day, unsigned *year, unsigned *month, unsigned *day_
     /* Years that begin in March, in cycles of 400 with 146,097 days. */
     int64_t shifted = day + 719468, cycle = shifted / 146097, in_cycle = shifted % 146097;
     int64_t year_in_cycle = (in_cycle - in_cycle / 1460 + in_cycle / 36524 - in_cycle / 146096) / 365;
-    int64_t in_year = in_cycle - (365 * year_in_cycle + year_in_cycle / 4 - year_in_cycle / 100), from_march = (5 * in_year + 2) / 153;
+    int64_t in_year = in_cycle - (365 * year_in_cycle + year_in_cycle / 4 - year_in_cycle / 100),
+            from_march = (5 * in_year + 2) / 153;
 
     *day_of_month = (unsigned)(in_year - (153 * from_march + 2) / 5 + 1);
     *month = (unsigned)(from_march < 10 ? from_march + 3 : from_march - 9);
@@ -48,8 +49,8 @@ static void name_record(void)
     char *at;
 
     date_of(job.started / 86400, &year, &month, &day);
-    snprintf(record_name, sizeof record_name, "%u-%.100s-%.64s-%d-%04u%02u%02uT%02u%02u%02uZ.json", (unsigned)job.user, job.id, job.host,
-             (int)job.pid, year, month, day, second / 3600, second / 60 % 60, second % 60);
+    snprintf(record_name, sizeof record_name, "%u-%.100s-%.64s-%d-%04u%02u%02uT%02u%02u%02uZ.json", (unsigned)job.user,
+             job.id, job.host, (int)job.pid, year, month, day, second / 3600, second / 60 % 60, second % 60);
     for (at = record_name; *at != '\0'; at++)
         if (!isalnum((unsigned char)*at) && strchr("-._", *at) == NULL)
             *at = '_';
@@ -74,7 +75,8 @@ void mioc_job_note(char *const *argv, char *const *env)
     errno = saved;
 }
 
-static void report_statistics(const struct mioc_report *report, const char *line, const struct mioc_config *config, int status)
+static void report_statistics(const struct mioc_report *report, const char *line, const struct mioc_config *config,
+                              int status)
 {
     const char *file = config->stats_file;
     int fd;
@@ -85,13 +87,16 @@ static void report_statistics(const struct mioc_report *report, const char *line
     }
     fd = mioc_real(open)(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0 || mioc_report_json(report, line, &job, status, fd) != 0)
-        mioc_log(MIOC_LOG_WARN, "cannot write statistics to MPIIO_CACHE_STATS=%s: %s; they are lost. Name a file that rank 0 can write", file, mioc_log_error(errno));
+        mioc_log(
+            MIOC_LOG_WARN,
+            "cannot write statistics to MPIIO_CACHE_STATS=%s: %s; they are lost. Name a file that rank 0 can write",
+            file, mioc_log_error(errno));
     if (fd >= 0)
         mioc_real(close)(fd);
 }
 
-/* Under a name that begins with a dot until it is whole. The folder is everybody's, with the sticky bit: no link is followed and
- * nothing of others replaced. */
+/* Under a name that begins with a dot until it is whole. The folder is everybody's, with the sticky bit: no link is
+ * followed and nothing of others replaced. */
 static int write_record(const struct mioc_report *report, const char *line, const char *folder, int status)
 {
     static char from[1024], to[1024]; /* not on a small stack */
@@ -120,6 +125,7 @@ void mioc_job_report(const struct mioc_report *report, const char *line, const s
     if (config->stats)
         report_statistics(report, line, config, status);
     if (folder[0] != '\0' && write_record(report, line, folder, status) != 0)
-        mioc_log(MIOC_LOG_WARN, "cannot write this job's record below %s: %s; it is lost. Your site wants one (RECORDS in %s)",
-                 folder, mioc_log_error(errno), MIOC_SITE_FILE);
+        mioc_log(MIOC_LOG_WARN,
+                 "cannot write this job's record below %s: %s; it is lost. Your site wants one (RECORDS in %s)", folder,
+                 mioc_log_error(errno), MIOC_SITE_FILE);
 }

@@ -15,11 +15,16 @@
 #define LINE_PREFIX "mpiio_cache: "
 
 static const char *const outcome_names[MIOC_OUTCOMES] = {
-    [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"};
+    [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"
+};
 
-/* The text under construction; what does not fit makes `is_full`, and nothing is written. Static: whoever calls exit() may have a
- * small stack. */
-static struct text { char bytes[12288]; size_t used; int is_full; } text;
+/* The text under construction; what does not fit makes `is_full`, and nothing is written. Static: whoever calls exit()
+ * may have a small stack. */
+static struct text {
+    char bytes[12288];
+    size_t used;
+    int is_full;
+} text;
 
 __attribute__((format(printf, 2, 3))) static void put(struct text *t, const char *format, ...)
 {
@@ -43,9 +48,11 @@ static int write_text(const struct text *t, int fd)
     return mioc_log_write(fd, t->bytes, t->used);
 }
 
-/* --- Figures ------------------------------------------------------------------------------------------------------ */
+/* --- Figures ----------------------------------------------------------------------------------------------------- */
 
-struct figure { char text[40]; };
+struct figure {
+    char text[40];
+};
 
 /* As it is up to six digits of thousands, beyond that with a decimal suffix: fits ten columns. */
 static struct figure count_figure(uint64_t n)
@@ -93,15 +100,12 @@ static struct figure seconds_figure(uint64_t ns, unsigned digits)
     return f;
 }
 
-static uint64_t mean(uint64_t sum, uint32_t n)
-{
-    return n != 0 ? sum / n : 0;
-}
+static uint64_t mean(uint64_t sum, uint32_t n) { return n != 0 ? sum / n : 0; }
 
 /* The sum of all classes; its ns_min and ns_max stay 0, there is no such rank. */
 static struct mioc_report_row sum_rows(const struct mioc_report *report)
 {
-    struct mioc_report_row all = {0};
+    struct mioc_report_row all = { 0 };
     for (int call = 0; call < MIOC_CALLS; call++) {
         const struct mioc_report_row *row = &report->row[call];
         all.calls += row->calls;
@@ -133,7 +137,7 @@ static const char *without_prefix(const char *line)
     return strncmp(line, LINE_PREFIX, len) == 0 ? line + len : line;
 }
 
-/* --- Table -------------------------------------------------------------------------------------------------------- */
+/* --- Table ------------------------------------------------------------------------------------------------------- */
 
 static void put_counts(struct text *t, const char *name, const struct mioc_report_row *row)
 {
@@ -147,8 +151,8 @@ static void put_table(struct text *t, const struct mioc_report *report)
 {
     struct mioc_report_row all = sum_rows(report);
     put(t, "%73s%26s\n", "", "seconds of a rank");
-    put(t, "%-9s%11s%11s%11s%11s%11s%9s%9s%9s%8s\n", "class", "calls", "hit", "miss", "passed", "timeout", "bytes", "min",
-        "mean", "max");
+    put(t, "%-9s%11s%11s%11s%11s%11s%9s%9s%9s%8s\n", "class", "calls", "hit", "miss", "passed", "timeout", "bytes",
+        "min", "mean", "max");
     for (int call = 0; call < MIOC_CALLS; call++) {
         const struct mioc_report_row *row = &report->row[call];
         put_counts(t, mioc_call_names[call], row);
@@ -180,9 +184,11 @@ static void put_footer(struct text *t, const struct mioc_report *report)
             put(t, " %s %s", mioc_loader_way_names[way], count_figure(report->loader[way]).text);
         put(t, "\n");
     }
-    put(t, "store:      %sB a node, %" PRIu64 " file contents\n", bytes_figure(report->store_bytes).text, report->contents);
-    put(t, "root:       %s requests, %s questions, %s real calls, %s read ahead\n", count_figure(report->root_requests).text,
-        count_figure(report->root_questions).text, count_figure(report->root_calls).text, count_figure(report->root_ahead).text);
+    put(t, "store:      %sB a node, %" PRIu64 " file contents\n", bytes_figure(report->store_bytes).text,
+        report->contents);
+    put(t, "root:       %s requests, %s questions, %s real calls, %s read ahead\n",
+        count_figure(report->root_requests).text, count_figure(report->root_questions).text,
+        count_figure(report->root_calls).text, count_figure(report->root_ahead).text);
     put(t, "saved:      %" PRId64 " operations, %s %% of the hits and misses\n", saved, percent.text);
     if (report->reported_nodes < report->nodes)
         put(t, "incomplete: %" PRIu32 " of %" PRIu32 " nodes reported\n", report->reported_nodes, report->nodes);
@@ -199,9 +205,10 @@ int mioc_report_print(const struct mioc_report *report, const char *line, int fd
     return write_text(t, fd);
 }
 
-/* --- JSON --------------------------------------------------------------------------------------------------------- */
+/* --- JSON -------------------------------------------------------------------------------------------------------- */
 
-/* Bytes of the well-formed UTF-8 character at s, 0 if there is none. Surrogates and overlong forms are not well-formed. */
+/* Bytes of the well-formed UTF-8 character at s, 0 if there is none. Surrogates and overlong forms are not well-formed.
+ */
 static unsigned utf8_length(const unsigned char *s)
 {
     unsigned n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
@@ -254,10 +261,11 @@ static void put_json_calls(struct text *t, const struct mioc_report *report)
 
 static void put_json_loader(struct text *t, const struct mioc_report *report)
 {
-    put(t, "  \"loader\": {\"loads\": %" PRIu64 ", \"patched\": %" PRIu64 ", \"unpatched\": %" PRIu64 ", \"why\": {", report->loads,
-        report->loader[MIOC_LOADER_PATCH], unpatched(report));
+    put(t, "  \"loader\": {\"loads\": %" PRIu64 ", \"patched\": %" PRIu64 ", \"unpatched\": %" PRIu64 ", \"why\": {",
+        report->loads, report->loader[MIOC_LOADER_PATCH], unpatched(report));
     for (int way = MIOC_LOADER_PATCH + 1; way < MIOC_LOADER_WAYS; way++)
-        put(t, "%s\"%s\": %" PRIu64, way > MIOC_LOADER_PATCH + 1 ? ", " : "", mioc_loader_way_names[way], report->loader[way]);
+        put(t, "%s\"%s\": %" PRIu64, way > MIOC_LOADER_PATCH + 1 ? ", " : "", mioc_loader_way_names[way],
+            report->loader[way]);
     put(t, "}},\n");
 }
 
@@ -273,7 +281,8 @@ static void put_json_job(struct text *t, const struct mioc_job *job, int status)
     put_string(t, job->interpreter);
     put(t, ", \"script\": ");
     put_string(t, job->script);
-    put(t, ", \"started\": %" PRId64 ", \"seconds\": %s, \"status\": %d}\n", job->started, seconds_figure(ns, 3).text, status);
+    put(t, ", \"started\": %" PRId64 ", \"seconds\": %s, \"status\": %d}\n", job->started, seconds_figure(ns, 3).text,
+        status);
 }
 
 int mioc_report_json(const struct mioc_report *report, const char *line, const struct mioc_job *job, int status, int fd)
@@ -285,12 +294,17 @@ int mioc_report_json(const struct mioc_report *report, const char *line, const s
     t->is_full = 0;
     put(t, "{\n  \"schema\": 1,\n  \"line\": ");
     put_string(t, without_prefix(line));
-    put(t, ",\n  \"ranks\": %" PRIu32 ",\n  \"guests\": %" PRIu32 ",\n  \"nodes\": %" PRIu32 ",\n  \"reported_nodes\": %" PRIu32 ",\n",
+    put(t,
+        ",\n  \"ranks\": %" PRIu32 ",\n  \"guests\": %" PRIu32 ",\n  \"nodes\": %" PRIu32
+        ",\n  \"reported_nodes\": %" PRIu32 ",\n",
         report->ranks, report->guests, report->nodes, report->reported_nodes);
     put_json_calls(t, report);
     put_json_loader(t, report);
-    put(t, "  \"store\": {\"bytes\": %" PRIu64 ", \"contents\": %" PRIu64 "},\n", report->store_bytes, report->contents);
-    put(t, "  \"root\": {\"requests\": %" PRIu64 ", \"questions\": %" PRIu64 ", \"calls\": %" PRIu64 ", \"ahead\": %" PRIu64 "},\n",
+    put(t, "  \"store\": {\"bytes\": %" PRIu64 ", \"contents\": %" PRIu64 "},\n", report->store_bytes,
+        report->contents);
+    put(t,
+        "  \"root\": {\"requests\": %" PRIu64 ", \"questions\": %" PRIu64 ", \"calls\": %" PRIu64
+        ", \"ahead\": %" PRIu64 "},\n",
         report->root_requests, report->root_questions, report->root_calls, report->root_ahead);
     put(t, "  \"saved\": {\"operations\": %" PRId64 ", \"percent\": %s},\n", saved, percent.text);
     put_json_job(t, job, status);

@@ -31,20 +31,24 @@ int mioc_trace_state;
 static struct {
     int fd, rank;
     pid_t owner;
-    uint64_t offset;  /* from CLOCK_MONOTONIC to our epoch */
+    uint64_t offset; /* from CLOCK_MONOTONIC to our epoch */
     uint64_t max;
     uint64_t used, events, dropped; /* atomic */
-    int composing; /* atomic: events between is_owner() and done() */
+    int composing;                  /* atomic: events between is_owner() and done() */
 } trace = { .fd = -1 };
 
 /* A thread's own descriptor and one, for those that share none with the process; -1 if it could have none. */
 static __thread int own_fd __attribute__((tls_model("initial-exec")));
 
-/* On the stacks of the program's threads and signal handlers, which may be small. PATH_ROOM is for what an event has besides. */
+/* On the stacks of the program's threads and signal handlers, which may be small. PATH_ROOM is for what an event has
+ * besides. */
 #define PATH_ROOM 320u
-struct event { char text[PATH_SHOWN + PATH_ROOM + 512]; size_t used; };
+struct event {
+    char text[PATH_SHOWN + PATH_ROOM + 512];
+    size_t used;
+};
 
-/* --- Text: without stdio, for signal handlers ---------------------------------------------------------------------- */
+/* --- Text: without stdio, for signal handlers -------------------------------------------------------------------- */
 
 static void put_text(struct event *e, const char *text)
 {
@@ -97,12 +101,9 @@ static void put_path(struct event *e, const char *path, uint32_t len)
     put_text(e, i < len ? "...\"" : "\"");
 }
 
-uint64_t mioc_trace_now(void)
-{
-    return mioc_trace_is_on() ? mioc_clock_ns() : 0;
-}
+uint64_t mioc_trace_now(void) { return mioc_trace_is_on() ? mioc_clock_ns() : 0; }
 
-/* --- Events --------------------------------------------------------------------------------------------------------- */
+/* --- Events ------------------------------------------------------------------------------------------------------ */
 
 static void begin(struct event *e, const char *phase, const char *cat, const char *name)
 {
@@ -162,10 +163,12 @@ static void done(int saved)
     errno = saved;
 }
 
-void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char *path, int error, uint64_t bytes, uint64_t started)
+void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char *path, int error, uint64_t bytes,
+                     uint64_t started)
 {
     static const char *const answers[MIOC_OUTCOMES] = {
-        [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"};
+        [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"
+    };
     uint64_t now = mioc_clock_ns();
     int saved = errno;
     struct event e;
@@ -191,9 +194,13 @@ void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char 
 
 static const char *kind_name(unsigned kind)
 {
-    static const char *const names[MIOC_ITEM_KINDS] = {
-        [MIOC_ITEM_STAT] = "stat", [MIOC_ITEM_LIST] = "list", [MIOC_ITEM_CONTENT] = "content", [MIOC_ITEM_ACCESS] = "access",
-        [MIOC_ITEM_REALPATH] = "realpath", [MIOC_ITEM_CHUNK] = "chunk", [MIOC_ITEM_INVALIDATE] = "invalidate"};
+    static const char *const names[MIOC_ITEM_KINDS] = { [MIOC_ITEM_STAT] = "stat",
+                                                        [MIOC_ITEM_LIST] = "list",
+                                                        [MIOC_ITEM_CONTENT] = "content",
+                                                        [MIOC_ITEM_ACCESS] = "access",
+                                                        [MIOC_ITEM_REALPATH] = "realpath",
+                                                        [MIOC_ITEM_CHUNK] = "chunk",
+                                                        [MIOC_ITEM_INVALIDATE] = "invalidate" };
 
     return kind < MIOC_ITEM_KINDS && names[kind] != NULL ? names[kind] : "";
 }
@@ -251,7 +258,7 @@ void mioc_trace_name_thread(const char *name)
     done(saved);
 }
 
-/* --- Start and end -------------------------------------------------------------------------------------------------- */
+/* --- Start and end ----------------------------------------------------------------------------------------------- */
 
 static int is_wanted(const char *ranks, int rank)
 {
@@ -273,10 +280,7 @@ static int is_wanted(const char *ranks, int rank)
     return 0;
 }
 
-static void stop_in_child(void)
-{
-    __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_RELAXED);
-}
+static void stop_in_child(void) { __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_RELAXED); }
 
 static void name_process(void)
 {
@@ -285,8 +289,10 @@ static void name_process(void)
     int n;
 
     (void)gethostname(host, sizeof host - 1);
-    n = snprintf(opening, sizeof opening, "[\n{\"ph\":\"M\",\"cat\":\"__metadata\",\"name\":\"process_name\",\"pid\":%d,\"tid\":%d,"
-                 "\"args\":{\"name\":\"rank %d (", trace.rank, (int)trace.owner, trace.rank);
+    n = snprintf(opening, sizeof opening,
+                 "[\n{\"ph\":\"M\",\"cat\":\"__metadata\",\"name\":\"process_name\",\"pid\":%d,\"tid\":%d,"
+                 "\"args\":{\"name\":\"rank %d (",
+                 trace.rank, (int)trace.owner, trace.rank);
     e.used = 0;
     memcpy(e.text, opening, (size_t)n);
     e.used = (size_t)n;
@@ -314,8 +320,10 @@ int mioc_trace_start(const struct mioc_config *config, int rank, const char *job
     trace.fd = mioc_trace_create(config->trace, rank, job);
     if (trace.fd < 0) {
         mioc_log(rank == 0 || !is_wanted(config->trace_ranks, 0) ? MIOC_LOG_WARN : MIOC_LOG_INFO,
-                 "cannot write a trace below MPIIO_CACHE_TRACE=%s: %s; running without. Name a folder that can be made or written on every "
-                 "node", config->trace, strerror(errno));
+                 "cannot write a trace below MPIIO_CACHE_TRACE=%s: %s; running without. Name a folder that can be made "
+                 "or written on every "
+                 "node",
+                 config->trace, strerror(errno));
     } else {
         (void)pthread_atfork(NULL, NULL, stop_in_child);
         __atomic_store_n(&mioc_trace_state, 1, __ATOMIC_RELAXED);

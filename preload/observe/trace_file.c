@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* trace_file.c - makes the file that a rank's events go to (trace.h), whatever the environment says and others left there. */
+/* trace_file.c - makes the file that a rank's events go to (trace.h), whatever the environment says and others left
+ * there. */
 #include "trace.h"
 #include "base/real.h"
 
@@ -39,7 +40,11 @@ static int expand(char *out, size_t size, const char *folder, int rank, const ch
 
         if (folder[0] == '%' && folder[1] != '\0') {
             folder++;
-            text = *folder == 'r' ? number : *folder == 'j' ? name : *folder == 'h' ? host : *folder == '%' ? "%" : NULL;
+            text = *folder == 'r'   ? number
+                   : *folder == 'j' ? name
+                   : *folder == 'h' ? host
+                   : *folder == '%' ? "%"
+                                    : NULL;
             if (text == NULL) {
                 errno = EINVAL;
                 return -1;
@@ -87,8 +92,8 @@ static int lift(int fd)
     return fd;
 }
 
-/* Always a new file: what has the name already may be a FIFO without reader, another job's trace that is still written, or a link
- * to something dear that somebody planted. */
+/* Always a new file: what has the name already may be a FIFO without reader, another job's trace that is still written,
+ * or a link to something dear that somebody planted. */
 int mioc_trace_create(const char *folder, int rank, const char *job)
 {
     char path[PATH_MAX];
@@ -103,7 +108,8 @@ int mioc_trace_create(const char *folder, int rank, const char *job)
     return lift(mioc_real(open)(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666));
 }
 
-/* Through the process's table, which /proc/self shows whatever the thread's own has; not by name, which may be another's by now. */
+/* Through the process's table, which /proc/self shows whatever the thread's own has; not by name, which may be
+ * another's by now. */
 int mioc_trace_reopen_file(int fd)
 {
     char path[48];

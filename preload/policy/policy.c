@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* --- Names -------------------------------------------------------------------------------------------------------- */
+/* --- Names ------------------------------------------------------------------------------------------------------- */
 
 static int has_suffix(const char *name, uint32_t len, const char *suffix, uint32_t suffix_len)
 {
@@ -57,9 +57,9 @@ static int is_interpreter_name(const char *rest, uint32_t len)
     if (slash)
         return is_name(rest, len, "Modules/Setup.local") || is_name(rest, len, "Modules/Setup") ||
                is_name(rest, len, "local/lib") || has_start(rest, len, "local/lib/", 10);
-    return (is_in_bin && has_start(rest, len, "python", 6)) || is_name(rest, len, "pyvenv.cfg") || is_name(rest, len, "pybuilddir.txt") ||
-           has_suffix(rest, len, "._pth", 5) || is_name(rest, len, "Modules") || is_name(rest, len, "Setup.local") ||
-           is_name(rest, len, "local");
+    return (is_in_bin && has_start(rest, len, "python", 6)) || is_name(rest, len, "pyvenv.cfg") ||
+           is_name(rest, len, "pybuilddir.txt") || has_suffix(rest, len, "._pth", 5) || is_name(rest, len, "Modules") ||
+           is_name(rest, len, "Setup.local") || is_name(rest, len, "local");
 }
 
 static int is_import_path(const char *path, uint32_t len)
@@ -91,7 +91,7 @@ int mioc_policy_is_sound(const struct mioc_policy *policy)
     return 1;
 }
 
-/* --- Classes ------------------------------------------------------------------------------------------------------ */
+/* --- Classes ----------------------------------------------------------------------------------------------------- */
 
 static int is_below(const char *path, uint32_t len, const struct mioc_policy_prefix *prefix)
 {
@@ -144,9 +144,10 @@ static enum mioc_policy_class class_below(const struct mioc_policy_prefix *prefi
     return prefix->kind;
 }
 
-/* The class of a path without "..". *is_near: it is below some prefix, whatever that makes of it. The longest prefix that
- * has an opinion wins. */
-static enum mioc_policy_class classify_plain(const struct mioc_policy *policy, const char *path, uint32_t len, int *is_near)
+/* The class of a path without "..". *is_near: it is below some prefix, whatever that makes of it. The longest prefix
+ * that has an opinion wins. */
+static enum mioc_policy_class classify_plain(const struct mioc_policy *policy, const char *path, uint32_t len,
+                                             int *is_near)
 {
     enum mioc_policy_class kind = MIOC_POLICY_NONE;
 
@@ -176,8 +177,9 @@ static int fold(const char *path, uint32_t len, char buf[4096], uint32_t *folded
 }
 
 /* Kept out of line: its buffer has no place in the stack frame of every call. */
-static __attribute__((noinline)) enum mioc_policy_class classify_dotted(const struct mioc_policy *policy, const char *path,
-                                                                        uint32_t len, enum mioc_policy_class spelled)
+static __attribute__((noinline)) enum mioc_policy_class classify_dotted(const struct mioc_policy *policy,
+                                                                        const char *path, uint32_t len,
+                                                                        enum mioc_policy_class spelled)
 {
     char buf[4096];
     uint32_t folded_len;
@@ -194,7 +196,9 @@ enum mioc_policy_class mioc_policy_classify_plain(const struct mioc_policy *poli
 {
     int is_near;
 
-    return len == 0 || path[0] != '/' || !has_known_head(policy, path, len) ? MIOC_POLICY_NONE : classify_plain(policy, path, len, &is_near);
+    return len == 0 || path[0] != '/' || !has_known_head(policy, path, len)
+               ? MIOC_POLICY_NONE
+               : classify_plain(policy, path, len, &is_near);
 }
 
 enum mioc_policy_class mioc_policy_classify(const struct mioc_policy *policy, const char *path, uint32_t len)
@@ -255,10 +259,10 @@ uint64_t mioc_policy_client_ms(const struct mioc_policy *policy, const char *pat
     return policy->client_most_ms;
 }
 
-/* --- Writers and working directories ------------------------------------------------------------------------------ */
+/* --- Writers and working directories ----------------------------------------------------------------------------- */
 
-/* Programs rename their data all the time (`x.tmp` to `x.h5`), and whoever renames cannot know whether it was a directory. A
- * name with a dot is that of no package. */
+/* Programs rename their data all the time (`x.tmp` to `x.h5`), and whoever renames cannot know whether it was a
+ * directory. A name with a dot is that of no package. */
 static int may_hold_modules(const char *path, uint32_t len)
 {
     const char *slash = memrchr(path, '/', len), *name = slash ? slash + 1 : path;
@@ -268,7 +272,8 @@ static int may_hold_modules(const char *path, uint32_t len)
 }
 
 /* Whether something below the path could be ours. */
-static __attribute__((noinline)) int is_subtree_concerned(const struct mioc_policy *policy, const char *path, uint32_t len)
+static __attribute__((noinline)) int is_subtree_concerned(const struct mioc_policy *policy, const char *path,
+                                                          uint32_t len)
 {
     char buf[4096];
 
@@ -290,10 +295,12 @@ static __attribute__((noinline)) int is_subtree_concerned(const struct mioc_poli
 
 int mioc_policy_is_concerned(const struct mioc_policy *policy, const char *path, uint32_t len, int subtree)
 {
-    return mioc_policy_classify(policy, path, len) != MIOC_POLICY_NONE || (subtree && is_subtree_concerned(policy, path, len));
+    return mioc_policy_classify(policy, path, len) != MIOC_POLICY_NONE ||
+           (subtree && is_subtree_concerned(policy, path, len));
 }
 
-uint32_t mioc_policy_alias(const struct mioc_policy *policy, unsigned i, const char *path, uint32_t len, char *out, size_t size)
+uint32_t mioc_policy_alias(const struct mioc_policy *policy, unsigned i, const char *path, uint32_t len, char *out,
+                           size_t size)
 {
     const struct mioc_policy_prefix *prefix = &policy->prefix[i];
     uint32_t rest;

@@ -22,7 +22,7 @@ struct builder {
     unsigned seen_count;
 };
 
-/* --- Paths -------------------------------------------------------------------------------------------------------- */
+/* --- Paths ------------------------------------------------------------------------------------------------------- */
 
 /* Absolute and in normal form. Its length, or -1 (empty, too long, no working directory). */
 static int make_absolute(const struct builder *b, const char *path, size_t len, char out[PLACE_SIZE])
@@ -54,7 +54,7 @@ static void join(char out[PLACE_SIZE], const char *path, const char *name)
         out[0] = '\0';
 }
 
-/* --- Prefixes ----------------------------------------------------------------------------------------------------- */
+/* --- Prefixes ---------------------------------------------------------------------------------------------------- */
 
 static void add_prefix(struct builder *b, const char *path, const char *real, const struct mioc_place *place,
                        enum mioc_policy_class kind, int names_only)
@@ -127,7 +127,7 @@ static int is_in_library(const struct builder *b, const char *path)
     return 0;
 }
 
-/* --- The interpreter's places ------------------------------------------------------------------------------------- */
+/* --- The interpreter's places ------------------------------------------------------------------------------------ */
 
 static void add_interpreter_place(struct builder *b, const char *path, int is_exe_place)
 {
@@ -174,8 +174,9 @@ static void add_executables(struct builder *b)
         add_interpreter_place(b, place, 0);
 }
 
-/* A virtual environment whose interpreter is a copy, not a link, has the library of its base. What is no such environment is told
- * by a directory, which clients of a shared filesystem keep: a look for a pyvenv.cfg that is missing would cost each rank one. */
+/* A virtual environment whose interpreter is a copy, not a link, has the library of its base. What is no such
+ * environment is told by a directory, which clients of a shared filesystem keep: a look for a pyvenv.cfg that is
+ * missing would cost each rank one. */
 static void add_base(struct builder *b)
 {
     char place[PLACE_SIZE], path[PLACE_SIZE], home[PLACE_SIZE];
@@ -189,7 +190,8 @@ static void add_base(struct builder *b)
         if (path[0] != '\0' && look(b, &library, path, 0) == 0)
             return;
     }
-    if (mioc_policy_read_home(place, home, sizeof home) == 0 && home[0] == '/' && mioc_path_normalize(home, path, PLACE_SIZE) > 0) {
+    if (mioc_policy_read_home(place, home, sizeof home) == 0 && home[0] == '/' &&
+        mioc_path_normalize(home, path, PLACE_SIZE) > 0) {
         cut_name(path);
         add_interpreter_place(b, path, 0);
     }
@@ -210,10 +212,7 @@ static void for_each(struct builder *b, const char *list, void (*visit)(struct b
     }
 }
 
-static void add_home(struct builder *b, const char *path)
-{
-    add_interpreter_place(b, path, 0);
-}
+static void add_home(struct builder *b, const char *path) { add_interpreter_place(b, path, 0); }
 
 static void add_user_site(struct builder *b)
 {
@@ -238,7 +237,7 @@ static void add_user_site(struct builder *b)
         add_below(b, path, &place, "lib");
 }
 
-/* --- sys.path's other sources ------------------------------------------------------------------------------------- */
+/* --- sys.path's other sources ------------------------------------------------------------------------------------ */
 
 static void add_import_place(struct builder *b, const char *path)
 {
@@ -281,7 +280,7 @@ static void add_import_places(struct builder *b)
         for_each(b, list, add_import_place);
 }
 
-/* --- Configuration ------------------------------------------------------------------------------------------------ */
+/* --- Configuration ----------------------------------------------------------------------------------------------- */
 
 static void add_forced(struct builder *b, const char *path)
 {
@@ -304,7 +303,7 @@ static void add_exclude(struct builder *b, const char *path)
     policy->exclude[policy->excludes++].len = (uint32_t)strlen(path);
 }
 
-/* --- The whole ---------------------------------------------------------------------------------------------------- */
+/* --- The whole --------------------------------------------------------------------------------------------------- */
 
 static int compare_prefixes(const void *a, const void *b)
 {
@@ -354,7 +353,8 @@ static uint64_t name_program(const struct builder *b)
     return hash;
 }
 
-int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_source *source, const struct mioc_config *config)
+int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_source *source,
+                      const struct mioc_config *config)
 {
     struct builder *b = calloc(1, sizeof *b);
     const char *homes;
@@ -395,7 +395,9 @@ int mioc_policy_build_self(struct mioc_policy *policy, int argc, char **argv, co
 {
     char exe[4096], cwd[4096], version[16];
     ssize_t n = mioc_real(readlink)("/proc/self/exe", exe, sizeof exe - 1);
-    struct mioc_policy_source source = { .argv = argc > 0 ? argv : NULL, .env = environ, .mountinfo = "/proc/self/mountinfo" };
+    struct mioc_policy_source source = { .argv = argc > 0 ? argv : NULL,
+                                         .env = environ,
+                                         .mountinfo = "/proc/self/mountinfo" };
 
     exe[n > 0 ? n : 0] = '\0';
     source.exe = exe;

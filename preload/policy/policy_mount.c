@@ -9,28 +9,31 @@
 #include <sys/sysmacros.h>
 
 static const char shared_types[][16] = {
-    "lustre", "nfs",  "nfs4",   "gpfs",   "beegfs", "beegfs_nodev", "ceph",     "weka",    "wekafs",  "panfs",  "pvfs2", "orangefs",
-    "cvmfs",  "afs",  "openafs", "cifs",  "smb3",   "smbfs",        "9p",       "virtiofs", "dvs",    "vast",   "quobyte", "glusterfs",
-    "dtfs",   "coda", "gfs2",   "ocfs2",  "daos",   "unifyfs",      "fuse",
+    "lustre", "nfs",   "nfs4",  "gpfs",     "beegfs", "beegfs_nodev", "ceph",    "weka",
+    "wekafs", "panfs", "pvfs2", "orangefs", "cvmfs",  "afs",          "openafs", "cifs",
+    "smb3",   "smbfs", "9p",    "virtiofs", "dvs",    "vast",         "quobyte", "glusterfs",
+    "dtfs",   "coda",  "gfs2",  "ocfs2",    "daos",   "unifyfs",      "fuse",
 };
 
 /* FUSE filesystems that stand for something of this node alone. */
 static const char local_fuse_types[][24] = {
-    "fuse.squashfuse", "fuse.squashfuse_ll", "fuse.fuse-overlayfs", "fuse.fuse2fs", "fuse.lxcfs", "fuse.portal", "fuse.gvfsd-fuse",
+    "fuse.squashfuse", "fuse.squashfuse_ll", "fuse.fuse-overlayfs", "fuse.fuse2fs",
+    "fuse.lxcfs",      "fuse.portal",        "fuse.gvfsd-fuse",
 };
 
-/* Other nodes' changes are known to the client as soon as they are made: the servers call what it keeps back. Of what is this node's alone
- * there are no others. */
+/* Other nodes' changes are known to the client as soon as they are made: the servers call what it keeps back. Of what
+ * is this node's alone there are no others. */
 static const char coherent_types[][16] = {
-    "lustre", "gpfs", "ceph",  "afs",   "openafs", "gfs2", "ocfs2",    "ext2",  "ext3",    "ext4",    "xfs",    "btrfs",
-    "zfs",    "f2fs", "tmpfs", "ramfs", "rootfs",  "jfs",  "squashfs", "erofs", "iso9660", "overlay", "bcachefs",
+    "lustre", "gpfs", "ceph",     "afs",   "openafs", "gfs2",    "ocfs2",    "ext2",
+    "ext3",   "ext4", "xfs",      "btrfs", "zfs",     "f2fs",    "tmpfs",    "ramfs",
+    "rootfs", "jfs",  "squashfs", "erofs", "iso9660", "overlay", "bcachefs",
 };
 
 /* What is there has other names than the directory lists: short ones, such with dots or blanks at the end, other
  * characters. */
 static const char mapping_types[][16] = {
-    "cifs", "smb3", "smbfs", "vfat", "msdos", "exfat",   "ntfs", "ntfs3", "fuseblk", "hfs", "hfsplus", "apfs",
-    "hpfs", "affs", "9p",    "drvfs", "vboxsf", "iso9660",
+    "cifs", "smb3",    "smbfs", "vfat", "msdos", "exfat", "ntfs",  "ntfs3",  "fuseblk",
+    "hfs",  "hfsplus", "apfs",  "hpfs", "affs",  "9p",    "drvfs", "vboxsf", "iso9660",
 };
 
 static int is_among(const char *type, const char *list, size_t size, size_t each)
@@ -48,7 +51,7 @@ int mioc_policy_is_shared_type(const char *type)
     return is_among(type, shared_types[0], sizeof shared_types, sizeof shared_types[0]);
 }
 
-/* --- mountinfo ---------------------------------------------------------------------------------------------------- */
+/* --- mountinfo --------------------------------------------------------------------------------------------------- */
 
 /* Reads from fd until the end or the buffer is full. Bytes, or -1. */
 static ssize_t read_all(int fd, char *buf, size_t size)
@@ -125,8 +128,8 @@ static int copy_field(char *out, size_t size, const char *at)
     return n > 0 ? 0 : -1;
 }
 
-/* The option of that name among "a,b=1,c", which end at a blank or before `end`: what is behind its "=", "" or more where it has none; NULL: it is
- * not there. */
+/* The option of that name among "a,b=1,c", which end at a blank or before `end`: what is behind its "=", "" or more
+ * where it has none; NULL: it is not there. */
 static const char *find_option(const char *options, const char *end, const char *name)
 {
     size_t len = strlen(name);
@@ -164,8 +167,8 @@ static uint32_t option_ms(const char *options, const char *end, const char *name
     return value == NULL ? ms : seconds < 86400 ? (uint32_t)seconds * 1000 : 86400000u;
 }
 
-/* How long attributes and names are kept, from "type source options" to the line's end. What is not said is the kernel's default (nfs(5),
- * mount.cifs(8)). */
+/* How long attributes and names are kept, from "type source options" to the line's end. What is not said is the
+ * kernel's default (nfs(5), mount.cifs(8)). */
 static uint32_t client_ms(const char *type, const char *at, const char *end)
 {
     int is_nfs = strcmp(type, "nfs") == 0 || strcmp(type, "nfs4") == 0;
@@ -189,7 +192,8 @@ static uint32_t client_ms(const char *type, const char *at, const char *end)
     return most;
 }
 
-/* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw": id, device, whether noexec, and where the type starts. */
+/* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw": id, device, whether noexec, and where the type
+ * starts. */
 static int parse_line(const char *line, const char *end, long *id, dev_t *dev, int *is_noexec, const char **type)
 {
     char *at;
@@ -230,8 +234,8 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
         end = line + strcspn(line, "\n");
         if (parse_line(line, end, &line_id, &line_dev, &is_noexec, &at) != 0)
             continue;
-        /* Both say it is. Else the device: it is what a stat shows. Else the id: overlays and btrfs show other devices in
-         * files than in mountinfo. */
+        /* Both say it is. Else the device: it is what a stat shows. Else the id: overlays and btrfs show other devices
+         * in files than in mountinfo. */
         rank = line_dev == dev ? (line_id == id ? 3 : 2) : line_id == id ? 1 : 0;
         if (rank > best && copy_field(type, sizeof type, at) == 0) {
             memcpy(mount->type, type, sizeof type);
@@ -249,7 +253,7 @@ static uint32_t client_most(const char *mounts)
     uint32_t most = 0, ms;
 
     for (const char *line = mounts, *end; *line != '\0'; line = *end ? end + 1 : end) {
-        char type[sizeof ((struct mioc_mount *)0)->type];
+        char type[sizeof((struct mioc_mount *)0)->type];
         const char *at, *place;
         int is_noexec, is_shared;
         long id;
@@ -260,7 +264,8 @@ static uint32_t client_most(const char *mounts)
             continue;
         /* What will be mounted where an autofs is, is not known. /proc has one of its own. */
         is_shared = mioc_policy_is_shared_type(type) ||
-                    (strcmp(type, "autofs") == 0 && (place = skip_fields(line, end, 4)) != NULL && strncmp(place, "/proc/", 6) != 0);
+                    (strcmp(type, "autofs") == 0 && (place = skip_fields(line, end, 4)) != NULL &&
+                     strncmp(place, "/proc/", 6) != 0);
         ms = is_shared ? client_ms(type, at, end) : 0;
         most = ms > most ? ms : most;
     }
@@ -269,7 +274,9 @@ static uint32_t client_most(const char *mounts)
 
 void mioc_policy_set_client_times(struct mioc_policy *policy, const char *mounts, uint64_t actimeo_ms)
 {
-    policy->client_most_ms = actimeo_ms != MIOC_ACTIMEO_AUTO ? (uint32_t)actimeo_ms : mounts ? client_most(mounts) : MIOC_CLIENT_MS;
+    policy->client_most_ms = actimeo_ms != MIOC_ACTIMEO_AUTO ? (uint32_t)actimeo_ms
+                             : mounts                        ? client_most(mounts)
+                                                             : MIOC_CLIENT_MS;
     for (unsigned i = 0; i < policy->count; i++) {
         struct mioc_policy_prefix *prefix = &policy->prefix[i];
 
@@ -280,7 +287,7 @@ void mioc_policy_set_client_times(struct mioc_policy *policy, const char *mounts
     }
 }
 
-/* --- Places ------------------------------------------------------------------------------------------------------- */
+/* --- Places ------------------------------------------------------------------------------------------------------ */
 
 static long mount_id(int fd)
 {

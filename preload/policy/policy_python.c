@@ -27,8 +27,8 @@ static int has_value(char *const *env, const char *name)
     return value && value[0] != '\0';
 }
 
-/* The letters of one argument such as "-sIc". Returns the letter that ends option parsing ('c', 'm'), 'a' if the option's
- * value is the next argument, or 0. */
+/* The letters of one argument such as "-sIc". Returns the letter that ends option parsing ('c', 'm'), 'a' if the
+ * option's value is the next argument, or 0. */
 static char parse_letters(struct mioc_python_args *args, const char *letters)
 {
     for (; *letters != '\0'; letters++) {
@@ -109,7 +109,8 @@ int mioc_policy_read_home(const char *place, char *home, size_t size)
     char path[4096], text[4096];
     size_t len;
 
-    if (snprintf(path, sizeof path, "%s/pyvenv.cfg", place) >= (int)sizeof path || mioc_proc_read(path, text, sizeof text) < 0)
+    if (snprintf(path, sizeof path, "%s/pyvenv.cfg", place) >= (int)sizeof path ||
+        mioc_proc_read(path, text, sizeof text) < 0)
         return -1;
     for (const char *line = text; *line != '\0'; line += strcspn(line, "\n"), line += *line == '\n') {
         line += strspn(line, " \t");

@@ -21,10 +21,7 @@ uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len)
     return hash != 0 ? hash : 1;
 }
 
-static char fold(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
+static char fold(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
 
 uint32_t mioc_name_hash(const char *name, uint32_t len)
 {
@@ -44,12 +41,9 @@ const char *mioc_item_path(const struct mioc_item *item)
     return at ? (const char *)item + at : NULL;
 }
 
-/* --- Checking ----------------------------------------------------------------------------------------------------- */
+/* --- Checking ---------------------------------------------------------------------------------------------------- */
 
-static int is_errno(int32_t value)
-{
-    return value >= 0 && value <= ERRNO_MAX;
-}
+static int is_errno(int32_t value) { return value >= 0 && value <= ERRNO_MAX; }
 
 /* Whether a NUL-terminated text of exactly len bytes stands at offset `at`. */
 static int is_text(const struct mioc_item *item, uint64_t at, uint32_t len)
@@ -109,7 +103,9 @@ static int is_invalidate_sound(const struct mioc_invalidate_record *r)
 }
 
 /* One bit for each place where an entry could begin. */
-struct starts { uint64_t bit[MIOC_ITEM_MAX / 8u / 64u]; };
+struct starts {
+    uint64_t bit[MIOC_ITEM_MAX / 8u / 64u];
+};
 
 static int is_start(const struct starts *starts, uint32_t at)
 {
@@ -165,7 +161,7 @@ static int is_table_sound(const struct mioc_list_record *list, const struct star
 
 static int is_list_sound(const struct mioc_list_record *list)
 {
-    struct starts starts = {{0}};
+    struct starts starts = { { 0 } };
     uint64_t end, table_end = (uint64_t)list->table + 4ull * list->table_size;
 
     if (!is_errno(list->list_errno) || list->maps_names > 1)
@@ -212,7 +208,8 @@ static int is_path_sound(const struct mioc_item *item)
 
 static int are_flags_sound(uint32_t flags)
 {
-    return (flags & MIOC_FLAG_BRIEF) ? (flags & ((1u << MIOC_BRIEF_SHIFT) - 1)) == BRIEF_FLAGS : (flags & ~KNOWN_FLAGS) == 0;
+    return (flags & MIOC_FLAG_BRIEF) ? (flags & ((1u << MIOC_BRIEF_SHIFT) - 1)) == BRIEF_FLAGS
+                                     : (flags & ~KNOWN_FLAGS) == 0;
 }
 
 int mioc_item_check(const void *bytes, uint32_t available)
@@ -228,15 +225,16 @@ int mioc_item_check(const void *bytes, uint32_t available)
     return -1;
 }
 
-/* --- Use and building --------------------------------------------------------------------------------------------- */
+/* --- Use and building -------------------------------------------------------------------------------------------- */
 
 const struct mioc_dirent *mioc_list_entry(const struct mioc_list_record *list, uint32_t at)
 {
     const uint64_t fixed = offsetof(struct mioc_dirent, name);
     const struct mioc_dirent *entry = (const void *)((const char *)list + at);
 
-    if (at % 8 != 0 || at + fixed >= list->item.size || entry->size % 8 != 0 || entry->size <= fixed + entry->name_len ||
-        at + (uint64_t)entry->size > list->item.size || entry->name[entry->name_len] != '\0')
+    if (at % 8 != 0 || at + fixed >= list->item.size || entry->size % 8 != 0 ||
+        entry->size <= fixed + entry->name_len || at + (uint64_t)entry->size > list->item.size ||
+        entry->name[entry->name_len] != '\0')
         return NULL;
     return entry;
 }

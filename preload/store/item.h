@@ -8,8 +8,8 @@
  * An item is immutable once published, but for the fields named local_*, which belong to the node and are zero on
  * the wire. Numbers are in the machine's own byte order: all nodes of a job are of one kind (checked at start).
  *
- * A record (STAT, LIST, CONTENT, ACCESS, REALPATH) is the answer to one question, "facet", about one path. The key is the
- * pair (kind, path), where path is the absolute path as the application spelled it, with only "//" and "/./" folded
+ * A record (STAT, LIST, CONTENT, ACCESS, REALPATH) is the answer to one question, "facet", about one path. The key is
+ * the pair (kind, path), where path is the absolute path as the application spelled it, with only "//" and "/./" folded
  * (path.h). The root makes the real call with exactly that spelling, so symlinks, trailing slashes and errors are the
  * kernel's own. A later record of the same key supersedes an earlier one. */
 #ifndef MIOC_ITEM_H
@@ -26,30 +26,36 @@
 #define MIOC_CHUNK_MAX (128u * 1024u)
 
 enum mioc_item_kind {
-    MIOC_ITEM_STAT = 1,  /* struct mioc_stat_record, path, link target */
-    MIOC_ITEM_LIST,      /* struct mioc_list_record, path, entries, name table */
-    MIOC_ITEM_CONTENT,   /* struct mioc_content_record, path; stands behind its last CHUNK */
-    MIOC_ITEM_ACCESS,    /* struct mioc_access_record, path */
-    MIOC_ITEM_REALPATH,  /* struct mioc_realpath_record, path, resolved path */
-    MIOC_ITEM_CHUNK,     /* struct mioc_chunk_record, no path; the bytes ride behind the item on the wire only */
-    MIOC_ITEM_INVALIDATE,/* struct mioc_invalidate_record, path */
+    MIOC_ITEM_STAT = 1,   /* struct mioc_stat_record, path, link target */
+    MIOC_ITEM_LIST,       /* struct mioc_list_record, path, entries, name table */
+    MIOC_ITEM_CONTENT,    /* struct mioc_content_record, path; stands behind its last CHUNK */
+    MIOC_ITEM_ACCESS,     /* struct mioc_access_record, path */
+    MIOC_ITEM_REALPATH,   /* struct mioc_realpath_record, path, resolved path */
+    MIOC_ITEM_CHUNK,      /* struct mioc_chunk_record, no path; the bytes ride behind the item on the wire only */
+    MIOC_ITEM_INVALIDATE, /* struct mioc_invalidate_record, path */
     MIOC_ITEM_KINDS
 };
 
 /* Item flags. */
-#define MIOC_FLAG_UNCACHED 0x1u /* the root knows the answer but does not share it (too large, odd): make the real call */
-#define MIOC_FLAG_SUBTREE 0x2u  /* INVALIDATE: the path and all below it */
-#define MIOC_FLAG_STICKY 0x4u   /* INVALIDATE: the path was opened for writing, so its end is unknown: it is uncached for the rest
-                                   of the job. The root publishes UNCACHED|STICKY records of kinds STAT, CONTENT, ACCESS and
-                                   REALPATH behind the INVALIDATE, and a live STICKY record is never superseded. */
-#define MIOC_FLAG_EARLY 0x8u /* a record that nobody had asked for when it was made: the manifest's. Outside the library directories
-                                it counts for MPIIO_CACHE_TTL only, because nobody has touched the path yet */
-#define MIOC_FLAG_EVICT 0x10u /* INVALIDATE: only the content whose number `token` is, of `pages` pages, to make room
-                                 for others or because it will never be complete; the path is its CONTENT record's,
-                                 which is found no more. All nodes have had before what there is of it (node_evict.c) */
+#define MIOC_FLAG_UNCACHED \
+    0x1u /* the root knows the answer but does not share it (too large, odd): make the real call */
+#define MIOC_FLAG_SUBTREE 0x2u /* INVALIDATE: the path and all below it */
+#define MIOC_FLAG_STICKY \
+    0x4u /* INVALIDATE: the path was opened for writing, so its end is unknown: it is uncached for the rest \
+            of the job. The root publishes UNCACHED|STICKY records of kinds STAT, CONTENT, ACCESS and \
+            REALPATH behind the INVALIDATE, and a live STICKY record is never superseded. */
+#define MIOC_FLAG_EARLY \
+    0x8u /* a record that nobody had asked for when it was made: the manifest's. Outside the library directories \
+            it counts for MPIIO_CACHE_TTL only, because nobody has touched the path yet */
+#define MIOC_FLAG_EVICT \
+    0x10u /* INVALIDATE: only the content whose number `token` is, of `pages` pages, to make room \
+             for others or because it will never be complete; the path is its CONTENT record's, \
+             which is found no more. All nodes have had before what there is of it (node_evict.c) */
 
-#define MIOC_FLAG_BRIEF 0x20u /* with UNCACHED, not with STICKY: the root cannot tell yet, as its kernel may go on showing what was there before
-                                 another node's write. It counts for as many ms as the flags' upper bits say, from when a node applied it */
+#define MIOC_FLAG_BRIEF \
+    0x20u /* with UNCACHED, not with STICKY: the root cannot tell yet, as its kernel may go on showing what was there \
+             before another node's write. It counts for as many ms as the flags' upper bits say, from when a node \
+             applied it */
 #define MIOC_BRIEF_SHIFT 8
 #define MIOC_BRIEF_MOST_MS 0xffffffu
 
@@ -66,7 +72,7 @@ struct mioc_item {
 /* The part of struct statx that all nodes share (statx(2)). dev is the root's number: store.h translates it. */
 struct mioc_stat {
     uint64_t ino, size, blocks, attributes, attributes_mask;
-    uint64_t dev, rdev; /* as makedev(3) */
+    uint64_t dev, rdev;                 /* as makedev(3) */
     int64_t atime, mtime, ctime, btime; /* seconds */
     uint32_t atime_ns, mtime_ns, ctime_ns, btime_ns;
     uint32_t mode, uid, gid, nlink, blksize, mask; /* mask: STATX_* bits that the root's kernel filled */
@@ -88,34 +94,35 @@ struct mioc_dirent {
     uint16_t size; /* bytes to the next entry */
     uint8_t type;  /* DT_* */
     uint8_t name_len;
-    char name[];   /* NUL-terminated */
+    char name[]; /* NUL-terminated */
 };
 
 struct mioc_list_record {
     struct mioc_item item;
-    int32_t list_errno;   /* 0, or what opendir(path) failed with */
-    uint32_t count;       /* entries */
-    uint32_t entries;     /* offset of the first struct mioc_dirent from the item's start */
-    uint32_t table;       /* offset of uint32_t table[table_size]: open addressing, linear probing, by
-                             mioc_name_hash(name) & (table_size - 1); a slot holds an entry's offset, 0 is empty */
-    uint32_t table_size;  /* a power of two, at least 2 * count */
-    uint32_t maps_names;  /* 1: what is not listed may be there all the same, see mioc_list_may_have(); else 0 */
+    int32_t list_errno;    /* 0, or what opendir(path) failed with */
+    uint32_t count;        /* entries */
+    uint32_t entries;      /* offset of the first struct mioc_dirent from the item's start */
+    uint32_t table;        /* offset of uint32_t table[table_size]: open addressing, linear probing, by
+                              mioc_name_hash(name) & (table_size - 1); a slot holds an entry's offset, 0 is empty */
+    uint32_t table_size;   /* a power of two, at least 2 * count */
+    uint32_t maps_names;   /* 1: what is not listed may be there all the same, see mioc_list_may_have(); else 0 */
     struct mioc_stat stat; /* of the directory, before it was read */
     char path[];
 };
 
 struct mioc_content_record {
     struct mioc_item item;
-    int32_t open_errno;  /* 0, or what open(path, O_RDONLY) failed with */
-    uint32_t content;    /* which content (store.h); meaningful without error and without UNCACHED */
-    uint64_t size;       /* bytes */
+    int32_t open_errno;    /* 0, or what open(path, O_RDONLY) failed with */
+    uint32_t content;      /* which content (store.h); meaningful without error and without UNCACHED */
+    uint64_t size;         /* bytes */
     struct mioc_stat stat; /* fstat of what was read */
     char path[];
 };
 
 struct mioc_access_record {
     struct mioc_item item;
-    int32_t err[8];  /* faccessat(path, mode, AT_EACCESS-free) for mode 0..7 (F_OK, X_OK=1, W_OK=2, R_OK=4 and sums): errno */
+    int32_t err[8];  /* faccessat(path, mode, AT_EACCESS-free) for mode 0..7 (F_OK, X_OK=1, W_OK=2, R_OK=4 and sums):
+                        errno */
     int32_t eerr[8]; /* the same with AT_EACCESS */
     char path[];
 };
@@ -132,7 +139,7 @@ struct mioc_chunk_record {
     uint32_t content;
     uint32_t length; /* 1..MIOC_CHUNK_MAX */
     uint64_t offset;
-    uint64_t total;  /* bytes of the whole content, so that the first chunk can reserve them */
+    uint64_t total; /* bytes of the whole content, so that the first chunk can reserve them */
 };
 
 struct mioc_invalidate_record {
@@ -144,10 +151,7 @@ struct mioc_invalidate_record {
 };
 
 /* Whether a kind is one that a question can ask for: STAT to REALPATH. */
-static inline int mioc_item_is_record(unsigned kind)
-{
-    return kind >= MIOC_ITEM_STAT && kind <= MIOC_ITEM_REALPATH;
-}
+static inline int mioc_item_is_record(unsigned kind) { return kind >= MIOC_ITEM_STAT && kind <= MIOC_ITEM_REALPATH; }
 /* mioc_hash() of the path, mixed with the kind. Never 0. */
 uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len);
 /* Of the name in lower case, as far as it is ASCII: names that differ by that alone have one hash. */
@@ -174,8 +178,9 @@ const char *mioc_item_path(const struct mioc_item *item);
  * table slot of a listing. Everything that came from another process goes through here before use. 0 or -1 (EPROTO). */
 int mioc_item_check(const void *bytes, uint32_t available);
 
-/* Whether what the item says of its own sizes stays inside the item: enough, and cheap enough, for each look at an item that was checked
- * when it came, but stands in memory that a stray write of the agent's program can reach. The item's own size must be right. */
+/* Whether what the item says of its own sizes stays inside the item: enough, and cheap enough, for each look at an item
+ * that was checked when it came, but stands in memory that a stray write of the agent's program can reach. The item's
+ * own size must be right. */
 static inline int mioc_item_is_bounded(const struct mioc_item *item)
 {
     const void *record = item;
@@ -196,8 +201,7 @@ static inline int mioc_item_is_bounded(const struct mioc_item *item)
     case MIOC_ITEM_REALPATH:
         return ((const struct mioc_realpath_record *)record)->resolved_len == 0 ||
                end + ((const struct mioc_realpath_record *)record)->resolved_len < item->size;
-    default:
-        return 1;
+    default: return 1;
     }
 }
 
@@ -225,9 +229,9 @@ int mioc_list_may_have(const struct mioc_list_record *list, const char *name, ui
 /* The entry at that offset of a bounded listing; NULL if none can be there. */
 const struct mioc_dirent *mioc_list_entry(const struct mioc_list_record *list, uint32_t at);
 
-/* Builders: compose an item in buf (8-aligned, at least MIOC_ITEM_MAX bytes) with header and path filled in, the fixed part
- * zero; return the place behind the path's NUL (a CHUNK: behind the item). mioc_item_finish() sets the size from `end`
- * (pads with zeros). */
+/* Builders: compose an item in buf (8-aligned, at least MIOC_ITEM_MAX bytes) with header and path filled in, the fixed
+ * part zero; return the place behind the path's NUL (a CHUNK: behind the item). mioc_item_finish() sets the size from
+ * `end` (pads with zeros). */
 char *mioc_item_begin(void *buf, unsigned kind, uint32_t flags, const char *path, uint32_t len);
 uint32_t mioc_item_finish(void *buf, const void *end);
 /* The flags of a record that counts for that long, and a clock's tick. */

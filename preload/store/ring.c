@@ -18,12 +18,9 @@
 /* An answer that nobody fetched for that long is abandoned. */
 #define ABANDONED_NS 1000000000ull
 
-/* --- What both sides use ------------------------------------------------------------------------------------------ */
+/* --- What both sides use ----------------------------------------------------------------------------------------- */
 
-void mioc_ring_futex_wait(uint32_t *at, uint32_t value, uint64_t ns)
-{
-    (void)mioc_futex_wait(at, value, ns, 0);
-}
+void mioc_ring_futex_wait(uint32_t *at, uint32_t value, uint64_t ns) { (void)mioc_futex_wait(at, value, ns, 0); }
 
 void mioc_lane_wake(struct mioc_lane *lane)
 {
@@ -44,10 +41,7 @@ int mioc_slot_release(struct mioc_ring *ring, uint32_t slot, uint64_t word)
     return 1;
 }
 
-int mioc_ring_is_gone(pid_t pid)
-{
-    return pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH);
-}
+int mioc_ring_is_gone(pid_t pid) { return pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH); }
 
 /* 0 where it cannot be told. */
 static uint64_t pid_namespace(void)
@@ -57,10 +51,7 @@ static uint64_t pid_namespace(void)
     return mioc_real(stat)("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
 }
 
-size_t mioc_ring_size(void)
-{
-    return sizeof(struct mioc_ring);
-}
+size_t mioc_ring_size(void) { return sizeof(struct mioc_ring); }
 
 void mioc_ring_init(struct mioc_ring *ring, pid_t agent)
 {
@@ -89,12 +80,9 @@ int mioc_ring_check(const struct mioc_ring *ring, size_t size)
     return 0;
 }
 
-/* --- Signs of life ------------------------------------------------------------------------------------------------ */
+/* --- Signs of life ----------------------------------------------------------------------------------------------- */
 
-void mioc_ring_taint(struct mioc_ring *ring)
-{
-    __atomic_store_n(&ring->is_tainted, 1, __ATOMIC_RELEASE);
-}
+void mioc_ring_taint(struct mioc_ring *ring) { __atomic_store_n(&ring->is_tainted, 1, __ATOMIC_RELEASE); }
 
 int mioc_ring_is_tainted(const struct mioc_ring *ring)
 {
@@ -128,15 +116,15 @@ void mioc_ring_wake(struct mioc_ring *ring)
 {
     int saved = errno;
 
-    /* The agent stores `sleeping` and then loads the doorbell, we the other way round: in the one order of all sequentially
-     * consistent operations at least one sees the other, so either it does not sleep or we wake it. */
+    /* The agent stores `sleeping` and then loads the doorbell, we the other way round: in the one order of all
+     * sequentially consistent operations at least one sees the other, so either it does not sleep or we wake it. */
     __atomic_add_fetch(&ring->doorbell, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ring->sleeping, __ATOMIC_SEQ_CST))
         mioc_futex_wake(&ring->doorbell, INT_MAX, 0);
     errno = saved;
 }
 
-/* --- Agent -------------------------------------------------------------------------------------------------------- */
+/* --- Agent ------------------------------------------------------------------------------------------------------- */
 
 /* Copies a MIOC_SLOT_TAKEN request out: what stands there may be anything, and may change while it is read. 0 or -1. */
 static int copy_request(const struct mioc_slot *slot, struct mioc_ask_request *request)
@@ -154,7 +142,8 @@ static int copy_request(const struct mioc_slot *slot, struct mioc_ask_request *r
         return request->kind >= MIOC_ITEM_STAT && request->kind <= MIOC_ITEM_REALPATH ? 0 : -1;
     if (request->what == MIOC_ASK_SYNC)
         return request->kind == 0 ? 0 : -1;
-    return request->what == MIOC_ASK_INVALIDATE && (request->kind & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0 ? 0 : -1;
+    return request->what == MIOC_ASK_INVALIDATE && (request->kind & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0 ? 0
+                                                                                                                  : -1;
 }
 
 int mioc_ring_take(struct mioc_ring *ring, struct mioc_ask_request *request)
@@ -215,7 +204,7 @@ void mioc_ring_sweep(struct mioc_ring *ring)
         /* A DONE slot of a living process waits for a thread that is stopped, or never comes: the latter must not use
          * slots up, and the former finds another generation and makes the real call. */
         if (phase != MIOC_SLOT_FREE && (phase >= MIOC_SLOT_DROPPED || mioc_ring_is_gone(mioc_word_pid(word)) ||
-                              (phase == MIOC_SLOT_DONE && is_late && ring->swept[at] == word)))
+                                        (phase == MIOC_SLOT_DONE && is_late && ring->swept[at] == word)))
             mioc_slot_release(ring, at, word);
         if (is_late)
             ring->swept[at] = word;

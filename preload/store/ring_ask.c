@@ -9,8 +9,9 @@
 /* How often the agent is looked at. */
 #define SLICE_NS 100000000ull
 
-static const struct lane { uint32_t first, slots; } lanes[] = {
-    { 0, MIOC_RING_READS }, { MIOC_RING_READS, MIOC_RING_SLOTS - MIOC_RING_READS } };
+static const struct lane {
+    uint32_t first, slots;
+} lanes[] = { { 0, MIOC_RING_READS }, { MIOC_RING_READS, MIOC_RING_SLOTS - MIOC_RING_READS } };
 
 /* Claims a free slot of the lane: its word, and *at; or 0. */
 static uint64_t claim(struct mioc_ring *ring, const struct lane *lane, uint32_t *at)

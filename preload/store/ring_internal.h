@@ -17,7 +17,10 @@ struct mioc_process {
 };
 
 /* Those who wait for a slot of a lane sleep on `freed`, which changes when one comes free. */
-struct mioc_lane { _Alignas(64) uint32_t freed; uint32_t is_awaited; };
+struct mioc_lane {
+    _Alignas(64) uint32_t freed;
+    uint32_t is_awaited;
+};
 
 struct mioc_ring {
     uint64_t magic; /* stored last */
@@ -27,7 +30,7 @@ struct mioc_ring {
     uint32_t is_tainted; /* a write could not be told: what the store has may be old; set once, by anyone */
     _Alignas(64) uint32_t doorbell;
     uint32_t sleeping;
-    struct mioc_lane lane[2]; /* reads, writes */
+    struct mioc_lane lane[2];   /* reads, writes */
     _Alignas(64) uint32_t seen; /* from here on the agent's own */
     uint32_t cursor;
     uint64_t swept_ns;
@@ -40,7 +43,12 @@ struct mioc_ring {
 /* A state word is {pid : 32, generation : 24, status : 5, phase : 3}. Each claim has the next generation of its slot.
  * The futex is the lower half. */
 enum mioc_slot_phase {
-    MIOC_SLOT_FREE, MIOC_SLOT_CLAIMED, MIOC_SLOT_ASKED, MIOC_SLOT_TAKEN, MIOC_SLOT_DONE, MIOC_SLOT_DROPPED
+    MIOC_SLOT_FREE,
+    MIOC_SLOT_CLAIMED,
+    MIOC_SLOT_ASKED,
+    MIOC_SLOT_TAKEN,
+    MIOC_SLOT_DONE,
+    MIOC_SLOT_DROPPED
 };
 
 _Static_assert(MIOC_RING_SLOTS == 256, "a ticket has 8 bits for the slot and 24 for the generation");

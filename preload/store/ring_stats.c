@@ -59,8 +59,8 @@ unsigned mioc_ring_ranks_running(const struct mioc_ring *ring, pid_t except)
 
         if (id == 0)
             break;
-        if (id_rank(id) >= 0 && id_pid(id) != except &&
-            !__atomic_load_n(&ring->process[i].ended, __ATOMIC_ACQUIRE) && !mioc_ring_is_gone(id_pid(id)))
+        if (id_rank(id) >= 0 && id_pid(id) != except && !__atomic_load_n(&ring->process[i].ended, __ATOMIC_ACQUIRE) &&
+            !mioc_ring_is_gone(id_pid(id)))
             running++;
     }
     errno = saved;

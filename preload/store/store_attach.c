@@ -21,7 +21,7 @@
 /* A store's lock comes right behind its directory. */
 #define JUST_MADE_NS 100000000
 
-/* --- Names -------------------------------------------------------------------------------------------------------- */
+/* --- Names ------------------------------------------------------------------------------------------------------- */
 
 /* Reads 16 lower-case hexadecimal digits. */
 static int parse_hex16(const char *text, uint64_t *value)
@@ -64,10 +64,10 @@ int mioc_store_open_dir(int dirfd, const char *name)
     return -1;
 }
 
-/* --- The directory of stores ---------------------------------------------------------------------------------------- */
+/* --- The directory of stores ------------------------------------------------------------------------------------- */
 
-/* Whether only root and this user can rename or remove what is in the directory that is not theirs. Where user namespaces hide root's
- * number, /proc shows what stands for it. */
+/* Whether only root and this user can rename or remove what is in the directory that is not theirs. Where user
+ * namespaces hide root's number, /proc shows what stands for it. */
 static int is_safe(const char *path, int flags)
 {
     struct stat st, proc;
@@ -126,12 +126,13 @@ failed:
     return -1;
 }
 
-/* --- Who is alive ------------------------------------------------------------------------------------------------- */
+/* --- Who is alive ------------------------------------------------------------------------------------------------ */
 
-/* Whether somebody else holds, or for all we can tell may hold, the lock of the file `path`, which is never one of this process's own. */
+/* Whether somebody else holds, or for all we can tell may hold, the lock of the file `path`, which is never one of this
+ * process's own. */
 static int is_locked(int dirfd, const char *path)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     /* By system calls: who waits for the agent looks here, and libc's functions are points of cancellation. */
     int fd = (int)syscall(SYS_openat, dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int locked;
@@ -204,7 +205,7 @@ static int visit_candidate(void *ctx, int dirfd, const char *name)
 int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size)
 {
     char parent[MIOC_STORE_PATH_MAX];
-    struct search search = {.key = key, .path = path, .size = size};
+    struct search search = { .key = key, .path = path, .size = size };
     int fd = mioc_store_open_parent(dir, parent), result, saved;
 
     if (fd < 0)
@@ -225,12 +226,13 @@ int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size)
     return result > 0 ? 0 : -1;
 }
 
-/* --- Mapping ------------------------------------------------------------------------------------------------------ */
+/* --- Mapping ----------------------------------------------------------------------------------------------------- */
 
 /* Opens a file of this user's, mode 0600, that is not empty: a descriptor, or -1 with errno. */
 static int open_file(int dirfd, const char *name, int is_writable, struct stat *st)
 {
-    int fd = mioc_real(openat)(dirfd, name, (is_writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), saved;
+    int fd = mioc_real(openat)(dirfd, name, (is_writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC),
+        saved;
 
     if (fd < 0)
         return -1;
@@ -291,9 +293,9 @@ int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer)
     if (map_index(s, dirfd, is_writer) != 0)
         return -1;
     errno = EPROTO;
-    if (!is_writer &&
-        (__atomic_load_n(&s->index->magic, __ATOMIC_ACQUIRE) != MIOC_STORE_MAGIC ||
-         s->index->layout != MIOC_STORE_LAYOUT || s->index->slots != MIOC_INDEX_SLOTS || s->index->size != s->index_size))
+    if (!is_writer && (__atomic_load_n(&s->index->magic, __ATOMIC_ACQUIRE) != MIOC_STORE_MAGIC ||
+                       s->index->layout != MIOC_STORE_LAYOUT || s->index->slots != MIOC_INDEX_SLOTS ||
+                       s->index->size != s->index_size))
         return -1;
     if (map_ring(s, dirfd) != 0)
         return -1;
@@ -308,10 +310,7 @@ struct mioc_store *mioc_store_new(void)
     return s == MAP_FAILED ? NULL : s;
 }
 
-void mioc_store_free(struct mioc_store *s)
-{
-    munmap(s, sizeof(*s));
-}
+void mioc_store_free(struct mioc_store *s) { munmap(s, sizeof(*s)); }
 
 struct mioc_store *mioc_store_attach(const char *store_dir)
 {

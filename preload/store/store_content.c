@@ -28,7 +28,7 @@ static struct mioc_arrival *add_arrival(struct mioc_store_writer *w, uint32_t co
         w->arrival = arrival;
         w->arrivals_cap = cap;
     }
-    w->arrival[w->arrivals] = (struct mioc_arrival){.content = content, .total = total};
+    w->arrival[w->arrivals] = (struct mioc_arrival){ .content = content, .total = total };
     return &w->arrival[w->arrivals++];
 }
 
@@ -143,7 +143,8 @@ static int write_file(void *arg)
     struct transfer *t = arg;
     const struct mioc_chunk_record *chunk = t->chunk;
     int result = -1, saved;
-    int fd = t->is_first ? create_content(t->s, chunk->content, chunk->total) : open_content(t->s, chunk->content, O_RDWR);
+    int fd =
+        t->is_first ? create_content(t->s, chunk->content, chunk->total) : open_content(t->s, chunk->content, O_RDWR);
 
     t->is_there = fd >= 0 || !t->is_first;
     if (fd < 0)
@@ -160,7 +161,7 @@ static int write_file(void *arg)
 int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record *chunk, const void *bytes)
 {
     struct mioc_arrival *arrival = find_arrival(s->writer, chunk->content);
-    struct transfer t = {.s = s, .chunk = chunk, .bytes = (void *)(uintptr_t)bytes, .is_first = arrival == NULL};
+    struct transfer t = { .s = s, .chunk = chunk, .bytes = (void *)(uintptr_t)bytes, .is_first = arrival == NULL };
     int result = -1, saved = errno;
 
     if (t.is_first && (arrival = add_arrival(s->writer, chunk->content, chunk->total)) == NULL)
@@ -171,7 +172,8 @@ int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record 
     }
     t.is_there = !t.is_first;
     errno = EPROTO;
-    /* In order, each byte once: a chunk that came twice, or elsewhere, would leave a hole of zeros that nothing notices. */
+    /* In order, each byte once: a chunk that came twice, or elsewhere, would leave a hole of zeros that nothing
+     * notices. */
     if (chunk->total == arrival->total && chunk->offset == arrival->received &&
         chunk->length <= arrival->total - arrival->received)
         result = mioc_io_thread_run(s->writer->io_thread, write_file, &t);
@@ -195,7 +197,8 @@ static int read_file(void *arg)
     if (fd < 0)
         return -1;
     for (uint32_t done = 0; done < t->chunk->length && result == 0;) {
-        ssize_t n = mioc_real(pread)(fd, (char *)t->bytes + done, t->chunk->length - done, (off_t)(t->chunk->offset + done));
+        ssize_t n =
+            mioc_real(pread)(fd, (char *)t->bytes + done, t->chunk->length - done, (off_t)(t->chunk->offset + done));
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -214,15 +217,16 @@ static int read_file(void *arg)
 
 int mioc_store_read_chunk(struct mioc_store *s, const struct mioc_chunk_record *chunk, void *bytes)
 {
-    struct transfer t = {.s = s, .chunk = chunk, .bytes = bytes};
+    struct transfer t = { .s = s, .chunk = chunk, .bytes = bytes };
 
     return mioc_io_thread_run(s->writer->io_thread, read_file, &t);
 }
 
-/* Without a descriptor. The order matters: whoever opens the file only by a record that is reachable finds it sealed. */
+/* Without a descriptor. The order matters: whoever opens the file only by a record that is reachable finds it sealed.
+ */
 static int seal_file(const struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)(offset / MIOC_ITEM_ALIGN)}};
+    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = (time_t)(offset / MIOC_ITEM_ALIGN) } };
     char path[MIOC_STORE_PATH_MAX];
     struct stat st;
 
@@ -233,7 +237,9 @@ static int seal_file(const struct mioc_store *s, const struct mioc_content_recor
     errno = EIO;
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != record->size)
         return -1;
-    return mioc_real(chmod)(path, 0400) == 0 && mioc_real(utimensat)(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -1;
+    return mioc_real(chmod)(path, 0400) == 0 && mioc_real(utimensat)(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) == 0
+               ? 0
+               : -1;
 }
 
 static int make_empty(void *arg)
@@ -249,9 +255,9 @@ static int make_empty(void *arg)
 int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset)
 {
     struct mioc_arrival *arrival = find_arrival(s->writer, record->content);
-    struct mioc_arrival was = {.content = record->content};
-    const struct mioc_chunk_record none = {.content = record->content};
-    struct transfer t = {.s = s, .chunk = &none};
+    struct mioc_arrival was = { .content = record->content };
+    const struct mioc_chunk_record none = { .content = record->content };
+    struct transfer t = { .s = s, .chunk = &none };
     int result;
 
     if (arrival) {

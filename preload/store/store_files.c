@@ -46,7 +46,7 @@ int mioc_store_reserve(int fd, uint64_t offset, uint64_t length)
     return 0;
 }
 
-/* --- Making ------------------------------------------------------------------------------------------------------- */
+/* --- Making ------------------------------------------------------------------------------------------------------ */
 
 /* Makes a file of exactly mode 0600, whatever the umask. */
 static int make_file(int dirfd, const char *name)
@@ -84,7 +84,7 @@ static int make_dir(int dirfd, const char *name)
 /* The way back from a descriptor is in its mtime: a filesystem that rounds it cannot hold a store. */
 static int has_exact_times(int fd)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 123457, .tv_nsec = 987654321}};
+    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 123457, .tv_nsec = 987654321 } };
     struct stat st;
 
     return mioc_real(futimens)(fd, times) == 0 && mioc_real(fstat)(fd, &st) == 0 &&
@@ -97,7 +97,8 @@ static int make_index(int dirfd, struct mioc_store_limits *limits)
     int fd, saved, result = -1;
 
     if (getrlimit(RLIMIT_FSIZE, &fsize) == 0 && fsize.rlim_cur < MIOC_INDEX_ARENA_AT + limits->max_arena)
-        limits->max_arena = fsize.rlim_cur > MIOC_INDEX_ARENA_AT ? (fsize.rlim_cur - MIOC_INDEX_ARENA_AT) & ~4095ull : 0;
+        limits->max_arena =
+            fsize.rlim_cur > MIOC_INDEX_ARENA_AT ? (fsize.rlim_cur - MIOC_INDEX_ARENA_AT) & ~4095ull : 0;
     if (limits->max_arena < MIN_ARENA) {
         errno = EFBIG;
         return -1;

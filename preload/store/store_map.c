@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_map.c - maps the index as far as it is in use, so that a program that locks its memory (mlockall) does not pull in the rest.
+/* store_map.c - maps the index as far as it is in use, so that a program that locks its memory (mlockall) does not pull
+ * in the rest.
  *
- * The index is a sparse file of some 256 MiB, of which an import uses a few. Locked, every page of a mapping is made, holes too, in shared
- * memory. So the first mapping is small, and when the stream has outgrown the last one, another of twice its length is made beside it. None
- * goes while the store is attached: pointers into the arena stay valid. */
+ * The index is a sparse file of some 256 MiB, of which an import uses a few. Locked, every page of a mapping is made,
+ * holes too, in shared memory. So the first mapping is small, and when the stream has outgrown the last one, another of
+ * twice its length is made beside it. None goes while the store is attached: pointers into the arena stay valid. */
 #include "store_internal.h"
 #include <errno.h>
 #include <sched.h>

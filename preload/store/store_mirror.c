@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_mirror.c - shared objects under their original names: hard links of their copies, made by the agent, for whoever maps them.
+/* store_mirror.c - shared objects under their original names: hard links of their copies, made by the agent, for
+ * whoever maps them.
  *
- * A link may be missing (no room, a path that was a file once and a directory later, a filesystem without hard links), and it
- * stays when its record is dead: only what fstat says of the opened file counts. */
+ * A link may be missing (no room, a path that was a file once and a directory later, a filesystem without hard links),
+ * and it stays when its record is dead: only what fstat says of the opened file counts. */
 #include "base/path.h"
 #include "base/real.h"
 #include "store_internal.h"
@@ -15,7 +16,7 @@
 #define MIRROR_PATH_MAX 4096u /* the kernel takes no longer one */
 #define DIR_LEN 2u            /* of "/m" */
 _Static_assert(MIRROR_PATH_MAX <= MIOC_PATH_MAX, "a path has room where a key has");
-#define OWN_MAX 12u           /* of "/=4294967295" */
+#define OWN_MAX 12u /* of "/=4294967295" */
 
 /* Writes a directory that is a content's own. Its length. */
 static uint32_t own_directory(char *at, uint32_t content)
@@ -31,8 +32,8 @@ static uint32_t own_directory(char *at, uint32_t content)
     return n + digits;
 }
 
-/* Where a record's copy has its second name; -1: nowhere. No stdio, for signal handlers. A spelling with ".." has the name that it comes to,
- * in a directory of its own: another spelling of the same object may have another copy. */
+/* Where a record's copy has its second name; -1: nowhere. No stdio, for signal handlers. A spelling with ".." has the
+ * name that it comes to, in a directory of its own: another spelling of the same object may have another copy. */
 static int mirror_path(const struct mioc_store *s, const struct mioc_content_record *record, char path[MIRROR_PATH_MAX])
 {
     uint32_t len = record->item.path_len, at = s->path_len + DIR_LEN;
@@ -53,7 +54,7 @@ static int mirror_path(const struct mioc_store *s, const struct mioc_content_rec
     return mioc_path_normalize(record->path, path + at, MIRROR_PATH_MAX - at) < 0 ? -1 : 0;
 }
 
-/* --- Making ------------------------------------------------------------------------------------------------------- */
+/* --- Making ------------------------------------------------------------------------------------------------------ */
 
 /* Makes the directories on the way to `path`, of exactly mode 0700, whatever the umask. 0 or -1. */
 static int make_parents(char *path, uint32_t base_len)
@@ -102,9 +103,10 @@ void mioc_store_mirror(struct mioc_store *s, const struct mioc_content_record *r
     errno = saved;
 }
 
-/* --- Opening ------------------------------------------------------------------------------------------------------ */
+/* --- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* Whether the descriptor is that of the record's copy. By statx, as its structure is the kernel's own on every processor. */
+/* Whether the descriptor is that of the record's copy. By statx, as its structure is the kernel's own on every
+ * processor. */
 static int is_copy(const struct mioc_store *s, const struct mioc_content_record *record, int fd)
 {
     struct statx stx;
@@ -130,7 +132,8 @@ static __attribute__((noinline)) int open_with_own_room(const struct mioc_store 
     return mioc_store_open_object(s, record, open_flags, path);
 }
 
-int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags, char *path)
+int mioc_store_open_object(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags,
+                           char *path)
 {
     int fd, saved = errno;
 

@@ -5,7 +5,8 @@
 #include "store_internal.h"
 #include <stdlib.h>
 
-uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *path, uint32_t len, uint64_t hash, int *is_new)
+uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *path, uint32_t len, uint64_t hash,
+                         int *is_new)
 {
     uint32_t at = (uint32_t)hash & MIOC_INDEX_MASK, reusable = UINT32_MAX;
 
@@ -19,8 +20,8 @@ uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *
         item = mioc_slot_item(s, slot);
         if (mioc_slot_may_be(slot, hash) && mioc_item_is(item, kind, path, len, hash))
             return at;
-        /* Another key's dead record may give its slot: who looks for that key finds nothing either way. But the whole chain
-         * is walked first, as no key may stand in it twice. */
+        /* Another key's dead record may give its slot: who looks for that key finds nothing either way. But the whole
+         * chain is walked first, as no key may stand in it twice. */
         if (reusable == UINT32_MAX && mioc_item_is_dead(item))
             reusable = at;
     }
@@ -30,7 +31,7 @@ uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *
     return at;
 }
 
-/* --- Records whose path is not in normal form --------------------------------------------------------------------- */
+/* --- Records whose path is not in normal form -------------------------------------------------------------------- */
 
 /* A write to /a/b concerns the records of /a/x/../b too. There are few of those, so they are in a list. */
 static int remember_odd(struct mioc_store *s, uint64_t offset, uint64_t plain, int has_turns)
@@ -54,11 +55,11 @@ static int remember_odd(struct mioc_store *s, uint64_t offset, uint64_t plain, i
             w->odds_cap = cap;
         }
     }
-    w->odd[w->odds++] = (struct mioc_odd){offset, plain, has_turns};
+    w->odd[w->odds++] = (struct mioc_odd){ offset, plain, has_turns };
     return 0;
 }
 
-/* --- Linking ------------------------------------------------------------------------------------------------------ */
+/* --- Linking ----------------------------------------------------------------------------------------------------- */
 
 static int has_sticky(const struct mioc_store *s, unsigned kind, const char *path, uint32_t len)
 {
@@ -82,7 +83,8 @@ void mioc_store_link(struct mioc_store *s, struct mioc_item *item, uint64_t offs
     /* A sticky record says "make the real call", which is right during a hold too, and it does not come again. */
     if ((item->flags & sticky) != sticky &&
         (mioc_hold_has(w, item->kind, plain, len) || has_sticky(s, item->kind, path, item->path_len) ||
-         (plain != path && has_sticky(s, item->kind, plain, len)) || (has_turns && mioc_hold_has_turn(w, path, item->path_len))))
+         (plain != path && has_sticky(s, item->kind, plain, len)) ||
+         (has_turns && mioc_hold_has_turn(w, path, item->path_len))))
         return;
     if (plain != path && remember_odd(s, offset, mioc_hash(plain, len), has_turns) != 0)
         return;
@@ -95,7 +97,7 @@ void mioc_store_link(struct mioc_store *s, struct mioc_item *item, uint64_t offs
         __atomic_store_n(&mioc_slot_item(s, old)->local_dead, 1, __ATOMIC_RELEASE);
 }
 
-/* --- Declaring dead ----------------------------------------------------------------------------------------------- */
+/* --- Declaring dead ---------------------------------------------------------------------------------------------- */
 
 /* A sticky record survives: whoever wrote the path may write on. */
 static void kill_item(struct mioc_item *item)

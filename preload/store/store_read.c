@@ -13,8 +13,8 @@
 /* How soon it is noticed that an agent's process died during its start. */
 #define AWAIT_SLICE_NS 100000000
 
-/* The item that a slot leads to. The agent's program may have written over slot and item: then there is none, or one that is
- * wrong, but nobody is led out of the arena. */
+/* The item that a slot leads to. The agent's program may have written over slot and item: then there is none, or one
+ * that is wrong, but nobody is led out of the arena. */
 static const struct mioc_item *bounded_item(const struct mioc_store *s, uint64_t slot)
 {
     uint64_t offset = ((slot & 0xffffffffu) - 1) * MIOC_ITEM_ALIGN, end = mioc_store_end(s);
@@ -40,8 +40,8 @@ const struct mioc_item *mioc_store_lookup(const struct mioc_store *s, unsigned k
         if (item != NULL && mioc_item_is(item, kind, path, len, hash)) {
             if (!mioc_item_is_dead(item))
                 return item;
-            /* Superseding stores the slot first and marks the old record dead then, so a dead record in an unchanged slot
-             * has no successor. */
+            /* Superseding stores the slot first and marks the old record dead then, so a dead record in an unchanged
+             * slot has no successor. */
             if (__atomic_load_n(&s->table[at], __ATOMIC_ACQUIRE) == slot)
                 return NULL;
             continue;
@@ -52,10 +52,7 @@ const struct mioc_item *mioc_store_lookup(const struct mioc_store *s, unsigned k
     return NULL;
 }
 
-uint64_t mioc_store_end(const struct mioc_store *s)
-{
-    return __atomic_load_n(&s->index->end, __ATOMIC_ACQUIRE);
-}
+uint64_t mioc_store_end(const struct mioc_store *s) { return __atomic_load_n(&s->index->end, __ATOMIC_ACQUIRE); }
 
 const struct mioc_item *mioc_store_item_at(const struct mioc_store *s, uint64_t offset)
 {
@@ -68,7 +65,8 @@ const struct mioc_item *mioc_store_item_at(const struct mioc_store *s, uint64_t 
         end - offset < sizeof(*item) || (arena = mioc_store_arena(s, end)) == NULL)
         return NULL;
     item = (const void *)(arena + offset);
-    if (item->size > end - offset || item->size < sizeof(*item) || item->size % MIOC_ITEM_ALIGN != 0 || item->kind == 0 || item->kind >= MIOC_ITEM_KINDS)
+    if (item->size > end - offset || item->size < sizeof(*item) || item->size % MIOC_ITEM_ALIGN != 0 ||
+        item->kind == 0 || item->kind >= MIOC_ITEM_KINDS)
         return NULL;
     return item;
 }
@@ -168,10 +166,7 @@ void mioc_store_fill_stat(const struct mioc_store *s, const struct mioc_stat *fr
     to->st_ctim.tv_nsec = from->ctime_ns;
 }
 
-uint64_t mioc_store_credentials(const struct mioc_store *s)
-{
-    return s->index->view;
-}
+uint64_t mioc_store_credentials(const struct mioc_store *s) { return s->index->view; }
 
 enum mioc_store_state mioc_store_get_state(const struct mioc_store *s)
 {
@@ -188,25 +183,13 @@ enum mioc_store_state mioc_store_await(const struct mioc_store *s, uint64_t unti
     return mioc_store_get_state(s);
 }
 
-uint64_t mioc_store_dev(const struct mioc_store *s)
-{
-    return s->dev;
-}
+uint64_t mioc_store_dev(const struct mioc_store *s) { return s->dev; }
 
-const char *mioc_store_path(const struct mioc_store *s)
-{
-    return s->path;
-}
+const char *mioc_store_path(const struct mioc_store *s) { return s->path; }
 
-struct mioc_ring *mioc_store_ring(const struct mioc_store *s)
-{
-    return s->ring;
-}
+struct mioc_ring *mioc_store_ring(const struct mioc_store *s) { return s->ring; }
 
-int mioc_store_lock_fd(const struct mioc_store *s)
-{
-    return s->lock_fd;
-}
+int mioc_store_lock_fd(const struct mioc_store *s) { return s->lock_fd; }
 
 void mioc_store_usage(const struct mioc_store *s, uint64_t *arena_bytes, uint64_t *content_bytes, uint64_t *contents)
 {

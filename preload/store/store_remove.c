@@ -13,12 +13,12 @@
 /* A directory without `owner` that is younger is one that somebody is just making. */
 #define YOUNG_NS 60000000000
 
-/* How long the thread with descriptors of its own may still be busy with something else, as the manifest: without it a program
- * that has used up its own descriptors could not remove the store. */
+/* How long the thread with descriptors of its own may still be busy with something else, as the manifest: without it a
+ * program that has used up its own descriptors could not remove the store. */
 #define PATIENCE_NS 1000000000ull
 
-/* A tree is removed from its top: what lies deeper is first renamed into the top. So no depth, not even of a tree that somebody
- * else made, costs stack or descriptors. */
+/* A tree is removed from its top: what lies deeper is first renamed into the top. So no depth, not even of a tree that
+ * somebody else made, costs stack or descriptors. */
 struct tree {
     int top;
     unsigned renamed;  /* names given to what was moved up, by number */
@@ -70,7 +70,7 @@ static int visit_top(void *ctx, int dirfd, const char *name)
 
 static void remove_tree(int dirfd, const char *name)
 {
-    struct tree tree = {.top = mioc_store_open_dir(dirfd, name)};
+    struct tree tree = { .top = mioc_store_open_dir(dirfd, name) };
 
     if (tree.top < 0)
         return;
@@ -160,7 +160,7 @@ void mioc_store_remove(struct mioc_store *s)
 
 int mioc_store_lock_owner(int fd)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
     return mioc_real(fcntl)(fd, F_SETLK, &lock);
 }

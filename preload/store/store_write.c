@@ -30,7 +30,10 @@ static uint64_t size_for(const struct mioc_store *s, uint64_t end)
     return want <= limits->max_bytes - s->index->content_bytes ? want : 0;
 }
 
-struct growth { const struct mioc_store *s; uint64_t size; };
+struct growth {
+    const struct mioc_store *s;
+    uint64_t size;
+};
 
 /* Aside. */
 static int grow_file(void *arg)
@@ -57,7 +60,7 @@ static int grow_file(void *arg)
 
 int mioc_store_grow(struct mioc_store *s, uint64_t end)
 {
-    struct growth growth = {.s = s};
+    struct growth growth = { .s = s };
 
     if (end > s->index->allocated) {
         errno = ENOSPC;
@@ -113,11 +116,8 @@ static void apply(struct mioc_store *s, struct mioc_item *item, uint64_t offset)
     const struct mioc_content_record *content = (const void *)item;
 
     switch (item->kind) {
-    case MIOC_ITEM_CHUNK:
-        return;
-    case MIOC_ITEM_INVALIDATE:
-        invalidate(s, (const void *)item);
-        return;
+    case MIOC_ITEM_CHUNK: return;
+    case MIOC_ITEM_INVALIDATE: invalidate(s, (const void *)item); return;
     case MIOC_ITEM_CONTENT:
         if (content->open_errno != 0 || (item->flags & MIOC_FLAG_UNCACHED))
             break;
@@ -125,8 +125,7 @@ static void apply(struct mioc_store *s, struct mioc_item *item, uint64_t offset)
             return;
         mioc_store_mirror(s, content); /* before anybody can find the record, so that all open it by the same name */
         break;
-    default:
-        break;
+    default: break;
     }
     mioc_store_link(s, item, offset);
 }
@@ -176,10 +175,7 @@ int mioc_store_hold(struct mioc_store *s, const char *path, uint32_t len, int su
     return result;
 }
 
-void mioc_store_set_node(struct mioc_store *s, uint32_t node)
-{
-    s->writer->node = node;
-}
+void mioc_store_set_node(struct mioc_store *s, uint32_t node) { s->writer->node = node; }
 
 void mioc_store_set_state(struct mioc_store *s, enum mioc_store_state state)
 {

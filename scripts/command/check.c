@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* check.c - mpiio-cache check: what must hold for the cache to work here, looked at in the order in which it would fail. */
+/* check.c - mpiio-cache check: what must hold for the cache to work here, looked at in the order in which it would
+ * fail. */
 #include "command.h"
 #include "node/limits.h"
 #include "base/config.h"
@@ -73,7 +74,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct check *c, const ch
     va_end(arguments);
 }
 
-/* --- The site and the machine ------------------------------------------------------------------------------------------ */
+/* --- The site and the machine ------------------------------------------------------------------------------------ */
 
 static int check_configuration(struct check *c)
 {
@@ -97,10 +98,12 @@ static int check_loader(struct check *c)
 
     uname(&system);
     if (why == NULL)
-        return say(c, "loader", "patch (Linux %s %s, glibc %s)", system.release, system.machine, gnu_get_libc_version());
-    note(c, "note: shared objects that the dynamic loader opens are not cached: %s (Linux %s %s, glibc %s)", why, system.release,
-         system.machine, gnu_get_libc_version());
-    return say(c, "loader", "plain: %s (Linux %s %s, glibc %s)", why, system.release, system.machine, gnu_get_libc_version());
+        return say(c, "loader", "patch (Linux %s %s, glibc %s)", system.release, system.machine,
+                   gnu_get_libc_version());
+    note(c, "note: shared objects that the dynamic loader opens are not cached: %s (Linux %s %s, glibc %s)", why,
+         system.release, system.machine, gnu_get_libc_version());
+    return say(c, "loader", "plain: %s (Linux %s %s, glibc %s)", why, system.release, system.machine,
+               gnu_get_libc_version());
 }
 
 static int check_store(struct check *c)
@@ -112,21 +115,24 @@ static int check_store(struct check *c)
     int is_noexec;
 
     if (access(dir, R_OK | W_OK | X_OK) != 0 || statvfs(dir, &options) != 0 || statfs(dir, &type) != 0)
-        return fail(c, "set MPIIO_CACHE_DIR to a folder in memory that users may write", "%s cannot be used for a node's store: %s",
-                    dir, strerror(errno));
+        return fail(c, "set MPIIO_CACHE_DIR to a folder in memory that users may write",
+                    "%s cannot be used for a node's store: %s", dir, strerror(errno));
     is_noexec = (options.f_flag & ST_NOEXEC) != 0;
     if (room < LITTLE)
-        note(c, "note: only %llu MiB are left for a node's store (memory cgroup, size of %s): what does not fit is not cached",
+        note(c,
+             "note: only %llu MiB are left for a node's store (memory cgroup, size of %s): what does not fit is not "
+             "cached",
              (unsigned long long)(room >> 20), dir);
     if (type.f_type != TMPFS && type.f_type != RAMFS)
         note(c, "note: %s is not in memory: a node's copies are as slow as what it is on", dir);
     if (is_noexec)
         note(c, "note: %s is mounted noexec: contents of shared objects come from the filesystem, for every rank", dir);
-    return say(c, "store", "%s, %s, up to %llu MiB%s", dir, type.f_type == TMPFS || type.f_type == RAMFS ? "in memory" : "on disk",
-               (unsigned long long)(room >> 20), is_noexec ? ", noexec" : "");
+    return say(c, "store", "%s, %s, up to %llu MiB%s", dir,
+               type.f_type == TMPFS || type.f_type == RAMFS ? "in memory" : "on disk", (unsigned long long)(room >> 20),
+               is_noexec ? ", noexec" : "");
 }
 
-/* --- MPI ---------------------------------------------------------------------------------------------------------------- */
+/* --- MPI --------------------------------------------------------------------------------------------------------- */
 
 /* In a process of its own, as MPI libraries change theirs: "+" and the version, or "-" and what is missing. */
 static void load_plugin(const char *path, int out)
@@ -190,20 +196,24 @@ static int check_mpi(struct check *c, const char *name)
         load_plugin(c->plugin, ends[1]);
     close(ends[1]);
     if (read_child(child, ends[0], text, sizeof text) != 0)
-        return fail(c, "look at the installation of MPI", "the MPI plug-in %s dies, or hangs, when it is loaded", c->plugin);
+        return fail(c, "look at the installation of MPI", "the MPI plug-in %s dies, or hangs, when it is loaded",
+                    c->plugin);
     if (text[0] != '+')
-        return fail(c, strcmp(name, "mpich") == 0 ? "install MPICH 4 (Debian: libmpich12), or load its module" : "load the module of its MPI",
+        return fail(c,
+                    strcmp(name, "mpich") == 0 ? "install MPICH 4 (Debian: libmpich12), or load its module"
+                                               : "load the module of its MPI",
                     "the MPI plug-in cannot be loaded: %s", text + 1);
     shorten_version(c, text + 1);
     return say(c, "MPI", "%s, by %s", c->mpi, c->plugin);
 }
 
-/* --- Python ------------------------------------------------------------------------------------------------------------- */
+/* --- Python ------------------------------------------------------------------------------------------------------ */
 
 static int ask_python(struct check *c)
 {
-    static const char script[] = "import os, sys; print(sys.executable, os.path.realpath(sys.executable), '%d.%d' % sys.version_info[:2], "
-                                 "sep='\\n')";
+    static const char script[] =
+        "import os, sys; print(sys.executable, os.path.realpath(sys.executable), '%d.%d' % sys.version_info[:2], "
+        "sep='\\n')";
     char text[3 * PATH_MAX], *line[3], *save = NULL;
     int ends[2];
     pid_t child;
@@ -219,7 +229,8 @@ static int ask_python(struct check *c)
     }
     close(ends[1]);
     if (read_child(child, ends[0], text, sizeof text) != 0)
-        return fail(c, "load a module or activate an environment with Python, or name one by --python", "%s does not run", c->python);
+        return fail(c, "load a module or activate an environment with Python, or name one by --python",
+                    "%s does not run", c->python);
     for (int i = 0; i < 3; i++)
         if ((line[i] = strtok_r(i == 0 ? text : NULL, "\n", &save)) == NULL)
             return fail(c, "name another by --python", "%s is no Python 3", c->python);
@@ -232,18 +243,21 @@ static int ask_python(struct check *c)
 static int check_mpi4py(struct check *c)
 {
     const struct mioc_role_python python = {
-        .version = c->version, .exec_fn = c->executable, .exe = c->real, .env = environ};
+        .version = c->version, .exec_fn = c->executable, .exe = c->real, .env = environ
+    };
     char reason[512];
 
     if (mioc_role_check_mpi4py(&python, c->plugin, reason, sizeof reason) != 0)
-        return fail(c, "use an mpi4py that is built for an MPI with a plug-in, or none", "in the environment of %s %s", c->executable, reason);
+        return fail(c, "use an mpi4py that is built for an MPI with a plug-in, or none", "in the environment of %s %s",
+                    c->executable, reason);
     return say(c, "mpi4py", "none, or of the same MPI");
 }
 
-/* The plug-in that is asked for, or one that can be loaded and is of the environment's MPI; the first one's failure counts. */
+/* The plug-in that is asked for, or one that can be loaded and is of the environment's MPI; the first one's failure
+ * counts. */
 static int check_plugins(struct check *c)
 {
-    static const char *const known[] = {"mpich", "openmpi"};
+    static const char *const known[] = { "mpich", "openmpi" };
     static struct check first;
 
     if (strcmp(mioc_config()->mpi, "auto") != 0)
@@ -265,33 +279,43 @@ static int check_plugins(struct check *c)
 static int check_paths(struct check *c)
 {
     static struct mioc_policy policy;
-    char *argv[] = {c->executable, NULL}, cwd[PATH_MAX];
-    const struct mioc_policy_source source = {
-        .exec_fn = c->executable, .exe = c->real, .cwd = getcwd(cwd, sizeof cwd) != NULL ? cwd : "/", .argv = argv,
-        .env = environ, .mountinfo = "/proc/self/mountinfo"};
+    char *argv[] = { c->executable, NULL }, cwd[PATH_MAX];
+    const struct mioc_policy_source source = { .exec_fn = c->executable,
+                                               .exe = c->real,
+                                               .cwd = getcwd(cwd, sizeof cwd) != NULL ? cwd : "/",
+                                               .argv = argv,
+                                               .env = environ,
+                                               .mountinfo = "/proc/self/mountinfo" };
 
     if (mioc_policy_build(&policy, &source, mioc_config()) != 0 || policy.count == 0) {
-        note(c, "note: nothing that %s imports from is on a shared filesystem: its jobs stay inactive (MPIIO_CACHE_PATHS adds more)",
+        note(c,
+             "note: nothing that %s imports from is on a shared filesystem: its jobs stay inactive (MPIIO_CACHE_PATHS "
+             "adds more)",
              c->executable);
         return say(c, "cached", "nothing: not on a shared filesystem");
     }
     for (unsigned i = 0; i < policy.count; i++)
-        say(c, i == 0 ? "cached" : "", "%s%s", policy.prefix[i].path, policy.prefix[i].kind == MIOC_POLICY_LIBRARY ? "" : " (imports only)");
+        say(c, i == 0 ? "cached" : "", "%s%s", policy.prefix[i].path,
+            policy.prefix[i].kind == MIOC_POLICY_LIBRARY ? "" : " (imports only)");
     return 0;
 }
 
-/* --- All ---------------------------------------------------------------------------------------------------------------- */
+/* --- All --------------------------------------------------------------------------------------------------------- */
 
 static int check_all(struct check *c)
 {
     if (mioc_command_find_library(LIBRARY, c->library, sizeof c->library) != 0)
         return fail(c, "install it", "%s is not installed beside this program", LIBRARY);
     say(c, "library", "%s", c->library);
-    if (ask_python(c) != 0 || check_configuration(c) != 0 || check_loader(c) != 0 || check_store(c) != 0 || check_plugins(c) != 0 || check_paths(c) != 0)
+    if (ask_python(c) != 0 || check_configuration(c) != 0 || check_loader(c) != 0 || check_store(c) != 0 ||
+        check_plugins(c) != 0 || check_paths(c) != 0)
         return -1;
-    snprintf(c->verdict, sizeof c->verdict, "%s, a store in %s, %s %s", c->mpi, mioc_config()->dir, c->executable, c->version);
-    note(c, "note: start jobs with %s, and LD_PRELOAD=%s", strstr(c->plugin, "openmpi") != NULL
-         ? "srun --mpi=pmix or Open MPI's mpiexec" : "srun --mpi=pmi2 or MPICH's mpiexec", c->library);
+    snprintf(c->verdict, sizeof c->verdict, "%s, a store in %s, %s %s", c->mpi, mioc_config()->dir, c->executable,
+             c->version);
+    note(c, "note: start jobs with %s, and LD_PRELOAD=%s",
+         strstr(c->plugin, "openmpi") != NULL ? "srun --mpi=pmix or Open MPI's mpiexec"
+                                              : "srun --mpi=pmi2 or MPICH's mpiexec",
+         c->library);
     return 0;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* command.h - the parts of mpiio-cache(1), one file each.
  *
- * Each takes the arguments behind its own name and returns the exit status: 0, 1 (no, or it failed), 2 (usage, after one line on
- * standard error). The process has one thread and is not preloaded with the library, or if it is, dormant. */
+ * Each takes the arguments behind its own name and returns the exit status: 0, 1 (no, or it failed), 2 (usage, after
+ * one line on standard error). The process has one thread and is not preloaded with the library, or if it is, dormant.
+ */
 #ifndef MIOC_COMMAND_H
 #define MIOC_COMMAND_H
 

@@ -13,10 +13,14 @@ static void show(const char *name, const char *value, const char *source)
 
 static void show_site(const struct mioc_site *site)
 {
-    const struct { const char *name, *value; } rows[] = {
-        {"KILL_SWITCH", site->is_killed ? "1" : ""}, {"ALLOW_PROGRAMS", site->allow_programs},
-        {"DENY_PROGRAMS", site->deny_programs},      {"ALLOW_USERS", site->allow_users},
-        {"DENY_USERS", site->deny_users},            {"RECORDS", site->records}};
+    const struct {
+        const char *name, *value;
+    } rows[] = { { "KILL_SWITCH", site->is_killed ? "1" : "" },
+                 { "ALLOW_PROGRAMS", site->allow_programs },
+                 { "DENY_PROGRAMS", site->deny_programs },
+                 { "ALLOW_USERS", site->allow_users },
+                 { "DENY_USERS", site->deny_users },
+                 { "RECORDS", site->records } };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].value[0] != '\0')
@@ -25,8 +29,9 @@ static void show_site(const struct mioc_site *site)
 
 int mioc_command_config(int argc, char **argv)
 {
-    static const char *const sources[] = {
-        [MIOC_CONFIG_DEFAULT] = "default", [MIOC_CONFIG_SITE] = MIOC_SITE_FILE, [MIOC_CONFIG_ENVIRONMENT] = "environment"};
+    static const char *const sources[] = { [MIOC_CONFIG_DEFAULT] = "default",
+                                           [MIOC_CONFIG_SITE] = MIOC_SITE_FILE,
+                                           [MIOC_CONFIG_ENVIRONMENT] = "environment" };
     const struct mioc_config *config = mioc_config();
     size_t rows;
     const struct mioc_config_row *row = mioc_config_rows(&rows);

@@ -18,7 +18,8 @@ static const char help[] =
     "       mpiio-cache report [-o FILE.html] TRACE...\n"
     "       mpiio-cache --version | --help\n"
     "\n"
-    "run      starts PROGRAM with the library preloaded; each variable is an option: --log info is MPIIO_CACHE_LOG=info\n"
+    "run      starts PROGRAM with the library preloaded; each variable is an option: --log info is "
+    "MPIIO_CACHE_LOG=info\n"
     "check    says in two lines whether the cache can work here, and exits with 0 (yes) or 1 (no)\n"
     "config   shows every variable, the value in force and where it came from\n"
     "stats    prints the statistics of jobs, and their sum\n"
@@ -63,14 +64,14 @@ static int find(const char *const folders[], const char *name, char *path, size_
 
 int mioc_command_find_library(const char *name, char *path, size_t size)
 {
-    static const char *const folders[] = {MIOC_LIBDIR_FROM_BINDIR, "../lib", NULL};
+    static const char *const folders[] = { MIOC_LIBDIR_FROM_BINDIR, "../lib", NULL };
 
     return find(folders, name, path, size);
 }
 
 int mioc_command_find_helper(const char *name, char *path, size_t size)
 {
-    static const char *const folders[] = {MIOC_LIBEXECDIR_FROM_BINDIR "/mpiio_cache", "../libexec/mpiio_cache", NULL};
+    static const char *const folders[] = { MIOC_LIBEXECDIR_FROM_BINDIR "/mpiio_cache", "../libexec/mpiio_cache", NULL };
 
     return find(folders, name, path, size);
 }

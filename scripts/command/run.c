@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* run.c - mpiio-cache run: sets the environment and becomes the program, so that the launcher's task is still the launcher's. */
+/* run.c - mpiio-cache run: sets the environment and becomes the program, so that the launcher's task is still the
+ * launcher's. */
 #include "command.h"
 #include "base/config.h"
 
@@ -35,7 +36,7 @@ static const struct mioc_config_row *find_row(const char *option, size_t len)
 static int check_value(const char *variable)
 {
     static struct mioc_config config;
-    char *env[] = {(char *)variable, NULL};
+    char *env[] = { (char *)variable, NULL };
 
     if (mioc_config_parse(&config, env) == 0)
         return 0;
@@ -93,7 +94,8 @@ int mioc_command_run(int argc, char **argv)
             break;
         }
         if (strcmp(argv[at], "--help") == 0 || strncmp(argv[at], "--", 2) != 0)
-            return mioc_command_usage("run [--NAME VALUE]... [--] PROGRAM [ARGUMENT...]; NAME is that of a variable, as in --max-file 1G");
+            return mioc_command_usage(
+                "run [--NAME VALUE]... [--] PROGRAM [ARGUMENT...]; NAME is that of a variable, as in --max-file 1G");
         if (take_option(argv, &at) != 0)
             return 2;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz.h - what the fuzz targets share: an input that is consumed piece by piece, and promises that end the run when broken. */
+/* fuzz.h - what the fuzz targets share: an input that is consumed piece by piece, and promises that end the run when
+ * broken. */
 #ifndef MIOC_FUZZ_H
 #define MIOC_FUZZ_H
 
@@ -19,7 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         } \
     } while (0)
 
-struct fuzz_input { const uint8_t *at; size_t left; };
+struct fuzz_input {
+    const uint8_t *at;
+    size_t left;
+};
 
 /* Past the end there are zeros. */
 static inline uint64_t fuzz_number(struct fuzz_input *in, unsigned bytes)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_agent.c - a real agent among neighbours, threads and a transport that say and do anything, in any order: messages that are
- * well-formed, cut, repeated, or turned in any byte. Promises: nothing but checked items reaches the store, in order and each once;
- * what it sends is well-formed and goes to neighbours only; every buffer comes back; an ended agent takes nothing any more. */
+/* fuzz_agent.c - a real agent among neighbours, threads and a transport that say and do anything, in any order:
+ * messages that are well-formed, cut, repeated, or turned in any byte. Promises: nothing but checked items reaches the
+ * store, in order and each once; what it sends is well-formed and goes to neighbours only; every buffer comes back; an
+ * ended agent takes nothing any more. */
 #include "agent/agent.h"
 #include "base/path.h"
 #include "transport/transport.h"
@@ -26,10 +27,11 @@ static struct {
     char question[64][64];
     unsigned kind[64];
 } w;
-static _Alignas(8) char arena[ARENA], message[MIOC_MESSAGE_MAX + 64], last[4096], item[MIOC_ITEM_MAX + MIOC_CHUNK_MAX + 4096];
+static _Alignas(8) char arena[ARENA], message[MIOC_MESSAGE_MAX + 64], last[4096],
+    item[MIOC_ITEM_MAX + MIOC_CHUNK_MAX + 4096];
 static size_t last_size;
 
-/* --- Its surroundings --- */
+/* --- Its surroundings -------------------------------------------------------------------------------------------- */
 
 static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -108,7 +110,8 @@ static void resolve(void *ctx, unsigned kind, const char *path, uint32_t len)
 static void invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t node)
 {
     (void)ctx;
-    PROMISE(w.config.node == 0 && node < (uint32_t)w.config.nodes && mioc_path_is_sound(path, len) && (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
+    PROMISE(w.config.node == 0 && node < (uint32_t)w.config.nodes && mioc_path_is_sound(path, len) &&
+            (flags & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
 }
 
 static uint32_t other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])
@@ -190,7 +193,7 @@ static void report(void *ctx, int child, const void *bytes, uint32_t size)
     PROMISE(is_neighbour(child) && child > w.config.node && size <= MIOC_MESSAGE_MAX);
 }
 
-/* --- What happens to it --- */
+/* --- What happens to it ------------------------------------------------------------------------------------------ */
 
 static void deliver(int peer, const void *bytes, size_t size)
 {
@@ -226,8 +229,9 @@ static void deliver_stream(struct fuzz_input *in, int peer)
         at += size + behind;
     }
     at -= fuzz_byte(in) == 255 && at > 8 ? 8 : 0;
-    deliver(peer, message, mioc_wire_body(message, MIOC_MESSAGE_STREAM, fuzz_byte(in) < 250 ? w.end : fuzz_number(in, 8),
-                                         body, (uint32_t)at));
+    deliver(peer, message,
+            mioc_wire_body(message, MIOC_MESSAGE_STREAM, fuzz_byte(in) < 250 ? w.end : fuzz_number(in, 8), body,
+                           (uint32_t)at));
 }
 
 static void deliver_message(struct fuzz_input *in, int peer)
@@ -250,23 +254,17 @@ static void deliver_message(struct fuzz_input *in, int peer)
         size = mioc_wire_heartbeat(message, fuzz_byte(in) < 128 ? w.end : fuzz_odd_number(in, w.end),
                                    fuzz_byte(in) < 128 ? w.end : fuzz_odd_number(in, w.end));
         break;
-    case 3:
-        size = mioc_wire_plain(message, MIOC_MESSAGE_LEAVE, 0);
-        break;
+    case 3: size = mioc_wire_plain(message, MIOC_MESSAGE_LEAVE, 0); break;
     case 4:
         size = fuzz_bytes(in, fuzz_byte(in), &bytes);
         size = mioc_wire_body(message, MIOC_MESSAGE_REPORT, 0, bytes, (uint32_t)size);
         break;
-    case 5: /* again what came last */
-        deliver(peer, memcpy(message, last, last_size), last_size);
-        return;
+    case 5: /* again what came last */ deliver(peer, memcpy(message, last, last_size), last_size); return;
     case 6: /* anything at all */
         size = fuzz_bytes(in, fuzz_number(in, 2) % 2048, &bytes);
         memcpy(message, bytes, size);
         break;
-    default:
-        deliver_stream(in, peer);
-        return;
+    default: deliver_stream(in, peer); return;
     }
     if (size == 0)
         return;
@@ -298,7 +296,8 @@ static void publish(struct fuzz_input *in)
         unsigned which = fuzz_byte(in) % (w.resolving < 64 ? w.resolving : 64);
         const char *path = w.question[which];
 
-        size = mioc_item_finish(item, mioc_item_begin(item, w.kind[which], MIOC_FLAG_UNCACHED, path, (uint32_t)strlen(path)));
+        size = mioc_item_finish(item,
+                                mioc_item_begin(item, w.kind[which], MIOC_FLAG_UNCACHED, path, (uint32_t)strlen(path)));
     }
     /* The resolver is of this process: it publishes what is well-formed, and answers only. */
     if (mioc_item_check(item, size) == 0 && ((struct mioc_item *)(void *)item)->kind != MIOC_ITEM_INVALIDATE)
@@ -327,22 +326,14 @@ static void happen(struct fuzz_input *in)
         w.now += fuzz_byte(in) < 200 ? fuzz_number(in, 2) * 100000 : fuzz_number(in, 5);
         PROMISE(mioc_agent_tick(w.agent, w.now) > w.now);
         break;
-    case 4:
-        mioc_agent_lost(w.agent, fuzz_byte(in) % 8, w.now);
-        break;
+    case 4: mioc_agent_lost(w.agent, fuzz_byte(in) % 8, w.now); break;
     case 5:
         if (fuzz_byte(in) >= 200)
             mioc_agent_leave(w.agent, "report", 6, w.now);
         break;
-    case 6:
-        publish(in);
-        break;
-    case 7:
-        mioc_agent_sent(w.agent, fuzz_byte(in) % 8, w.now);
-        break;
-    default:
-        deliver_message(in, fuzz_byte(in) < 250 ? fuzz_byte(in) % 8 : (int)fuzz_number(in, 4));
-        break;
+    case 6: publish(in); break;
+    case 7: mioc_agent_sent(w.agent, fuzz_byte(in) % 8, w.now); break;
+    default: deliver_message(in, fuzz_byte(in) < 250 ? fuzz_byte(in) % 8 : (int)fuzz_number(in, 4)); break;
     }
     (void)mioc_agent_is_busy(w.agent);
     PROMISE(mioc_agent_children(w.agent) <= (unsigned)w.config.nodes);
@@ -351,18 +342,36 @@ static void happen(struct fuzz_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct mioc_agent_host host = {
-        .is_known = is_known, .append = append, .write_chunk = write_chunk, .read_chunk = read_chunk, .item_at = item_at,
-        .end = end_of, .resolve = resolve, .invalidated = invalidated, .other_name = other_name, .settled = settled, .get_buffer = get_buffer, .put_buffer = put_buffer,
-        .send = send_one, .answer = answer, .report = report,
+        .is_known = is_known,
+        .append = append,
+        .write_chunk = write_chunk,
+        .read_chunk = read_chunk,
+        .item_at = item_at,
+        .end = end_of,
+        .resolve = resolve,
+        .invalidated = invalidated,
+        .other_name = other_name,
+        .settled = settled,
+        .get_buffer = get_buffer,
+        .put_buffer = put_buffer,
+        .send = send_one,
+        .answer = answer,
+        .report = report,
     };
 
     memset(&w, 0, sizeof w);
     last_size = 0;
-    w.in = (struct fuzz_input){data, size};
+    w.in = (struct fuzz_input){ data, size };
     w.now = 1000000000;
     w.config = (struct mioc_agent_config){
-        .node = fuzz_byte(&w.in) % 5, .nodes = 5, .arity = 1 + fuzz_byte(&w.in) % 3, .request_ns = 10000000000, .window = 2,
-        .heartbeat_ns = 1000000000, .silence_ns = 10000000000, .ttl_ns = 2000000000,
+        .node = fuzz_byte(&w.in) % 5,
+        .nodes = 5,
+        .arity = 1 + fuzz_byte(&w.in) % 3,
+        .request_ns = 10000000000,
+        .window = 2,
+        .heartbeat_ns = 1000000000,
+        .silence_ns = 10000000000,
+        .ttl_ns = 2000000000,
     };
     w.agent = mioc_agent_new(&w.config, &host, w.now);
     PROMISE(w.agent != NULL);

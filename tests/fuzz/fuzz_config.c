@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_config.c - an environment and a command line of any bytes. Promises: the configuration is usable whatever they are, the
- * complaint is one short printable line, what is parsed twice is the same; marks and launchers' variables are read without harm. */
+/* fuzz_config.c - an environment and a command line of any bytes. Promises: the configuration is usable whatever they
+ * are, the complaint is one short printable line, what is parsed twice is the same; marks and launchers' variables are
+ * read without harm. */
 #include "base/config.h"
 #include "policy/policy_internal.h"
 #include "launch/role.h"
@@ -11,8 +12,8 @@
 /* Splits at NULs. What begins with "=" gets a name of ours in front. */
 static unsigned split(char *text, size_t size, char **words, char *space, size_t room)
 {
-    static const char *const names[] = {"DISABLE", "LOG", "DIR", "PATHS", "EXCLUDE", "TTL", "TIMEOUT", "LINGER", "MAX_FILE",
-                                        "MAX_BYTES", "LOADER", "STATS", "CLAIMED", "LAUNCH"};
+    static const char *const names[] = { "DISABLE", "LOG",      "DIR",       "PATHS",  "EXCLUDE", "TTL",     "TIMEOUT",
+                                         "LINGER",  "MAX_FILE", "MAX_BYTES", "LOADER", "STATS",   "CLAIMED", "LAUNCH" };
     unsigned n = 0;
 
     for (size_t at = 0; at < size && n < WORDS; at += strlen(text + at) + 1) {
@@ -37,7 +38,8 @@ static unsigned split(char *text, size_t size, char **words, char *space, size_t
 static void check(const struct mioc_config *c)
 {
     PROMISE(c->dir[0] == '/' && strlen(c->dir) <= 200);
-    PROMISE(strnlen(c->paths, sizeof c->paths) < sizeof c->paths && strnlen(c->exclude, sizeof c->exclude) < sizeof c->exclude);
+    PROMISE(strnlen(c->paths, sizeof c->paths) < sizeof c->paths &&
+            strnlen(c->exclude, sizeof c->exclude) < sizeof c->exclude);
     PROMISE(c->paths[0] == '\0' || c->paths[0] == '/');
     PROMISE(c->timeout_ms >= 1 && c->timeout_ms <= 3600000 && c->linger_ms <= 3600000 && c->ttl_ms <= 86400000);
     PROMISE(c->log > MIOC_LOG_NONE && c->log <= MIOC_LOG_DEBUG && (c->disable | 1) == 1 && (c->loader_plain | 1) == 1);
@@ -53,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char space[65536];
     char *text = malloc(size + 1), *words[WORDS + 1];
     struct mioc_python_args args;
-    struct mioc_task me = {.rank = -1};
+    struct mioc_task me = { .rank = -1 };
 
     if (text == NULL || size > 30000) {
         free(text);

@@ -8,8 +8,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-struct bytes { const uint8_t *at; size_t size; };
-struct seen { unsigned names; size_t bytes; };
+struct bytes {
+    const uint8_t *at;
+    size_t size;
+};
+struct seen {
+    unsigned names;
+    size_t bytes;
+};
 
 static long read_bytes(void *ctx, void *buf, size_t size, uint64_t offset)
 {
@@ -46,7 +52,7 @@ static void note_text(void *ctx, int64_t tag, const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static int file = -1;
-    struct seen first = {0, 0}, second = {0, 0};
+    struct seen first = { 0, 0 }, second = { 0, 0 };
     struct bytes bytes = { data, size };
     char path[64];
     int rc;

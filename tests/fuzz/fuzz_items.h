@@ -7,8 +7,9 @@
 #include "fuzz.h"
 
 /* Few paths, related to one another, so that records meet. */
-static const char *const fuzz_paths[] = {"/",        "/a",         "/a/b",       "/a/b.py",   "/a/b/",     "/a/../a/b", "/a/b/c.so",
-                                         "/a/./b",   "/a/b/../b.py", "/lib",      "/lib/x.so.1", "/a/b/..", "/..",       "/a/b/c/d/e"};
+static const char *const fuzz_paths[] = { "/",           "/a",        "/a/b",   "/a/b.py",      "/a/b/",
+                                          "/a/../a/b",   "/a/b/c.so", "/a/./b", "/a/b/../b.py", "/lib",
+                                          "/lib/x.so.1", "/a/b/..",   "/..",    "/a/b/c/d/e" };
 #define FUZZ_PATHS (sizeof fuzz_paths / sizeof fuzz_paths[0])
 
 static inline const char *fuzz_path(struct fuzz_input *in, uint32_t *len)
@@ -41,7 +42,7 @@ static inline const char *fuzz_path(struct fuzz_input *in, uint32_t *len)
 
 static inline char *fuzz_list(struct fuzz_input *in, struct mioc_list_record *list, char *end)
 {
-    static const char *const names[] = {".", "..", "b", "b.py", "__init__.py", "c.so"};
+    static const char *const names[] = { ".", "..", "b", "b.py", "__init__.py", "c.so" };
     unsigned count = fuzz_byte(in) % 7;
     uint32_t size = 2, *table;
     char *at = (char *)list + ((size_t)(end - (char *)list + 7) & ~(size_t)7);
@@ -94,9 +95,7 @@ static inline uint32_t fuzz_item(struct fuzz_input *in, void *buf, unsigned kind
         end += n ? n + 1 : 0;
         break;
     }
-    case MIOC_ITEM_LIST:
-        end = fuzz_list(in, buf, end);
-        break;
+    case MIOC_ITEM_LIST: end = fuzz_list(in, buf, end); break;
     case MIOC_ITEM_CONTENT: {
         struct mioc_content_record *r = buf;
 
@@ -129,8 +128,7 @@ static inline uint32_t fuzz_item(struct fuzz_input *in, void *buf, unsigned kind
         r->token = fuzz_byte(in) % 8;
         break;
     }
-    default:
-        break;
+    default: break;
     }
     return mioc_item_finish(buf, end);
 }

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_manifest.c - a manifest of any bytes. Promises: nothing is taken of one that is not whole; of a whole one the questions, each of
- * a kind and with a path that may be asked, are the whole text, so that writing them gives the same file again. */
+/* fuzz_manifest.c - a manifest of any bytes. Promises: nothing is taken of one that is not whole; of a whole one the
+ * questions, each of a kind and with a path that may be asked, are the whole text, so that writing them gives the same
+ * file again. */
 #include "resolver/manifest.h"
 #include "base/path.h"
 #include "agent/wire.h"
 #include "fuzz.h"
 
-struct taken { char *text; size_t used, room; unsigned count; };
+struct taken {
+    char *text;
+    size_t used, room;
+    unsigned count;
+};
 
 static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
-    static const char letters[] = {[MIOC_ITEM_STAT] = 'S', [MIOC_ITEM_LIST] = 'L', [MIOC_ITEM_CONTENT] = 'C', [MIOC_ITEM_ACCESS] = 'A',
-                                   [MIOC_ITEM_REALPATH] = 'R'};
+    static const char letters[] = { [MIOC_ITEM_STAT] = 'S',
+                                    [MIOC_ITEM_LIST] = 'L',
+                                    [MIOC_ITEM_CONTENT] = 'C',
+                                    [MIOC_ITEM_ACCESS] = 'A',
+                                    [MIOC_ITEM_REALPATH] = 'R' };
     struct taken *t = ctx;
 
     PROMISE(kind < sizeof letters && letters[kind] != '\0' && mioc_item_is_record(kind));
@@ -28,8 +36,8 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char head[] = "mpiio_cache manifest 1\n";
-    struct mioc_manifest_text text = {.size = size}, again;
-    struct taken t = {.room = size + 64};
+    struct mioc_manifest_text text = { .size = size }, again;
+    struct taken t = { .room = size + 64 };
     int rc;
 
     text.bytes = malloc(size > 0 ? size : 1); /* of its very size, so that a read behind it is found */

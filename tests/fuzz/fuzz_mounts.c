@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_mounts.c - mountinfo of any bytes, and a policy made with it from an environment of any bytes. Promises: every text ends inside
- * its field, prefixes are absolute and in normal form, and what a policy covers it also calls a candidate. */
+/* fuzz_mounts.c - mountinfo of any bytes, and a policy made with it from an environment of any bytes. Promises: every
+ * text ends inside its field, prefixes are absolute and in normal form, and what a policy covers it also calls a
+ * candidate. */
 #include "base/path.h"
 #include "policy/policy_internal.h"
 #include "fuzz.h"
@@ -15,7 +16,8 @@ static void check_policy(const struct mioc_policy *policy, struct fuzz_input *in
     const uint8_t *bytes;
     size_t n;
 
-    PROMISE(policy->count <= MIOC_MAX_PREFIXES && policy->excludes <= MIOC_MAX_PREFIXES && policy->heads <= MIOC_MAX_PREFIXES);
+    PROMISE(policy->count <= MIOC_MAX_PREFIXES && policy->excludes <= MIOC_MAX_PREFIXES &&
+            policy->heads <= MIOC_MAX_PREFIXES);
     for (unsigned i = 0; i < policy->count; i++) {
         const struct mioc_policy_prefix *p = &policy->prefix[i];
 
@@ -27,7 +29,8 @@ static void check_policy(const struct mioc_policy *policy, struct fuzz_input *in
     path[n] = '\0';
     n = strlen(path);
     if (mioc_policy_classify(policy, path, (uint32_t)n) != MIOC_POLICY_NONE)
-        PROMISE(mioc_policy_is_candidate(policy, path, (uint32_t)n) && mioc_policy_is_concerned(policy, path, (uint32_t)n, 0));
+        PROMISE(mioc_policy_is_candidate(policy, path, (uint32_t)n) &&
+                mioc_policy_is_concerned(policy, path, (uint32_t)n, 0));
     if (mioc_policy_is_whole(policy, path, (uint32_t)n))
         PROMISE(mioc_policy_classify(policy, path, (uint32_t)n) == MIOC_POLICY_LIBRARY);
     (void)mioc_policy_is_concerned(policy, path, (uint32_t)n, 1);
@@ -42,9 +45,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct mioc_policy policy;
     static struct mioc_config config;
     static int file = -1;
-    char name[64], *text, *env[8] = {NULL}, *argv[8] = {NULL};
-    struct fuzz_input in = {data, size};
-    struct mioc_mount mount = {.is_noexec = 0};
+    char name[64], *text, *env[8] = { NULL }, *argv[8] = { NULL };
+    struct fuzz_input in = { data, size };
+    struct mioc_mount mount = { .is_noexec = 0 };
     long id = (long)fuzz_number(&in, 1);
     dev_t dev = makedev(fuzz_byte(&in), fuzz_byte(&in));
     size_t options = fuzz_number(&in, 2);
@@ -58,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, bytes, options);
     for (size_t at = 0, n = 0; at < options && n < 7; at += strlen(text + at) + 1, n++)
         env[n] = argv[n] = text + at;
-    PROMISE(file >= 0 && ftruncate(file, 0) == 0 && pwrite(file, in.at, in.left, 0) == (ssize_t)in.left && lseek(file, 0, 0) == 0);
+    PROMISE(file >= 0 && ftruncate(file, 0) == 0 && pwrite(file, in.at, in.left, 0) == (ssize_t)in.left &&
+            lseek(file, 0, 0) == 0);
     snprintf(name, sizeof name, "/proc/self/fd/%d", file);
     {
         char *mounts = mioc_policy_read_mounts(name);
@@ -72,7 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     {
         const struct mioc_policy_source source = {
-            .exec_fn = argv[0], .exe = argv[1], .cwd = "/usr/lib", .argv = argv, .env = env, .mountinfo = name};
+            .exec_fn = argv[0], .exe = argv[1], .cwd = "/usr/lib", .argv = argv, .env = env, .mountinfo = name
+        };
 
         (void)mioc_config_parse(&config, env);
         PROMISE(mioc_policy_build(&policy, &source, &config) == 0);

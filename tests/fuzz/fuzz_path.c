@@ -66,7 +66,8 @@ static void check_key(const char *path)
         return;
     PROMISE(key.len > 0 && key.len < 4096 && strlen(key.text) == key.len && key.text[0] == '/');
     PROMISE(strstr(key.text, "//") == NULL && !has_component(key.text, "."));
-    PROMISE(mioc_path_key(&again, AT_FDCWD, key.text) == 0 && again.len == key.len && memcmp(again.text, key.text, key.len) == 0);
+    PROMISE(mioc_path_key(&again, AT_FDCWD, key.text) == 0 && again.len == key.len &&
+            memcmp(again.text, key.text, key.len) == 0);
     if (path[0] == '/') {
         reference(path, plain);
         reference(key.text, plain_key);

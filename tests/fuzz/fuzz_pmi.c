@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_pmi.c - a launcher that answers anything. Promises: an answer is one line that ends inside its buffer, nothing behind the line is
- * taken, no wait is longer than was said; numbers are what stands behind "KEY=". */
+/* fuzz_pmi.c - a launcher that answers anything. Promises: an answer is one line that ends inside its buffer, nothing
+ * behind the line is taken, no wait is longer than was said; numbers are what stands behind "KEY=". */
 #include "job/pmi.h"
 #include "fuzz.h"
 
@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz_input in = {data, size};
+    struct fuzz_input in = { data, size };
     size_t room = 1 + fuzz_number(&in, 2) % 1024, want, n;
     char *answer = malloc(room), *rest = malloc(4096);
     const uint8_t *bytes, *line_end;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_report.c - statistics of any numbers from other processes and nodes. Promises: the table stays a table, the JSON stays JSON. */
+/* fuzz_report.c - statistics of any numbers from other processes and nodes. Promises: the table stays a table, the JSON
+ * stays JSON. */
 #include "observe/job.h"
 #include "base/stats.h"
 #include "fuzz.h"
@@ -54,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct mioc_stats stats;
     static struct mioc_job job;
     static int file = -1;
-    struct fuzz_input in = {data, size};
+    struct fuzz_input in = { data, size };
     char line[400] = "";
     const uint8_t *bytes;
     size_t n;

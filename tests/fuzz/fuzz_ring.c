@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_ring.c - a ring that guests write anything into, at any moment between the agent's and the clients' steps. Promises: what the
- * agent takes is bounded and well-formed; nobody waits for ever; nothing outside of the ring is touched; every step ends. */
+/* fuzz_ring.c - a ring that guests write anything into, at any moment between the agent's and the clients' steps.
+ * Promises: what the agent takes is bounded and well-formed; nobody waits for ever; nothing outside of the ring is
+ * touched; every step ends. */
 #include "store/item.h"
 #include "store/ring_internal.h"
 #include "fuzz.h"
@@ -53,7 +54,8 @@ static void scribble(struct fuzz_input *in)
     case 2: { /* a process */
         struct mioc_process *p = &ring->process[slot % 4];
 
-        p->id = fuzz_byte(in) % 4 ? (uint64_t)(uint32_t)getpid() << 32 | (uint32_t)fuzz_odd_number(in, 0) : fuzz_number(in, 8);
+        p->id = fuzz_byte(in) % 4 ? (uint64_t)(uint32_t)getpid() << 32 | (uint32_t)fuzz_odd_number(in, 0)
+                                  : fuzz_number(in, 8);
         p->ended = (uint32_t)fuzz_number(in, 4);
         p->stats.row[slot % MIOC_CALLS].ns = fuzz_odd_number(in, UINT64_MAX);
         break;
@@ -78,7 +80,11 @@ static void look_at(void *ctx, pid_t pid, int rank, const struct mioc_stats *sta
     mioc_report_add(ctx, stats, rank >= 0);
 }
 
-static int is_dead(void *ctx) { (void)ctx; return 0; }
+static int is_dead(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
 
 static void step(struct fuzz_input *in)
 {
@@ -93,18 +99,18 @@ static void step(struct fuzz_input *in)
         if (mioc_ring_take(ring, &request)) {
             PROMISE(request.len > 0 && request.len < MIOC_PATH_MAX && request.path[0] == '/' &&
                     strlen(request.path) == request.len);
-            PROMISE(request.what == MIOC_ASK_RECORD ? request.kind >= MIOC_ITEM_STAT && request.kind <= MIOC_ITEM_REALPATH
-                                                    : request.what == MIOC_ASK_INVALIDATE &&
-                                                          (request.kind & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
+            PROMISE(request.what == MIOC_ASK_RECORD
+                        ? request.kind >= MIOC_ITEM_STAT && request.kind <= MIOC_ITEM_REALPATH
+                        : request.what == MIOC_ASK_INVALIDATE &&
+                              (request.kind & ~(MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY)) == 0);
             ticket[choice / 10 % 8] = request.slot;
         }
         break;
     case 2:
-        mioc_ring_answer(ring, fuzz_byte(in) % 2 ? ticket[fuzz_byte(in) % 8] : (uint32_t)fuzz_number(in, 4), fuzz_byte(in));
+        mioc_ring_answer(ring, fuzz_byte(in) % 2 ? ticket[fuzz_byte(in) % 8] : (uint32_t)fuzz_number(in, 4),
+                         fuzz_byte(in));
         break;
-    case 3:
-        mioc_ring_sweep(ring);
-        break;
+    case 3: mioc_ring_sweep(ring); break;
     case 4: {
         uint64_t before = now_ns();
         unsigned status = mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "/a/b", 4, before, is_dead, NULL);
@@ -112,9 +118,7 @@ static void step(struct fuzz_input *in)
         PROMISE(status <= 31);
         break;
     }
-    case 5:
-        mioc_ring_sleep(ring, 1);
-        break;
+    case 5: mioc_ring_sleep(ring, 1); break;
     case 6:
         mioc_ring_stats_visit(ring, look_at, &report);
         PROMISE(mioc_ring_ranks_running(ring, 1) <= MIOC_RING_PROCESSES);
@@ -123,15 +127,13 @@ static void step(struct fuzz_input *in)
         (void)mioc_ring_stats_claim(ring, 1 + fuzz_byte(in), (int)fuzz_byte(in) - 1);
         mioc_ring_process_ends(ring, 1 + fuzz_byte(in));
         break;
-    default:
-        scribble(in);
-        break;
+    default: scribble(in); break;
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz_input in = {data, size};
+    struct fuzz_input in = { data, size };
 
     if (ring == NULL)
         start();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_site.c - a site's configuration of any text. Promises: each assignment is one line without blanks around it, what is refused changes
- * nothing and is said in one printable line, a value that is taken is the file's own, and the verdict is one sentence or none. */
+/* fuzz_site.c - a site's configuration of any text. Promises: each assignment is one line without blanks around it,
+ * what is refused changes nothing and is said in one printable line, a value that is taken is the file's own, and the
+ * verdict is one sentence or none. */
 #include "base/site.h"
 #include "fuzz.h"
 
@@ -29,7 +30,8 @@ static void each(void *ctx, const char *assignment, unsigned line)
     check_line(assignment);
     problem = mioc_site_assign(&site, assignment);
     PROMISE(problem == NULL || memcmp(&before, &site, sizeof site) == 0);
-    PROMISE(is_ended(site.allow_programs, sizeof site.allow_programs) && is_ended(site.deny_programs, sizeof site.deny_programs));
+    PROMISE(is_ended(site.allow_programs, sizeof site.allow_programs) &&
+            is_ended(site.deny_programs, sizeof site.deny_programs));
     PROMISE(is_ended(site.allow_users, sizeof site.allow_users) && is_ended(site.deny_users, sizeof site.deny_users));
     PROMISE(is_ended(site.records, sizeof site.records) && (site.records[0] == '\0' || site.records[0] == '/'));
 }

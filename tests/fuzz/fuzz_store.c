@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fuzz_store.c - a real store that takes whatever passes the check of the wire, and readers of an index that lies.
  *
- * First a parent's stream: items that mioc_item_check() lets through, chunks, holds. Promises: what is found is what was asked for, is
- * not dead, and lies in the arena; a copy that can be opened has the size that its record says. Then bytes of slots, items and the
- * header are turned, as a stray write of the agent's program would: readers may find nothing or wrong things, but end, and touch
- * nothing outside of the arena (their view of it lies between pages that cannot be touched). */
+ * First a parent's stream: items that mioc_item_check() lets through, chunks, holds. Promises: what is found is what
+ * was asked for, is not dead, and lies in the arena; a copy that can be opened has the size that its record says. Then
+ * bytes of slots, items and the header are turned, as a stray write of the agent's program would: readers may find
+ * nothing or wrong things, but end, and touch nothing outside of the arena (their view of it lies between pages that
+ * cannot be touched). */
 #include "store/store_internal.h"
 #include "fuzz_items.h"
 
@@ -18,7 +19,7 @@
 static struct mioc_store *writer, *reader;
 static char dir[64];
 static _Alignas(8) char item[MIOC_ITEM_MAX + 4096], bytes[MIOC_CHUNK_MAX];
-static uint64_t used; /* of the arena, before the lies */
+static uint64_t used;  /* of the arena, before the lies */
 static unsigned walks; /* over the whole table, which take time, that this input may still cause */
 
 static void clean_up(void)
@@ -50,7 +51,7 @@ static void make_reader(void)
 
 static void start(void)
 {
-    const struct mioc_store_limits limits = {.max_bytes = 2u << 20, .max_arena = MAX_ARENA};
+    const struct mioc_store_limits limits = { .max_bytes = 2u << 20, .max_arena = MAX_ARENA };
 
     strcpy(dir, access("/dev/shm", W_OK) == 0 ? "/dev/shm/mioc-fuzz.XXXXXX" : "/tmp/mioc-fuzz.XXXXXX");
     PROMISE(mkdtemp(dir) != NULL);
@@ -83,7 +84,7 @@ static void empty(void)
     }
 }
 
-/* --- Honest --- */
+/* --- Honest ------------------------------------------------------------------------------------------------------ */
 
 static void look_up(struct fuzz_input *in, int is_honest)
 {
@@ -137,7 +138,8 @@ static void append(struct fuzz_input *in)
     int64_t at;
 
     fuzz_mutate(in, item, size);
-    if (mioc_item_check(item, size) != 0 || (it->kind == MIOC_ITEM_INVALIDATE && (it->flags & MIOC_FLAG_SUBTREE) && (walks == 0 || walks-- == 0)))
+    if (mioc_item_check(item, size) != 0 ||
+        (it->kind == MIOC_ITEM_INVALIDATE && (it->flags & MIOC_FLAG_SUBTREE) && (walks == 0 || walks-- == 0)))
         return;
     if (it->kind == MIOC_ITEM_CHUNK) {
         memset(bytes, fuzz_byte(in), 64);
@@ -155,25 +157,21 @@ static void live(struct fuzz_input *in)
     const char *path;
 
     switch (fuzz_byte(in) % 6) {
-    case 0:
-        look_up(in, 1);
-        break;
+    case 0: look_up(in, 1); break;
     case 1:
         path = fuzz_path(in, &len);
         (void)mioc_store_hold(writer, path, len, fuzz_byte(in) % 2 && walks > 0 && walks-- > 0, fuzz_byte(in) % 8);
         break;
-    default:
-        append(in);
-        break;
+    default: append(in); break;
     }
 }
 
-/* --- Lies --- */
+/* --- Lies -------------------------------------------------------------------------------------------------------- */
 
 static void lie(struct fuzz_input *in)
 {
     uint64_t end = writer->index->end < MAX_ARENA ? writer->index->end : MAX_ARENA, at = 0;
-    struct stat st = {.st_dev = reader->dev, .st_mode = S_IFREG | 0400, .st_uid = reader->uid};
+    struct stat st = { .st_dev = reader->dev, .st_mode = S_IFREG | 0400, .st_uid = reader->uid };
     uint32_t len;
     const char *path;
 
@@ -189,9 +187,7 @@ static void lie(struct fuzz_input *in)
         look_up(in, 0);
         break;
     }
-    case 2:
-        writer->index->end = fuzz_odd_number(in, MAX_ARENA);
-        break;
+    case 2: writer->index->end = fuzz_odd_number(in, MAX_ARENA); break;
     case 3:
         writer->index->devices = (uint32_t)fuzz_odd_number(in, MIOC_MAX_PREFIXES);
         (void)mioc_store_local_dev(reader, 7);
@@ -205,7 +201,7 @@ static void lie(struct fuzz_input *in)
     case 5: /* numbers in items, whatever their place */
         if (end >= 16) {
             at = fuzz_number(in, 2) % (end - 8);
-            memcpy(writer->arena + at, &(uint64_t){fuzz_odd_number(in, end)}, fuzz_byte(in) % 8 + 1);
+            memcpy(writer->arena + at, &(uint64_t){ fuzz_odd_number(in, end) }, fuzz_byte(in) % 8 + 1);
         }
         break;
     case 6: { /* fields of an item that can be found */
@@ -219,20 +215,18 @@ static void lie(struct fuzz_input *in)
 
             at = (uint64_t)(fuzz_byte(in) % 2 ? 0 : sizeof *found) + fuzz_byte(in) % 10 * 4u;
             if (at + 4 <= found->size)
-                memcpy(to + at, &(uint32_t){(uint32_t)fuzz_odd_number(in, found->size)}, 4);
+                memcpy(to + at, &(uint32_t){ (uint32_t)fuzz_odd_number(in, found->size) }, 4);
         }
         look_up(in, 0);
         break;
     }
-    default:
-        look_up(in, 0);
-        break;
+    default: look_up(in, 0); break;
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz_input in = {data, size};
+    struct fuzz_input in = { data, size };
     unsigned honest;
 
     if (writer == NULL)

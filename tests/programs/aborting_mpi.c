@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* aborting_mpi.c - preloaded behind the library: MPI ends the process, in the agent's thread, as UCX does when a node is gone.
+/* aborting_mpi.c - preloaded behind the library: MPI ends the process, in the agent's thread, as UCX does when a node
+ * is gone.
  *
  * MIOC_ABORT_RANK names the rank, MIOC_ABORT_FILE a file: from its being there on the next PMPI_Test aborts. */
 #include <dlfcn.h>

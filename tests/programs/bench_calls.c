@@ -2,7 +2,8 @@
 /* bench_calls.c - times hooked against bare calls in one process; a library for bench_calls.py, since only interpreters
  * become ranks.
  *
- * Hooked: the name as any program calls it, which the loader binds to the preload's. Bare: libc's own, from its handle. */
+ * Hooked: the name as any program calls it, which the loader binds to the preload's. Bare: libc's own, from its handle.
+ */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ struct calls {
     int (*close)(int);
 };
 
-static struct calls hooked = {stat, open, read, close}, bare;
+static struct calls hooked = { stat, open, read, close }, bare;
 
 EXPORT int bench_open_libc(void);
 EXPORT int bench_batch(int is_hooked, int what, const char *path, int n, int expected_errno, double *ns);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bench_dlopen.c - times loads in the process that it is loaded into; a library for bench_dlopen.py, since only interpreters become
- * ranks. */
+/* bench_dlopen.c - times loads in the process that it is loaded into; a library for bench_dlopen.py, since only
+ * interpreters become ranks. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>

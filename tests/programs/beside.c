@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* beside.c - another preloaded library, of the kind that tracers and profilers are: it overrides the start of main and calls that
- * we override too, passes them on to the next library, and counts those that name something below $BESIDE_BELOW. At the end it adds
- * a line to $BESIDE_LOG.PMI_RANK. With $BESIDE_THREAD_MS each thread that rank 0 starts takes that long. */
+/* beside.c - another preloaded library, of the kind that tracers and profilers are: it overrides the start of main and
+ * calls that we override too, passes them on to the next library, and counts those that name something below
+ * $BESIDE_BELOW. At the end it adds a line to $BESIDE_LOG.PMI_RANK. With $BESIDE_THREAD_MS each thread that rank 0
+ * starts takes that long. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -70,8 +71,10 @@ COUNTED(stats, int, stat, (const char *restrict path, struct stat *restrict st),
 COUNTED(stats, int, stat64, (const char *restrict path, struct stat64 *restrict st), path, st)
 COUNTED(stats, int, lstat, (const char *restrict path, struct stat *restrict st), path, st)
 COUNTED(stats, int, lstat64, (const char *restrict path, struct stat64 *restrict st), path, st)
-COUNTED(stats, int, fstatat, (int fd, const char *restrict path, struct stat *restrict st, int flags), fd, path, st, flags)
-COUNTED(stats, int, fstatat64, (int fd, const char *restrict path, struct stat64 *restrict st, int flags), fd, path, st, flags)
+COUNTED(stats, int, fstatat, (int fd, const char *restrict path, struct stat *restrict st, int flags), fd, path, st,
+        flags)
+COUNTED(stats, int, fstatat64, (int fd, const char *restrict path, struct stat64 *restrict st, int flags), fd, path, st,
+        flags)
 COUNTED(lists, DIR *, opendir, (const char *path), path)
 COUNTED(loads, void *, dlopen, (const char *path, int mode), path, mode)
 
@@ -91,7 +94,8 @@ int fcntl(int fd, int command, ...)
     return NEXT(fcntl)(fd, command, argument);
 }
 
-int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attr, void *(*run)(void *), void *restrict argument)
+int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attr, void *(*run)(void *),
+                   void *restrict argument)
 {
     const char *rank = getenv("PMI_RANK"), *ms = getenv("BESIDE_THREAD_MS");
 
@@ -126,10 +130,10 @@ static int our_main(int argc, char **argv, char **envp)
     return program_main(argc, argv, envp);
 }
 
-int __libc_start_main(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void), void (*rtld_fini)(void),
-                      void *stack_end);
-int __libc_start_main(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void), void (*rtld_fini)(void),
-                      void *stack_end)
+int __libc_start_main(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*rtld_fini)(void), void *stack_end);
+int __libc_start_main(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*rtld_fini)(void), void *stack_end)
 {
     program_main = main;
     return NEXT(__libc_start_main)(our_main, argc, argv, init, fini, rtld_fini, stack_end);

@@ -4,7 +4,8 @@
  *     differential setup DIR      makes the tree DIR/t
  *     differential read DIR       reads it in all ways
  *     differential write DIR      writes in the empty directory DIR and reads again
- *     differential calls DIR      calls every function that takes a descriptor on one of a file in the empty directory DIR
+ *     differential calls DIR      calls every function that takes a descriptor on one of a file in the empty
+ *                                 directory DIR
  *     differential names DIR      prints which those are
  *     differential bytecode DIR   the importlib rule, in DIR */
 #include "differential.h"
@@ -62,9 +63,10 @@ void tell_stat(const struct stat *st, int is_same_tree)
     if (!S_ISDIR(st->st_mode) || is_same_tree)
         tell_more(" size=%lld", (long long)st->st_size);
     if (is_same_tree)
-        tell_more(" dev=%lx ino=%lu rdev=%lx blksize=%ld blocks=%lld mtime=%lld.%09ld ctime=%lld.%09ld", (unsigned long)st->st_dev,
-                  (unsigned long)st->st_ino, (unsigned long)st->st_rdev, (long)st->st_blksize, (long long)st->st_blocks,
-                  (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+        tell_more(" dev=%lx ino=%lu rdev=%lx blksize=%ld blocks=%lld mtime=%lld.%09ld ctime=%lld.%09ld",
+                  (unsigned long)st->st_dev, (unsigned long)st->st_ino, (unsigned long)st->st_rdev,
+                  (long)st->st_blksize, (long long)st->st_blocks, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+                  (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 }
 
 static uint64_t hash_bytes(uint64_t hash, const unsigned char *bytes, ssize_t n)
@@ -85,7 +87,8 @@ void tell_content(int fd)
         by_read = hash_bytes(by_read, buf, n);
         total += n;
     }
-    tell_more(" read=%lld %016llx %s", (long long)total, (unsigned long long)by_read, n < 0 ? strerrorname_np(errno) : "");
+    tell_more(" read=%lld %016llx %s", (long long)total, (unsigned long long)by_read,
+              n < 0 ? strerrorname_np(errno) : "");
     while ((n = pread(fd, buf, 1000, at)) > 0) {
         by_pread = hash_bytes(by_pread, buf, n);
         at += n;
@@ -93,7 +96,7 @@ void tell_content(int fd)
     tell_more(" pread=%016llx", (unsigned long long)by_pread);
 }
 
-/* --- The tree ------------------------------------------------------------------------------------------------------- */
+/* --- The tree ---------------------------------------------------------------------------------------------------- */
 
 static char long_name[256]; /* the longest a name may be */
 
@@ -175,25 +178,75 @@ static void setup(void)
     (void)!chown("unreadable", 12345, 12345);
 }
 
-/* --- The shapes of paths -------------------------------------------------------------------------------------------- */
+/* --- The shapes of paths ----------------------------------------------------------------------------------------- */
 
 static const char *const names[] = {
-    "file", "empty", "big", "script", "suid", "unreadable", "writeonly", "mod.py", "caf\303\251 x", "__pycache__",
-    "__pycache__/mod.cpython-311.pyc", "dir", "dir/inner", "dir/sub", "dir/sub/deep", "hollow", "many", "many/entry7", "huge",
-    "unsearchable", "unsearchable/inner", "unsearchable/missing", "unlistable", "unlistable/inner", "unlistable/missing",
-    "fifo", "link_file", "link_dir", "link_slash", "link_badslash", "link_dangling", "link_loop", "link_chain",
-    "link_unreadable", "link_up", "link_up/deep", "link_up/../inner", "link_fifo", "link_out", "link_out/passwd",
-    "link_out/missing", "link_dir/inner", "link_dir/missing", "link_loop/x", "link_dangling/x", "link_file/x",
-    "missing", "missing.py", "dir/missing", "dir/sub/missing/deeper", "missing/../file", "file/../file", "file/..",
-    "dir/../file", "dir/..//.//file", "dir/../dir/inner", ".", "..", "../t/file", "dir/..", "dir/../..",
+    "file",
+    "empty",
+    "big",
+    "script",
+    "suid",
+    "unreadable",
+    "writeonly",
+    "mod.py",
+    "caf\303\251 x",
+    "__pycache__",
+    "__pycache__/mod.cpython-311.pyc",
+    "dir",
+    "dir/inner",
+    "dir/sub",
+    "dir/sub/deep",
+    "hollow",
+    "many",
+    "many/entry7",
+    "huge",
+    "unsearchable",
+    "unsearchable/inner",
+    "unsearchable/missing",
+    "unlistable",
+    "unlistable/inner",
+    "unlistable/missing",
+    "fifo",
+    "link_file",
+    "link_dir",
+    "link_slash",
+    "link_badslash",
+    "link_dangling",
+    "link_loop",
+    "link_chain",
+    "link_unreadable",
+    "link_up",
+    "link_up/deep",
+    "link_up/../inner",
+    "link_fifo",
+    "link_out",
+    "link_out/passwd",
+    "link_out/missing",
+    "link_dir/inner",
+    "link_dir/missing",
+    "link_loop/x",
+    "link_dangling/x",
+    "link_file/x",
+    "missing",
+    "missing.py",
+    "dir/missing",
+    "dir/sub/missing/deeper",
+    "missing/../file",
+    "file/../file",
+    "file/..",
+    "dir/../file",
+    "dir/..//.//file",
+    "dir/../dir/inner",
+    ".",
+    "..",
+    "../t/file",
+    "dir/..",
+    "dir/../..",
 };
 static const char *const endings[] = { "", "/", "//", "/.", "/..", "/x" };
 #define ENDINGS (sizeof(endings) / sizeof(endings[0]))
 
-static int is_blocking(const char *path)
-{
-    return strstr(path, "fifo") != NULL;
-}
+static int is_blocking(const char *path) { return strstr(path, "fifo") != NULL; }
 
 static void probe(int dirfd, const char *path)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* differential.h - what the parts of the differential test share: how a result is told.
  *
- * The program makes a long table of calls and prints what each gave, one line a call. Run twice, plain and preloaded, it
- * must print the same. */
+ * The program makes a long table of calls and prints what each gave, one line a call. Run twice, plain and preloaded,
+ * it must print the same. */
 #ifndef DIFFERENTIAL_H
 #define DIFFERENTIAL_H
 

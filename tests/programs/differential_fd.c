@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* differential_fd.c - descriptors that are shared, inherited, mapped, passed on: changes and locks by one are the file's. */
+/* differential_fd.c - descriptors that are shared, inherited, mapped, passed on: changes and locks by one are the
+ * file's. */
 #include "differential.h"
 
 #include <errno.h>
@@ -20,15 +21,16 @@
 static char file[32];
 
 
-/* A new file that nobody here wrote: made by another process, and then told of without being given up. Each part needs its own, as what
- * was opened for writing is not cached any more. */
+/* A new file that nobody here wrote: made by another process, and then told of without being given up. Each part needs
+ * its own, as what was opened for writing is not cached any more. */
 static void make(void)
 {
     static int made;
     char command[160];
 
     (void)snprintf(file, sizeof file, "shared%d.so", made++);
-    (void)snprintf(command, sizeof command, "printf 'what is shared' >%s; touch -d @12345 %s; chmod 644 %s", file, file, file);
+    (void)snprintf(command, sizeof command, "printf 'what is shared' >%s; touch -d @12345 %s; chmod 644 %s", file, file,
+                   file);
     if (system(command) != 0 || chmod(file, 0644) != 0)
         printf("cannot make %s\n", file);
 }
@@ -73,7 +75,7 @@ static int held(void)
     return WEXITSTATUS(status);
 }
 
-/* --- dup --------------------------------------------------------------------------------------------------------------- */
+/* --- dup --------------------------------------------------------------------------------------------------------- */
 
 static void share_in_process(void)
 {
@@ -118,7 +120,7 @@ static void lock_records(void)
     close(fds[0]);
 }
 
-/* --- fork and exec ------------------------------------------------------------------------------------------------------ */
+/* --- fork and exec ----------------------------------------------------------------------------------------------- */
 
 static void inherit(void)
 {
@@ -139,8 +141,8 @@ static void inherit(void)
     close(fd);
 }
 
-/* What a child does with a descriptor that it shares moves the parent's offset; what it locks is locked for the parent's end, too, unless the
- * child was the first to act on the file: README says so. */
+/* What a child does with a descriptor that it shares moves the parent's offset; what it locks is locked for the
+ * parent's end, too, unless the child was the first to act on the file: README says so. */
 static int in_child(int (*act)(int fd), int fd)
 {
     int status = 0;
@@ -184,7 +186,7 @@ static void inherit_offset(void)
     close(fds[1]);
 }
 
-/* --- Mappings, pipes, sockets ------------------------------------------------------------------------------------------ */
+/* --- Mappings, pipes, sockets ------------------------------------------------------------------------------------ */
 
 static void map(void)
 {
@@ -210,7 +212,8 @@ static void pass_on(void)
     printf("sendfile to a file %zd at=%lld\n", CALL(sendfile(to, fd, &at, 4)), (long long)at);
     printf("sendfile to a socket %zd\n", CALL(sendfile(pair[0], fd, NULL, 5)));
     printf("splice %zd\n", CALL(splice(fd, NULL, pipes[1], NULL, 5, 0)));
-    printf("got %zd %zd %zd %s\n", read(pair[1], text, 5), read(pipes[0], text + 5, 5), pread(to, text + 10, 9, 0), text);
+    printf("got %zd %zd %zd %s\n", read(pair[1], text, 5), read(pipes[0], text + 5, 5), pread(to, text + 10, 9, 0),
+           text);
     TELL(write(fd, "x", 1));
     TELL(ftruncate(fd, 1));
     printf("posix_fallocate %d\n", posix_fallocate(fd, 0, 100));
@@ -226,7 +229,7 @@ static void pass_on(void)
     }
 }
 
-/* --- Names for descriptors, and who watches ---------------------------------------------------------------------------- */
+/* --- Names for descriptors, and who watches ---------------------------------------------------------------------- */
 
 static int handle_of(int dirfd, const char *path, int flags, struct file_handle *handle, int *mount)
 {
@@ -263,7 +266,7 @@ static void watch(void)
     close(watcher);
 }
 
-/* --- Descriptors for writing: what is written by whatever call is seen by the name at once ------------------------------ */
+/* --- Descriptors for writing: what is written by whatever call is seen by the name at once ----------------------- */
 
 static void wrote(const char *what, long rc)
 {
@@ -291,10 +294,7 @@ static int write_mapped(int fd)
     return munmap(shared, 4096);
 }
 
-static int append_by_stream(FILE *f)
-{
-    return f == NULL ? -1 : fputs("stream", f) + fclose(f);
-}
+static int append_by_stream(FILE *f) { return f == NULL ? -1 : fputs("stream", f) + fclose(f); }
 
 static int append_by_freopen(const char *name)
 {
@@ -348,7 +348,7 @@ static int written_after_link(void)
 
 static void write_all_ways(void)
 {
-    const struct iovec parts[2] = { { (char *)(uintptr_t)"one", 3 }, { (char *)(uintptr_t)"two", 3 } };
+    const struct iovec parts[2] = { { (char *)(uintptr_t) "one", 3 }, { (char *)(uintptr_t) "two", 3 } };
     int fd, from = open("passed", O_RDONLY);
 
     wrote("before", 0);
@@ -373,8 +373,8 @@ static void write_all_ways(void)
 
 void run_descriptors(void)
 {
-    static void (*const parts[])(void) = { share_in_process, lock_records, inherit, inherit_offset, map, pass_on, handles, watch,
-                                           write_all_ways };
+    static void (*const parts[])(void) = { share_in_process, lock_records, inherit, inherit_offset, map,
+                                           pass_on,          handles,      watch,   write_all_ways };
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         make();

@@ -53,11 +53,13 @@ static void probe_statx(int dirfd, const char *path, int flags, unsigned mask)
     if (rc == 0) {
         /* Filesystems tell more than was asked for, and records more than some filesystems. */
         x.stx_mask &= mask | STATX_INO | STATX_SIZE;
-        tell_more(" got=%x mode=%o ino=%llu size=%llu nlink=%u uid=%u gid=%u blocks=%llu blksize=%u dev=%u:%u rdev=%u:%u",
-                  x.stx_mask & (STATX_BASIC_STATS | STATX_BTIME), x.stx_mode, (unsigned long long)x.stx_ino,
-                  (unsigned long long)x.stx_size, x.stx_nlink, x.stx_uid, x.stx_gid, (unsigned long long)x.stx_blocks,
-                  x.stx_blksize, x.stx_dev_major, x.stx_dev_minor, x.stx_rdev_major, x.stx_rdev_minor);
-        tell_more(" attributes=%llx/%llx", (unsigned long long)x.stx_attributes, (unsigned long long)x.stx_attributes_mask);
+        tell_more(
+            " got=%x mode=%o ino=%llu size=%llu nlink=%u uid=%u gid=%u blocks=%llu blksize=%u dev=%u:%u rdev=%u:%u",
+            x.stx_mask & (STATX_BASIC_STATS | STATX_BTIME), x.stx_mode, (unsigned long long)x.stx_ino,
+            (unsigned long long)x.stx_size, x.stx_nlink, x.stx_uid, x.stx_gid, (unsigned long long)x.stx_blocks,
+            x.stx_blksize, x.stx_dev_major, x.stx_dev_minor, x.stx_rdev_major, x.stx_rdev_minor);
+        tell_more(" attributes=%llx/%llx", (unsigned long long)x.stx_attributes,
+                  (unsigned long long)x.stx_attributes_mask);
         if (mask & STATX_MTIME)
             tell_more(" mtime=%lld.%u", (long long)x.stx_mtime.tv_sec, x.stx_mtime.tv_nsec);
         if (mask & STATX_CTIME)
@@ -91,7 +93,9 @@ static void probe_access(int dirfd, const char *path)
 
 void probe_metadata(int dirfd, const char *path)
 {
-    static const int flags[] = { 0, AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, 0x40000 };
+    static const int flags[] = {
+        0, AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, 0x40000
+    };
     struct stat64 st64;
     struct stat st;
 
@@ -139,7 +143,8 @@ void probe_links(int dirfd, const char *path)
 
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         told_link("readlinkat", path, CALL(readlinkat(dirfd, path, buf, sizes[i])), buf, sizes[i]);
-        told_link("__readlinkat_chk", path, CALL(__readlinkat_chk(dirfd, path, buf, sizes[i], PATH_MAX)), buf, sizes[i]);
+        told_link("__readlinkat_chk", path, CALL(__readlinkat_chk(dirfd, path, buf, sizes[i], PATH_MAX)), buf,
+                  sizes[i]);
         if (dirfd != AT_FDCWD)
             continue;
         told_link("readlink", path, CALL(readlink(path, buf, sizes[i])), buf, sizes[i]);
@@ -160,7 +165,7 @@ void probe_links(int dirfd, const char *path)
     told_real("__realpath_chk", path, result, buf);
 }
 
-/* --- Descriptors ---------------------------------------------------------------------------------------------------- */
+/* --- Descriptors ------------------------------------------------------------------------------------------------- */
 
 static void tell_mapped(int fd)
 {
@@ -184,7 +189,8 @@ static void tell_names(int fd)
     int again;
 
     for (int form = 0; form < 4; form++) {
-        static const char *const forms[] = { "/proc/self/fd/%d", "/dev/fd/%d", "/proc/thread-self/fd/%d", "/proc/self/fd/../fd/%d" };
+        static const char *const forms[] = { "/proc/self/fd/%d", "/dev/fd/%d", "/proc/thread-self/fd/%d",
+                                             "/proc/self/fd/../fd/%d" };
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         (void)snprintf(name, sizeof(name), forms[form], fd);
@@ -242,9 +248,22 @@ static void told_open(const char *what, const char *path, int flags, int fd)
 void probe_open(int dirfd, const char *path)
 {
     static const int flags[] = {
-        O_RDONLY | O_NONBLOCK, O_RDONLY | O_NONBLOCK | O_CLOEXEC, O_NONBLOCK | O_NOFOLLOW, O_NONBLOCK | O_DIRECTORY,
-        O_NONBLOCK | O_DIRECTORY | O_NOFOLLOW, O_PATH, O_PATH | O_NOFOLLOW, O_PATH | O_DIRECTORY, O_NONBLOCK | O_NOCTTY,
-        O_NONBLOCK | O_NOATIME, O_NONBLOCK | O_APPEND, O_NONBLOCK | O_SYNC, O_NONBLOCK | O_EXCL, 0, O_CLOEXEC, O_DIRECTORY,
+        O_RDONLY | O_NONBLOCK,
+        O_RDONLY | O_NONBLOCK | O_CLOEXEC,
+        O_NONBLOCK | O_NOFOLLOW,
+        O_NONBLOCK | O_DIRECTORY,
+        O_NONBLOCK | O_DIRECTORY | O_NOFOLLOW,
+        O_PATH,
+        O_PATH | O_NOFOLLOW,
+        O_PATH | O_DIRECTORY,
+        O_NONBLOCK | O_NOCTTY,
+        O_NONBLOCK | O_NOATIME,
+        O_NONBLOCK | O_APPEND,
+        O_NONBLOCK | O_SYNC,
+        O_NONBLOCK | O_EXCL,
+        0,
+        O_CLOEXEC,
+        O_DIRECTORY,
     };
     int may_block = strstr(path, "fifo") != NULL;
 
@@ -268,7 +287,7 @@ void probe_open(int dirfd, const char *path)
     }
 }
 
-/* --- stdio ---------------------------------------------------------------------------------------------------------- */
+/* --- stdio ------------------------------------------------------------------------------------------------------- */
 
 static void told_stream(const char *what, const char *path, const char *mode, FILE *f)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* differential_write.c - writing and reading again: what was written must be seen at once, whatever was known before. */
+/* differential_write.c - writing and reading again: what was written must be seen at once, whatever was known before.
+ */
 #include "differential.h"
 
 #include <dirent.h>
@@ -21,10 +22,11 @@
 #include <unistd.h>
 #include <utime.h>
 
-/* All names that the script uses, looked at after every step. Not "a/x": where a file is made, names below it, which nobody has
- * reason to ask for, may go on being ENOENT instead of ENOTDIR (wrap_open.c). */
+/* All names that the script uses, looked at after every step. Not "a/x": where a file is made, names below it, which
+ * nobody has reason to ask for, may go on being ENOENT instead of ENOTDIR (wrap_open.c). */
 static const char *const watched[] = {
-    "a", "b", "d", "d/a", "d/b", "d/s", "d/s/x", "e", "e/a", "e/b", "e/s/x", "link", "link/a", "l2", "fifo", "d/", "e/..",
+    "a",   "b",     "d",    "d/a",    "d/b", "d/s",  "d/s/x", "e",    "e/a",
+    "e/b", "e/s/x", "link", "link/a", "l2",  "fifo", "d/",    "e/..",
 };
 
 static void look(const char *path)
@@ -164,8 +166,8 @@ static void write_metadata(void)
     STEP(chmod("d", 0700));
 }
 
-/* A file that is only ever read by this process, so that it is a copy: made by another, and put in place by this one, because
- * what processes outside of the job do is not seen. */
+/* A file that is only ever read by this process, so that it is a copy: made by another, and put in place by this one,
+ * because what processes outside of the job do is not seen. */
 static int from_outside(const char *path, const char *text)
 {
     char command[256];
@@ -182,7 +184,8 @@ static int other_holds(const char *path)
 
     if (child == 0) {
         other = open(path, O_RDWR);
-        _exit((flock(other, LOCK_EX | LOCK_NB) != 0) + 2 * (fcntl(other, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK));
+        _exit((flock(other, LOCK_EX | LOCK_NB) != 0) +
+              2 * (fcntl(other, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK));
     }
     waitpid(child, &status, 0);
     return status;
@@ -201,7 +204,8 @@ static void change(const char *what, int fd, int rc)
         tell_more(" same=%d", by_fd.st_ino == by_path.st_ino && by_fd.st_mode == by_path.st_mode &&
                                   by_fd.st_mtim.tv_nsec == by_path.st_mtim.tv_nsec && by_fd.st_dev == by_path.st_dev);
     }
-    tell_more(" at=%lld getfd=%d getfl=%x", (long long)lseek(fd, 0, SEEK_CUR), fcntl(fd, F_GETFD), (unsigned)fcntl(fd, F_GETFL));
+    tell_more(" at=%lld getfd=%d getfl=%x", (long long)lseek(fd, 0, SEEK_CUR), fcntl(fd, F_GETFD),
+              (unsigned)fcntl(fd, F_GETFL));
     tell_content(fd);
     tell_end();
     look(target);
@@ -239,7 +243,8 @@ static int link_by_name(int fd, int is_empty)
     char name[64];
 
     (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    return is_empty ? linkat(fd, "", AT_FDCWD, "c2", AT_EMPTY_PATH) : linkat(AT_FDCWD, name, AT_FDCWD, "c3", AT_SYMLINK_FOLLOW);
+    return is_empty ? linkat(fd, "", AT_FDCWD, "c2", AT_EMPTY_PATH)
+                    : linkat(AT_FDCWD, name, AT_FDCWD, "c3", AT_SYMLINK_FOLLOW);
 }
 
 static int chmod_by_name(int fd)
@@ -391,10 +396,14 @@ static void write_temporary(void)
 
     for (int i = 0; i < 5; i++) {
         strcpy(name, i < 3 ? "tmp-XXXXXX" : "tmp-XXXXXX.py");
-        fd = i == 0 ? mkstemp(name) : i == 1 ? mkostemp(name, O_CLOEXEC) : i == 2 ? mkstemp64(name)
-           : i == 3 ? mkstemps(name, 3) : mkostemps(name, 3, O_APPEND);
+        fd = i == 0   ? mkstemp(name)
+             : i == 1 ? mkostemp(name, O_CLOEXEC)
+             : i == 2 ? mkstemp64(name)
+             : i == 3 ? mkstemps(name, 3)
+                      : mkostemps(name, 3, O_APPEND);
         tell_content(fd);
-        printf("mkstemp %d seen=%d write=%zd open=%d\n", i, access(name, F_OK), write(fd, "x", 1), put(name, "y", O_WRONLY));
+        printf("mkstemp %d seen=%d write=%zd open=%d\n", i, access(name, F_OK), write(fd, "x", 1),
+               put(name, "y", O_WRONLY));
         close(fd);
         printf("unlink %d %d\n", unlink(name), access(name, F_OK));
     }
@@ -412,7 +421,7 @@ void run_writes(void)
     run_descriptors();
 }
 
-/* --- The importlib rule --------------------------------------------------------------------------------------------- */
+/* --- The importlib rule ------------------------------------------------------------------------------------------ */
 
 static void told_bytecode(const char *what, int fd)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dl_binding.c - which definition a call reaches: scopes, lazy binding, namespaces, thread-local variables, exceptions. */
+/* dl_binding.c - which definition a call reaches: scopes, lazy binding, namespaces, thread-local variables, exceptions.
+ */
 #include "dl_cases.h"
 
 #include <link.h>
@@ -22,7 +23,8 @@ static void under_linked(void)
     unload(provider);
     provider = load(at("provider2.so"), RTLD_NOW); /* local: not seen by others */
     load(at("under_now.so"), RTLD_NOW);
-    say("made global: %s", load(at("provider2.so"), RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL) == provider ? "the same" : "another");
+    say("made global: %s",
+        load(at("provider2.so"), RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL) == provider ? "the same" : "another");
     value(load(at("under_now.so"), RTLD_NOW), "under_value");
 }
 
@@ -48,7 +50,8 @@ static void flags(void)
 
 static void bound_in_all_ways(void)
 {
-    static const char *const names[] = { "lazy", "noplt", "ifunc", "ifunc_calls", "needs_origin", "needs_rpath", "execstack" };
+    static const char *const names[] = { "lazy",         "noplt",       "ifunc",    "ifunc_calls",
+                                         "needs_origin", "needs_rpath", "execstack" };
 
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         char file[64], symbol[64];
@@ -75,7 +78,7 @@ static void reloaded(void)
     }
 }
 
-/* --- Namespaces --- */
+/* --- Namespaces -------------------------------------------------------------------------------------------------- */
 
 static void namespaces(void)
 {
@@ -87,7 +90,8 @@ static void namespaces(void)
     say("dlmopen: %s", there != NULL ? "done" : dlerror());
     value(there, "simple_value");
     say("%s", here == there ? "the same" : "another");
-    must(there != NULL && dlinfo(there, RTLD_DI_LMID, &lmid) == 0 && dlinfo(there, RTLD_DI_LINKMAP, &map) == 0, "dlinfo");
+    must(there != NULL && dlinfo(there, RTLD_DI_LMID, &lmid) == 0 && dlinfo(there, RTLD_DI_LINKMAP, &map) == 0,
+         "dlinfo");
     say("namespace %ld, %s", (long)lmid, map->l_name);
     more = dlmopen(lmid, at("needs_origin.so"), RTLD_NOW);
     say("another into it: %s", more != NULL ? "done" : dlerror());
@@ -124,7 +128,7 @@ static void namespaces_of_callers(void)
     unload(handle);
 }
 
-/* --- Thread-local variables --- */
+/* --- Thread-local variables -------------------------------------------------------------------------------------- */
 
 static int is_filled(void *handle, const char *symbol, int with)
 {
@@ -173,7 +177,7 @@ static void thread_local_storage(void)
     }
 }
 
-/* --- Exceptions --- */
+/* --- Exceptions -------------------------------------------------------------------------------------------------- */
 
 static void exceptions(void)
 {
@@ -188,12 +192,18 @@ static void exceptions(void)
         void (*thrown)(int) = (void (*)(int))dlsym(thrower, throwers[i]);
 
         must(thrown != NULL, throwers[i]);
-        say("%s: %d, %s", throwers[i], catch(thrown, 5, text, sizeof text), text);
+        say("%s: %d, %s", throwers[i], catch (thrown, 5, text, sizeof text), text);
     }
 }
 
 const struct dl_case dl_binding_cases[] = {
-    { "under_linked", under_linked }, { "flags", flags }, { "bound_in_all_ways", bound_in_all_ways }, { "reloaded", reloaded },
-    { "namespaces", namespaces }, { "namespaces_of_callers", namespaces_of_callers },
-    { "thread_local_storage", thread_local_storage }, { "exceptions", exceptions }, { NULL, NULL },
+    { "under_linked", under_linked },
+    { "flags", flags },
+    { "bound_in_all_ways", bound_in_all_ways },
+    { "reloaded", reloaded },
+    { "namespaces", namespaces },
+    { "namespaces_of_callers", namespaces_of_callers },
+    { "thread_local_storage", thread_local_storage },
+    { "exceptions", exceptions },
+    { NULL, NULL },
 };

@@ -11,20 +11,21 @@
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define OWN_DESCRIPTORS 200 /* the cache's own are above */
+#define OWN_DESCRIPTORS 200          /* the cache's own are above */
 #define THREADS_SIGNALS (3ull << 31) /* 32 and 33 are glibc's; it takes 33 when first needed */
 
 EXPORT int dl_case(const char *name);
 EXPORT void dl_hook(const char *name, const char *when);
 
-static const struct dl_case *const tables[] = { dl_error_cases, dl_name_cases, dl_binding_cases, dl_constructor_cases,
-                                                dl_mask_cases, dl_process_cases, dl_libc_cases, dl_stress_cases };
+static const struct dl_case *const tables[] = { dl_error_cases,       dl_name_cases,  dl_binding_cases,
+                                                dl_constructor_cases, dl_mask_cases,  dl_process_cases,
+                                                dl_libc_cases,        dl_stress_cases };
 
 void (*dl_hook_function)(const char *name, const char *when);
 static const char *current = "?";
 static int lines;
 
-/* --- Saying --- */
+/* --- Saying ------------------------------------------------------------------------------------------------------ */
 
 void say(const char *format, ...)
 {
@@ -90,7 +91,8 @@ static int is_the_programs(int fd)
 {
     const char *launcher = getenv("PMI_FD");
 
-    return fd != STDOUT_FILENO && fd != STDERR_FILENO && fd < OWN_DESCRIPTORS && (launcher == NULL || fd != atoi(launcher));
+    return fd != STDOUT_FILENO && fd != STDERR_FILENO && fd < OWN_DESCRIPTORS &&
+           (launcher == NULL || fd != atoi(launcher));
 }
 
 static void say_descriptors(const char *when)
@@ -112,7 +114,7 @@ void say_state(const char *when)
     say_descriptors(when);
 }
 
-/* --- Loading --- */
+/* --- Loading ----------------------------------------------------------------------------------------------------- */
 
 static const char *join(const char *folder, const char *name)
 {

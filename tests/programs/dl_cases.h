@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dl_cases.h - what the cases of the loader's tests share. A case loads libraries of dl_libs/ and says what it sees; loader.bats
- * compares that with a plain run. Because only interpreters become ranks, this is a library for dl_cases.py.
+/* dl_cases.h - what the cases of the loader's tests share. A case loads libraries of dl_libs/ and says what it sees;
+ * loader.bats compares that with a plain run. Because only interpreters become ranks, this is a library for
+ * dl_cases.py.
  *
  * Environment: DL_LIBS is the folder of the libraries, DL_RW a folder of the rank's own below it. */
 #ifndef DL_CASES_H
@@ -16,8 +17,8 @@ struct dl_case {
 };
 
 /* Each ends with a row of NULL. */
-extern const struct dl_case dl_error_cases[], dl_name_cases[], dl_binding_cases[], dl_constructor_cases[], dl_mask_cases[],
-    dl_process_cases[], dl_libc_cases[], dl_stress_cases[];
+extern const struct dl_case dl_error_cases[], dl_name_cases[], dl_binding_cases[], dl_constructor_cases[],
+    dl_mask_cases[], dl_process_cases[], dl_libc_cases[], dl_stress_cases[];
 
 /* One line of output, numbered and with the rank, because lines of several ranks mix. From one thread at a time. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -33,7 +33,8 @@ static void say_hook(const char *name, const char *when) { say("%s of %s", when,
 
 static void order(void)
 {
-    void *one = load_hooked(say_hook), *two = load(at("hook2.so"), RTLD_NOW), *three = load(at("hook_dep.so"), RTLD_NOW);
+    void *one = load_hooked(say_hook), *two = load(at("hook2.so"), RTLD_NOW),
+         *three = load(at("hook_dep.so"), RTLD_NOW);
 
     value(three, "hook_dep_value");
     unload(two);
@@ -41,13 +42,14 @@ static void order(void)
     load(at("hook2.so"), RTLD_NOW); /* its destructor runs at exit */
 }
 
-/* --- Threads --- */
+/* --- Threads ----------------------------------------------------------------------------------------------------- */
 
 static void *do_work(void *text)
 {
     FILE *file = fopen(at("simple.so"), "re");
 
-    snprintf(text, 64, "%s, %d bytes", file != NULL ? "opened" : strerror(errno), file != NULL ? (int)fread(text, 1, 4, file) : 0);
+    snprintf(text, 64, "%s, %d bytes", file != NULL ? "opened" : strerror(errno),
+             file != NULL ? (int)fread(text, 1, 4, file) : 0);
     if (file != NULL)
         fclose(file);
     return text;
@@ -57,7 +59,8 @@ static void *load_when_released(void *text)
 {
     must(sem_wait(&released) == 0, "sem_wait");
     void *handle = dlopen(at("needs_origin.so"), RTLD_NOW);
-    snprintf(text, 64, "%s, value %d", handle != NULL ? "loaded" : dlerror(), value_quietly(handle, "needs_origin_value"));
+    snprintf(text, 64, "%s, value %d", handle != NULL ? "loaded" : dlerror(),
+             value_quietly(handle, "needs_origin_value"));
     return text;
 }
 
@@ -87,11 +90,12 @@ static void threads(void)
     unload(handle);
 }
 
-/* --- Processes --- */
+/* --- Processes --------------------------------------------------------------------------------------------------- */
 
 static void say_status(const char *what, int status)
 {
-    say("%s: %s %d", what, WIFEXITED(status) ? "exit" : "signal", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+    say("%s: %s %d", what, WIFEXITED(status) ? "exit" : "signal",
+        WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
 static void start_processes(const char *name, const char *when)
@@ -117,7 +121,8 @@ static void start_processes(const char *name, const char *when)
     must(pid > 0 && waitpid(pid, &status, 0) == pid, "fork");
     say_status("fork that loads", status);
     say_status("system", system("exit 3"));
-    must(posix_spawn(&pid, "/bin/sh", NULL, NULL, arguments, environ) == 0 && waitpid(pid, &status, 0) == pid, "posix_spawn");
+    must(posix_spawn(&pid, "/bin/sh", NULL, NULL, arguments, environ) == 0 && waitpid(pid, &status, 0) == pid,
+         "posix_spawn");
     say_status("posix_spawn", status);
     FILE *pipe = popen("echo words", "re");
     must(pipe != NULL && fgets(line, sizeof line, pipe) != NULL, "popen");
@@ -150,7 +155,7 @@ static void _exit_inside(const char *name, const char *when)
 
 static void ended_by__exit(void) { load_hooked(_exit_inside); }
 
-/* --- The loader again --- */
+/* --- The loader again -------------------------------------------------------------------------------------------- */
 
 static void load_inside(const char *name, const char *when)
 {
@@ -177,7 +182,7 @@ static void loads_others(void)
     unload(load_hooked(load_inside));
 }
 
-/* --- Leaving a constructor in other ways --- */
+/* --- Leaving a constructor in other ways ------------------------------------------------------------------------- */
 
 static jmp_buf out;
 
@@ -206,7 +211,7 @@ static void left_by_exception(void)
     int (*catch)(const char *) = catcher == NULL ? NULL : (int (*)(const char *))dlsym(catcher, "catch_from_dlopen");
 
     must(catch != NULL, "catch.so");
-    say("caught %d", catch(at("throw_init.so")));
+    say("caught %d", catch (at("throw_init.so")));
 }
 
 static ucontext_t outside, inside;
@@ -235,7 +240,7 @@ static void left_and_entered_again(void)
     value(load(at("other.so"), RTLD_NOW), "other_value");
 }
 
-/* --- Cancelled --- */
+/* --- Cancelled --------------------------------------------------------------------------------------------------- */
 
 static int is_cancellable; /* whether the constructor waits at a cancellation point */
 static const char *cancelled_name;
@@ -311,7 +316,8 @@ static void cancelled_before(void)
     for (int i = 0; i < 2; i++) {
         must(pthread_create(&thread, NULL, load_with_request, (void *)(uintptr_t)names[i]) == 0, "pthread_create");
         pthread_join(thread, &result);
-        say("%s, %s", result == PTHREAD_CANCELED ? "cancelled" : "not cancelled", cancelled_handle != NULL ? "loaded" : "not loaded");
+        say("%s, %s", result == PTHREAD_CANCELED ? "cancelled" : "not cancelled",
+            cancelled_handle != NULL ? "loaded" : "not loaded");
     }
 }
 
@@ -343,7 +349,7 @@ static void cancelled_inside_by_soname(void)
     _exit(0);
 }
 
-/* --- The stack --- */
+/* --- The stack --------------------------------------------------------------------------------------------------- */
 
 /* How many frames lie between the constructor and the case, and whether all of these below are seen. */
 static void trace_inside(const char *name, const char *when)
@@ -370,10 +376,20 @@ static void backtraces(void)
 }
 
 const struct dl_case dl_constructor_cases[] = {
-    { "order", order }, { "threads", threads }, { "processes", processes }, { "replaced_by_exec", replaced_by_exec },
-    { "ended_by_exit", ended_by_exit }, { "ended_by__exit", ended_by__exit }, { "loads_others", loads_others },
-    { "left_by_longjmp", left_by_longjmp }, { "left_by_exception", left_by_exception },
-    { "left_and_entered_again", left_and_entered_again }, { "cancelled_afterwards", cancelled_afterwards },
+    { "order", order },
+    { "threads", threads },
+    { "processes", processes },
+    { "replaced_by_exec", replaced_by_exec },
+    { "ended_by_exit", ended_by_exit },
+    { "ended_by__exit", ended_by__exit },
+    { "loads_others", loads_others },
+    { "left_by_longjmp", left_by_longjmp },
+    { "left_by_exception", left_by_exception },
+    { "left_and_entered_again", left_and_entered_again },
+    { "cancelled_afterwards", cancelled_afterwards },
     { "cancelled_inside", cancelled_inside },
-    { "cancelled_inside_by_soname", cancelled_inside_by_soname }, { "cancelled_before", cancelled_before }, { "backtraces", backtraces }, { NULL, NULL },
+    { "cancelled_inside_by_soname", cancelled_inside_by_soname },
+    { "cancelled_before", cancelled_before },
+    { "backtraces", backtraces },
+    { NULL, NULL },
 };

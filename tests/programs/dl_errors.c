@@ -23,8 +23,10 @@ static void load_all(const char *const *name)
 
 static void missing(void)
 {
-    static const char *const names[] = { "missing.so", "missing/inner.so", "simple.so/inner.so", "simple.so/", "dangling.so",
-                                         "loop.so", "needs_none.so", "dep/../missing.so", "", NULL };
+    static const char *const names[] = {
+        "missing.so", "missing/inner.so", "simple.so/inner.so", "simple.so/", "dangling.so",
+        "loop.so",    "needs_none.so",    "dep/../missing.so",  "",           NULL
+    };
 
     load_all(names);
     load("libmissing.so.1", RTLD_NOW);
@@ -39,9 +41,10 @@ static void missing(void)
 
 static void broken(void)
 {
-    static const char *const names[] = { "broken/empty.so", "broken/short.so", "broken/text.so",
-                                         "broken/class32.so", "broken/machine.so", "broken/big_endian.so", "broken/osabi.so",
-                                         "broken/dir.so", "broken/program.so", NULL };
+    static const char *const names[] = {
+        "broken/empty.so",      "broken/short.so", "broken/text.so", "broken/class32.so", "broken/machine.so",
+        "broken/big_endian.so", "broken/osabi.so", "broken/dir.so",  "broken/program.so", NULL
+    };
 
     load_all(names);
 }
@@ -117,7 +120,8 @@ static void descriptors(void)
 
 static void errno_after(void)
 {
-    const char *const names[] = { "simple.so", "simple.so", "missing.so", "broken/text.so", "needs_origin.so", "needs_none.so" };
+    const char *const names[] = { "simple.so",      "simple.so",       "missing.so",
+                                  "broken/text.so", "needs_origin.so", "needs_none.so" };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         errno = 12345;
@@ -140,7 +144,9 @@ static void simple(void)
 }
 
 const struct dl_case dl_error_cases[] = {
-    { "missing", missing }, { "broken", broken }, { "truncated", truncated }, { "undefined", undefined }, { "unreadable", unreadable },
-    { "long_names", long_names }, { "descriptors", descriptors }, { "errno_after", errno_after }, { "simple", simple },
-    { NULL, NULL },
+    { "missing", missing },         { "broken", broken },
+    { "truncated", truncated },     { "undefined", undefined },
+    { "unreadable", unreadable },   { "long_names", long_names },
+    { "descriptors", descriptors }, { "errno_after", errno_after },
+    { "simple", simple },           { NULL, NULL },
 };

@@ -82,5 +82,8 @@ static void unwinding(void)
 }
 
 const struct dl_case dl_libc_cases[] = {
-    { "name_service", name_service }, { "conversions", conversions }, { "unwinding", unwinding }, { NULL, NULL },
+    { "name_service", name_service },
+    { "conversions", conversions },
+    { "unwinding", unwinding },
+    { NULL, NULL },
 };

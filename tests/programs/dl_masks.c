@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dl_masks.c - loads while signals are blocked: before, by a constructor, in a handler; and while a filter turns calls into signals. */
+/* dl_masks.c - loads while signals are blocked: before, by a constructor, in a handler; and while a filter turns calls
+ * into signals. */
 #include "dl_cases.h"
 
 #include <linux/filter.h>
@@ -46,8 +47,8 @@ static void blocked(void)
     load_some();
 }
 
-/* A handler with everything blocked runs in a constructor and calls what is not bound yet: with LD_DEBUG=bindings the loader
- * writes about it. */
+/* A handler with everything blocked runs in a constructor and calls what is not bound yet: with LD_DEBUG=bindings the
+ * loader writes about it. */
 static void *lazy;
 static volatile sig_atomic_t bound;
 
@@ -111,7 +112,8 @@ static void filtered(void)
     struct sigaction action = { .sa_sigaction = emulate, .sa_flags = SA_SIGINFO };
 
     must(sigaction(SIGSYS, &action, NULL) == 0, "sigaction");
-    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0,
+         "seccomp");
     say("before: %d", (int)getpgid(0));
     dl_hook_function = call_inside;
     load_some();
@@ -120,5 +122,8 @@ static void filtered(void)
 }
 
 const struct dl_case dl_mask_cases[] = {
-    { "blocked", blocked }, { "bound_in_handler", bound_in_handler }, { "filtered", filtered }, { NULL, NULL },
+    { "blocked", blocked },
+    { "bound_in_handler", bound_in_handler },
+    { "filtered", filtered },
+    { NULL, NULL },
 };

@@ -52,9 +52,11 @@ static int say_loaded(struct dl_phdr_info *info, size_t size, void *count)
 
 static void names(void)
 {
-    static const char *const all[] = { "simple.so", "symbolic.so", "symbolic2.so", "hard.so", "dep/../simple.so", ".//simple.so",
-                                       "dep/libdep.so.1", "dep/libdep.so.1.2.3", "linked_sub/libbare.so.1",
-                                       "sub/libbare.so.1", "needs_origin.so", "needs_rpath.so", "needs_slashes.so" };
+    static const char *const all[] = { "simple.so",        "symbolic.so",         "symbolic2.so",
+                                       "hard.so",          "dep/../simple.so",    ".//simple.so",
+                                       "dep/libdep.so.1",  "dep/libdep.so.1.2.3", "linked_sub/libbare.so.1",
+                                       "sub/libbare.so.1", "needs_origin.so",     "needs_rpath.so",
+                                       "needs_slashes.so" };
     void *handle[13];
     int count = 0;
 
@@ -131,7 +133,8 @@ typedef void *(*opener)(const char *name, int flags);
 static void call_from(const char *library, const char *prefix)
 {
     static const char *const kinds[] = { "dlopen", "dlopen_in_tail", "dlopen_old", "dlopen_by_address" };
-    static const char *const names[] = { "libbare.so.1", "$ORIGIN/sub/libbare.so.1", "${ORIGIN}/simple.so", "libmissing.so.1" };
+    static const char *const names[] = { "libbare.so.1", "$ORIGIN/sub/libbare.so.1", "${ORIGIN}/simple.so",
+                                         "libmissing.so.1" };
     void *caller = load(at(library), RTLD_NOW);
     char symbol[64];
 
@@ -271,8 +274,8 @@ static void replaced_by_child(void)
 
     copy(at("simple.so"), at_rw("child.so"));
     unload(load(at_rw("child.so"), RTLD_NOW));
-    (void)snprintf(command, sizeof command, "cp %s %s.new && mv %s.new %s", at("other.so"), at_rw("child.so"), at_rw("child.so"),
-                   at_rw("child.so"));
+    (void)snprintf(command, sizeof command, "cp %s %s.new && mv %s.new %s", at("other.so"), at_rw("child.so"),
+                   at_rw("child.so"), at_rw("child.so"));
     must(system(command) == 0, "cp");
     void *handle = load(at_rw("child.so"), RTLD_NOW);
     value(handle, "other_value");
@@ -283,7 +286,10 @@ static void replaced_by_child(void)
 }
 
 const struct dl_case dl_name_cases[] = {
-    { "names", names }, { "by_descriptor", by_descriptor }, { "sonames", sonames }, { "library_path", library_path }, { "callers", callers },
-    { "caller_of_no_library", caller_of_no_library }, { "relative", relative }, { "none_and_main", none_and_main },
-    { "replaced", replaced }, { "replaced_by_child", replaced_by_child }, { NULL, NULL },
+    { "names", names },       { "by_descriptor", by_descriptor },
+    { "sonames", sonames },   { "library_path", library_path },
+    { "callers", callers },   { "caller_of_no_library", caller_of_no_library },
+    { "relative", relative }, { "none_and_main", none_and_main },
+    { "replaced", replaced }, { "replaced_by_child", replaced_by_child },
+    { NULL, NULL },
 };

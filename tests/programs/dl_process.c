@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dl_process.c - loads among threads and processes, with descriptors closed, under a debugger, as another user, at the end. */
+/* dl_process.c - loads among threads and processes, with descriptors closed, under a debugger, as another user, at the
+ * end. */
 #include "dl_cases.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ static void many_threads(void)
     say("%ld of %d", good, THREADS * MANY * 3);
 }
 
-/* --- Small stacks --- */
+/* --- Small stacks ------------------------------------------------------------------------------------------------ */
 
 /* Closed at once, so that each thread loads. The names are made before: at() is the tests', and uses the stack, too. */
 static const char *small_names[4];
@@ -81,7 +82,8 @@ static void small_stacks(void)
         pthread_attr_t attributes;
         pthread_t thread;
 
-        must(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, sizes[i]) == 0, "pthread_attr");
+        must(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, sizes[i]) == 0,
+             "pthread_attr");
         must(pthread_create(&thread, &attributes, load_on_small_stack, NULL) == 0, "pthread_create");
         pthread_join(thread, NULL);
         say("%zu bytes of stack are enough", sizes[i]);
@@ -89,7 +91,7 @@ static void small_stacks(void)
     }
 }
 
-/* --- Descriptors --- */
+/* --- Descriptors ------------------------------------------------------------------------------------------------- */
 
 static void closed_range(void)
 {
@@ -107,7 +109,7 @@ static void closed_range(void)
     value(load(at("lazy.so"), RTLD_NOW), "lazy_value");
 }
 
-/* --- Children --- */
+/* --- Children ---------------------------------------------------------------------------------------------------- */
 
 static void fork_and_load(int depth)
 {
@@ -144,8 +146,10 @@ static void guest(void)
     char command[8192], line[8192];
 
     value(load(at("simple.so"), RTLD_NOW), "simple_value");
-    (void)snprintf(command, sizeof command, "/usr/bin/python3 -c 'import ctypes; print(ctypes.CDLL(\"%s\").needs_origin_value());"
-                   "ctypes.CDLL(\"%s\")' 2>&1", at("needs_origin.so"), at("missing.so"));
+    (void)snprintf(command, sizeof command,
+                   "/usr/bin/python3 -c 'import ctypes; print(ctypes.CDLL(\"%s\").needs_origin_value());"
+                   "ctypes.CDLL(\"%s\")' 2>&1",
+                   at("needs_origin.so"), at("missing.so"));
     FILE *pipe = popen(command, "re");
     must(pipe != NULL, "popen");
     while (fgets(line, sizeof line, pipe) != NULL)
@@ -153,7 +157,7 @@ static void guest(void)
     say("status %d", pclose(pipe));
 }
 
-/* --- Under a debugger --- */
+/* --- Under a debugger -------------------------------------------------------------------------------------------- */
 
 /* Child: stops this process as gdb -p does, and counts the signals of which a debugger hears. */
 static int trace_parent(int ready, int done)
@@ -199,20 +203,21 @@ static void traced(void)
     }
 }
 
-/* --- As another user --- */
+/* --- As another user --------------------------------------------------------------------------------------------- */
 
 /* A root that becomes somebody else is not served what it may not read. */
 static void other_user(void)
 {
     unload(load(at("broken/unreadable.so"), RTLD_NOW));
     unload(load(at("closed/inner.so"), RTLD_NOW));
-    must(setgroups(0, NULL) == 0 && setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0, "setresuid");
+    must(setgroups(0, NULL) == 0 && setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0,
+         "setresuid");
     load(at("broken/unreadable.so"), RTLD_NOW);
     load(at("closed/inner.so"), RTLD_NOW);
     value(load(at("needs_origin.so"), RTLD_NOW), "needs_origin_value");
 }
 
-/* --- At the end --- */
+/* --- At the end -------------------------------------------------------------------------------------------------- */
 
 static void load_at_exit(void)
 {
@@ -223,6 +228,13 @@ static void load_at_exit(void)
 static void at_exit(void) { must(atexit(load_at_exit) == 0, "atexit"); }
 
 const struct dl_case dl_process_cases[] = {
-    { "many_threads", many_threads }, { "small_stacks", small_stacks }, { "closed_range", closed_range }, { "children", children },
-    { "guest", guest }, { "traced", traced }, { "other_user", other_user }, { "at_exit", at_exit }, { NULL, NULL },
+    { "many_threads", many_threads },
+    { "small_stacks", small_stacks },
+    { "closed_range", closed_range },
+    { "children", children },
+    { "guest", guest },
+    { "traced", traced },
+    { "other_user", other_user },
+    { "at_exit", at_exit },
+    { NULL, NULL },
 };

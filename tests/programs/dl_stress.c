@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dl_stress.c - a thousand loads in eight threads among signals: a profiler's, and queued ones of which none may be lost. */
+/* dl_stress.c - a thousand loads in eight threads among signals: a profiler's, and queued ones of which none may be
+ * lost. */
 #include "dl_cases.h"
 
 #include <errno.h>
@@ -35,7 +36,8 @@ static void on_queued(int sig, siginfo_t *info, void *context)
 
 static void *load_and_unload(void *first)
 {
-    static const char *const shapes[] = { "many/m%02d.so", "needs_origin.so", "missing%d.so", "tls/t%02d.so", "broken/text.so" };
+    static const char *const shapes[] = { "many/m%02d.so", "needs_origin.so", "missing%d.so", "tls/t%02d.so",
+                                          "broken/text.so" };
     static const char *const symbols[] = { "simple_value", "needs_origin_value", NULL, "tls_value", NULL };
     static const int values[] = { 1, 11, -1, 7, -1 };
     long good = 0;
@@ -64,7 +66,8 @@ static void *queue_signals(void *unused)
     for (int i = 1; i <= QUEUED; i++) {
         while (sigqueue(getpid(), SIGRTMIN + 3, (union sigval){ .sival_int = i }) != 0)
             must(errno == EAGAIN, "sigqueue");
-        while (__atomic_load_n(&handled, __ATOMIC_ACQUIRE) < i - 10 && __atomic_load_n(&loaders_left, __ATOMIC_ACQUIRE) > 0)
+        while (__atomic_load_n(&handled, __ATOMIC_ACQUIRE) < i - 10 &&
+               __atomic_load_n(&loaders_left, __ATOMIC_ACQUIRE) > 0)
             sched_yield();
     }
     return unused;
@@ -94,7 +97,8 @@ static void stress(void)
     while (sem_wait(&all_handled) != 0)
         must(errno == EINTR, "sem_wait");
     must(setitimer(ITIMER_PROF, &off, NULL) == 0, "setitimer");
-    say("%ld of %d loads, %d signals, sum %ld, %s", good, THREADS * LOADS, handled, sum, ticks > 0 ? "ticked" : "never ticked");
+    say("%ld of %d loads, %d signals, sum %ld, %s", good, THREADS * LOADS, handled, sum,
+        ticks > 0 ? "ticked" : "never ticked");
 }
 
 const struct dl_case dl_stress_cases[] = { { "stress", stress }, { NULL, NULL } };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ends.c - a process that a signal's handler ends in the midst of something; a library for ends.py, since only interpreters become ranks.
+/* ends.c - a process that a signal's handler ends in the midst of something; a library for ends.py, since only
+ * interpreters become ranks.
  *
  * The code that is interrupted may hold any lock of libc's, ld.so's or the library's. */
 #include <dirent.h>
@@ -36,7 +37,7 @@ static const char *name(char *text, size_t size, const char *format, unsigned nu
     return text;
 }
 
-/* --- What is interrupted --------------------------------------------------------------------------------------------------- */
+/* --- What is interrupted ----------------------------------------------------------------------------------------- */
 
 static void allocate(unsigned i)
 {
@@ -51,7 +52,8 @@ static void allocate(unsigned i)
 static void use_stdio(unsigned i)
 {
     char path[300], line[100];
-    FILE *f = fopen(name(path, sizeof path, i % 2 ? "module.py" : "nothing%u.py", i % 50), "r"), *null = fopen("/dev/null", "w");
+    FILE *f = fopen(name(path, sizeof path, i % 2 ? "module.py" : "nothing%u.py", i % 50), "r"),
+         *null = fopen("/dev/null", "w");
 
     if (f != NULL && fgets(line, sizeof line, f) != NULL)
         fprintf(null, "%s %d\n", line, i);
@@ -133,7 +135,8 @@ static void start_process(unsigned i)
     waitpid(child, NULL, 0);
 }
 
-static void (*const works[])(unsigned i) = { allocate, use_stdio, load, list, look, change, tell_time, start_thread, start_process };
+static void (*const works[])(unsigned i) = { allocate, use_stdio, load,         list,         look,
+                                             change,   tell_time, start_thread, start_process };
 /* exit() and quick_exit() need locks that the last two hold, in any process with threads. */
 #define WORKS (end == _exit ? 9u : 7u)
 
@@ -147,7 +150,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* --- The end ------------------------------------------------------------------------------------------------------------- */
+/* --- The end ----------------------------------------------------------------------------------------------------- */
 
 static void on_signal(int number)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* exported.c - runs the cases of exported.h in each place, and says what each call left in errno and took of the stack. */
+/* exported.c - runs the cases of exported.h in each place, and says what each call left in errno and took of the stack.
+ */
 #include "exported.h"
 #include "exported_stack.h"
 
@@ -20,15 +21,25 @@
 #define UNTOUCHED 777 /* no errno of any call */
 #define FRESH "fresh"
 
-struct entry { const char *name; void (*run)(void); int flags; };
+struct entry {
+    const char *name;
+    void (*run)(void);
+    int flags;
+};
 static struct entry entries[MOST_CASES];
 static unsigned count;
 
 enum kind { USUAL, GONE, LOST };
-struct place { const char *name, *prefix; enum kind kind; };
+struct place {
+    const char *name, *prefix;
+    enum kind kind;
+};
 
 /* What a case found: shared with the child that it may run in. */
-struct result { int calls, successes, touched, error; size_t stack; };
+struct result {
+    int calls, successes, touched, error;
+    size_t stack;
+};
 static struct result *result;
 static const struct place *place;
 static int is_on_stack; /* calls are made in a handler on another stack */
@@ -42,7 +53,7 @@ void exported_add(const char *name, void (*run)(void), int flags)
     entries[count++] = (struct entry){ name, run, flags };
 }
 
-/* --- What cases use ------------------------------------------------------------------------------------------------------ */
+/* --- What cases use ---------------------------------------------------------------------------------------------- */
 
 static void note_stack(void)
 {
@@ -139,12 +150,9 @@ int open_there(void)
     return fd;
 }
 
-int directory_there(void)
-{
-    return open(there("."), O_RDONLY | O_DIRECTORY);
-}
+int directory_there(void) { return open(there("."), O_RDONLY | O_DIRECTORY); }
 
-/* --- Running ------------------------------------------------------------------------------------------------------------- */
+/* --- Running ----------------------------------------------------------------------------------------------------- */
 
 /* A name that libc has for old programs only is found by its version. */
 static void *find(const char *name)
@@ -218,8 +226,9 @@ static void run_place(const struct place *where, FILE *f)
 int exported_run(const char *library, const char *outside, const char *out, const char *room)
 {
     char odd[512];
-    const struct place places[] = { { "library", library, USUAL }, { "gone", library, GONE }, { "lost", library, LOST },
-                                    { "odd", odd, USUAL }, { "relative", "", USUAL }, { "outside", outside, USUAL } };
+    const struct place places[] = { { "library", library, USUAL }, { "gone", library, GONE },
+                                    { "lost", library, LOST },     { "odd", odd, USUAL },
+                                    { "relative", "", USUAL },     { "outside", outside, USUAL } };
     FILE *f = fopen(out, "we");
     int cwd = open(".", O_PATH);
 
@@ -240,7 +249,4 @@ int exported_run(const char *library, const char *outside, const char *out, cons
 }
 
 /* Of the cases one after the other, then NULL. */
-const char *exported_name(unsigned i)
-{
-    return i < count ? entries[i].name : NULL;
-}
+const char *exported_name(unsigned i) { return i < count ? entries[i].name : NULL; }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* exported_ask.c - cases of exported.h: questions by descriptor and by a descriptor's name, messages that take descriptors along. */
+/* exported_ask.c - cases of exported.h: questions by descriptor and by a descriptor's name, messages that take
+ * descriptors along. */
+/* The formatter takes the cases for statements. */
+/* clang-format off */
 #include "exported.h"
 
 #include <fcntl.h>
@@ -85,9 +88,11 @@ CASE(fanotify_mark)
 
 static void send_one(int many)
 {
-    struct { struct cmsghdr head; int fd; } control = { { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS }, open_there() };
+    struct { struct cmsghdr head; int fd; } control = { { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS },
+                                                        open_there() };
     struct iovec iov = { text, 1 };
-    struct mmsghdr message = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control } };
+    struct mmsghdr message = {
+        .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control } };
     int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)

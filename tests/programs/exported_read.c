@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* exported_read.c - cases of exported.h: looking, opening, directories, libraries. */
+/* The formatter takes the cases for statements. */
+/* clang-format off */
 #include "exported.h"
 
 #include <dirent.h>

@@ -16,7 +16,9 @@
 #define PAINT 0xa5c3a5c3a5c3a5c3u
 
 /* Shared with children: how far a call got is written on the stack itself. */
-static struct shared { uint64_t *low; } *shared;
+static struct shared {
+    uint64_t *low;
+} * shared;
 static char *memory; /* a page that is none, then the stack */
 static size_t room = SIZE;
 static struct exported_task *current;

@@ -7,14 +7,14 @@
 
 struct exported_task {
     long (*function)(long, long, long, long, long, long);
-    const long *argument; /* six */
+    const long *argument;    /* six */
     int error_before, error; /* errno */
     long rc;
 };
 
 /* Once: makes the stack, which forked children share. It is said to have that many bytes, or "least":
- * sysconf(_SC_MINSIGSTKSZ), or "all": more than any call needs. Behind them is memory yet, so that what a call takes too
- * many is seen and not felt. 0 or -1. */
+ * sysconf(_SC_MINSIGSTKSZ), or "all": more than any call needs. Behind them is memory yet, so that what a call takes
+ * too many is seen and not felt. 0 or -1. */
 int exported_stack_start(const char *size);
 void exported_stack_run(struct exported_task *task);
 void exported_task_run(struct exported_task *task); /* the same without another stack */

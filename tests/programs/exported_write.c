@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* exported_write.c - cases of exported.h: what changes names, files, the process, and the library's own names. */
+/* The formatter takes the cases for statements. */
+/* clang-format off */
 #include "exported.h"
 #include "mpiio_cache.h"
 

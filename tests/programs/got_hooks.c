@@ -21,13 +21,13 @@ static int calls, replaced;
 static void *hooked(const char *name, int flags);
 
 struct tables {
-    const ElfW(Rela) *call, *other;
+    const ElfW(Rela) * call, *other;
     size_t calls, others;
-    const ElfW(Sym) *symbol;
+    const ElfW(Sym) * symbol;
     const char *text;
 };
 
-static void replace(const struct dl_phdr_info *info, const struct tables *t, const ElfW(Rela) *r)
+static void replace(const struct dl_phdr_info *info, const struct tables *t, const ElfW(Rela) * r)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     void **slot = (void **)(info->dlpi_addr + r->r_offset); /* NOLINT */
@@ -56,7 +56,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *unused)
             case DT_RELA: t.other = (const void *)d->d_un.d_ptr; break; /* NOLINT */
             case DT_RELASZ: t.others = d->d_un.d_val / sizeof *t.other; break;
             case DT_SYMTAB: t.symbol = (const void *)d->d_un.d_ptr; break; /* NOLINT */
-            case DT_STRTAB: t.text = (const void *)d->d_un.d_ptr; break; /* NOLINT */
+            case DT_STRTAB: t.text = (const void *)d->d_un.d_ptr; break;   /* NOLINT */
             default: break;
             }
     }

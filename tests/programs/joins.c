@@ -34,10 +34,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-static void nap(long ns)
-{
-    nanosleep(&(struct timespec){ ns / 1000000000, ns % 1000000000 }, NULL);
-}
+static void nap(long ns) { nanosleep(&(struct timespec){ ns / 1000000000, ns % 1000000000 }, NULL); }
 
 static void *remove_one(void *name)
 {
@@ -200,7 +197,7 @@ static void no_descriptors(void)
         fail("descriptors");
 }
 
-/* --- A system that has no more files ------------------------------------------------------------------------------ */
+/* --- A system that has no more files ----------------------------------------------------------------------------- */
 
 static int listener = -1; /* atomic */
 static unsigned shortages;

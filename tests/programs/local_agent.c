@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* local_agent.c - a preloadable cache of one process, for tests of the interposers: a store, an agent's thread with the real
- * resolver behind it, no launcher, no MPI, no other node.
+/* local_agent.c - a preloadable cache of one process, for tests of the interposers: a store, an agent's thread with the
+ * real resolver behind it, no launcher, no MPI, no other node.
  *
- * Linked with the library's own objects into a library of the tests' own. MPIIO_CACHE_PATHS says what is cached, MPIIO_CACHE_DIR
- * where the store is, LOCAL_AGENT_RANK which rank to be (default 0). Without MPIIO_CACHE_PATHS it does nothing. Its
- * children are not served: they find LOCAL_AGENT_PID set to another process. */
+ * Linked with the library's own objects into a library of the tests' own. MPIIO_CACHE_PATHS says what is cached,
+ * MPIIO_CACHE_DIR where the store is, LOCAL_AGENT_RANK which rank to be (default 0). Without MPIIO_CACHE_PATHS it does
+ * nothing. Its children are not served: they find LOCAL_AGENT_PID set to another process. */
 #include "resolver/aliases.h"
 #include "resolver/resolver.h"
 #include "client/client.h"
@@ -20,9 +20,16 @@
 #include <unistd.h>
 
 #define QUESTIONS_MAX 512
-#define CHECK(condition) do { if (!(condition)) fail(#condition); } while (0)
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) \
+            fail(#condition); \
+    } while (0)
 
-struct question { int waits; struct mioc_ask_request request; };
+struct question {
+    int waits;
+    struct mioc_ask_request request;
+};
 
 static struct mioc_store *store;
 static struct mioc_policy policy;
@@ -41,9 +48,17 @@ static void fail(const char *what)
     _exit(99);
 }
 
-static void on_ready(void *ctx) { (void)ctx; mioc_ring_wake(mioc_store_ring(store)); }
-static int on_reserve(void *ctx, uint64_t bytes, int may_evict) {
-    (void)may_evict; (void)ctx; return mioc_store_has_room(store, bytes) ? 0 : -1; }
+static void on_ready(void *ctx)
+{
+    (void)ctx;
+    mioc_ring_wake(mioc_store_ring(store));
+}
+static int on_reserve(void *ctx, uint64_t bytes, int may_evict)
+{
+    (void)may_evict;
+    (void)ctx;
+    return mioc_store_has_room(store, bytes) ? 0 : -1;
+}
 static int on_may_speculate(void *ctx, const char *path, uint32_t len)
 {
     (void)ctx;
@@ -149,8 +164,12 @@ static void *run(void *unused)
 
 static void start_threads(void)
 {
-    struct mioc_resolver_config config = { .threads = 2, .max_file = 64u << 20, .ready = on_ready, .reserve = on_reserve,
-                                           .may_speculate = on_may_speculate, .is_known = on_is_known };
+    struct mioc_resolver_config config = { .threads = 2,
+                                           .max_file = 64u << 20,
+                                           .ready = on_ready,
+                                           .reserve = on_reserve,
+                                           .may_speculate = on_may_speculate,
+                                           .is_known = on_is_known };
     sigset_t all, before;
 
     sigfillset(&all);

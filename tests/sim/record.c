@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* record.c - makes a preload of the library that writes down what rank 0's first thread looks up and what the root's resolver
- * answers; record-trace turns that into the trace that mioc_scale replays.
+/* record.c - makes a preload of the library that writes down what rank 0's first thread looks up and what the root's
+ * resolver answers; record-trace turns that into the trace that mioc_scale replays.
  *
  * Linked with --wrap, so the library itself knows nothing of it. MIOC_RECORD=FILE: where; nothing is recorded without.
  * Lines, in order of their end; times are nanoseconds of the thread's CPU, which other ranks' load does not change:
@@ -27,11 +27,13 @@
 #define ROOM (64u << 20)
 
 /* Of the wrapped function's own type, so that one that changes it is an error here. */
+/* clang-format off */
 #define WRAP(name) extern __typeof__(mioc_##name) __real_mioc_##name, __wrap_mioc_##name;
 WRAP(client_record) WRAP(client_stat) WRAP(resolver_ask) WRAP(resolver_speculate) WRAP(resolver_bring)
 WRAP(resolver_count) WRAP(resolve)
+    /* clang-format on */
 
-static char *page; /* the file, mapped: whole lines are in it whatever way the process ends */
+    static char *page; /* the file, mapped: whole lines are in it whatever way the process ends */
 static uint64_t used;
 static __thread const struct mioc_job *current;
 static __thread unsigned calls_made;
@@ -74,7 +76,7 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
         memcpy(to + at, line, (size_t)length);
 }
 
-/* --- Look-ups ----------------------------------------------------------------------------------------------------- */
+/* --- Look-ups ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t cpu_now(void)
 {
@@ -115,7 +117,7 @@ const struct mioc_stat_record *__wrap_mioc_client_stat(struct mioc_query *q, int
     return record;
 }
 
-/* --- The resolver -------------------------------------------------------------------------------------------------- */
+/* --- The resolver ------------------------------------------------------------------------------------------------ */
 
 int __wrap_mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
 {
@@ -123,8 +125,8 @@ int __wrap_mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char 
     return __real_mioc_resolver_ask(r, kind, path, len);
 }
 
-void __wrap_mioc_resolver_speculate(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind, const char *path,
-                                    uint32_t len)
+void __wrap_mioc_resolver_speculate(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind,
+                                    const char *path, uint32_t len)
 {
     if (current != NULL)
         note("S %u %.*s %u %s\n", kind, (int)len, path, current->kind, current->path);
@@ -132,7 +134,7 @@ void __wrap_mioc_resolver_speculate(struct mioc_resolver *r, const struct mioc_j
 }
 
 void __wrap_mioc_resolver_bring(struct mioc_resolver *r, const struct mioc_job *job, unsigned kind, const char *path,
-                                    uint32_t len)
+                                uint32_t len)
 {
     if (current != NULL)
         note("B %u %.*s %u %s\n", kind, (int)len, path, current->kind, current->path);

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Events: a radix heap, since time only goes on; equal times in the order in which they came ---------------------- */
+/* --- Events: a radix heap, since time only goes on; equal times in the order in which they came ------------------ */
 
-struct bucket { struct scale_event *event; size_t n, cap; };
+struct bucket {
+    struct scale_event *event;
+    size_t n, cap;
+};
 
 struct scale_queue {
     struct bucket bucket[65]; /* by the highest bit in which the time differs from `last` */
@@ -61,10 +64,10 @@ static int next_event(struct scale_queue *q, struct scale_event *event)
 
 void scale_at(struct scale *s, uint64_t time, enum scale_what what, uint32_t node)
 {
-    add_event(s->queue, (struct scale_event){time > s->queue->last ? time : s->queue->last, node, what});
+    add_event(s->queue, (struct scale_event){ time > s->queue->last ? time : s->queue->last, node, what });
 }
 
-/* --- Chance, failure, keys ------------------------------------------------------------------------------------------ */
+/* --- Chance, failure, keys --------------------------------------------------------------------------------------- */
 
 uint64_t scale_random(struct scale *s, uint64_t below)
 {
@@ -121,7 +124,7 @@ static int make_keys(struct scale *s)
     return 0;
 }
 
-/* --- The run -------------------------------------------------------------------------------------------------------- */
+/* --- The run ----------------------------------------------------------------------------------------------------- */
 
 static void happen(struct scale *s, const struct scale_event *e)
 {
@@ -133,12 +136,8 @@ static void happen(struct scale *s, const struct scale_event *e)
         if (n->wake == e->time) /* else something rang before */
             scale_node_loop(n);
         break;
-    case SCALE_RANK:
-        scale_node_rank(n);
-        break;
-    case SCALE_SERVED:
-        scale_served(s);
-        break;
+    case SCALE_RANK: scale_node_rank(n); break;
+    case SCALE_SERVED: scale_served(s); break;
     }
 }
 
@@ -156,9 +155,10 @@ static int start(struct scale *s)
 
 static void sum_up(const struct scale *s, struct scale_result *result)
 {
-    *result = (struct scale_result){.seconds = (double)s->longest / 1e9, .stream_bytes = s->log_end,
-                                    .mean_seconds = (double)s->all / s->options.nodes / 1e9,
-                                    .requests_at_root = mioc_agent_counters(s->node[0].agent)->requests_children};
+    *result = (struct scale_result){ .seconds = (double)s->longest / 1e9,
+                                     .stream_bytes = s->log_end,
+                                     .mean_seconds = (double)s->all / s->options.nodes / 1e9,
+                                     .requests_at_root = mioc_agent_counters(s->node[0].agent)->requests_children };
     for (int i = 0; i < s->options.nodes; i++) {
         const struct scale_node *n = &s->node[i];
         uint64_t messages = (uint64_t)n->messages_in + n->messages_out, bytes = n->bytes_in + n->bytes_out;
@@ -198,7 +198,7 @@ int scale_run(struct scale *s, const struct scale_options *options, struct scale
     struct scale_trace trace = s->trace;
     struct scale_event e;
 
-    *s = (struct scale){.trace = trace, .options = *options, .random = options->seed};
+    *s = (struct scale){ .trace = trace, .options = *options, .random = options->seed };
     if (start(s) != 0)
         scale_fail(s, "no memory");
     while (!s->has_failed && s->done < (unsigned)options->nodes && next_event(s->queue, &e)) {

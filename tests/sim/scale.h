@@ -8,9 +8,9 @@
  *     scale_root.c   the root's resolver threads; the manifest's bulk
  *     scale_main.c   the program
  *
- * Every store is a prefix of the same stream, so there is one log, and a node's store is how far it has come. Nothing is written to
- * and nobody dies here: that is sim.h's. What takes no part: the start of MPI, other ranks of a node (they are merged before the
- * agent), the page cache.
+ * Every store is a prefix of the same stream, so there is one log, and a node's store is how far it has come. Nothing
+ * is written to and nobody dies here: that is sim.h's. What takes no part: the start of MPI, other ranks of a node
+ * (they are merged before the agent), the page cache.
  *
  * Constants are what this machine's real code takes or, for the network, the question that is asked of the protocol. */
 #ifndef MIOC_SCALE_H
@@ -35,31 +35,41 @@
 #define SCALE_RECEIVES 4
 #define SCALE_TAKE_MOST 64
 
-#define SCALE_EAGER 8192u      /* larger messages wait until the receiver looks (MPICH's rendezvous) */
-#define SCALE_WAKE (10 * US)   /* from a futex wake until the thread runs */
-#define SCALE_SLACK (55 * US)  /* by which a sleep is longer than asked: the kernel's timer slack, and waking */
-#define SCALE_PER_MESSAGE (1 * US) /* of an agent's CPU, in and out: MPI, checks */
-#define SCALE_PER_ITEM 500ull  /* ns: checks, append, table */
-#define SCALE_PER_CONTENT (30 * US) /* its file in the store */
-#define SCALE_PS_PER_BYTE 100ull /* a copy, 10 GB/s */
+#define SCALE_EAGER 8192u             /* larger messages wait until the receiver looks (MPICH's rendezvous) */
+#define SCALE_WAKE (10 * US)          /* from a futex wake until the thread runs */
+#define SCALE_SLACK (55 * US)         /* by which a sleep is longer than asked: the kernel's timer slack, and waking */
+#define SCALE_PER_MESSAGE (1 * US)    /* of an agent's CPU, in and out: MPI, checks */
+#define SCALE_PER_ITEM 500ull         /* ns: checks, append, table */
+#define SCALE_PER_CONTENT (30 * US)   /* its file in the store */
+#define SCALE_PS_PER_BYTE 100ull      /* a copy, 10 GB/s */
 #define SCALE_READ_PS_PER_BYTE 500ull /* the filesystem's 2 GB/s to one reader, beside the time per call */
 
-/* --- Trace --------------------------------------------------------------------------------------------------------- */
+/* --- Trace ------------------------------------------------------------------------------------------------------- */
 
 struct scale_job { /* what the root answers to one question */
     unsigned kind;
     char *path;
     uint32_t len, calls, items;
-    int is_recorded;   /* 0: nobody asked it in the recorded run */
-    uint64_t bytes;    /* of its content */
-    struct { unsigned kind; uint32_t size; } item[3];
+    int is_recorded; /* 0: nobody asked it in the recorded run */
+    uint64_t bytes;  /* of its content */
+    struct {
+        unsigned kind;
+        uint32_t size;
+    } item[3];
 };
-struct scale_lookup { uint64_t think; uint32_t job; int other; }; /* other: the job of a listing that answers too, or -1 */
+struct scale_lookup {
+    uint64_t think;
+    uint32_t job;
+    int other;
+}; /* other: the job of a listing that answers too, or -1 */
 
 struct scale_trace {
     struct scale_job *job;
     struct scale_lookup *lookup;
-    struct { uint32_t job, brings; int is_before; } *cause;
+    struct {
+        uint32_t job, brings;
+        int is_before;
+    } * cause;
     unsigned jobs, lookups, causes;
 };
 
@@ -67,27 +77,39 @@ struct scale_trace {
 int scale_trace_read(struct scale_trace *t, const char *file);
 void scale_trace_free(struct scale_trace *t);
 
-/* --- World --------------------------------------------------------------------------------------------------------- */
+/* --- World ------------------------------------------------------------------------------------------------------- */
 
 enum scale_what { SCALE_WAKE_AGENT, SCALE_RANK, SCALE_SERVED };
 
-struct scale_event { uint64_t time; uint32_t node; uint32_t what; };
+struct scale_event {
+    uint64_t time;
+    uint32_t node;
+    uint32_t what;
+};
 
-struct scale_body { struct scale_body *next; uint32_t references, size; _Alignas(8) char bytes[]; };
+struct scale_body {
+    struct scale_body *next;
+    uint32_t references, size;
+    _Alignas(8) char bytes[];
+};
 
 struct scale_message { /* on its way to a node; in the order in which MPI matches them */
     struct scale_message *next;
     struct scale_body *body;
-    uint64_t time;         /* when it comes; of a large one: when its announcement does */
-    uint64_t ready;        /* when its bytes are there, NEVER: they do not move yet */
+    uint64_t time;  /* when it comes; of a large one: when its announcement does */
+    uint64_t ready; /* when its bytes are there, NEVER: they do not move yet */
     int from;
 };
-struct scale_sending { uint64_t time; int peer; int is_pending; }; /* when its buffer is free again */
+struct scale_sending {
+    uint64_t time;
+    int peer;
+    int is_pending;
+}; /* when its buffer is free again */
 
 struct scale_node {
     struct scale *scale;
     struct mioc_agent *agent;
-    uint64_t end;          /* of its store, in the log */
+    uint64_t end; /* of its store, in the log */
     /* the agent's thread */
     uint64_t looked, tick, wake; /* looked: when it last found something, and then nothing more */
     struct scale_message *in;
@@ -96,7 +118,7 @@ struct scale_node {
     /* the rank */
     uint64_t began, since; /* when its import began, when its next look-up is due */
     unsigned next;
-    int is_asking;         /* 1: in the ring, 2: the agent has it */
+    int is_asking; /* 1: in the ring, 2: the agent has it */
     int is_done;
     /* the link card: until when it is busy */
     uint64_t card_out, card_in;
@@ -107,7 +129,8 @@ struct scale_node {
 struct scale_options {
     int nodes, servers; /* servers: of the metadata service, calls at once; 0: any number */
     int is_manifest;
-    uint64_t latency_ns, bytes_per_us, service_ns, lead_ns, seed; /* lead: the last node's rank starts so long before the others */
+    uint64_t latency_ns, bytes_per_us, service_ns, lead_ns,
+        seed; /* lead: the last node's rank starts so long before the others */
 };
 
 struct scale_queue; /* radix heap of events */
@@ -117,7 +140,7 @@ struct scale {
     struct scale_trace trace;
     struct scale_node *node;
     struct scale_queue *queue;
-    uint64_t now;          /* of the event; inside a node's loop its own time */
+    uint64_t now; /* of the event; inside a node's loop its own time */
     uint64_t random, events;
     /* the log */
     char *log;
@@ -129,8 +152,8 @@ struct scale {
     /* the root */
     struct scale_root *root;
     unsigned done;
-    uint64_t longest;      /* import of a rank */
-    uint64_t all;          /* their sum */
+    uint64_t longest; /* import of a rank */
+    uint64_t all;     /* their sum */
     int has_failed;
     char failure[256];
 };
@@ -140,14 +163,14 @@ struct scale_result {
     uint64_t root_messages, root_bytes, node_messages, node_bytes, requests_at_root, stream_bytes;
 };
 
-/* --- scale.c --- */
+/* --- scale.c ----------------------------------------------------------------------------------------------------- */
 uint64_t scale_random(struct scale *s, uint64_t below);
 void scale_at(struct scale *s, uint64_t time, enum scale_what what, uint32_t node);
 void scale_fail(struct scale *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The trace has been read into *s. 0, or -1 and s->failure. */
 int scale_run(struct scale *s, const struct scale_options *options, struct scale_result *result);
 
-/* --- scale_net.c --- */
+/* --- scale_net.c ------------------------------------------------------------------------------------------------- */
 void *scale_get_buffer(void *ctx);
 void scale_put_buffer(void *ctx, void *buffer);
 int scale_send(void *ctx, int peer, void *message, size_t size);
@@ -159,7 +182,7 @@ unsigned scale_unsent(const struct scale_node *n);
 void scale_net_free(struct scale_node *n);
 void scale_net_end(void);
 
-/* --- scale_node.c --- */
+/* --- scale_node.c ------------------------------------------------------------------------------------------------ */
 int scale_node_start(struct scale_node *n, struct scale *s, uint32_t number);
 void scale_node_loop(struct scale_node *n);
 void scale_node_rank(struct scale_node *n);
@@ -172,7 +195,7 @@ int scale_is_known(const struct scale_node *n, int job);
 /* The job that this question is; -1: none of the trace. */
 int scale_key(const struct scale *s, unsigned kind, const char *path, uint32_t len);
 
-/* --- scale_root.c --- */
+/* --- scale_root.c ------------------------------------------------------------------------------------------------ */
 int scale_root_start(struct scale *s);
 void scale_root_end(struct scale *s);
 void scale_resolve(void *ctx, unsigned kind, const char *path, uint32_t len);

@@ -10,11 +10,15 @@
 
 static int usage(FILE *to)
 {
-    fputs("usage: mioc_scale [--nodes N] [--manifest] [--latency-ns L] [--bytes-per-us B] [--service-us U] [--servers K] [--lead-ms M]\n"
-          "                  [--seed S] TRACE\n"
-          "Replays a real import on N nodes (10) with cables of L ns (2000), link cards of B bytes per us (10000), and U us (500) for a\n"
-          "call of the filesystem, K of which are served at once (0: all). The last node's rank starts M ms (0) before\n"
-          "the others: no question of its has been asked, and each goes all the way to the root.\n", to);
+    fputs(
+        "usage: mioc_scale [--nodes N] [--manifest] [--latency-ns L] [--bytes-per-us B] [--service-us U] [--servers K] "
+        "[--lead-ms M]\n"
+        "                  [--seed S] TRACE\n"
+        "Replays a real import on N nodes (10) with cables of L ns (2000), link cards of B bytes per us (10000), and U "
+        "us (500) for a\n"
+        "call of the filesystem, K of which are served at once (0: all). The last node's rank starts M ms (0) before\n"
+        "the others: no question of its has been asked, and each goes all the way to the root.\n",
+        to);
     return to == stdout ? 0 : 2;
 }
 
@@ -31,20 +35,27 @@ static void tell(const struct scale *s, const struct scale_options *o, const str
     struct rusage usage;
 
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"nodes\": %d, \"mode\": \"%s%s\", \"seconds\": %.6f, \"mean_seconds\": %.6f, \"root_messages\": %lu, \"root_bytes\": %lu, "
-           "\"node_messages\": %lu, \"node_bytes\": %lu, \"requests_at_root\": %lu, \"events\": %lu, \"cpu_seconds\": %.1f, "
-           "\"memory_mib\": %ld}\n", o->nodes, o->is_manifest ? "manifest" : "first run",
-           o->lead_ns ? ", last node first" : "", r->seconds, r->mean_seconds,
-           (unsigned long)r->root_messages, (unsigned long)r->root_bytes, (unsigned long)r->node_messages,
-           (unsigned long)r->node_bytes, (unsigned long)r->requests_at_root, (unsigned long)s->events, cpu, usage.ru_maxrss / 1024);
+    printf("{\"nodes\": %d, \"mode\": \"%s%s\", \"seconds\": %.6f, \"mean_seconds\": %.6f, \"root_messages\": %lu, "
+           "\"root_bytes\": %lu, "
+           "\"node_messages\": %lu, \"node_bytes\": %lu, \"requests_at_root\": %lu, \"events\": %lu, \"cpu_seconds\": "
+           "%.1f, "
+           "\"memory_mib\": %ld}\n",
+           o->nodes, o->is_manifest ? "manifest" : "first run", o->lead_ns ? ", last node first" : "", r->seconds,
+           r->mean_seconds, (unsigned long)r->root_messages, (unsigned long)r->root_bytes,
+           (unsigned long)r->node_messages, (unsigned long)r->node_bytes, (unsigned long)r->requests_at_root,
+           (unsigned long)s->events, cpu, usage.ru_maxrss / 1024);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option names[] = {{"nodes", 1, NULL, 'n'}, {"manifest", 0, NULL, 'm'}, {"latency-ns", 1, NULL, 'l'},
-        {"bytes-per-us", 1, NULL, 'b'}, {"service-us", 1, NULL, 'u'}, {"servers", 1, NULL, 'k'}, {"seed", 1, NULL, 's'}, {"lead-ms", 1, NULL, 'w'},
-        {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    struct scale_options options = {.nodes = 10, .latency_ns = 2000, .bytes_per_us = 10000, .service_ns = 500 * US, .seed = 1};
+    static const struct option names[] = { { "nodes", 1, NULL, 'n' },      { "manifest", 0, NULL, 'm' },
+                                           { "latency-ns", 1, NULL, 'l' }, { "bytes-per-us", 1, NULL, 'b' },
+                                           { "service-us", 1, NULL, 'u' }, { "servers", 1, NULL, 'k' },
+                                           { "seed", 1, NULL, 's' },       { "lead-ms", 1, NULL, 'w' },
+                                           { "help", 0, NULL, 'h' },       { NULL, 0, NULL, 0 } };
+    struct scale_options options = {
+        .nodes = 10, .latency_ns = 2000, .bytes_per_us = 10000, .service_ns = 500 * US, .seed = 1
+    };
     struct scale_result result;
     static struct scale scale;
     int c, rc;

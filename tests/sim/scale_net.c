@@ -15,17 +15,11 @@ static struct scale_body *spare_body;
 /* An agent composes one message at a time, and sending copies it. */
 static _Alignas(8) char buffer[MIOC_MESSAGE_MAX];
 
-static uint64_t later(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
+static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* --- Bodies -------------------------------------------------------------------------------------------------------- */
+/* --- Bodies ------------------------------------------------------------------------------------------------------ */
 
 static void drop_body(struct scale_body *body)
 {
@@ -87,17 +81,11 @@ void scale_net_end(void)
     }
 }
 
-/* --- Sending ------------------------------------------------------------------------------------------------------- */
+/* --- Sending ----------------------------------------------------------------------------------------------------- */
 
-unsigned scale_unsent(const struct scale_node *n)
-{
-    return n->out_n;
-}
+unsigned scale_unsent(const struct scale_node *n) { return n->out_n; }
 
-void *scale_get_buffer(void *ctx)
-{
-    return ((struct scale_node *)ctx)->out_n < SCALE_BUFFERS ? buffer : NULL;
-}
+void *scale_get_buffer(void *ctx) { return ((struct scale_node *)ctx)->out_n < SCALE_BUFFERS ? buffer : NULL; }
 
 void scale_put_buffer(void *ctx, void *unused)
 {
@@ -105,10 +93,7 @@ void scale_put_buffer(void *ctx, void *unused)
     (void)unused;
 }
 
-static uint64_t transfer_ns(const struct scale *s, size_t size)
-{
-    return size * 1000 / s->options.bytes_per_us;
-}
+static uint64_t transfer_ns(const struct scale *s, size_t size) { return size * 1000 / s->options.bytes_per_us; }
 
 /* Through both cards; when the last byte is there. */
 static uint64_t move(struct scale_node *from, struct scale_node *to, uint64_t from_time, size_t size)
@@ -129,7 +114,7 @@ static void add_sending(struct scale_node *n, int peer, uint64_t time)
         if (n->out == NULL)
             abort();
     }
-    n->out[n->out_n++] = (struct scale_sending){time, peer, time == NEVER};
+    n->out[n->out_n++] = (struct scale_sending){ time, peer, time == NEVER };
 }
 
 /* MPI matches in order of arrival. */
@@ -155,7 +140,7 @@ int scale_send(void *ctx, int peer, void *message, size_t size)
     if (m == spare)
         spare = m->next;
     s->now += SCALE_PER_MESSAGE + size * SCALE_PS_PER_BYTE / 1000;
-    *m = (struct scale_message){.body = get_body(message, size), .from = (int)from->number, .ready = NEVER};
+    *m = (struct scale_message){ .body = get_body(message, size), .from = (int)from->number, .ready = NEVER };
     m->time = s->now + s->options.latency_ns;
     if (size <= SCALE_EAGER)
         m->time = m->ready = move(from, to, s->now, size);
@@ -167,7 +152,7 @@ int scale_send(void *ctx, int peer, void *message, size_t size)
     return 0;
 }
 
-/* --- Polling ------------------------------------------------------------------------------------------------------- */
+/* --- Polling ----------------------------------------------------------------------------------------------------- */
 
 /* The receiver has seen the announcement and fetches the bytes; its sender sees that they have gone. */
 static void fetch(struct scale_node *n, struct scale_message *m)

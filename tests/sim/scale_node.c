@@ -9,17 +9,11 @@
 
 #define LOOKS 2048u /* reach for a minute of silence; a heartbeat comes each second */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* --- The store: a prefix of the log -------------------------------------------------------------------------------- */
+/* --- The store: a prefix of the log ------------------------------------------------------------------------------ */
 
-int scale_is_known(const struct scale_node *n, int job)
-{
-    return job >= 0 && n->scale->at[job] < n->end;
-}
+int scale_is_known(const struct scale_node *n, int job) { return job >= 0 && n->scale->at[job] < n->end; }
 
 static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -56,7 +50,8 @@ static int64_t append(void *ctx, const struct mioc_item *item)
 static int write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes)
 {
     (void)bytes;
-    ((struct scale_node *)ctx)->scale->now += chunk->length * SCALE_PS_PER_BYTE / 1000 + (chunk->offset == 0 ? SCALE_PER_CONTENT : 0);
+    ((struct scale_node *)ctx)->scale->now +=
+        chunk->length * SCALE_PS_PER_BYTE / 1000 + (chunk->offset == 0 ? SCALE_PER_CONTENT : 0);
     return 0;
 }
 
@@ -75,17 +70,11 @@ static const struct mioc_item *item_at(void *ctx, uint64_t offset)
     return offset < n->end ? (const void *)(n->scale->log + offset) : NULL;
 }
 
-static uint64_t end_of(void *ctx)
-{
-    return ((const struct scale_node *)ctx)->end;
-}
+static uint64_t end_of(void *ctx) { return ((const struct scale_node *)ctx)->end; }
 
-/* --- The rank ------------------------------------------------------------------------------------------------------ */
+/* --- The rank ---------------------------------------------------------------------------------------------------- */
 
-static const struct scale_lookup *lookup_of(const struct scale_node *n)
-{
-    return &n->scale->trace.lookup[n->next];
-}
+static const struct scale_lookup *lookup_of(const struct scale_node *n) { return &n->scale->trace.lookup[n->next]; }
 
 /* Its own pace: cores are not equally fast, and something else runs now and then. */
 static void think(struct scale_node *n)
@@ -153,7 +142,7 @@ static unsigned take_request(struct scale_node *n)
     return 1;
 }
 
-/* --- The thread ---------------------------------------------------------------------------------------------------- */
+/* --- The thread -------------------------------------------------------------------------------------------------- */
 
 static void schedule(struct scale_node *n, uint64_t time)
 {
@@ -170,7 +159,8 @@ void scale_node_ring(struct scale_node *n)
     schedule(n, time > n->looked ? time : n->looked);
 }
 
-/* When a silent thread looks: looks[is_busy][i] ns after the last that found something. Each sleep is a little longer. */
+/* When a silent thread looks: looks[is_busy][i] ns after the last that found something. Each sleep is a little longer.
+ */
 static uint64_t looks[2][LOOKS];
 
 static void fill_looks(void)
@@ -235,12 +225,26 @@ void scale_node_loop(struct scale_node *n)
 
 int scale_node_start(struct scale_node *n, struct scale *s, uint32_t number)
 {
-    const struct mioc_agent_config config = {.node = (int)number, .nodes = s->options.nodes, .arity = SCALE_ARITY,
-        .request_ns = 10 * SECOND, .heartbeat_ns = SECOND, .silence_ns = 10 * SECOND, .ttl_ns = 2 * SECOND,
-        .window = SCALE_WINDOW};
-    const struct mioc_agent_host host = {.ctx = n, .is_known = is_known, .append = append, .write_chunk = write_chunk,
-        .read_chunk = read_chunk, .item_at = item_at, .end = end_of, .resolve = scale_resolve,
-        .get_buffer = scale_get_buffer, .put_buffer = scale_put_buffer, .send = scale_send, .answer = answer};
+    const struct mioc_agent_config config = { .node = (int)number,
+                                              .nodes = s->options.nodes,
+                                              .arity = SCALE_ARITY,
+                                              .request_ns = 10 * SECOND,
+                                              .heartbeat_ns = SECOND,
+                                              .silence_ns = 10 * SECOND,
+                                              .ttl_ns = 2 * SECOND,
+                                              .window = SCALE_WINDOW };
+    const struct mioc_agent_host host = { .ctx = n,
+                                          .is_known = is_known,
+                                          .append = append,
+                                          .write_chunk = write_chunk,
+                                          .read_chunk = read_chunk,
+                                          .item_at = item_at,
+                                          .end = end_of,
+                                          .resolve = scale_resolve,
+                                          .get_buffer = scale_get_buffer,
+                                          .put_buffer = scale_put_buffer,
+                                          .send = scale_send,
+                                          .answer = answer };
 
     if (number == 0)
         fill_looks();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* scale_root.c - the root's resolver threads and the metadata service that they call; the manifest's bulk.
  *
- * A content is handed out when all of it was read, and in its turn; the real resolver hands its chunks out as they are read, and
- * lets small answers overtake them. So the simulated import is rather too slow. */
+ * A content is handed out when all of it was read, and in its turn; the real resolver hands its chunks out as they are
+ * read, and lets small answers overtake them. So the simulated import is rather too slow. */
 #include "scale.h"
 
 #include <stdlib.h>
@@ -12,33 +12,38 @@
 
 enum state { UNASKED, EARLY, ASKED, READY };
 
-struct thread { uint64_t time; unsigned depth; int is_early; uint32_t job[DEPTH]; }; /* the last first; NEVER: idle */
+struct thread {
+    uint64_t time;
+    unsigned depth;
+    int is_early;
+    uint32_t job[DEPTH];
+}; /* the last first; NEVER: idle */
 
-struct jobs { uint32_t *job; unsigned first, n; };
+struct jobs {
+    uint32_t *job;
+    unsigned first, n;
+};
 
 struct scale_root {
-    enum state *state;         /* of each job */
+    enum state *state; /* of each job */
     struct jobs asked, early, ready;
     struct thread thread[SCALE_RESOLVERS];
     unsigned early_active;
-    uint64_t *server;          /* until when each of the service's servers is busy */
+    uint64_t *server; /* until when each of the service's servers is busy */
     /* What is being handed out: its next item, its content's next byte. */
     unsigned item;
     uint64_t byte;
     uint32_t contents;
-    uint32_t *start, *brings;  /* of each job: what it brings, brings[start[j]] .. brings[start[j + 1]] */
+    uint32_t *start, *brings; /* of each job: what it brings, brings[start[j]] .. brings[start[j + 1]] */
     char *is_before;
 };
 
 static _Alignas(8) char item[MIOC_ITEM_MAX];
 static const char nothing[MIOC_CHUNK_MAX]; /* contents have no bytes here, only a length */
 
-static uint64_t later(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
+static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-/* --- Doing jobs ---------------------------------------------------------------------------------------------------- */
+/* --- Doing jobs -------------------------------------------------------------------------------------------------- */
 
 /* One call after the other, each by the server that is free first. */
 static uint64_t serve(struct scale *s, const struct scale_job *job)
@@ -59,10 +64,7 @@ static uint64_t serve(struct scale *s, const struct scale_job *job)
     return time + job->bytes * SCALE_READ_PS_PER_BYTE / 1000;
 }
 
-static int is_new(const struct scale *s, uint32_t job)
-{
-    return s->root->state[job] <= EARLY && s->at[job] == NEVER;
-}
+static int is_new(const struct scale *s, uint32_t job) { return s->root->state[job] <= EARLY && s->at[job] == NEVER; }
 
 static void ask(struct scale *s, uint32_t job)
 {
@@ -160,7 +162,7 @@ void scale_served(struct scale *s)
     scale_node_ring(&s->node[0]);
 }
 
-/* --- Handing out --------------------------------------------------------------------------------------------------- */
+/* --- Handing out ------------------------------------------------------------------------------------------------- */
 
 static void publish_chunk(struct scale *s, const struct scale_job *job)
 {
@@ -225,7 +227,7 @@ int scale_take_resolved(struct scale *s)
     return 1;
 }
 
-/* --- Life ---------------------------------------------------------------------------------------------------------- */
+/* --- Life -------------------------------------------------------------------------------------------------------- */
 
 static void sort_causes(struct scale *s)
 {
@@ -260,7 +262,8 @@ int scale_root_start(struct scale *s)
     r->start = calloc(t->jobs + 1, sizeof(*r->start));
     r->brings = calloc(t->causes + 1, sizeof(*r->brings));
     r->is_before = calloc(t->causes + 1, 1);
-    if (!r->state || !r->asked.job || !r->early.job || !r->ready.job || !r->server || !r->start || !r->brings || !r->is_before)
+    if (!r->state || !r->asked.job || !r->early.job || !r->ready.job || !r->server || !r->start || !r->brings ||
+        !r->is_before)
         return -1;
     sort_causes(s);
     for (unsigned i = 0; i < SCALE_RESOLVERS; i++)

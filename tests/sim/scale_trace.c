@@ -2,8 +2,10 @@
 /* scale_trace.c - reads the trace of a real import. Lines, as record-trace writes them:
  *
  *     J RECORDED KIND PATH CALLS BYTES N KIND:SIZE...   job 0, 1, ...: real calls, bytes of its content, its N items
- *     C JOB JOB BEFORE                                  the first job brings the second: 1: before its answer, 0: under way with it
- *     L THINK-NS JOB OTHER                              a rank's look-up: that job's record, or OTHER's (a listing; -1: none) */
+ *     C JOB JOB BEFORE                                  the first job brings the second: 1: before its answer, 0:
+ *                                                       under way with it
+ *     L THINK-NS JOB OTHER                              a rank's look-up: that job's record, or OTHER's (a
+ *                                                       listing; -1: none) */
 #include "scale.h"
 
 #include <stdio.h>
@@ -39,8 +41,9 @@ static int read_job(struct scale_trace *t, const char *line)
     t->job = grow(t->job, t->jobs, sizeof(*t->job));
     job = &t->job[t->jobs];
     memset(job, 0, sizeof(*job));
-    if (sscanf(line, "J %d %u %4095s %u %lu %u%n", &job->is_recorded, &job->kind, path, &job->calls, &job->bytes, &job->items,
-               &used) != 6 || job->items > sizeof(job->item) / sizeof(job->item[0]) || read_items(job, line + used) != 0)
+    if (sscanf(line, "J %d %u %4095s %u %lu %u%n", &job->is_recorded, &job->kind, path, &job->calls, &job->bytes,
+               &job->items, &used) != 6 ||
+        job->items > sizeof(job->item) / sizeof(job->item[0]) || read_items(job, line + used) != 0)
         return -1;
     job->path = strdup(path);
     job->len = (uint32_t)strlen(path);
@@ -51,7 +54,8 @@ static int read_job(struct scale_trace *t, const char *line)
 static int read_cause(struct scale_trace *t, const char *line)
 {
     t->cause = grow(t->cause, t->causes, sizeof(*t->cause));
-    if (sscanf(line, "C %u %u %d", &t->cause[t->causes].job, &t->cause[t->causes].brings, &t->cause[t->causes].is_before) != 3 ||
+    if (sscanf(line, "C %u %u %d", &t->cause[t->causes].job, &t->cause[t->causes].brings,
+               &t->cause[t->causes].is_before) != 3 ||
         t->cause[t->causes].job >= t->jobs || t->cause[t->causes].brings >= t->jobs)
         return -1;
     t->causes++;

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAVE_NS (200 * MS)  /* how long an ending process gives its agent */
-#define END_NS (8 * SECOND)  /* by when all must have ended */
+#define LEAVE_NS (200 * MS) /* how long an ending process gives its agent */
+#define END_NS (8 * SECOND) /* by when all must have ended */
 
 uint64_t sim_random(struct sim *s, uint64_t below)
 {
@@ -32,7 +32,7 @@ void sim_fail(struct sim *s, const char *format, ...)
     va_end(args);
 }
 
-/* --- Events: a binary heap by (time, order) ------------------------------------------------------------------------ */
+/* --- Events: a binary heap by (time, order) ---------------------------------------------------------------------- */
 
 static int is_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -70,10 +70,10 @@ static struct sim_event pop(struct sim *s)
 
 void sim_at(struct sim *s, uint64_t time, enum sim_what what, int node, int peer, void *data, uint32_t size)
 {
-    push(s, (struct sim_event){time, s->orders++, what, node, peer, size, data});
+    push(s, (struct sim_event){ time, s->orders++, what, node, peer, size, data });
 }
 
-/* --- Threads of a node -------------------------------------------------------------------------------------------- */
+/* --- Threads of a node ------------------------------------------------------------------------------------------- */
 
 void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered)
 {
@@ -125,7 +125,7 @@ static void take_question(struct sim_node *n, int key, uint32_t id)
         n->waiters_cap = n->waiters_cap ? n->waiters_cap * 2 : 8;
         n->waiter = realloc(n->waiter, n->waiters_cap * sizeof(*n->waiter));
     }
-    n->waiter[n->waiters++] = (struct sim_waiter){key, s->now, id};
+    n->waiter[n->waiters++] = (struct sim_waiter){ key, s->now, id };
     mioc_agent_ask(n->agent, (unsigned)(key % SIM_KINDS) + 1, path, len, s->now);
 }
 
@@ -183,7 +183,7 @@ static void take_settled(void *ctx, uint64_t token)
     n->settled = token;
 }
 
-/* --- Nodes -------------------------------------------------------------------------------------------------------- */
+/* --- Nodes ------------------------------------------------------------------------------------------------------- */
 
 static void take_report(void *ctx, int child, const void *bytes, uint32_t size)
 {
@@ -213,11 +213,22 @@ void sim_make_nodes(struct sim *s)
 /* The agent's own time begins here. */
 static void join(struct sim_node *n)
 {
-    const struct mioc_agent_host host = {.ctx = n, .is_known = sim_is_known, .append = sim_append,
-        .write_chunk = sim_write_chunk, .read_chunk = sim_read_chunk, .item_at = sim_item_at, .end = sim_end_of,
-        .resolve = sim_resolve, .invalidated = sim_invalidated, .get_buffer = sim_get_buffer,
-        .put_buffer = sim_put_buffer, .send = sim_send, .answer = sim_answer,
-        .settled = take_settled, .other_name = no_other_name, .report = take_report};
+    const struct mioc_agent_host host = { .ctx = n,
+                                          .is_known = sim_is_known,
+                                          .append = sim_append,
+                                          .write_chunk = sim_write_chunk,
+                                          .read_chunk = sim_read_chunk,
+                                          .item_at = sim_item_at,
+                                          .end = sim_end_of,
+                                          .resolve = sim_resolve,
+                                          .invalidated = sim_invalidated,
+                                          .get_buffer = sim_get_buffer,
+                                          .put_buffer = sim_put_buffer,
+                                          .send = sim_send,
+                                          .answer = sim_answer,
+                                          .settled = take_settled,
+                                          .other_name = no_other_name,
+                                          .report = take_report };
 
     n->sim->config.node = n->number;
     n->agent = mioc_agent_new(&n->sim->config, &host, n->sim->now);
@@ -273,7 +284,7 @@ static void fail_node(struct sim_node *n, enum sim_fault fault, uint32_t ms)
         leave(n);
 }
 
-/* --- Messages ----------------------------------------------------------------------------------------------------- */
+/* --- Messages ---------------------------------------------------------------------------------------------------- */
 
 static void count_request(struct sim *s, const struct sim_event *e)
 {
@@ -302,11 +313,12 @@ static void miss(struct sim *s, const struct sim_event *e)
     if (e->what != SIM_MESSAGE)
         return;
     if (s->detects_death)
-        sim_at(s, s->now + s->latency + s->jitter + 10 * MS + sim_random(s, 100 * MS), SIM_LOST, e->peer, e->node, NULL, e->size);
+        sim_at(s, s->now + s->latency + s->jitter + 10 * MS + sim_random(s, 100 * MS), SIM_LOST, e->peer, e->node, NULL,
+               e->size);
     free(e->data);
 }
 
-/* --- The run ------------------------------------------------------------------------------------------------------ */
+/* --- The run ----------------------------------------------------------------------------------------------------- */
 
 static void happen(struct sim *s, struct sim_event *e)
 {
@@ -382,7 +394,11 @@ static void clean_up(struct sim *s)
 
 int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options)
 {
-    *s = (struct sim){.seed = seed, .random = seed * 0x2545f4914f6cdd1du, .options = *options, .contents = 1, .recent = mioc_recent_new()};
+    *s = (struct sim){ .seed = seed,
+                       .random = seed * 0x2545f4914f6cdd1du,
+                       .options = *options,
+                       .contents = 1,
+                       .recent = mioc_recent_new() };
     for (int key = 0; key < SIM_KEYS; key++)
         s->version[key] = 1;
     sim_plan(s);

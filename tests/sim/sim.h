@@ -9,8 +9,8 @@
  *     sim_check.c  what must hold, always and at the end
  *     sim_main.c   the program
  *
- * Ground truth is a version number for each key, raised by each write; a record carries the version that was read. tests/sim/mutants
- * plants bugs in the agent and sees that the checks find them. */
+ * Ground truth is a version number for each key, raised by each write; a record carries the version that was read.
+ * tests/sim/mutants plants bugs in the agent and sees that the checks find them. */
 #ifndef MIOC_SIM_H
 #define MIOC_SIM_H
 
@@ -26,51 +26,71 @@
 #define SECOND 1000000000ull
 
 #define SIM_DIRS 4
-#define SIM_FILES 9                             /* in each directory */
-#define SIM_PATHS (SIM_DIRS * (1 + SIM_FILES))  /* a directory is the first of its group */
-#define SIM_KINDS 5                             /* enum mioc_item_kind 1..5 */
+#define SIM_FILES 9                            /* in each directory */
+#define SIM_PATHS (SIM_DIRS * (1 + SIM_FILES)) /* a directory is the first of its group */
+#define SIM_KINDS 5                            /* enum mioc_item_kind 1..5 */
 #define SIM_KEYS (SIM_PATHS * SIM_KINDS)
 #define SIM_CONTENTS 512
 #define SIM_WRITES 64
 #define SIM_SERVERS 8
 #define SIM_TTL_MS 200u
-#define SIM_COARSE_MS 4u                        /* the tick of CLOCK_MONOTONIC_COARSE */
-#define SIM_WORK_NS SECOND                      /* questions and writes come in this time */
-#define SIM_EAGER 8192u /* smaller messages count as sent though nobody takes them */
+#define SIM_COARSE_MS 4u   /* the tick of CLOCK_MONOTONIC_COARSE */
+#define SIM_WORK_NS SECOND /* questions and writes come in this time */
+#define SIM_EAGER 8192u    /* smaller messages count as sent though nobody takes them */
 
-enum sim_what { SIM_TICK, SIM_MESSAGE, SIM_SENT, SIM_LOST, SIM_ASK, SIM_TAKE, SIM_WRITE, SIM_DEADLINE, SIM_RESOLVED, SIM_FAULT, SIM_END };
+enum sim_what {
+    SIM_TICK,
+    SIM_MESSAGE,
+    SIM_SENT,
+    SIM_LOST,
+    SIM_ASK,
+    SIM_TAKE,
+    SIM_WRITE,
+    SIM_DEADLINE,
+    SIM_RESOLVED,
+    SIM_FAULT,
+    SIM_END
+};
 enum sim_fault { SIM_NO_FAULT, SIM_DIE, SIM_LEAVE, SIM_STALL, SIM_FULL, SIM_LATE, SIM_FAULTS };
 
 struct sim_event {
     uint64_t time, order;
     enum sim_what what;
-    int node, peer;  /* peer: of messages; else the key, path, fault or waiter that it is about */
+    int node, peer; /* peer: of messages; else the key, path, fault or waiter that it is about */
     uint32_t size;
     void *data;
 };
 
-struct sim_waiter { int key; uint64_t asked; uint32_t id; };
+struct sim_waiter {
+    int key;
+    uint64_t asked;
+    uint32_t id;
+};
 
-struct sim_hold { uint64_t token; int path; uint32_t flags; };
+struct sim_hold {
+    uint64_t token;
+    int path;
+    uint32_t flags;
+};
 
 struct sim_node {
     struct sim *sim;
     int number;
     struct mioc_agent *agent; /* NULL before it joins */
     /* process */
-    int is_gone;              /* died, or ended after its LEAVE */
+    int is_gone; /* died, or ended after its LEAVE */
     int is_leaving, has_asked_to_end;
-    int is_faulty;            /* anything happened to it that may cut off its subtree */
-    int is_cut;               /* it or an ancestor is faulty */
-    uint64_t stalled_until;   /* before it joins, too */
-    unsigned phase_ms;        /* of its coarse clock */
-    unsigned reports;         /* nodes in the reports of its children */
+    int is_faulty;          /* anything happened to it that may cut off its subtree */
+    int is_cut;             /* it or an ancestor is faulty */
+    uint64_t stalled_until; /* before it joins, too */
+    unsigned phase_ms;      /* of its coarse clock */
+    unsigned reports;       /* nodes in the reports of its children */
     /* store */
     char *arena;
     uint64_t end, room, limit;
-    uint32_t live[SIM_KEYS];  /* offset + 1 of the record that is found; 0: none */
-    uint16_t held[SIM_KEYS];  /* holds in force */
-    uint16_t wrote[SIM_KEYS]; /* the version that this node's own last write made, or a write that it has heard of */
+    uint32_t live[SIM_KEYS];    /* offset + 1 of the record that is found; 0: none */
+    uint16_t held[SIM_KEYS];    /* holds in force */
+    uint16_t wrote[SIM_KEYS];   /* the version that this node's own last write made, or a write that it has heard of */
     uint32_t got[SIM_CONTENTS]; /* bytes of each content */
     uint8_t gave_up[SIM_CONTENTS];
     struct sim_hold hold[SIM_WRITES];
@@ -80,12 +100,12 @@ struct sim_node {
     struct sim_waiter *waiter;
     unsigned waiters, waiters_cap;
     /* network */
-    unsigned buffers;         /* not given back */
+    unsigned buffers;            /* not given back */
     uint64_t up_last, down_last; /* last arrival on the link to the parent, each way */
     uint64_t card_out, card_in;  /* until when its link card sends and receives what is under way */
-    uint64_t ns_per_kib;      /* of its card */
-    uint64_t latency;         /* of its cable, in front of the switches' */
-    uint64_t lag;             /* how late it may take what has come: it sleeps between looks, or its cores are busy */
+    uint64_t ns_per_kib;         /* of its card */
+    uint64_t latency;            /* of its cable, in front of the switches' */
+    uint64_t lag; /* how late it may take what has come: it sleeps between looks, or its cores are busy */
 };
 
 struct sim_job {
@@ -98,7 +118,9 @@ struct sim_job {
     uint64_t abandoned_at; /* not 0: it will not be complete, and is given up when all are there in the stream */
 };
 
-struct sim_options { int nodes, arity, faults; }; /* 0, 0, -1: by seed */
+struct sim_options {
+    int nodes, arity, faults;
+}; /* 0, 0, -1: by seed */
 
 struct sim {
     uint64_t seed, random, now, orders;
@@ -109,7 +131,7 @@ struct sim {
     size_t events, events_cap;
     /* by seed */
     uint64_t latency, jitter, service, slow_service, deadline, stop_at;
-    uint64_t client_ns;      /* how long the root's kernel keeps what it saw, for all that other nodes write */
+    uint64_t client_ns;           /* how long the root's kernel keeps what it saw, for all that other nodes write */
     uint64_t server[SIM_SERVERS]; /* until when each of the resolver's threads is busy */
     unsigned servers, buffers, refuse_percent, ask_count, write_count, content_max;
     int detects_death, has_faults, is_slow;
@@ -118,19 +140,27 @@ struct sim {
     uint64_t heard[SIM_KEYS]; /* when the root heard of the last write of another node */
     unsigned invalidations[SIM_KEYS], resolves[SIM_KEYS], requests[SIM_KEYS];
     unsigned cut_writes[SIM_KEYS]; /* writes that the others need not have heard of */
-    struct sim_write { int node, path; uint32_t flags; uint64_t token; uint16_t made[SIM_KEYS]; } write[SIM_WRITES];
+    struct sim_write {
+        int node, path;
+        uint32_t flags;
+        uint64_t token;
+        uint16_t made[SIM_KEYS];
+    } write[SIM_WRITES];
     unsigned writes;
     uint32_t contents, waiter_ids;
     struct sim_job *jobs;
     struct mioc_recent *recent;
-    struct { uint16_t version; uint64_t until; } kept[SIM_KEYS]; /* in the root's kernel */
+    struct {
+        uint16_t version;
+        uint64_t until;
+    } kept[SIM_KEYS]; /* in the root's kernel */
     uint64_t messages, bytes, asks, hits, answered, real, timeouts;
     /* result */
     int has_failed;
     char failure[512];
 };
 
-/* --- sim.c --- */
+/* --- sim.c ------------------------------------------------------------------------------------------------------- */
 uint64_t sim_random(struct sim *s, uint64_t below); /* 0..below - 1 */
 void sim_at(struct sim *s, uint64_t time, enum sim_what what, int node, int peer, void *data, uint32_t size);
 void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -139,13 +169,13 @@ void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int an
 /* One run; 0, or -1 and s->failure. *s holds the figures afterwards. */
 int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options);
 
-/* --- sim_net.c --- */
+/* --- sim_net.c --------------------------------------------------------------------------------------------------- */
 void *sim_get_buffer(void *ctx);
 void sim_put_buffer(void *ctx, void *buffer);
 int sim_send(void *ctx, int peer, void *message, size_t size);
 
-/* --- sim_store.c --- */
-#define sim_key(path, kind) ((path) * SIM_KINDS + (int)(kind) - 1)
+/* --- sim_store.c ------------------------------------------------------------------------------------------------- */
+#define sim_key(path, kind) ((path)*SIM_KINDS + (int)(kind)-1)
 uint32_t sim_path_name(int path, char out[64]);
 int sim_path_number(const char *path, uint32_t len); /* -1: none of ours */
 /* Calls visit() for each key that a write to this path concerns. */
@@ -163,7 +193,7 @@ void sim_hold_add(struct sim_node *n, int path, uint32_t flags, uint64_t token);
 uint32_t sim_build(void *buf, int key, uint16_t version, uint32_t content, uint64_t size);
 uint16_t sim_version_of(const struct mioc_item *item);
 
-/* --- sim_root.c --- */
+/* --- sim_root.c -------------------------------------------------------------------------------------------------- */
 void sim_resolve(void *ctx, unsigned kind, const char *path, uint32_t len);
 void sim_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t node);
 /* The root's own node writes: its kernel knows. */
@@ -171,16 +201,16 @@ void sim_root_wrote(struct sim *s, int path, uint32_t flags);
 void sim_resolved(struct sim *s, struct sim_job *job);
 void sim_root_end(struct sim *s);
 
-/* --- sim_plan.c --- */
+/* --- sim_plan.c -------------------------------------------------------------------------------------------------- */
 void sim_plan(struct sim *s);
 
-/* --- sim_check.c --- */
+/* --- sim_check.c ------------------------------------------------------------------------------------------------- */
 void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item);
 /* An INVALIDATE has come: what was read before that write is wrong from now on. */
 void sim_check_heard(struct sim_node *n, const struct mioc_invalidate_record *record);
 void sim_check_settled(struct sim_node *n, uint64_t token);
 void sim_check_state(struct sim_node *n); /* after each event */
-void sim_check_quiet(struct sim *s); /* after the work, before the end */
-void sim_check_over(struct sim *s);  /* after all have left */
+void sim_check_quiet(struct sim *s);      /* after the work, before the end */
+void sim_check_over(struct sim *s);       /* after all have left */
 
 #endif

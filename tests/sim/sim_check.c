@@ -7,7 +7,8 @@
 void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item)
 {
     if (!(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) < n->wrote[key])
-        sim_fail(n->sim, "node %d serves key %d as it was before its own write, or one that it heard of", n->number, key);
+        sim_fail(n->sim, "node %d serves key %d as it was before its own write, or one that it heard of", n->number,
+                 key);
 }
 
 void sim_check_heard(struct sim_node *n, const struct mioc_invalidate_record *record)
@@ -25,7 +26,10 @@ void sim_check_heard(struct sim_node *n, const struct mioc_invalidate_record *re
     sim_fail(n->sim, "node %d hears of a write that nobody made", n->number);
 }
 
-struct settling { struct sim_node *node; const struct sim_write *write; };
+struct settling {
+    struct sim_node *node;
+    const struct sim_write *write;
+};
 
 static void check_key_settled(void *ctx, int key)
 {
@@ -33,8 +37,8 @@ static void check_key_settled(void *ctx, int key)
     const struct mioc_item *item = sim_live(c->node, key);
 
     if (item && !(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) < c->write->made[key])
-        sim_fail(c->node->sim, "node %d still serves key %d as it was before write %llu of node %d, which has returned", c->node->number,
-                 key, (unsigned long long)c->write->token, c->write->node);
+        sim_fail(c->node->sim, "node %d still serves key %d as it was before write %llu of node %d, which has returned",
+                 c->node->number, key, (unsigned long long)c->write->token, c->write->node);
 }
 
 /* What the writer is told that all have heard of is served in its old state by nobody. */
@@ -43,10 +47,11 @@ void sim_check_settled(struct sim_node *n, uint64_t token)
     struct sim *s = n->sim;
 
     if (token <= n->settled || token > n->tokens)
-        sim_fail(s, "node %d is told of write %llu after %llu", n->number, (unsigned long long)token, (unsigned long long)n->settled);
+        sim_fail(s, "node %d is told of write %llu after %llu", n->number, (unsigned long long)token,
+                 (unsigned long long)n->settled);
     for (unsigned i = 0; i < s->writes; i++)
         for (int k = 0; k < s->config.nodes && s->write[i].node == n->number && s->write[i].token <= token; k++) {
-            struct settling c = {&s->node[k], &s->write[i]};
+            struct settling c = { &s->node[k], &s->write[i] };
 
             if (!c.node->is_cut && !c.node->is_leaving)
                 sim_concerned(c.write->path, c.write->flags, check_key_settled, &c);
@@ -65,7 +70,7 @@ void sim_check_state(struct sim_node *n)
         sim_fail(n->sim, "node %d has too many children", n->number);
 }
 
-/* --- When all is quiet -------------------------------------------------------------------------------------------- */
+/* --- When all is quiet ------------------------------------------------------------------------------------------- */
 
 static int is_same_item(const struct mioc_item *a, const struct mioc_item *b)
 {
@@ -154,12 +159,13 @@ static void check_writes(struct sim *s)
     }
 }
 
-/* Where nothing was lost and nothing too slow, each key is asked and read once, and once more for each reason to: a write, and that what could
- * not be told after it can be told. */
+/* Where nothing was lost and nothing too slow, each key is asked and read once, and once more for each reason to: a
+ * write, and that what could not be told after it can be told. */
 static void check_counts(struct sim *s)
 {
     for (int key = 0; key < SIM_KEYS; key++) {
-        unsigned expiries = sim_has_ttl(key) ? 2 + (unsigned)(2 * SIM_WORK_NS / MS / (SIM_TTL_MS - 2 * SIM_COARSE_MS)) : 0;
+        unsigned expiries =
+            sim_has_ttl(key) ? 2 + (unsigned)(2 * SIM_WORK_NS / MS / (SIM_TTL_MS - 2 * SIM_COARSE_MS)) : 0;
         unsigned writes = s->invalidations[key] * (s->client_ns > 0 ? 2 : 1);
         unsigned reads = 1 + writes + expiries;
         unsigned rounds = s->invalidations[key] == 0 ? reads : 2 * reads;
@@ -193,7 +199,7 @@ void sim_check_quiet(struct sim *s)
         check_counts(s);
 }
 
-/* --- When all have left ------------------------------------------------------------------------------------------- */
+/* --- When all have left ------------------------------------------------------------------------------------------ */
 
 void sim_check_over(struct sim *s)
 {

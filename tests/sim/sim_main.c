@@ -10,7 +10,8 @@
 static int usage(FILE *to)
 {
     fputs("usage: mioc_sim [--seeds A..B] [--nodes N] [--arity K] [--faults 0|1] [--verbose]\n"
-          "Runs the agents' protocol on virtual time. Without N, K and faults each seed chooses its own.\n", to);
+          "Runs the agents' protocol on virtual time. Without N, K and faults each seed chooses its own.\n",
+          to);
     return to == stdout ? 0 : 2;
 }
 
@@ -39,17 +40,18 @@ static int parse_number(const char *text, int least, int *out)
 static void tell(const struct sim *s)
 {
     printf("seed %llu: %d nodes, arity %d%s: %llu asks, %llu hits, %llu answered, %llu real, %llu timeouts, %u writes, "
-           "%llu messages\n", (unsigned long long)s->seed, s->config.nodes, s->config.arity,
-           s->has_faults ? ", faults" : "", (unsigned long long)s->asks, (unsigned long long)s->hits,
-           (unsigned long long)s->answered, (unsigned long long)s->real, (unsigned long long)s->timeouts, s->writes,
-           (unsigned long long)s->messages);
+           "%llu messages\n",
+           (unsigned long long)s->seed, s->config.nodes, s->config.arity, s->has_faults ? ", faults" : "",
+           (unsigned long long)s->asks, (unsigned long long)s->hits, (unsigned long long)s->answered,
+           (unsigned long long)s->real, (unsigned long long)s->timeouts, s->writes, (unsigned long long)s->messages);
 }
 
 static void tell_failure(const struct sim *s, const char *program)
 {
-    printf("seed %llu (%d nodes, arity %d%s), at %llu us: %s\nreplay: %s --seeds %llu..%llu", (unsigned long long)s->seed,
-           s->config.nodes, s->config.arity, s->has_faults ? ", faults" : "", (unsigned long long)(s->now / US), s->failure,
-           program, (unsigned long long)s->seed, (unsigned long long)s->seed);
+    printf("seed %llu (%d nodes, arity %d%s), at %llu us: %s\nreplay: %s --seeds %llu..%llu",
+           (unsigned long long)s->seed, s->config.nodes, s->config.arity, s->has_faults ? ", faults" : "",
+           (unsigned long long)(s->now / US), s->failure, program, (unsigned long long)s->seed,
+           (unsigned long long)s->seed);
     /* Only what was given: what the seed chose itself it would choose otherwise if told. */
     if (s->options.nodes > 0)
         printf(" --nodes %d", s->options.nodes);
@@ -62,10 +64,11 @@ static void tell_failure(const struct sim *s, const char *program)
 
 int main(int argc, char **argv)
 {
-    static const struct option names[] = {{"seeds", 1, NULL, 's'}, {"nodes", 1, NULL, 'n'}, {"arity", 1, NULL, 'k'},
-                                          {"faults", 1, NULL, 'f'}, {"verbose", 0, NULL, 'v'}, {"help", 0, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
-    struct sim_options options = {0, 0, -1};
+    static const struct option names[] = { { "seeds", 1, NULL, 's' },   { "nodes", 1, NULL, 'n' },
+                                           { "arity", 1, NULL, 'k' },   { "faults", 1, NULL, 'f' },
+                                           { "verbose", 0, NULL, 'v' }, { "help", 0, NULL, 'h' },
+                                           { NULL, 0, NULL, 0 } };
+    struct sim_options options = { 0, 0, -1 };
     unsigned long long first = 1, last = 100, asks = 0;
     static struct sim sim;
     int c, verbose = 0;

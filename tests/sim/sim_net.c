@@ -38,13 +38,10 @@ void sim_put_buffer(void *ctx, void *buffer)
     give_back(buffer);
 }
 
-static uint64_t later(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
+static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-/* When the receiver's agent takes it. All that a node sends goes through its card one after the other, and so does all that it
- * receives; the slower of the two cards is the bandwidth of the link. */
+/* When the receiver's agent takes it. All that a node sends goes through its card one after the other, and so does all
+ * that it receives; the slower of the two cards is the bandwidth of the link. */
 static uint64_t arrival(struct sim_node *from, struct sim_node *to, size_t size)
 {
     struct sim *s = from->sim;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sim_plan.c - what happens when: the network's and the filesystem's speed, questions, writes, faults; all by the seed. */
+/* sim_plan.c - what happens when: the network's and the filesystem's speed, questions, writes, faults; all by the seed.
+ */
 #include "sim.h"
 
 #define SHORT_STALL_MS 150u /* nobody may take it for death */
@@ -9,7 +10,7 @@
 
 static void choose_world(struct sim *s)
 {
-    static const uint64_t latencies[] = {2 * US, 20 * US, 200 * US, 1 * MS};
+    static const uint64_t latencies[] = { 2 * US, 20 * US, 200 * US, 1 * MS };
     struct mioc_agent_config *c = &s->config;
 
     c->nodes = s->options.nodes > 0 ? s->options.nodes : 1 + (int)sim_random(s, sim_random(s, 2) ? 64 : 12);
@@ -30,7 +31,9 @@ static void choose_world(struct sim *s)
     /* A child that stands still keeps its window's buffers. */
     s->buffers = s->has_faults ? (unsigned)c->arity * c->window + 9 : 1 + (unsigned)sim_random(s, 12);
     s->is_slow = sim_random(s, 6) == 0;
-    s->client_ns = sim_random(s, 2) ? 0 : sim_random(s, 2) ? sim_random(s, 400 * MS) : 2 * SECOND; /* the last: no end before the run's */
+    s->client_ns = sim_random(s, 2)   ? 0
+                   : sim_random(s, 2) ? sim_random(s, 400 * MS)
+                                      : 2 * SECOND; /* the last: no end before the run's */
     s->slow_service = s->is_slow ? 1500 * MS : 0;
     c->request_ns = s->is_slow ? 500 * MS : 2 * SECOND;
     s->deadline = s->is_slow ? 600 * MS : 3 * SECOND;
@@ -40,7 +43,7 @@ static void choose_world(struct sim *s)
 /* Cards and cables of one kind, mostly; agents that are late to look, here and there. */
 static void plan_nodes(struct sim *s)
 {
-    static const uint64_t speeds[] = {100, 1000, 10000};
+    static const uint64_t speeds[] = { 100, 1000, 10000 };
     uint64_t speed = speeds[sim_random(s, 3)], is_mixed = sim_random(s, 3) == 0, is_lagging = sim_random(s, 2);
     uint64_t is_late = s->config.nodes > 1 && sim_random(s, 4) == 0;
 
@@ -91,8 +94,8 @@ static void plan_writes(struct sim *s)
         sim_at(s, at, SIM_WRITE, node, path, NULL, flags);
         /* The writer looks at what it wrote, before its INVALIDATE is back and later. */
         for (unsigned n = 0; n < 4; n++)
-            sim_at(s, at + 1 + sim_random(s, 5 * MS), SIM_ASK, node,
-                   sim_key(path, 1 + sim_random(s, SIM_KINDS)), NULL, 0);
+            sim_at(s, at + 1 + sim_random(s, 5 * MS), SIM_ASK, node, sim_key(path, 1 + sim_random(s, SIM_KINDS)), NULL,
+                   0);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sim_root.c - the root's resolver, modelled: answers after a while, contents in chunks, speculation, reading anew after a
- * write. Its kernel may go on showing what was there before another node's write. */
+/* sim_root.c - the root's resolver, modelled: answers after a while, contents in chunks, speculation, reading anew
+ * after a write. Its kernel may go on showing what was there before another node's write. */
 #include "sim.h"
 
 #include <stdlib.h>
@@ -33,15 +33,9 @@ static uint16_t look(struct sim *s, int key)
     return s->kept[key].version;
 }
 
-static void drop_kept(void *ctx, int key)
-{
-    ((struct sim *)ctx)->kept[key].until = 0;
-}
+static void drop_kept(void *ctx, int key) { ((struct sim *)ctx)->kept[key].until = 0; }
 
-void sim_root_wrote(struct sim *s, int path, uint32_t flags)
-{
-    sim_concerned(path, flags, drop_kept, s);
-}
+void sim_root_wrote(struct sim *s, int path, uint32_t flags) { sim_concerned(path, flags, drop_kept, s); }
 
 /* The version counts as read here, at the beginning: the worst case for a write that comes during the service. */
 static void read_anew(struct sim *s, struct sim_job *job)
@@ -138,7 +132,8 @@ static int doubt(struct sim *s, const struct sim_job *job)
     if (ns > 0 && s->heard[job->key] == 0)
         sim_fail(s, "the root doubts key %d, which no other node wrote", job->key);
     if (ns > 0)
-        mioc_item_finish(item, mioc_item_begin(item, (unsigned)(job->key % SIM_KINDS) + 1, mioc_item_brief(ns), path, len));
+        mioc_item_finish(item,
+                         mioc_item_begin(item, (unsigned)(job->key % SIM_KINDS) + 1, mioc_item_brief(ns), path, len));
     return ns > 0;
 }
 

@@ -8,7 +8,7 @@
 
 #define GROUP (1 + SIM_FILES)
 
-/* --- Paths and keys ----------------------------------------------------------------------------------------------- */
+/* --- Paths and keys ---------------------------------------------------------------------------------------------- */
 
 uint32_t sim_path_name(int path, char out[64])
 {
@@ -28,7 +28,8 @@ int sim_path_number(const char *path, uint32_t len)
     int number = len == 7 || len == 13 ? (path[6] - '0') * GROUP + (len > 7 ? path[9] - '0' : 0) : -1;
     char name[64];
 
-    return number >= 0 && number < SIM_PATHS && sim_path_name(number, name) == len && strcmp(path, name) == 0 ? number : -1;
+    return number >= 0 && number < SIM_PATHS && sim_path_name(number, name) == len && strcmp(path, name) == 0 ? number
+                                                                                                              : -1;
 }
 
 static void concern_path(int path, void (*visit)(void *ctx, int key), void *ctx)
@@ -51,12 +52,9 @@ void sim_concerned(int path, uint32_t flags, void (*visit)(void *ctx, int key), 
     }
 }
 
-int sim_has_ttl(int key)
-{
-    return key % (7 * SIM_KINDS) == 2 * SIM_KINDS; /* STAT of every seventh path */
-}
+int sim_has_ttl(int key) { return key % (7 * SIM_KINDS) == 2 * SIM_KINDS; /* STAT of every seventh path */ }
 
-/* --- Records ------------------------------------------------------------------------------------------------------ */
+/* --- Records ----------------------------------------------------------------------------------------------------- */
 
 uint32_t sim_build(void *buf, int key, uint16_t version, uint32_t content, uint64_t size)
 {
@@ -79,11 +77,8 @@ uint32_t sim_build(void *buf, int key, uint16_t version, uint32_t content, uint6
         ((struct mioc_content_record *)buf)->size = size;
         ((struct mioc_content_record *)buf)->stat.ino = version;
         break;
-    case MIOC_ITEM_ACCESS:
-        ((struct mioc_access_record *)buf)->err[0] = version;
-        break;
-    default:
-        ((struct mioc_realpath_record *)buf)->realpath_errno = version;
+    case MIOC_ITEM_ACCESS: ((struct mioc_access_record *)buf)->err[0] = version; break;
+    default: ((struct mioc_realpath_record *)buf)->realpath_errno = version;
     }
     return mioc_item_finish(buf, end);
 }
@@ -101,7 +96,7 @@ uint16_t sim_version_of(const struct mioc_item *item)
     }
 }
 
-/* --- Looking ------------------------------------------------------------------------------------------------------ */
+/* --- Looking ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t coarse_ms(const struct sim_node *n)
 {
@@ -137,12 +132,9 @@ const struct mioc_item *sim_item_at(void *ctx, uint64_t offset)
     return offset < n->end ? (const void *)(n->arena + offset) : NULL;
 }
 
-uint64_t sim_end_of(void *ctx)
-{
-    return ((const struct sim_node *)ctx)->end;
-}
+uint64_t sim_end_of(void *ctx) { return ((const struct sim_node *)ctx)->end; }
 
-/* --- Writing ------------------------------------------------------------------------------------------------------ */
+/* --- Writing ----------------------------------------------------------------------------------------------------- */
 
 static void kill_key(void *ctx, int key)
 {
@@ -155,19 +147,13 @@ static void kill_key(void *ctx, int key)
     n->live[key] = 0;
 }
 
-static void raise_hold(void *ctx, int key)
-{
-    ((struct sim_node *)ctx)->held[key]++;
-}
+static void raise_hold(void *ctx, int key) { ((struct sim_node *)ctx)->held[key]++; }
 
-static void lower_hold(void *ctx, int key)
-{
-    ((struct sim_node *)ctx)->held[key]--;
-}
+static void lower_hold(void *ctx, int key) { ((struct sim_node *)ctx)->held[key]--; }
 
 void sim_hold_add(struct sim_node *n, int path, uint32_t flags, uint64_t token)
 {
-    n->hold[n->holds++] = (struct sim_hold){token, path, flags};
+    n->hold[n->holds++] = (struct sim_hold){ token, path, flags };
     sim_concerned(path, flags, raise_hold, n);
     sim_concerned(path, flags, kill_key, n);
 }
@@ -244,7 +230,7 @@ int64_t sim_append(void *ctx, const struct mioc_item *item)
     return (int64_t)offset;
 }
 
-/* --- Contents: the bytes are a function of content and offset, so none are kept ------------------------------------ */
+/* --- Contents: the bytes are a function of content and offset, so none are kept ---------------------------------- */
 
 static void bytes_of(const struct mioc_chunk_record *chunk, char *out)
 {

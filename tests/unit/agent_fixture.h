@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_fixture.h - one agent in a world that the test holds in its hands: a store in memory, a log of what it sends. */
+/* agent_fixture.h - one agent in a world that the test holds in its hands: a store in memory, a log of what it sends.
+ */
 #ifndef MIOC_TEST_AGENT_FIXTURE_H
 #define MIOC_TEST_AGENT_FIXTURE_H
 
@@ -22,14 +23,19 @@
 #define SENT_MAX 256
 #define NONE UINT64_MAX
 
-struct sent { int peer; uint64_t bytes[512 / 8]; size_t size; const struct mioc_message *m; };
+struct sent {
+    int peer;
+    uint64_t bytes[512 / 8];
+    size_t size;
+    const struct mioc_message *m;
+};
 
 struct world {
     struct mioc_agent *agent;
     _Alignas(8) char arena[1 << 20], item[MIOC_ITEM_MAX], message[MIOC_MESSAGE_MAX];
     uint64_t end, room, now, settled;
-    char other_names[64]; /* another name of whatever is written */
-    char dead[64]; /* a key of this path is not known though it stands in the arena */
+    char other_names[64];       /* another name of whatever is written */
+    char dead[64];              /* a key of this path is not known though it stands in the arena */
     struct sent sent[SENT_MAX]; /* the first bytes of each message */
     unsigned sends, buffers, limit, resolved, answered, real, real_all, invalidated, writer, reports, chunks;
     int refuse, refuse_peer; /* errno for sends to that peer, -1: to all */
@@ -174,12 +180,28 @@ static void fake_report(void *ctx, int child, const void *bytes, uint32_t size)
 /* An agent of a binary tree: node 0 has the children 1 and 2, node 1 has 3 and 4. */
 static void start_with(int node, int nodes, unsigned window)
 {
-    const struct mioc_agent_config config = {.node = node, .nodes = nodes, .arity = 2, .request_ns = 1000 * MS,
-        .heartbeat_ns = 100 * MS, .silence_ns = 500 * MS, .window = window};
-    const struct mioc_agent_host host = {.is_known = fake_is_known, .append = fake_append,
-        .write_chunk = fake_write_chunk, .read_chunk = fake_read_chunk, .item_at = fake_item_at, .end = fake_end,
-        .resolve = fake_resolve, .invalidated = fake_invalidated, .other_name = fake_other_name, .get_buffer = fake_get_buffer,
-        .put_buffer = fake_put_buffer, .send = fake_send, .answer = fake_answer, .settled = fake_settled, .report = fake_report};
+    const struct mioc_agent_config config = { .node = node,
+                                              .nodes = nodes,
+                                              .arity = 2,
+                                              .request_ns = 1000 * MS,
+                                              .heartbeat_ns = 100 * MS,
+                                              .silence_ns = 500 * MS,
+                                              .window = window };
+    const struct mioc_agent_host host = { .is_known = fake_is_known,
+                                          .append = fake_append,
+                                          .write_chunk = fake_write_chunk,
+                                          .read_chunk = fake_read_chunk,
+                                          .item_at = fake_item_at,
+                                          .end = fake_end,
+                                          .resolve = fake_resolve,
+                                          .invalidated = fake_invalidated,
+                                          .other_name = fake_other_name,
+                                          .get_buffer = fake_get_buffer,
+                                          .put_buffer = fake_put_buffer,
+                                          .send = fake_send,
+                                          .answer = fake_answer,
+                                          .settled = fake_settled,
+                                          .report = fake_report };
 
     memset(&w, 0, sizeof w);
     w.room = sizeof w.arena;
@@ -189,10 +211,7 @@ static void start_with(int node, int nodes, unsigned window)
     assert_non_null(w.agent);
 }
 
-static inline void start(int node)
-{
-    start_with(node, 5, 2);
-}
+static inline void start(int node) { start_with(node, 5, 2); }
 
 static int stop_world(void **state)
 {
@@ -202,7 +221,7 @@ static int stop_world(void **state)
     return w.buffers != 0;
 }
 
-/* --- What the test says ------------------------------------------------------------------------------------------- */
+/* --- What the test says ------------------------------------------------------------------------------------------ */
 
 static inline uint32_t build(unsigned kind, const char *path)
 {
@@ -235,10 +254,7 @@ static inline void wrote(const char *path, uint32_t flags, uint64_t token)
     mioc_agent_wrote(w.agent, path, (uint32_t)strlen(path), flags, token, w.now);
 }
 
-static inline void deliver(int from, size_t size)
-{
-    mioc_agent_message(w.agent, from, w.message, size, w.now);
-}
+static inline void deliver(int from, size_t size) { mioc_agent_message(w.agent, from, w.message, size, w.now); }
 
 static inline void deliver_request(int from, unsigned kind, uint64_t offset, const char *path)
 {
@@ -275,12 +291,9 @@ static inline void tick_after(uint64_t ns)
     mioc_agent_tick(w.agent, w.now);
 }
 
-static inline void sent(int peer)
-{
-    mioc_agent_sent(w.agent, peer, w.now);
-}
+static inline void sent(int peer) { mioc_agent_sent(w.agent, peer, w.now); }
 
-/* --- What the test sees ------------------------------------------------------------------------------------------- */
+/* --- What the test sees ------------------------------------------------------------------------------------------ */
 
 static inline unsigned count_sent(int peer, enum mioc_message_kind kind)
 {
@@ -291,9 +304,6 @@ static inline unsigned count_sent(int peer, enum mioc_message_kind kind)
     return n;
 }
 
-static inline enum mioc_agent_end ended(void)
-{
-    return mioc_agent_state(w.agent);
-}
+static inline enum mioc_agent_end ended(void) { return mioc_agent_state(w.agent); }
 
 #endif

@@ -19,7 +19,7 @@ static struct mioc_stats stats;
 static struct mioc_query q;
 static char tree[64]; /* a directory that the policy covers as a library */
 
-/* --- The agent: a thread that does what the test wants ------------------------------------------------------------- */
+/* --- The agent: a thread that does what the test wants ----------------------------------------------------------- */
 
 static struct {
     struct mioc_store *store;
@@ -28,22 +28,20 @@ static struct {
     unsigned asked;                                         /* atomic */
     char written[16][MIOC_PATH_MAX];
     unsigned flags[16], writes;
-    int is_unsettled; /* other nodes have yet to hear of writes */
+    int is_unsettled;  /* other nodes have yet to hear of writes */
     int never_settles; /* atomic */
     unsigned settles;
 } agent;
 
-static void append(const struct mioc_item *item)
-{
-    assert_true(mioc_store_append(agent.store, item) >= 0);
-}
+static void append(const struct mioc_item *item) { assert_true(mioc_store_append(agent.store, item) >= 0); }
 
 static struct mioc_item *with_error(unsigned kind, const char *path, int error)
 {
     struct mioc_item *item = record(kind, 0, path, 7);
 
     if (kind == MIOC_ITEM_STAT)
-        ((struct mioc_stat_record *)(void *)item)->lstat_errno = ((struct mioc_stat_record *)(void *)item)->stat_errno = error;
+        ((struct mioc_stat_record *)(void *)item)->lstat_errno = ((struct mioc_stat_record *)(void *)item)->stat_errno =
+            error;
     if (kind == MIOC_ITEM_LIST)
         ((struct mioc_list_record *)(void *)item)->list_errno = error;
     return item;
@@ -93,7 +91,8 @@ static void answer(const struct mioc_ask_request *request)
             status = MIOC_ASK_UNSYNCED;
         strcpy(agent.written[agent.writes % 16], request->path);
         agent.flags[agent.writes++ % 16] = request->kind;
-        mioc_store_hold(agent.store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0, agent.writes);
+        mioc_store_hold(agent.store, request->path, request->len, (request->kind & MIOC_FLAG_SUBTREE) != 0,
+                        agent.writes);
     } else if (__atomic_load_n(&agent.lists_only, __ATOMIC_ACQUIRE)) {
         char parent[MIOC_PATH_MAX];
 
@@ -127,7 +126,7 @@ static void *run_agent(void *arg)
 static void set(int *flag, int value) { __atomic_store_n(flag, value, __ATOMIC_RELEASE); }
 static unsigned asked(void) { return __atomic_load_n(&agent.asked, __ATOMIC_ACQUIRE); }
 
-/* --- Set up -------------------------------------------------------------------------------------------------------- */
+/* --- Set up ------------------------------------------------------------------------------------------------------ */
 
 static void add_prefix(unsigned i, const char *path, enum mioc_policy_class kind)
 {
@@ -196,7 +195,8 @@ static void expect_counts(enum mioc_call call, uint64_t hit, uint64_t miss, uint
     const uint64_t *n = stats.row[call].outcome;
 
     if (n[MIOC_HIT] != hit || n[MIOC_MISS] != miss || n[MIOC_PASS] != pass || n[MIOC_TIMEOUT] != timeout)
-        fail_msg("hit %d miss %d pass %d timeout %d", (int)n[MIOC_HIT], (int)n[MIOC_MISS], (int)n[MIOC_PASS], (int)n[MIOC_TIMEOUT]);
+        fail_msg("hit %d miss %d pass %d timeout %d", (int)n[MIOC_HIT], (int)n[MIOC_MISS], (int)n[MIOC_PASS],
+                 (int)n[MIOC_TIMEOUT]);
 }
 
 #define WITH_CLIENT(f) cmocka_unit_test_setup_teardown(f, make_client, remove_client)

@@ -39,7 +39,8 @@ static inline void elf_fill(struct elf_fixture *elf, const char *const *needed)
     elf->head.e_phentsize = sizeof elf->segment[0];
     elf->head.e_phnum = 2;
     elf->segment[0] = (ElfW(Phdr)){ .p_type = PT_LOAD, .p_vaddr = 0x1000, .p_filesz = sizeof *elf };
-    elf->segment[1] = (ElfW(Phdr)){ .p_type = PT_DYNAMIC, .p_offset = offsetof(struct elf_fixture, dynamic),
+    elf->segment[1] = (ElfW(Phdr)){ .p_type = PT_DYNAMIC,
+                                    .p_offset = offsetof(struct elf_fixture, dynamic),
                                     .p_filesz = sizeof elf->dynamic };
     elf->dynamic[0].d_tag = DT_STRTAB;
     elf->dynamic[0].d_un.d_ptr = 0x1000 + offsetof(struct elf_fixture, strings);

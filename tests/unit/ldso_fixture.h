@@ -25,7 +25,9 @@
 struct image {
     unsigned char *base;
     unsigned used, count; /* bytes of text; functions */
-    struct { unsigned start, size; } function[256];
+    struct {
+        unsigned start, size;
+    } function[256];
 };
 
 /* Other functions of the kind that a loader has: some are behind, some before those of a test. */
@@ -88,8 +90,11 @@ static inline void image_write_table(struct image *image)
 /* Writes headers and table, and makes it executable. */
 static inline void image_end(struct image *image)
 {
-    Elf64_Ehdr header = { .e_type = ET_DYN, .e_machine = EM_X86_64, .e_phoff = sizeof header,
-                          .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 3 };
+    Elf64_Ehdr header = { .e_type = ET_DYN,
+                          .e_machine = EM_X86_64,
+                          .e_phoff = sizeof header,
+                          .e_phentsize = sizeof(Elf64_Phdr),
+                          .e_phnum = 3 };
     Elf64_Phdr segment[3] = {
         { .p_type = PT_LOAD, .p_flags = PF_R, .p_filesz = IMAGE_SIZE, .p_memsz = IMAGE_SIZE },
         { .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = IMAGE_TEXT },
@@ -106,10 +111,7 @@ static inline void image_end(struct image *image)
     assert_int_equal(mprotect(image->base, IMAGE_SIZE, PROT_READ | PROT_EXEC), 0);
 }
 
-static inline void image_free(struct image *image)
-{
-    assert_int_equal(munmap(image->base, IMAGE_SIZE), 0);
-}
+static inline void image_free(struct image *image) { assert_int_equal(munmap(image->base, IMAGE_SIZE), 0); }
 
 /* --- Code -------------------------------------------------------------------------------------------------------- */
 

@@ -25,7 +25,7 @@
 
 static char store_dir[64];
 
-static const struct mioc_store_limits limits = {.max_bytes = 64u << 20, .max_arena = 32u << 20};
+static const struct mioc_store_limits limits = { .max_bytes = 64u << 20, .max_arena = 32u << 20 };
 
 static __attribute__((unused)) int make_dir(void **state)
 {
@@ -57,7 +57,8 @@ static __attribute__((unused)) int remove_store(void **state)
 }
 
 /* A record of that kind for the path, whose numbers are all `version`; in thread-local memory. */
-static __attribute__((unused)) struct mioc_item *record(unsigned kind, uint32_t flags, const char *path, uint64_t version)
+static __attribute__((unused)) struct mioc_item *record(unsigned kind, uint32_t flags, const char *path,
+                                                        uint64_t version)
 {
     static _Thread_local _Alignas(8) char buf[MIOC_ITEM_MAX];
     char *end = mioc_item_begin(buf, kind, flags, path, (uint32_t)strlen(path));
@@ -79,7 +80,8 @@ static __attribute__((unused)) struct mioc_item *record(unsigned kind, uint32_t 
     return (void *)buf;
 }
 
-static __attribute__((unused)) struct mioc_item *invalidation(uint32_t flags, const char *path, uint32_t node, uint64_t token)
+static __attribute__((unused)) struct mioc_item *invalidation(uint32_t flags, const char *path, uint32_t node,
+                                                              uint64_t token)
 {
     struct mioc_item *item = record(MIOC_ITEM_INVALIDATE, flags, path, 0);
 
@@ -88,7 +90,8 @@ static __attribute__((unused)) struct mioc_item *invalidation(uint32_t flags, co
     return item;
 }
 
-static __attribute__((unused)) const struct mioc_item *lookup(const struct mioc_store *s, unsigned kind, const char *path)
+static __attribute__((unused)) const struct mioc_item *lookup(const struct mioc_store *s, unsigned kind,
+                                                              const char *path)
 {
     uint32_t len = (uint32_t)strlen(path);
 

@@ -29,8 +29,8 @@ static char *read_file(const char *path)
 
 static void each_source(int (*visit)(const char *path, const char *text), int least)
 {
-    static const char *const patterns[] = {MIOC_SOURCES "/preload/*.c", MIOC_SOURCES "/preload/*/*.c",
-                                           MIOC_SOURCES "/mpi_shim/*/*.c"};
+    static const char *const patterns[] = { MIOC_SOURCES "/preload/*.c", MIOC_SOURCES "/preload/*/*.c",
+                                            MIOC_SOURCES "/mpi_shim/*/*.c" };
     int found = 0;
 
     for (unsigned i = 0; i < 3; i++) {
@@ -48,10 +48,7 @@ static void each_source(int (*visit)(const char *path, const char *text), int le
     assert_in_range(found, least, 1000);
 }
 
-static int has_words(const char *text)
-{
-    return strpbrk(text, " ") != NULL && strncmp(text, "active: ", 8) != 0;
-}
+static int has_words(const char *text) { return strpbrk(text, " ") != NULL && strncmp(text, "active: ", 8) != 0; }
 
 /* Each literal that becomes a reason. */
 static int check_reasons(const char *path, const char *text)
@@ -60,7 +57,8 @@ static int check_reasons(const char *path, const char *text)
     regex_t regex;
     int found = 0;
 
-    assert_int_equal(regcomp(&regex, "(be_dormant\\(me, |snprintf\\(([^;\"]*(reason|line), )[^;\"]*)\"", REG_EXTENDED), 0);
+    assert_int_equal(regcomp(&regex, "(be_dormant\\(me, |snprintf\\(([^;\"]*(reason|line), )[^;\"]*)\"", REG_EXTENDED),
+                     0);
     for (; regexec(&regex, text, 4, match, 0) == 0; text += match[0].rm_eo) {
         char literal[256] = "";
 

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_agent.c - questions, the publish stream and writes, as one agent handles them; how it ends is in test_agent_end.c. */
+/* test_agent.c - questions, the publish stream and writes, as one agent handles them; how it ends is in
+ * test_agent_end.c. */
 #include "agent_fixture.h"
 
 #define STAT MIOC_ITEM_STAT
 
-/* --- Questions ---------------------------------------------------------------------------------------------------- */
+/* --- Questions --------------------------------------------------------------------------------------------------- */
 
 static void agent_with_bad_config_is_not_made(void **state)
 {
     (void)state;
-    const struct mioc_agent_config bad[] = {
-        {.node = 0, .nodes = 1, .arity = 0, .window = 1}, {.node = 1, .nodes = 1, .arity = 2, .window = 1},
-        {.node = -1, .nodes = 1, .arity = 2, .window = 1}, {.node = 0, .nodes = 1, .arity = 2, .window = 0}};
-    const struct mioc_agent_host host = {0};
+    const struct mioc_agent_config bad[] = { { .node = 0, .nodes = 1, .arity = 0, .window = 1 },
+                                             { .node = 1, .nodes = 1, .arity = 2, .window = 1 },
+                                             { .node = -1, .nodes = 1, .arity = 2, .window = 1 },
+                                             { .node = 0, .nodes = 1, .arity = 2, .window = 0 } };
+    const struct mioc_agent_host host = { 0 };
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         errno = 0;
@@ -82,7 +84,8 @@ static void request_whose_answer_is_on_its_way_is_dropped(void **state)
     assert_int_equal(mioc_agent_counters(w.agent)->requests_merged, 1);
 }
 
-/* The child has this record, and it is dead there (a write of its own, its clock): the same record must not be the answer. */
+/* The child has this record, and it is dead there (a write of its own, its clock): the same record must not be the
+ * answer. */
 static void request_from_beyond_the_answer_goes_up(void **state)
 {
     (void)state;
@@ -160,7 +163,7 @@ static void requests_many_are_all_found_again(void **state)
     assert_int_equal(w.sends, 0); /* nobody to send to */
 }
 
-/* --- The stream --------------------------------------------------------------------------------------------------- */
+/* --- The stream -------------------------------------------------------------------------------------------------- */
 
 static void stream_fills_the_window_then_batches(void **state)
 {
@@ -178,7 +181,7 @@ static void stream_fills_the_window_then_batches(void **state)
     assert_true(mioc_agent_is_saturated(w.agent));
     sent(1);
     assert_int_equal(count_sent(1, MIOC_MESSAGE_STREAM), 3); /* the other 48 in one */
-    assert_false(mioc_agent_is_saturated(w.agent)); /* node 1 has all, and a slower one does not count */
+    assert_false(mioc_agent_is_saturated(w.agent));          /* node 1 has all, and a slower one does not count */
     assert_int_equal(count_sent(2, MIOC_MESSAGE_STREAM), 2);
     assert_int_equal(w.sent[w.sends - 1].m->offset + w.sent[w.sends - 1].m->body, w.end);
     sent(1);
@@ -232,7 +235,7 @@ static void stream_chunks_fill_messages_up_to_the_limit(void **state)
 static void stream_refused_is_sent_later(void **state)
 {
     (void)state;
-    const int refusals[] = {0, EAGAIN};
+    const int refusals[] = { 0, EAGAIN };
 
     for (unsigned i = 0; i < 2; i++) {
         start(0);
@@ -251,7 +254,7 @@ static void stream_refused_is_sent_later(void **state)
     }
 }
 
-/* --- Writes ------------------------------------------------------------------------------------------------------- */
+/* --- Writes ------------------------------------------------------------------------------------------------------ */
 
 static void wrote_at_root_publishes(void **state)
 {
@@ -273,7 +276,7 @@ static void wrote_at_root_publishes(void **state)
 static void wrote_sticky_publishes_uncached_records(void **state)
 {
     (void)state;
-    const unsigned kinds[] = {MIOC_ITEM_INVALIDATE, STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH};
+    const unsigned kinds[] = { MIOC_ITEM_INVALIDATE, STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS, MIOC_ITEM_REALPATH };
     uint64_t at = 0;
 
     start(0);
@@ -343,15 +346,24 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, stop_world)
     const struct CMUnitTest tests[] = {
-        TEST(agent_with_bad_config_is_not_made), TEST(ask_at_root_resolves_once_and_answers),
-        TEST(ask_below_root_sends_one_request), TEST(ask_malformed_is_real_at_once),
-        TEST(request_whose_answer_is_on_its_way_is_dropped), TEST(request_from_beyond_the_answer_goes_up),
-        TEST(request_for_a_dead_record_goes_up), TEST(request_unanswered_is_forgotten_and_sent_again),
-        TEST(request_asked_again_stays), TEST(requests_many_are_all_found_again),
-        TEST(stream_fills_the_window_then_batches), TEST(stream_copies_carry_no_local_fields),
-        TEST(stream_chunk_is_written_before_it_is_appended), TEST(stream_chunks_fill_messages_up_to_the_limit),
-        TEST(stream_refused_is_sent_later), TEST(wrote_at_root_publishes),
-        TEST(wrote_sticky_publishes_uncached_records), TEST(wrote_below_root_goes_up_before_later_requests),
+        TEST(agent_with_bad_config_is_not_made),
+        TEST(ask_at_root_resolves_once_and_answers),
+        TEST(ask_below_root_sends_one_request),
+        TEST(ask_malformed_is_real_at_once),
+        TEST(request_whose_answer_is_on_its_way_is_dropped),
+        TEST(request_from_beyond_the_answer_goes_up),
+        TEST(request_for_a_dead_record_goes_up),
+        TEST(request_unanswered_is_forgotten_and_sent_again),
+        TEST(request_asked_again_stays),
+        TEST(requests_many_are_all_found_again),
+        TEST(stream_fills_the_window_then_batches),
+        TEST(stream_copies_carry_no_local_fields),
+        TEST(stream_chunk_is_written_before_it_is_appended),
+        TEST(stream_chunks_fill_messages_up_to_the_limit),
+        TEST(stream_refused_is_sent_later),
+        TEST(wrote_at_root_publishes),
+        TEST(wrote_sticky_publishes_uncached_records),
+        TEST(wrote_below_root_goes_up_before_later_requests),
         TEST(wrote_faster_than_the_parent_takes_loses_none),
     };
 #undef TEST

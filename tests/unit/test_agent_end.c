@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_agent_end.c - neighbours that leave, die, stall or talk nonsense, stores that are full, and an agent's own end. */
+/* test_agent_end.c - neighbours that leave, die, stall or talk nonsense, stores that are full, and an agent's own end.
+ */
 #include "agent_fixture.h"
 
 #define STAT MIOC_ITEM_STAT
@@ -17,7 +18,7 @@ static void ended_as(enum mioc_agent_end state)
     assert_int_equal(w.sends, sends);
 }
 
-/* --- Neighbours --------------------------------------------------------------------------------------------------- */
+/* --- Neighbours -------------------------------------------------------------------------------------------------- */
 
 static void tick_first_greets_all_neighbours(void **state)
 {
@@ -162,16 +163,20 @@ static void time_that_steps_back_is_ignored(void **state)
     assert_int_equal(ended(), MIOC_AGENT_RUNNING);
 }
 
-/* --- Nonsense ----------------------------------------------------------------------------------------------------- */
+/* --- Nonsense ---------------------------------------------------------------------------------------------------- */
 
 static void message_that_cannot_be_ends_the_agent(void **state)
 {
     (void)state;
-    const struct { int from; enum mioc_message_kind kind; uint64_t offset; } row[] = {
-        {0, MIOC_MESSAGE_REQUEST, 0}, {0, MIOC_MESSAGE_INVALIDATE, 0}, {0, MIOC_MESSAGE_REPORT, 0},
-        {3, MIOC_MESSAGE_STREAM, 0}, {2, MIOC_MESSAGE_HEARTBEAT, 0}, {99, MIOC_MESSAGE_HEARTBEAT, 0},
-        {-1, MIOC_MESSAGE_LEAVE, 0}, {3, MIOC_MESSAGE_HEARTBEAT, 8}, {3, MIOC_MESSAGE_REQUEST, 8},
-        {0, MIOC_MESSAGE_STREAM, 8}, {1, MIOC_MESSAGE_HEARTBEAT, 0},
+    const struct {
+        int from;
+        enum mioc_message_kind kind;
+        uint64_t offset;
+    } row[] = {
+        { 0, MIOC_MESSAGE_REQUEST, 0 }, { 0, MIOC_MESSAGE_INVALIDATE, 0 }, { 0, MIOC_MESSAGE_REPORT, 0 },
+        { 3, MIOC_MESSAGE_STREAM, 0 },  { 2, MIOC_MESSAGE_HEARTBEAT, 0 },  { 99, MIOC_MESSAGE_HEARTBEAT, 0 },
+        { -1, MIOC_MESSAGE_LEAVE, 0 },  { 3, MIOC_MESSAGE_HEARTBEAT, 8 },  { 3, MIOC_MESSAGE_REQUEST, 8 },
+        { 0, MIOC_MESSAGE_STREAM, 8 },  { 1, MIOC_MESSAGE_HEARTBEAT, 0 },
     };
 
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
@@ -217,7 +222,7 @@ static void stream_malformed_keeps_what_came_before(void **state)
     ended_as(MIOC_AGENT_PROTOCOL);
 }
 
-/* --- Full --------------------------------------------------------------------------------------------------------- */
+/* --- Full -------------------------------------------------------------------------------------------------------- */
 
 static void store_full_at_root_ends_all(void **state)
 {
@@ -290,12 +295,12 @@ static void writes_that_the_parent_never_takes_end_the_agent(void **state)
     assert_false(mioc_agent_is_busy(w.agent));
 }
 
-/* --- Its own end -------------------------------------------------------------------------------------------------- */
+/* --- Its own end ------------------------------------------------------------------------------------------------- */
 
 static void leave_sends_writes_report_and_leave_in_this_order(void **state)
 {
     (void)state;
-    const enum mioc_message_kind order[] = {MIOC_MESSAGE_INVALIDATE, MIOC_MESSAGE_REPORT, MIOC_MESSAGE_LEAVE};
+    const enum mioc_message_kind order[] = { MIOC_MESSAGE_INVALIDATE, MIOC_MESSAGE_REPORT, MIOC_MESSAGE_LEAVE };
     unsigned n = 0;
 
     start(1);
@@ -334,7 +339,7 @@ static void report_of_a_child_reaches_the_host(void **state)
     assert_int_equal(ended(), MIOC_AGENT_LEFT);
 }
 
-/* --- Mutations ---------------------------------------------------------------------------------------------------- */
+/* --- Mutations --------------------------------------------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *seed)
 {
@@ -377,14 +382,22 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, stop_world)
     const struct CMUnitTest tests[] = {
-        TEST(tick_first_greets_all_neighbours), TEST(node_alone_sends_nothing),
-        TEST(parent_that_leaves_ends_the_subtree), TEST(parent_that_is_lost_or_silent_or_gone_ends_the_subtree),
-        TEST(child_gone_is_dropped), TEST(silence_while_the_agent_itself_stood_still_does_not_count),
-        TEST(child_given_up_that_speaks_again_is_told_and_its_writes_count), TEST(time_that_steps_back_is_ignored),
-        TEST(message_that_cannot_be_ends_the_agent), TEST(invalidate_of_nobody_ends_the_agent),
-        TEST(stream_malformed_keeps_what_came_before), TEST(store_full_at_root_ends_all),
-        TEST(store_full_below_root_ends_the_subtree), TEST(writes_that_the_parent_never_takes_end_the_agent),
-        TEST(leave_sends_writes_report_and_leave_in_this_order), TEST(report_of_a_child_reaches_the_host),
+        TEST(tick_first_greets_all_neighbours),
+        TEST(node_alone_sends_nothing),
+        TEST(parent_that_leaves_ends_the_subtree),
+        TEST(parent_that_is_lost_or_silent_or_gone_ends_the_subtree),
+        TEST(child_gone_is_dropped),
+        TEST(silence_while_the_agent_itself_stood_still_does_not_count),
+        TEST(child_given_up_that_speaks_again_is_told_and_its_writes_count),
+        TEST(time_that_steps_back_is_ignored),
+        TEST(message_that_cannot_be_ends_the_agent),
+        TEST(invalidate_of_nobody_ends_the_agent),
+        TEST(stream_malformed_keeps_what_came_before),
+        TEST(store_full_at_root_ends_all),
+        TEST(store_full_below_root_ends_the_subtree),
+        TEST(writes_that_the_parent_never_takes_end_the_agent),
+        TEST(leave_sends_writes_report_and_leave_in_this_order),
+        TEST(report_of_a_child_reaches_the_host),
         TEST(message_mutated_never_breaks_the_agent),
     };
 #undef TEST

@@ -49,7 +49,7 @@ static void write_at_root_waits_for_all_children(void **state)
     deliver_heartbeat(1, w.end, w.end);
     assert_int_equal(w.settled, 0);
     assert_true(mioc_agent_is_busy(w.agent)); /* the next look is to be soon */
-    deliver_heartbeat(2, w.end, w.end - 8); /* its subtree is not there yet */
+    deliver_heartbeat(2, w.end, w.end - 8);   /* its subtree is not there yet */
     assert_int_equal(w.settled, 0);
     deliver_heartbeat(2, w.end, w.end);
     assert_int_equal(w.settled, 1);

@@ -13,8 +13,17 @@
 static struct mioc_aliases *a;
 static _Alignas(8) char item[MIOC_ITEM_MAX];
 
-static int make(void **state) { (void)state; return (a = mioc_aliases_new()) == NULL; }
-static int drop(void **state) { (void)state; mioc_aliases_free(a); return 0; }
+static int make(void **state)
+{
+    (void)state;
+    return (a = mioc_aliases_new()) == NULL;
+}
+static int drop(void **state)
+{
+    (void)state;
+    mioc_aliases_free(a);
+    return 0;
+}
 
 static const char *learn(void)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_bytecode.c - the imports in what the system's own Python compiles, in whole and damaged files; and read ahead by a resolver. */
+/* test_bytecode.c - the imports in what the system's own Python compiles, in whole and damaged files; and read ahead by
+ * a resolver. */
 #include "folder_fixture.h"
 
 #include "resolver/bytecode.h"
@@ -14,8 +15,9 @@ static void note(void *ctx, const struct mioc_import *import)
     size_t used = strlen(text);
 
     (void)ctx;
-    snprintf(text + used, sizeof text - used, "%s%u:%.*s%s%.*s", used > 0 ? " " : "", import->level, (int)import->name_len, import->name,
-             import->item_len > 0 ? "/" : "", (int)import->item_len, import->item_len > 0 ? import->item : "");
+    snprintf(text + used, sizeof text - used, "%s%u:%.*s%s%.*s", used > 0 ? " " : "", import->level,
+             (int)import->name_len, import->name, import->item_len > 0 ? "/" : "", (int)import->item_len,
+             import->item_len > 0 ? import->item : "");
 }
 
 static unsigned char *read_file(const char *path, size_t *size)
@@ -57,8 +59,9 @@ static const char *imports_of(const char *source)
 static void imports_are_found_in_the_codes_order(void **state)
 {
     (void)state;
-    assert_string_equal(imports_of("import os, sys.path as p\nfrom . import a, b as c\nfrom ..x.y import z\nfrom q import *\n"),
-                        "0:os 0:sys.path 1: 1:/a 1:/b 2:x.y 2:x.y/z 0:q");
+    assert_string_equal(
+        imports_of("import os, sys.path as p\nfrom . import a, b as c\nfrom ..x.y import z\nfrom q import *\n"),
+        "0:os 0:sys.path 1: 1:/a 1:/b 2:x.y 2:x.y/z 0:q");
 }
 
 static void imports_of_functions_handlers_and_type_checkers_are_not(void **state)
@@ -86,7 +89,8 @@ static void imports_behind_many_names_are_found(void **state)
     assert_string_equal(imports_of(source), "0:far.away 0:far.away 0:far.away/far 0:far.away/name_3 0:far");
 }
 
-/* Every prefix, and every byte changed: no more is promised than that nothing outside is read (valgrind, ASan) and that it ends. */
+/* Every prefix, and every byte changed: no more is promised than that nothing outside is read (valgrind, ASan) and that
+ * it ends. */
 static void damaged_bytecode_is_survived(void **state)
 {
     unsigned char *bytes, *copy;
@@ -94,7 +98,8 @@ static void damaged_bytecode_is_survived(void **state)
     size_t size;
 
     (void)state;
-    (void)imports_of("import os\nfrom . import a, b\nx = (1, 2.5, 'three', b'4', {5}, 10 ** 30)\ndef f(y=None):\n    return [y, ...]\n");
+    (void)imports_of("import os\nfrom . import a, b\nx = (1, 2.5, 'three', b'4', {5}, 10 ** 30)\ndef f(y=None):\n    "
+                     "return [y, ...]\n");
     snprintf(path, sizeof path, "%s/__pycache__/module.cpython-311.pyc", top);
     bytes = read_file(path, &size);
     for (size_t cut = 0; cut <= size; cut++) {
@@ -118,10 +123,15 @@ static void damaged_bytecode_is_survived(void **state)
     free(bytes);
 }
 
-/* --- Read ahead --------------------------------------------------------------------------------------------------------- */
+/* --- Read ahead -------------------------------------------------------------------------------------------------- */
 
-/* What the resolver handed out: the store of this test. Taken and kept under one lock, so that a listing is always somewhere. */
-static struct { pthread_mutex_t lock; unsigned count; struct mioc_resolved item[4096]; } kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
+/* What the resolver handed out: the store of this test. Taken and kept under one lock, so that a listing is always
+ * somewhere. */
+static struct {
+    pthread_mutex_t lock;
+    unsigned count;
+    struct mioc_resolved item[4096];
+} kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static const struct mioc_item *find(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -187,24 +197,38 @@ static int came(unsigned kind, const char *name)
     return is_known(NULL, kind, path, (uint32_t)strlen(path));
 }
 
-static const struct { const char *name, *source; } tree[] = {
+static const struct {
+    const char *name, *source;
+} tree[] = {
     { "first.py", "import second, nowhere, pkg.sub, os.path\nfrom forbidden import x\ndef f():\n    import lazy\n" },
-    { "second.py", "import pkg\nimport lib_ext\n" }, { "lazy.py", "" }, { "os.py", "" }, { "forbidden.py", "" },
+    { "second.py", "import pkg\nimport lib_ext\n" },
+    { "lazy.py", "" },
+    { "os.py", "" },
+    { "forbidden.py", "" },
     { "lib_ext.cpython-311-x86_64-linux-gnu.so", "no ELF" },
-    { "pkg/__init__.py", "from .one import a\nfrom . import sub, no_module\n" }, { "pkg/one.py", "from ..second import b\n" },
-    { "pkg/sub/__init__.py", "from pkg.sub import deep\n" }, { "pkg/sub/deep.py", "a = 1\n" }, { "pkg/sub/other.py", "" },
+    { "pkg/__init__.py", "from .one import a\nfrom . import sub, no_module\n" },
+    { "pkg/one.py", "from ..second import b\n" },
+    { "pkg/sub/__init__.py", "from pkg.sub import deep\n" },
+    { "pkg/sub/deep.py", "a = 1\n" },
+    { "pkg/sub/other.py", "" },
 };
 
 static void what_a_module_imports_is_read_before_it_is_asked_for(void **state)
 {
-    const struct mioc_resolver_config config = { .threads = 3, .max_file = 4u << 20, .ready = ready, .is_known = is_known, .find = find,
-                                                 .reserve = reserve, .may_speculate = may_speculate };
+    const struct mioc_resolver_config config = { .threads = 3,
+                                                 .max_file = 4u << 20,
+                                                 .ready = ready,
+                                                 .is_known = is_known,
+                                                 .find = find,
+                                                 .reserve = reserve,
+                                                 .may_speculate = may_speculate };
     struct mioc_resolver *r;
     char path[512];
 
     (void)state;
     for (unsigned i = 0; i < sizeof tree / sizeof *tree; i++) {
-        snprintf(path, sizeof path, "%s/%.*s", top, (int)(strrchr(tree[i].name, '/') ? strrchr(tree[i].name, '/') - tree[i].name : 0), tree[i].name);
+        snprintf(path, sizeof path, "%s/%.*s", top,
+                 (int)(strrchr(tree[i].name, '/') ? strrchr(tree[i].name, '/') - tree[i].name : 0), tree[i].name);
         mkdir(path, 0755);
         put(tree[i].name, tree[i].source, strlen(tree[i].source));
     }
@@ -221,9 +245,12 @@ static void what_a_module_imports_is_read_before_it_is_asked_for(void **state)
     assert_true(came(MIOC_ITEM_CONTENT, "pkg/__pycache__/one.cpython-311.pyc"));
     assert_true(came(MIOC_ITEM_CONTENT, "pkg/sub/__pycache__/__init__.cpython-311.pyc"));
     assert_true(came(MIOC_ITEM_CONTENT, "pkg/sub/__pycache__/deep.cpython-311.pyc"));
-    /* Neither what is imported later or not at all, nor what CPython has inside, nor names that are nowhere, nor what the policy forbids. */
-    assert_false(came(MIOC_ITEM_STAT, "lazy.py") || came(MIOC_ITEM_STAT, "os.py") || came(MIOC_ITEM_STAT, "nowhere.py"));
-    assert_false(came(MIOC_ITEM_STAT, "pkg/sub/other.py") || came(MIOC_ITEM_STAT, "pkg/no_module.py") || came(MIOC_ITEM_STAT, "forbidden.py"));
+    /* Neither what is imported later or not at all, nor what CPython has inside, nor names that are nowhere, nor what
+     * the policy forbids. */
+    assert_false(came(MIOC_ITEM_STAT, "lazy.py") || came(MIOC_ITEM_STAT, "os.py") ||
+                 came(MIOC_ITEM_STAT, "nowhere.py"));
+    assert_false(came(MIOC_ITEM_STAT, "pkg/sub/other.py") || came(MIOC_ITEM_STAT, "pkg/no_module.py") ||
+                 came(MIOC_ITEM_STAT, "forbidden.py"));
     for (unsigned i = 0; i < kept.count; i++)
         mioc_resolved_free(&kept.item[i]);
     mioc_resolver_free(r, 1000000000);

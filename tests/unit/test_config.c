@@ -20,7 +20,7 @@ static struct mioc_config config;
 
 static int parse_one(const char *variable)
 {
-    char *env[] = {(char *)"PATH=/bin", (char *)variable, NULL};
+    char *env[] = { (char *)"PATH=/bin", (char *)variable, NULL };
     memset(&config, 0xaa, sizeof config); /* whatever was there must not shine through */
     return mioc_config_parse(&config, env);
 }
@@ -28,7 +28,7 @@ static int parse_one(const char *variable)
 static void parse_empty_environment_gives_defaults(void **state)
 {
     (void)state;
-    char *env[] = {NULL};
+    char *env[] = { NULL };
     assert_int_equal(mioc_config_parse(&config, env), 0);
     assert_int_equal(config.disable, 0);
     assert_int_equal(config.log, MIOC_LOG_WARN);
@@ -49,28 +49,31 @@ static void parse_empty_environment_gives_defaults(void **state)
 
 static void parse_number_reads_seconds_and_bytes(void **state)
 {
-    static const struct { const char *variable; uint64_t *field, expected; } cases[] = {
-        {"MPIIO_CACHE_TTL=0", &config.ttl_ms, 0},
-        {"MPIIO_CACHE_TTL=0.25", &config.ttl_ms, 250},
-        {"MPIIO_CACHE_TTL=.5", &config.ttl_ms, 500},
-        {"MPIIO_CACHE_TTL=3.", &config.ttl_ms, 3000},
-        {"MPIIO_CACHE_TTL=86400", &config.ttl_ms, 86400000},
-        {"MPIIO_CACHE_TTL=0.0001", &config.ttl_ms, 1}, /* not nothing */
-        {"MPIIO_CACHE_TTL=007", &config.ttl_ms, 7000},
-        {"MPIIO_CACHE_TTL=1.00000000000000000000000000000", &config.ttl_ms, 1000},
-        {"MPIIO_CACHE_ACTIMEO=auto", &config.actimeo_ms, MIOC_ACTIMEO_AUTO},
-        {"MPIIO_CACHE_ACTIMEO=0", &config.actimeo_ms, 0},
-        {"MPIIO_CACHE_ACTIMEO=3.5", &config.actimeo_ms, 3500},
-        {"MPIIO_CACHE_TIMEOUT=0.001", &config.timeout_ms, 1},
-        {"MPIIO_CACHE_TIMEOUT=3600", &config.timeout_ms, 3600000},
-        {"MPIIO_CACHE_LINGER=0", &config.linger_ms, 0},
-        {"MPIIO_CACHE_MAX_FILE=0", &config.max_file, 0},
-        {"MPIIO_CACHE_MAX_FILE=4096", &config.max_file, 4096},
-        {"MPIIO_CACHE_MAX_FILE=1K", &config.max_file, 1024},
-        {"MPIIO_CACHE_MAX_FILE=2m", &config.max_file, 2ull << 20},
-        {"MPIIO_CACHE_MAX_BYTES=3G", &config.max_bytes, 3ull << 30},
-        {"MPIIO_CACHE_MAX_BYTES=1T", &config.max_bytes, 1ull << 40},
-        {"MPIIO_CACHE_MAX_BYTES=9223372036854775807", &config.max_bytes, INT64_MAX},
+    static const struct {
+        const char *variable;
+        uint64_t *field, expected;
+    } cases[] = {
+        { "MPIIO_CACHE_TTL=0", &config.ttl_ms, 0 },
+        { "MPIIO_CACHE_TTL=0.25", &config.ttl_ms, 250 },
+        { "MPIIO_CACHE_TTL=.5", &config.ttl_ms, 500 },
+        { "MPIIO_CACHE_TTL=3.", &config.ttl_ms, 3000 },
+        { "MPIIO_CACHE_TTL=86400", &config.ttl_ms, 86400000 },
+        { "MPIIO_CACHE_TTL=0.0001", &config.ttl_ms, 1 }, /* not nothing */
+        { "MPIIO_CACHE_TTL=007", &config.ttl_ms, 7000 },
+        { "MPIIO_CACHE_TTL=1.00000000000000000000000000000", &config.ttl_ms, 1000 },
+        { "MPIIO_CACHE_ACTIMEO=auto", &config.actimeo_ms, MIOC_ACTIMEO_AUTO },
+        { "MPIIO_CACHE_ACTIMEO=0", &config.actimeo_ms, 0 },
+        { "MPIIO_CACHE_ACTIMEO=3.5", &config.actimeo_ms, 3500 },
+        { "MPIIO_CACHE_TIMEOUT=0.001", &config.timeout_ms, 1 },
+        { "MPIIO_CACHE_TIMEOUT=3600", &config.timeout_ms, 3600000 },
+        { "MPIIO_CACHE_LINGER=0", &config.linger_ms, 0 },
+        { "MPIIO_CACHE_MAX_FILE=0", &config.max_file, 0 },
+        { "MPIIO_CACHE_MAX_FILE=4096", &config.max_file, 4096 },
+        { "MPIIO_CACHE_MAX_FILE=1K", &config.max_file, 1024 },
+        { "MPIIO_CACHE_MAX_FILE=2m", &config.max_file, 2ull << 20 },
+        { "MPIIO_CACHE_MAX_BYTES=3G", &config.max_bytes, 3ull << 30 },
+        { "MPIIO_CACHE_MAX_BYTES=1T", &config.max_bytes, 1ull << 40 },
+        { "MPIIO_CACHE_MAX_BYTES=9223372036854775807", &config.max_bytes, INT64_MAX },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -84,25 +87,56 @@ static void parse_number_reads_seconds_and_bytes(void **state)
 static void parse_malformed_value_keeps_default_and_complains_once(void **state)
 {
     static const char *const cases[] = {
-        "MPIIO_CACHE_DISABLE=yes",       "MPIIO_CACHE_DISABLE=2",        "MPIIO_CACHE_DISABLE=01",
-        "MPIIO_CACHE_LOG=verbose",       "MPIIO_CACHE_LOG=WARN",         "MPIIO_CACHE_LOG=1",
-        "MPIIO_CACHE_DIR=shm",           "MPIIO_CACHE_DIR=./shm",        "MPIIO_CACHE_TTL=-1",
-        "MPIIO_CACHE_TTL=+1",            "MPIIO_CACHE_TTL=1s",           "MPIIO_CACHE_TTL= 1",
-        "MPIIO_CACHE_TTL=1 ",            "MPIIO_CACHE_TTL=1e3",          "MPIIO_CACHE_TTL=0x10",
-        "MPIIO_CACHE_TTL=1,5",           "MPIIO_CACHE_TTL=.",            "MPIIO_CACHE_TTL=1.2.3",
-        "MPIIO_CACHE_TTL=nan",           "MPIIO_CACHE_TTL=86400.001",    "MPIIO_CACHE_TTL=18446744073709551616",
-        "MPIIO_CACHE_TTL=18446744073.8", "MPIIO_CACHE_TIMEOUT=0",        "MPIIO_CACHE_TIMEOUT=0.0009",
-        "MPIIO_CACHE_TIMEOUT=3601",      "MPIIO_CACHE_TIMEOUT=ten",      "MPIIO_CACHE_LINGER=inf",
-        "MPIIO_CACHE_LINGER=3600.1",     "MPIIO_CACHE_MAX_FILE=-1",      "MPIIO_CACHE_MAX_FILE=1.5G",
-        "MPIIO_CACHE_MAX_FILE=K",        "MPIIO_CACHE_MAX_FILE=1KB",     "MPIIO_CACHE_MAX_FILE=1 K",
-        "MPIIO_CACHE_MAX_FILE=1X",       "MPIIO_CACHE_MAX_BYTES=8388608T", "MPIIO_CACHE_MAX_BYTES=99999999999999999999",
-        "MPIIO_CACHE_MAX_BYTES=9223372036854775808", "MPIIO_CACHE_STATS=yes", "MPIIO_CACHE_STATS=TRUE",
-        "MPIIO_CACHE_STATS=on",          "MPIIO_CACHE_STATS=no",         "MPIIO_CACHE_STATS=2",
-        "MPIIO_CACHE_STATS=-1",          "MPIIO_CACHE_STATS=/tmp/",      "MPIIO_CACHE_ACTIMEO=AUTO",
-        "MPIIO_CACHE_ACTIMEO=-1",        "MPIIO_CACHE_ACTIMEO=86401",
+        "MPIIO_CACHE_DISABLE=yes",
+        "MPIIO_CACHE_DISABLE=2",
+        "MPIIO_CACHE_DISABLE=01",
+        "MPIIO_CACHE_LOG=verbose",
+        "MPIIO_CACHE_LOG=WARN",
+        "MPIIO_CACHE_LOG=1",
+        "MPIIO_CACHE_DIR=shm",
+        "MPIIO_CACHE_DIR=./shm",
+        "MPIIO_CACHE_TTL=-1",
+        "MPIIO_CACHE_TTL=+1",
+        "MPIIO_CACHE_TTL=1s",
+        "MPIIO_CACHE_TTL= 1",
+        "MPIIO_CACHE_TTL=1 ",
+        "MPIIO_CACHE_TTL=1e3",
+        "MPIIO_CACHE_TTL=0x10",
+        "MPIIO_CACHE_TTL=1,5",
+        "MPIIO_CACHE_TTL=.",
+        "MPIIO_CACHE_TTL=1.2.3",
+        "MPIIO_CACHE_TTL=nan",
+        "MPIIO_CACHE_TTL=86400.001",
+        "MPIIO_CACHE_TTL=18446744073709551616",
+        "MPIIO_CACHE_TTL=18446744073.8",
+        "MPIIO_CACHE_TIMEOUT=0",
+        "MPIIO_CACHE_TIMEOUT=0.0009",
+        "MPIIO_CACHE_TIMEOUT=3601",
+        "MPIIO_CACHE_TIMEOUT=ten",
+        "MPIIO_CACHE_LINGER=inf",
+        "MPIIO_CACHE_LINGER=3600.1",
+        "MPIIO_CACHE_MAX_FILE=-1",
+        "MPIIO_CACHE_MAX_FILE=1.5G",
+        "MPIIO_CACHE_MAX_FILE=K",
+        "MPIIO_CACHE_MAX_FILE=1KB",
+        "MPIIO_CACHE_MAX_FILE=1 K",
+        "MPIIO_CACHE_MAX_FILE=1X",
+        "MPIIO_CACHE_MAX_BYTES=8388608T",
+        "MPIIO_CACHE_MAX_BYTES=99999999999999999999",
+        "MPIIO_CACHE_MAX_BYTES=9223372036854775808",
+        "MPIIO_CACHE_STATS=yes",
+        "MPIIO_CACHE_STATS=TRUE",
+        "MPIIO_CACHE_STATS=on",
+        "MPIIO_CACHE_STATS=no",
+        "MPIIO_CACHE_STATS=2",
+        "MPIIO_CACHE_STATS=-1",
+        "MPIIO_CACHE_STATS=/tmp/",
+        "MPIIO_CACHE_ACTIMEO=AUTO",
+        "MPIIO_CACHE_ACTIMEO=-1",
+        "MPIIO_CACHE_ACTIMEO=86401",
     };
     struct mioc_config defaults;
-    char *none[] = {NULL};
+    char *none[] = { NULL };
     (void)state;
     mioc_config_parse(&defaults, none);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -110,7 +144,8 @@ static void parse_malformed_value_keeps_default_and_complains_once(void **state)
         snprintf(name, sizeof name, "%.*s=\"", (int)strcspn(cases[i], "="), cases[i]);
         if (parse_one(cases[i]) != 1)
             fail_msg("%s: %u complaints", cases[i], config.complaints);
-        if (strncmp(config.complaint, name, strlen(name)) != 0 || strstr(config.complaint, "using the default, ") == NULL)
+        if (strncmp(config.complaint, name, strlen(name)) != 0 ||
+            strstr(config.complaint, "using the default, ") == NULL)
             fail_msg("%s: complaint %s", cases[i], config.complaint);
         config.complaints = 0;
         memset(config.complaint, 0, sizeof config.complaint);
@@ -169,8 +204,8 @@ static void parse_unknown_name_complains(void **state)
 
 static void parse_several_bad_values_keeps_first_complaint_and_counts(void **state)
 {
-    char *env[] = {(char *)"MPIIO_CACHE_LOG=loud", (char *)"MPIIO_CACHE_TTL=x", (char *)"MPIIO_CACHE_LINGER=5",
-                   (char *)"MPIIO_CACHE_NONSENSE=", NULL};
+    char *env[] = { (char *)"MPIIO_CACHE_LOG=loud", (char *)"MPIIO_CACHE_TTL=x", (char *)"MPIIO_CACHE_LINGER=5",
+                    (char *)"MPIIO_CACHE_NONSENSE=", NULL };
     (void)state;
     assert_int_equal(mioc_config_parse(&config, env), 3);
     assert_non_null(strstr(config.complaint, "MPIIO_CACHE_LOG=\"loud\""));
@@ -179,7 +214,7 @@ static void parse_several_bad_values_keeps_first_complaint_and_counts(void **sta
 
 static void parse_name_given_twice_takes_the_first(void **state)
 {
-    char *env[] = {(char *)"MPIIO_CACHE_TTL=1", (char *)"MPIIO_CACHE_TTL=5", NULL};
+    char *env[] = { (char *)"MPIIO_CACHE_TTL=1", (char *)"MPIIO_CACHE_TTL=5", NULL };
     (void)state;
     assert_int_equal(mioc_config_parse(&config, env), 0);
     assert_int_equal(config.ttl_ms, 1000);
@@ -243,9 +278,19 @@ static void parse_list_too_long_keeps_what_fits(void **state)
 
 static void parse_stats_tells_switch_from_file(void **state)
 {
-    static const struct { const char *value; int stats; const char *file; } cases[] = {
-        {"0", 0, ""},       {"1", 1, ""},           {"stats.json", 1, "stats.json"}, {"/tmp/s.json", 1, "/tmp/s.json"},
-        {"./yes", 1, "./yes"}, {"./1", 1, "./1"},   {"yes.json", 1, "yes.json"},     {"1.json", 1, "1.json"},
+    static const struct {
+        const char *value;
+        int stats;
+        const char *file;
+    } cases[] = {
+        { "0", 0, "" },
+        { "1", 1, "" },
+        { "stats.json", 1, "stats.json" },
+        { "/tmp/s.json", 1, "/tmp/s.json" },
+        { "./yes", 1, "./yes" },
+        { "./1", 1, "./1" },
+        { "yes.json", 1, "yes.json" },
+        { "1.json", 1, "1.json" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -360,7 +405,8 @@ static void rows_are_those_of_the_man_page(void **state)
     fclose(file);
     for (size_t i = 0; i < n; i++) {
         snprintf(expected, sizeof expected, ".BR %s \" (%s; default %s)\"\n%c%s.\n", rows[i].name, rows[i].type,
-                 rows[i].default_text[0] != '\0' ? rows[i].default_text : "none", toupper((unsigned char)rows[i].help[0]), rows[i].help + 1);
+                 rows[i].default_text[0] != '\0' ? rows[i].default_text : "none",
+                 toupper((unsigned char)rows[i].help[0]), rows[i].help + 1);
         if (strstr(page, expected) == NULL)
             fail_msg("the man page lacks:\n%s", expected);
     }

@@ -21,9 +21,13 @@ static int is_marked(size_t at, const char *bytes, size_t length, size_t size)
 
 static void marks_are_found_in_their_places_only(void **state)
 {
-    static const struct { size_t at, length; const char *bytes; } table[] = {
-        { 16, 4, "\xde\xc0\xef\xbe" }, { 21, 7, "\x11\x4c\xef\xbd\x9d\x65\x59" }, { 12, 4, "\x62\x31\x05\x00" },
-        { 12, 4, "\x00\x06\x15\x61" }, { 12, 4, "\x53\x22\x04\x00" }, { 0, 8, "\x89HDF\r\n\x1a\n" },
+    static const struct {
+        size_t at, length;
+        const char *bytes;
+    } table[] = {
+        { 16, 4, "\xde\xc0\xef\xbe" }, { 21, 7, "\x11\x4c\xef\xbd\x9d\x65\x59" },
+        { 12, 4, "\x62\x31\x05\x00" }, { 12, 4, "\x00\x06\x15\x61" },
+        { 12, 4, "\x53\x22\x04\x00" }, { 0, 8, "\x89HDF\r\n\x1a\n" },
     };
 
     (void)state;
@@ -39,7 +43,12 @@ static void marks_are_found_in_their_places_only(void **state)
 
 static void what_imports_read_is_no_database(void **state)
 {
-    static const char *const others[] = { "", "#!/usr/bin/python3\nimport os\n", "\x7f" "ELF\2\1\1", "SQLite format 3", "PK\3\4",
+    static const char *const others[] = { "",
+                                          "#!/usr/bin/python3\nimport os\n",
+                                          "\x7f"
+                                          "ELF\2\1\1",
+                                          "SQLite format 3",
+                                          "PK\3\4",
                                           "\xa7\r\r\n\0\0\0\0\x12\x34\x56\x78" };
 
     (void)state;

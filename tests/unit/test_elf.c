@@ -13,8 +13,14 @@ static void collect(void *ctx, const char *name)
 
 static void collect_text(void *ctx, int64_t tag, const char *text)
 {
-    static const struct { int64_t tag; const char *name; } names[] = {
-        { DT_NEEDED, "needed=" }, { DT_SONAME, "soname=" }, { DT_RPATH, "rpath=" }, { DT_RUNPATH, "runpath=" },
+    static const struct {
+        int64_t tag;
+        const char *name;
+    } names[] = {
+        { DT_NEEDED, "needed=" },
+        { DT_SONAME, "soname=" },
+        { DT_RPATH, "rpath=" },
+        { DT_RUNPATH, "runpath=" },
     };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -22,7 +28,10 @@ static void collect_text(void *ctx, int64_t tag, const char *text)
             strcat(strcat(strcat(ctx, names[i].name), text), " ");
 }
 
-struct bytes { const unsigned char *at; size_t size; };
+struct bytes {
+    const unsigned char *at;
+    size_t size;
+};
 
 static long read_bytes(void *ctx, void *buf, size_t size, uint64_t offset)
 {
@@ -90,7 +99,10 @@ static void texts_of_all_kinds_come_in_order(void **state)
 /* As wheels and conda's padded prefixes have it; a name of that length can be no file's. */
 static void texts_path_may_be_long_a_name_may_not(void **state)
 {
-    struct { struct elf_fixture elf; char more[8192]; } file;
+    struct {
+        struct elf_fixture elf;
+        char more[8192];
+    } file;
     struct bytes bytes = { (const void *)&file, sizeof file };
     char all[16384] = "";
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_hostile.c - shared memory that a stray write went through: readers of the index, of a listing, of the policy stay inside. What a
- * fuzzer finds in tests/fuzz/fuzz_store.c becomes a row here. */
+/* test_hostile.c - shared memory that a stray write went through: readers of the index, of a listing, of the policy
+ * stay inside. What a fuzzer finds in tests/fuzz/fuzz_store.c becomes a row here. */
 #include "store_fixture.h"
 #include "policy/policy.h"
 #include "store/store_internal.h"
@@ -47,7 +47,7 @@ static void drop(struct mioc_store *view)
 
 static void slot_that_leads_out_finds_nothing(void **state)
 {
-    static const uint32_t places[] = {0, 2, 0x7fffffff, 0xffffffff, 1u << 22, 4u << 20, 3};
+    static const uint32_t places[] = { 0, 2, 0x7fffffff, 0xffffffff, 1u << 22, 4u << 20, 3 };
     struct mioc_store *s = *state, *view;
     uint64_t hash = mioc_item_hash(MIOC_ITEM_STAT, PATH, strlen(PATH)), slot;
 
@@ -73,7 +73,7 @@ static void slot_that_leads_out_finds_nothing(void **state)
 
 static void item_that_lies_about_its_size_is_not_found(void **state)
 {
-    static const uint32_t sizes[] = {0, 8, 40, 1u << 20, 0xfffffff8};
+    static const uint32_t sizes[] = { 0, 8, 40, 1u << 20, 0xfffffff8 };
     struct mioc_store *s = *state, *view;
 
     for (unsigned kind = MIOC_ITEM_STAT; kind <= MIOC_ITEM_REALPATH; kind++) {
@@ -141,7 +141,7 @@ static void listing_that_leads_out_is_left(void **state)
     assert_true(mioc_item_is_bounded(&list->item));
     assert_ptr_equal(mioc_list_find(list, "abc", 3), entry);
     for (unsigned i = 0; i < 5; i++) {
-        static const uint32_t places[] = {size, size - 8, size - 4, 0xfffffff8, 1u << 20};
+        static const uint32_t places[] = { size, size - 8, size - 4, 0xfffffff8, 1u << 20 };
 
         table[0] = table[1] = places[i];
         assert_null(mioc_list_find(list, "abc", 3));
@@ -163,8 +163,10 @@ static void policy_that_leads_out_is_refused(void **state)
 
     (void)state;
     good.count = good.excludes = 1;
-    good.prefix[0] = (struct mioc_policy_prefix){.len = 4, .kind = MIOC_POLICY_LIBRARY, .path = "/lib", .real = "/usr", .real_len = 4};
-    good.exclude[0] = (struct mioc_policy_exclude){.len = 6, .path = "/lib/x"};
+    good.prefix[0] = (struct mioc_policy_prefix){
+        .len = 4, .kind = MIOC_POLICY_LIBRARY, .path = "/lib", .real = "/usr", .real_len = 4
+    };
+    good.exclude[0] = (struct mioc_policy_exclude){ .len = 6, .path = "/lib/x" };
     assert_true(mioc_policy_is_sound(&good));
 #define REFUSED(change) (policy = good, policy.change, assert_false(mioc_policy_is_sound(&policy)))
     REFUSED(count = MIOC_MAX_PREFIXES + 1);

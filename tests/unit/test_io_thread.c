@@ -24,7 +24,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct task { int fd; long thread; struct mioc_io_thread *io_thread; int inner; int go, is_done; };
+struct task {
+    int fd;
+    long thread;
+    struct mioc_io_thread *io_thread;
+    int inner;
+    int go, is_done;
+};
 
 static int note_thread(void *arg)
 {
@@ -132,7 +138,8 @@ static void wait_ends_when_it_is_free_or_time_is_up(void **state)
         assert_int_equal(mioc_io_thread_begin(io_thread, wait_for_go, &task), 0);
         mioc_io_thread_wait(io_thread, 60000000000ull);
         assert_int_equal(mioc_io_thread_run(io_thread, note_thread, &other), 0);
-        assert_true(other.thread != syscall(SYS_gettid)); /* not in the calling thread, which may have no descriptor left */
+        assert_true(other.thread !=
+                    syscall(SYS_gettid)); /* not in the calling thread, which may have no descriptor left */
     }
     task.go = 0;
     assert_int_equal(mioc_io_thread_begin(io_thread, wait_for_go, &task), 0);
@@ -162,8 +169,8 @@ static void run_in_a_forked_child_is_its_own_work(void **state)
     mioc_io_thread_free(io_thread);
 }
 
-/* In a child: whether what the thread opens is its own, also when the process has no descriptor left, and whether it holds none of
- * the process's: a pipe's reader sees the end of its writer. */
+/* In a child: whether what the thread opens is its own, also when the process has no descriptor left, and whether it
+ * holds none of the process's: a pipe's reader sees the end of its writer. */
 static int has_own_table(void)
 {
     struct rlimit limit = { 64, 64 };
@@ -256,7 +263,7 @@ static void once_has_descriptors_where_the_program_has_none(void **state)
         close(fd[--n]);
     setrlimit(RLIMIT_NOFILE, &old);
     assert_int_equal(rc, 0);
-    assert_int_equal(task.fd, 0); /* its table was empty */
+    assert_int_equal(task.fd, 0);    /* its table was empty */
     assert_int_equal(error, EMFILE); /* and the program's is as full as before */
     assert_int_not_equal(task.thread, syscall(SYS_gettid));
 }

@@ -74,7 +74,7 @@ static void build_list_of(const char *const *names, uint32_t count, uint32_t tab
 
 static void build_list(void)
 {
-    static const char *const names[] = {".", "..", "os.py", "re"};
+    static const char *const names[] = { ".", "..", "os.py", "re" };
 
     build_list_of(names, 4, 8);
 }
@@ -88,10 +88,7 @@ static void build_content(void)
     mioc_item_finish(item_buf, end);
 }
 
-static void build_access(void)
-{
-    mioc_item_finish(item_buf, begin(MIOC_ITEM_ACCESS));
-}
+static void build_access(void) { mioc_item_finish(item_buf, begin(MIOC_ITEM_ACCESS)); }
 
 static void build_realpath(void)
 {
@@ -116,13 +113,10 @@ static void build_chunk(void)
     mioc_item_finish(item_buf, end);
 }
 
-static void build_invalidate(void)
-{
-    mioc_item_finish(item_buf, begin(MIOC_ITEM_INVALIDATE));
-}
+static void build_invalidate(void) { mioc_item_finish(item_buf, begin(MIOC_ITEM_INVALIDATE)); }
 
-static void (*const builders[])(void) = {build_stat, build_list, build_content, build_access, build_realpath, build_chunk,
-                                         build_invalidate};
+static void (*const builders[])(void) = { build_stat,     build_list,  build_content,   build_access,
+                                          build_realpath, build_chunk, build_invalidate };
 
 static void check_built_items_accepted(void **state)
 {
@@ -236,7 +230,11 @@ static void realpath_empty(void) { ((struct mioc_realpath_record *)item_buf)->re
 static void realpath_long(void) { ((struct mioc_realpath_record *)item_buf)->resolved_len = 0xffffffff; }
 static struct mioc_chunk_record *const chunk = (void *)item_buf;
 static void chunk_empty(void) { chunk->length = 0; }
-static void chunk_large(void) { chunk->length = MIOC_CHUNK_MAX + 1; chunk->total = 1u << 30; }
+static void chunk_large(void)
+{
+    chunk->length = MIOC_CHUNK_MAX + 1;
+    chunk->total = 1u << 30;
+}
 static void chunk_over_total(void) { chunk->offset = 6; }
 static void chunk_wraps(void) { chunk->offset = UINT64_MAX - 4; }
 static void chunk_huge(void) { chunk->total = UINT64_MAX; }
@@ -245,31 +243,82 @@ static void chunk_with_path(void) { chunk->item.path_len = 1; }
 static struct mioc_invalidate_record *const invalidate = (void *)item_buf;
 static void invalidate_with_pages(void) { invalidate->pages = 1; }
 static void evict_of_no_content(void) { item->flags = MIOC_FLAG_EVICT; }
-static void evict_of_large_number(void) { item->flags = MIOC_FLAG_EVICT; invalidate->token = 1ull << 32; }
-static void evict_of_subtree(void) { item->flags = MIOC_FLAG_EVICT | MIOC_FLAG_SUBTREE; invalidate->token = 1; }
+static void evict_of_large_number(void)
+{
+    item->flags = MIOC_FLAG_EVICT;
+    invalidate->token = 1ull << 32;
+}
+static void evict_of_subtree(void)
+{
+    item->flags = MIOC_FLAG_EVICT | MIOC_FLAG_SUBTREE;
+    invalidate->token = 1;
+}
 
-static const struct { void (*build)(void), (*harm)(void); const char *what; } broken[] = {
-#define ROW(build, harm) {build, harm, #harm}
-    ROW(build_stat, stat_negative_errno), ROW(build_stat, stat_long_target), ROW(build_stat, stat_target_no_nul),
-    ROW(build_stat, stat_huge_errno), ROW(build_stat, any_path_changed), ROW(build_stat, any_path_relative),
-    ROW(build_stat, any_path_with_nul), ROW(build_stat, any_path_len_zero), ROW(build_stat, any_path_len_long),
-    ROW(build_stat, any_path_len_short), ROW(build_stat, any_hash_changed), ROW(build_stat, any_kind_zero),
-    ROW(build_stat, any_kind_unknown), ROW(build_stat, any_kind_other), ROW(build_stat, any_flag_unknown),
-    ROW(build_stat, any_size_odd), ROW(build_stat, any_size_over), ROW(build_invalidate, any_path_changed),
-    ROW(build_list, list_count_over), ROW(build_list, list_count_huge), ROW(build_list, list_count_under),
-    ROW(build_list, list_entries_inside_header), ROW(build_list, list_entries_odd), ROW(build_list, list_entries_outside),
-    ROW(build_list, list_table_odd), ROW(build_list, list_table_outside), ROW(build_list, list_table_wraps),
-    ROW(build_list, list_table_not_power), ROW(build_list, list_table_small), ROW(build_list, list_table_none),
-    ROW(build_list, list_table_over_entries), ROW(build_list, list_entry_size_zero), ROW(build_list, list_entry_size_odd),
-    ROW(build_list, list_entry_size_over), ROW(build_list, list_entry_no_name), ROW(build_list, list_entry_long_name),
-    ROW(build_list, list_entry_slash), ROW(build_list, list_entry_renamed), ROW(build_list, list_slot_between_entries),
-    ROW(build_list, list_slot_outside), ROW(build_list, list_slots_all_used),
-    ROW(build_content, content_negative_errno), ROW(build_content, content_huge), ROW(build_access, access_negative_errno),
-    ROW(build_realpath, realpath_empty), ROW(build_realpath, realpath_long), ROW(build_chunk, chunk_empty),
-    ROW(build_chunk, chunk_large), ROW(build_chunk, chunk_over_total), ROW(build_chunk, chunk_wraps),
-    ROW(build_chunk, chunk_huge), ROW(build_chunk, chunk_with_hash), ROW(build_chunk, chunk_with_path),
-    ROW(build_invalidate, invalidate_with_pages), ROW(build_invalidate, evict_of_no_content),
-    ROW(build_invalidate, evict_of_large_number), ROW(build_invalidate, evict_of_subtree),
+static const struct {
+    void (*build)(void), (*harm)(void);
+    const char *what;
+} broken[] = {
+#define ROW(build, harm) \
+    { \
+        build, harm, #harm \
+    }
+    ROW(build_stat, stat_negative_errno),
+    ROW(build_stat, stat_long_target),
+    ROW(build_stat, stat_target_no_nul),
+    ROW(build_stat, stat_huge_errno),
+    ROW(build_stat, any_path_changed),
+    ROW(build_stat, any_path_relative),
+    ROW(build_stat, any_path_with_nul),
+    ROW(build_stat, any_path_len_zero),
+    ROW(build_stat, any_path_len_long),
+    ROW(build_stat, any_path_len_short),
+    ROW(build_stat, any_hash_changed),
+    ROW(build_stat, any_kind_zero),
+    ROW(build_stat, any_kind_unknown),
+    ROW(build_stat, any_kind_other),
+    ROW(build_stat, any_flag_unknown),
+    ROW(build_stat, any_size_odd),
+    ROW(build_stat, any_size_over),
+    ROW(build_invalidate, any_path_changed),
+    ROW(build_list, list_count_over),
+    ROW(build_list, list_count_huge),
+    ROW(build_list, list_count_under),
+    ROW(build_list, list_entries_inside_header),
+    ROW(build_list, list_entries_odd),
+    ROW(build_list, list_entries_outside),
+    ROW(build_list, list_table_odd),
+    ROW(build_list, list_table_outside),
+    ROW(build_list, list_table_wraps),
+    ROW(build_list, list_table_not_power),
+    ROW(build_list, list_table_small),
+    ROW(build_list, list_table_none),
+    ROW(build_list, list_table_over_entries),
+    ROW(build_list, list_entry_size_zero),
+    ROW(build_list, list_entry_size_odd),
+    ROW(build_list, list_entry_size_over),
+    ROW(build_list, list_entry_no_name),
+    ROW(build_list, list_entry_long_name),
+    ROW(build_list, list_entry_slash),
+    ROW(build_list, list_entry_renamed),
+    ROW(build_list, list_slot_between_entries),
+    ROW(build_list, list_slot_outside),
+    ROW(build_list, list_slots_all_used),
+    ROW(build_content, content_negative_errno),
+    ROW(build_content, content_huge),
+    ROW(build_access, access_negative_errno),
+    ROW(build_realpath, realpath_empty),
+    ROW(build_realpath, realpath_long),
+    ROW(build_chunk, chunk_empty),
+    ROW(build_chunk, chunk_large),
+    ROW(build_chunk, chunk_over_total),
+    ROW(build_chunk, chunk_wraps),
+    ROW(build_chunk, chunk_huge),
+    ROW(build_chunk, chunk_with_hash),
+    ROW(build_chunk, chunk_with_path),
+    ROW(build_invalidate, invalidate_with_pages),
+    ROW(build_invalidate, evict_of_no_content),
+    ROW(build_invalidate, evict_of_large_number),
+    ROW(build_invalidate, evict_of_subtree),
 #undef ROW
 };
 
@@ -327,10 +376,17 @@ static void check_uncached_records_without_payload_accepted(void **state)
 
 static void check_brief_is_uncached_and_for_a_time(void **state)
 {
-    static const struct { uint32_t flags; int rc; } table[] = {
-        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF, 0 }, { MIOC_FLAG_BRIEF, -1 }, { MIOC_FLAG_UNCACHED | 1u << MIOC_BRIEF_SHIFT, -1 },
-        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | MIOC_FLAG_STICKY, -1 }, { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | MIOC_FLAG_EARLY, -1 },
-        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | 0x80u, -1 }, { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | 0xffffff00u, 0 },
+    static const struct {
+        uint32_t flags;
+        int rc;
+    } table[] = {
+        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF, 0 },
+        { MIOC_FLAG_BRIEF, -1 },
+        { MIOC_FLAG_UNCACHED | 1u << MIOC_BRIEF_SHIFT, -1 },
+        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | MIOC_FLAG_STICKY, -1 },
+        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | MIOC_FLAG_EARLY, -1 },
+        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | 0x80u, -1 },
+        { MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF | 0xffffff00u, 0 },
     };
 
     (void)state;
@@ -388,12 +444,16 @@ static void find_each_entry_found_and_others_not(void **state)
 /* In whatever way a filesystem may compare names, what is not to be found cannot be there. */
 static void may_have_excludes_no_name_that_may_be_found_otherwise(void **state)
 {
-    static const char *const names[] = {".", "..", "Readme.txt", "os.py", "re"};
-    static const struct { const char *name; int may_have; } looked_for[] = {
-        {"Readme.txt", 1}, {"README.TXT", 1}, {"readme.txt", 1}, {"OS.py", 1}, {"os.pyc", 0}, {"reader", 0}, {"r", 0},
-        {"README.TXt.gz", 0}, {"os@py", 0}, {"none.py", 0}, /* in no way */
-        {"re\xcc\x81", 1}, {"\xe2\x84\xaa", 1}, {"README~1", 1}, {"os.py.", 1}, {"os.py ", 1}, {"os.py:stream", 1},
-        {"", 1},
+    static const char *const names[] = { ".", "..", "Readme.txt", "os.py", "re" };
+    static const struct {
+        const char *name;
+        int may_have;
+    } looked_for[] = {
+        { "Readme.txt", 1 }, { "README.TXT", 1 },   { "readme.txt", 1 }, { "OS.py", 1 },
+        { "os.pyc", 0 },     { "reader", 0 },       { "r", 0 },          { "README.TXt.gz", 0 },
+        { "os@py", 0 },      { "none.py", 0 }, /* in no way */
+        { "re\xcc\x81", 1 }, { "\xe2\x84\xaa", 1 }, { "README~1", 1 },   { "os.py.", 1 },
+        { "os.py ", 1 },     { "os.py:stream", 1 }, { "", 1 },
     };
 
     (void)state;

@@ -44,7 +44,9 @@ static const char *dirs_of(const struct mioc_library_path *path)
 
 static void path_of_one_object_is_the_loaders(void **state)
 {
-    static const struct { const char *rpath, *runpath, *environment, *expected; } row[] = {
+    static const struct {
+        const char *rpath, *runpath, *environment, *expected;
+    } row[] = {
         { NULL, NULL, NULL, "" },
         { "/a:/b", NULL, NULL, "/a:/b:" },
         { NULL, "/a:/b", NULL, "/a:/b:" },

@@ -118,7 +118,8 @@ static void limit_counts_page_cache_as_free(void **state)
     put("/proc/self/cgroup", "0::/job\n4:memory:/old\n");
     put("/sys/fs/cgroup/job/memory.max", "8000000\n");
     put("/sys/fs/cgroup/job/memory.current", "8000000\n");
-    put("/sys/fs/cgroup/job/memory.stat", "anon 1000000\nfile 7000000\ninactive_file 3000000\nactive_file 1000000\nslab 5\n");
+    put("/sys/fs/cgroup/job/memory.stat",
+        "anon 1000000\nfile 7000000\ninactive_file 3000000\nactive_file 1000000\nslab 5\n");
     assert_int_equal(mioc_limits_default(root, "/dev/shm"), 1000000);
     assert_int_equal(mioc_limits_are_near(root), 0);
     put("/sys/fs/cgroup/memory/old/memory.limit_in_bytes", "8000000\n");
@@ -147,7 +148,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(limit_without_cgroup_is_half_of_the_free_space, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(limit_of_version_2_is_a_quarter_of_the_tightest_ancestors_rest, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(limit_of_version_2_is_a_quarter_of_the_tightest_ancestors_rest, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(limit_of_version_1_counts_the_memory_hierarchy_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limit_of_a_full_cgroup_is_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limit_with_nonsense_in_the_files_ignores_them, set_up, tear_down),

@@ -25,31 +25,31 @@ static const struct {
     int target; /* behind the instruction's start */
 } cases[] = {
     { "\x90", 1, 1, MIOC_FLOW_ON, 0 },
-    { "\x0f\x05", 2, 2, MIOC_FLOW_ON, 0 },                                             /* syscall */
-    { "\xb8\x01\x01\x00\x00", 5, 5, MIOC_FLOW_ON, 0 },                                 /* mov $257, %eax */
-    { "\x48\xb8\x01\x02\x03\x04\x05\x06\x07\x08", 10, 10, MIOC_FLOW_ON, 0 },           /* movabs */
-    { "\x66\xb8\x01\x02", 4, 4, MIOC_FLOW_ON, 0 },                                     /* mov $0x201, %ax */
-    { "\x48\x3d\x00\xf0\xff\xff", 6, 6, MIOC_FLOW_ON, 0 },                             /* cmp $-4096, %rax */
-    { "\x64\xc7\x04\x25\x10\x00\x00\x00\x01\x00\x00\x00", 12, 12, MIOC_FLOW_ON, 0 },   /* movl $1, %fs:16 */
-    { "\x8b\x44\x24\x08", 4, 4, MIOC_FLOW_ON, 0 },                                     /* mov 8(%rsp), %eax */
-    { "\x8b\x05\x01\x02\x03\x04", 6, 6, MIOC_FLOW_ON, 0 },                             /* mov N(%rip), %eax */
-    { "\x8b\x04\x25\x01\x02\x03\x04", 7, 7, MIOC_FLOW_ON, 0 },                         /* mov N, %eax */
-    { "\xf6\x47\x10\x01", 4, 4, MIOC_FLOW_ON, 0 },                                     /* testb $1, 16(%rdi) */
-    { "\xf7\xd8", 2, 2, MIOC_FLOW_ON, 0 },                                             /* neg %eax */
-    { "\xf7\xc7\x00\x00\x41\x00", 6, 6, MIOC_FLOW_ON, 0 },                             /* test $0x410000, %edi */
-    { "\xf3\x0f\x1e\xfa", 4, 4, MIOC_FLOW_ON, 0 },                                     /* endbr64 */
-    { "\x66\x2e\x0f\x1f\x84\x00\x00\x00\x00\x00", 10, 10, MIOC_FLOW_ON, 0 },           /* cs nopw */
-    { "\xf0\x0f\xb1\x0f", 4, 4, MIOC_FLOW_ON, 0 },                                     /* lock cmpxchg */
-    { "\xf3\x0f\x6f\x44\x24\x10", 6, 6, MIOC_FLOW_ON, 0 },                             /* movdqu 16(%rsp), %xmm0 */
+    { "\x0f\x05", 2, 2, MIOC_FLOW_ON, 0 },                                           /* syscall */
+    { "\xb8\x01\x01\x00\x00", 5, 5, MIOC_FLOW_ON, 0 },                               /* mov $257, %eax */
+    { "\x48\xb8\x01\x02\x03\x04\x05\x06\x07\x08", 10, 10, MIOC_FLOW_ON, 0 },         /* movabs */
+    { "\x66\xb8\x01\x02", 4, 4, MIOC_FLOW_ON, 0 },                                   /* mov $0x201, %ax */
+    { "\x48\x3d\x00\xf0\xff\xff", 6, 6, MIOC_FLOW_ON, 0 },                           /* cmp $-4096, %rax */
+    { "\x64\xc7\x04\x25\x10\x00\x00\x00\x01\x00\x00\x00", 12, 12, MIOC_FLOW_ON, 0 }, /* movl $1, %fs:16 */
+    { "\x8b\x44\x24\x08", 4, 4, MIOC_FLOW_ON, 0 },                                   /* mov 8(%rsp), %eax */
+    { "\x8b\x05\x01\x02\x03\x04", 6, 6, MIOC_FLOW_ON, 0 },                           /* mov N(%rip), %eax */
+    { "\x8b\x04\x25\x01\x02\x03\x04", 7, 7, MIOC_FLOW_ON, 0 },                       /* mov N, %eax */
+    { "\xf6\x47\x10\x01", 4, 4, MIOC_FLOW_ON, 0 },                                   /* testb $1, 16(%rdi) */
+    { "\xf7\xd8", 2, 2, MIOC_FLOW_ON, 0 },                                           /* neg %eax */
+    { "\xf7\xc7\x00\x00\x41\x00", 6, 6, MIOC_FLOW_ON, 0 },                           /* test $0x410000, %edi */
+    { "\xf3\x0f\x1e\xfa", 4, 4, MIOC_FLOW_ON, 0 },                                   /* endbr64 */
+    { "\x66\x2e\x0f\x1f\x84\x00\x00\x00\x00\x00", 10, 10, MIOC_FLOW_ON, 0 },         /* cs nopw */
+    { "\xf0\x0f\xb1\x0f", 4, 4, MIOC_FLOW_ON, 0 },                                   /* lock cmpxchg */
+    { "\xf3\x0f\x6f\x44\x24\x10", 6, 6, MIOC_FLOW_ON, 0 },                           /* movdqu 16(%rsp), %xmm0 */
     { "\x77\xfe", 2, 2, MIOC_FLOW_BRANCH, 0 },
     { "\x0f\x87\x10\x00\x00\x00", 6, 6, MIOC_FLOW_BRANCH, 22 },
-    { "\xe3\x7f", 2, 2, MIOC_FLOW_BRANCH, 129 },                                       /* jrcxz */
+    { "\xe3\x7f", 2, 2, MIOC_FLOW_BRANCH, 129 }, /* jrcxz */
     { "\xe8\xfb\xff\xff\xff", 5, 5, MIOC_FLOW_BRANCH, 0 },
     { "\xe9\x00\x01\x00\x00", 5, 5, MIOC_FLOW_JUMP, 261 },
     { "\xeb\x80", 2, 2, MIOC_FLOW_JUMP, -126 },
-    { "\xff\xd0", 2, 2, MIOC_FLOW_ON, 0 },                                             /* call *%rax */
-    { "\xff\xe0", 2, 2, MIOC_FLOW_UNKNOWN, 0 },                                        /* jmp *%rax */
-    { "\x3e\xff\xe1", 3, 3, MIOC_FLOW_UNKNOWN, 0 },                                    /* notrack jmp *%rcx */
+    { "\xff\xd0", 2, 2, MIOC_FLOW_ON, 0 },          /* call *%rax */
+    { "\xff\xe0", 2, 2, MIOC_FLOW_UNKNOWN, 0 },     /* jmp *%rax */
+    { "\x3e\xff\xe1", 3, 3, MIOC_FLOW_UNKNOWN, 0 }, /* notrack jmp *%rcx */
     { "\xc3", 1, 1, MIOC_FLOW_END, 0 },
     { "\xf3\xc3", 2, 2, MIOC_FLOW_END, 0 },
     { "\x0f\x0b", 2, 2, MIOC_FLOW_END, 0 },
@@ -75,9 +75,16 @@ static void instructions_are_as_long_and_lead_where_the_manual_says(void **state
 static void what_is_not_known_is_refused(void **state)
 {
     static const char unknown[][16] = {
-        "\xc5\xf8\x77", "\xc4\xe2\x79\x18\xc0", "\x62\xf1\x7c\x48\x28\xc0", /* VEX, EVEX */
-        "\x0f\x38\x00\xc0", "\x0f\x3a\x0f\xc0\x01", "\x66\xe9\x00\x00\x00\x00", "\xff\x2f", "\xea\x00\x00\x00\x00",
-        "\xc7\xf8\x00\x00\x00\x00" /* xbegin: leads elsewhere */, "\x8f\xe8\x78\xc0\xc1\x01" /* XOP */,
+        "\xc5\xf8\x77",
+        "\xc4\xe2\x79\x18\xc0",
+        "\x62\xf1\x7c\x48\x28\xc0", /* VEX, EVEX */
+        "\x0f\x38\x00\xc0",
+        "\x0f\x3a\x0f\xc0\x01",
+        "\x66\xe9\x00\x00\x00\x00",
+        "\xff\x2f",
+        "\xea\x00\x00\x00\x00",
+        "\xc7\xf8\x00\x00\x00\x00" /* xbegin: leads elsewhere */,
+        "\x8f\xe8\x78\xc0\xc1\x01" /* XOP */,
     };
     struct mioc_instruction in;
 
@@ -89,7 +96,10 @@ static void what_is_not_known_is_refused(void **state)
 
 /* --- Against objdump --------------------------------------------------------------------------------------------- */
 
-struct file { const char *bytes; size_t size; };
+struct file {
+    const char *bytes;
+    size_t size;
+};
 
 static struct file map(const char *path)
 {

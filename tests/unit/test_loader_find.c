@@ -11,7 +11,7 @@ CODE(plain_fstat, CALL(5) CHECK);
 CODE(fstat_at, "mov %ecx, %r10d\n" CALL(262) "cmp $-4096, %eax\nja 1f\nxor %eax, %eax\nret\n1: or $-1, %eax\nret\n");
 CODE(other_call, CALL(3) CHECK);
 CODE(moves_before, "mov $257, %eax\nmov %rdi, %rsi\nmov $-100, %edi\nxor %r10d, %r10d\nlea 8(%rsp), %rdx\n"
-     "syscall\n" CHECK);
+                   "syscall\n" CHECK);
 CODE(number_is_lost, "mov $257, %eax\nmov %edi, %eax\nsyscall\n" CHECK);
 CODE(number_is_old, "mov $257, %eax\ncall 1f\nsyscall\n" CHECK);
 CODE(led_into_comparison, "test %edi, %edi\nje 2f\nmov $257, %eax\nsyscall\n2: " CHECK);
@@ -121,7 +121,10 @@ static int is_whole_with_branch(const char *opcode, unsigned opcode_size, unsign
 
 static void comparison_into_which_another_function_leads_is_left_alone(void **state)
 {
-    static const struct { const char *opcode; unsigned opcode_size, size; } branches[] = {
+    static const struct {
+        const char *opcode;
+        unsigned opcode_size, size;
+    } branches[] = {
         { "\xe9", 1, 5 }, { "\xe8", 1, 5 }, { "\x0f\x87", 2, 6 }, { "\xeb", 1, 2 }, { "\x77", 1, 2 },
     };
 
@@ -130,7 +133,8 @@ static void comparison_into_which_another_function_leads_is_left_alone(void **st
         for (int is_behind = 0; is_behind < 2; is_behind++)
             for (unsigned offset = 0; offset <= 8; offset++)
                 assert_int_equal(is_whole_with_branch(branches[i].opcode, branches[i].opcode_size, branches[i].size,
-                                                      offset, is_behind), offset == 0 || offset == 8);
+                                                      offset, is_behind),
+                                 offset == 0 || offset == 8);
 }
 
 static void what_is_not_understood_is_no_site(void **state)
@@ -148,8 +152,12 @@ static void what_is_not_understood_is_no_site(void **state)
 /* A copy would be opened and not be known. */
 static void look_that_cannot_be_answered_refuses_all(void **state)
 {
-    static const struct { const char *code, *end; } looks[] = {
-        { look_by_table, look_by_table_end }, { vectors, vectors_end }, { large_look, large_look_end },
+    static const struct {
+        const char *code, *end;
+    } looks[] = {
+        { look_by_table, look_by_table_end },
+        { vectors, vectors_end },
+        { large_look, large_look_end },
     };
 
     (void)state;
@@ -187,12 +195,24 @@ static void more_sites_than_there_are_stubs_are_refused(void **state)
 
 static void image_that_is_damaged_is_refused(void **state)
 {
-    static const struct { unsigned at; unsigned char byte; } damages[] = {
-        { 0, 0 }, { 4, ELFCLASS32 }, { 16, ET_EXEC }, { 18, EM_386 }, { 54, 55 },
+    static const struct {
+        unsigned at;
+        unsigned char byte;
+    } damages[] = {
+        { 0, 0 },
+        { 4, ELFCLASS32 },
+        { 16, ET_EXEC },
+        { 18, EM_386 },
+        { 54, 55 },
         { 33, 0xff } /* program headers beyond the page */,
-        { IMAGE_TABLE, 2 }, { IMAGE_TABLE + 3, 0 }, { IMAGE_TABLE + 8, 1 }, { IMAGE_TABLE + 10, 0xff },
+        { IMAGE_TABLE, 2 },
+        { IMAGE_TABLE + 3, 0 },
+        { IMAGE_TABLE + 8, 1 },
+        { IMAGE_TABLE + 10, 0xff },
         { IMAGE_TABLE + 12, 0x77 },
-        { IMAGE_TABLE + 18, 0xff }, { IMAGE_ENTRIES + 13, 0xff }, { IMAGE_ENTRIES + 8, 0 },
+        { IMAGE_TABLE + 18, 0xff },
+        { IMAGE_ENTRIES + 13, 0xff },
+        { IMAGE_ENTRIES + 8, 0 },
     };
 
     (void)state;

@@ -99,7 +99,8 @@ static void padding_into_which_a_branch_leads_is_not_taken(void **state)
  * call, and says what they are. out[0] is the result, out[15] the sum of the red zone, out[14] whether the branch was
  * taken. */
 #define PROBE(name, comparison) \
-    CODE(name, "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n" \
+    CODE(name, \
+         "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n" \
          "sub $136, %rsp\nmov %rsi, 128(%rsp)\n" \
          "mov 8(%rdi), %rbx\nmov 24(%rdi), %rdx\nmov 32(%rdi), %rsi\nmov 48(%rdi), %rbp\nmov 64(%rdi), %r8\n" \
          "mov 72(%rdi), %r9\nmov 80(%rdi), %r10\nmov 96(%rdi), %r12\nmov 104(%rdi), %r15\nmov 40(%rdi), %rdi\n" \
@@ -118,7 +119,7 @@ PROBE(probe_cut, CUT);
 /* The same for vectors: void vectors(const uint64_t in[32], uint64_t out[32]). */
 #define VECTORS(name, first) \
     CODE(name, "push %rsi\n.irp r, " first "\nmovups 16 * \\r(%rdi), %xmm\\r\n.endr\nmov $257, %eax\nsyscall\n" \
-         "cmp $-4096, %rax\nja 1f\n1: pop %rsi\n.irp r, " first "\nmovups %xmm\\r, 16 * \\r(%rsi)\n.endr\nret")
+               "cmp $-4096, %rax\nja 1f\n1: pop %rsi\n.irp r, " first "\nmovups %xmm\\r, 16 * \\r(%rsi)\n.endr\nret")
 VECTORS(vectors_low, "0, 1, 2, 3, 4, 5, 6, 7");
 VECTORS(vectors_high, "8, 9, 10, 11, 12, 13, 14, 15");
 
@@ -131,10 +132,10 @@ static long spoil(const struct mioc_loader_call *call)
     last = *call;
     errno = EXFULL;
     __asm__ volatile(".irp r, ax,cx,dx,si,di,8,9,10,11\nmov $-1, %%r\\r\n.endr\n"
-                     ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\npcmpeqd %%xmm\\r, %%xmm\\r\n.endr\n"
-                     ::: "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "cc", "xmm0", "xmm1", "xmm2",
-                     "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
-                     "xmm14", "xmm15");
+                     ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\npcmpeqd %%xmm\\r, %%xmm\\r\n.endr\n" ::
+                         : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "cc", "xmm0", "xmm1", "xmm2",
+                           "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+                           "xmm14", "xmm15");
     return result;
 }
 

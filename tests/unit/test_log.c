@@ -171,7 +171,7 @@ static void log_keeps_a_pending_sigpipe(void **state)
     captured();
     sigpending(&pending);
     assert_true(sigismember(&pending, SIGPIPE));
-    struct timespec none = {0};
+    struct timespec none = { 0 };
     assert_int_equal(sigtimedwait(&pipe_only, NULL, &none), SIGPIPE);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
@@ -179,7 +179,7 @@ static void log_keeps_a_pending_sigpipe(void **state)
 static void log_to_a_reader_that_does_not_read_returns(void **state)
 {
     struct timespec from, to;
-    char block[4096] = {0};
+    char block[4096] = { 0 };
     (void)state;
     capture();
     fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
@@ -249,9 +249,9 @@ static void *log_often(void *argument)
 
 static void log_from_many_threads_keeps_lines_whole(void **state)
 {
-    static const char *const names[] = {"a", "b", "c", "d"};
+    static const char *const names[] = { "a", "b", "c", "d" };
     pthread_t threads[4];
-    int counts[4] = {0};
+    int counts[4] = { 0 };
     (void)state;
     capture();
     for (int i = 0; i < 4; i++)

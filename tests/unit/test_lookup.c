@@ -4,14 +4,26 @@
 
 #include <sys/resource.h>
 
-/* --- Reading ------------------------------------------------------------------------------------------------------- */
+/* --- Reading ----------------------------------------------------------------------------------------------------- */
 
 static void begin_knows_whose_call_it_is(void **state)
 {
-    static const struct { const char *path; int dirfd, expected; } table[] = {
-        { "/lib_prefix/a", AT_FDCWD, 1 }, { "/lib_prefix/a", 77, 1 }, { "//lib_prefix//a", AT_FDCWD, 1 }, { "/./lib_prefix/a", AT_FDCWD, 1 },
-        { "/imports/a.py", AT_FDCWD, 1 }, { "/imports/a.h5", AT_FDCWD, 0 }, { "/etc/passwd", AT_FDCWD, 0 }, { "a", AT_FDCWD, 0 },
-        { "", AT_FDCWD, 0 }, { NULL, AT_FDCWD, 0 }, { (const char *)8, AT_FDCWD, 0 }, { "a.py", 5, 0 },
+    static const struct {
+        const char *path;
+        int dirfd, expected;
+    } table[] = {
+        { "/lib_prefix/a", AT_FDCWD, 1 },
+        { "/lib_prefix/a", 77, 1 },
+        { "//lib_prefix//a", AT_FDCWD, 1 },
+        { "/./lib_prefix/a", AT_FDCWD, 1 },
+        { "/imports/a.py", AT_FDCWD, 1 },
+        { "/imports/a.h5", AT_FDCWD, 0 },
+        { "/etc/passwd", AT_FDCWD, 0 },
+        { "a", AT_FDCWD, 0 },
+        { "", AT_FDCWD, 0 },
+        { NULL, AT_FDCWD, 0 },
+        { (const char *)8, AT_FDCWD, 0 },
+        { "a.py", 5, 0 },
     };
 
     (void)state;
@@ -64,8 +76,10 @@ static void stat_asks_once_then_hits(void **state)
 static void stat_of_name_not_in_listing_is_enoent(void **state)
 {
     static const char long_name[] = "/lib_prefix/dir/"
-        "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-        "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
+                                    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+                                    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+                                    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+                                    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
 
     (void)state;
     append(listing("/lib_prefix/dir", 0755));
@@ -99,7 +113,7 @@ static void stat_below_listing_with_error_gives_that_error(void **state)
 static void stat_below_listing_that_proves_nothing_asks(void **state)
 {
     (void)state;
-    append(listing("/lib_prefix/dark", 0444));  /* names can be read, but not looked up */
+    append(listing("/lib_prefix/dark", 0444)); /* names can be read, but not looked up */
     append(record(MIOC_ITEM_LIST, MIOC_FLAG_UNCACHED, "/lib_prefix/huge", 0));
     append(listing("/imports/dir", 0755));
     assert_int_equal(stat_of("/lib_prefix/dark/x"), 0);
@@ -145,8 +159,9 @@ static void record_uncached_is_the_real_call(void **state)
 static void set_age(const char *path, uint64_t ms)
 {
     struct timespec now;
-    struct mioc_item *item = (void *)(uintptr_t)mioc_store_lookup(agent.store, MIOC_ITEM_STAT, path, (uint32_t)strlen(path),
-                                                                  mioc_item_hash(MIOC_ITEM_STAT, path, (uint32_t)strlen(path)));
+    struct mioc_item *item =
+        (void *)(uintptr_t)mioc_store_lookup(agent.store, MIOC_ITEM_STAT, path, (uint32_t)strlen(path),
+                                             mioc_item_hash(MIOC_ITEM_STAT, path, (uint32_t)strlen(path)));
 
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     item->local_applied_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 - ms;
@@ -244,7 +259,8 @@ static void silence_opens_the_breaker_once(void **state)
     assert_int_equal(stat_of("/lib_prefix/known"), 0);
 }
 
-/* Seen: after a SIGSTOP of the leader each process waited for three deadlines, and what other nodes wrote was never seen. */
+/* Seen: after a SIGSTOP of the leader each process waited for three deadlines, and what other nodes wrote was never
+ * seen. */
 static void store_of_agent_that_stands_still_is_not_served(void **state)
 {
     const struct mioc_ring *ring = mioc_store_ring(agent.store);
@@ -365,7 +381,7 @@ static void vfork_child_does_not_change_the_cwd(void **state)
     assert_int_equal(WEXITSTATUS(status), 5);
 }
 
-/* --- Threads ------------------------------------------------------------------------------------------------------- */
+/* --- Threads ----------------------------------------------------------------------------------------------------- */
 
 static void *stat_many(void *arg)
 {
@@ -417,7 +433,10 @@ static void call_before_start_passes(void **state)
 /* The key of "dir/." is "dir/", which does not ask for the right to search. */
 static void folder_with_a_dot_is_served_to_who_may_search_it(void **state)
 {
-    static const struct { uint32_t mode; int with_dot; } table[] = { { 0755, 0 }, { 0644, -1 }, { 0700, 0 }, { 0600, -1 } };
+    static const struct {
+        uint32_t mode;
+        int with_dot;
+    } table[] = { { 0755, 0 }, { 0644, -1 }, { 0700, 0 }, { 0600, -1 } };
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

@@ -65,9 +65,25 @@ static void text_with_any_byte_changed_is_none_or_another_one(void **state)
 static void text_that_is_malformed_is_none(void **state)
 {
     static const char *const bad[] = {
-        "", "\n", "end 0\n", "mpiio_cache manifest 2\nend 0\n", HEAD, HEAD "end 1\n", HEAD "end 0", HEAD "end 0\n\n", HEAD "end 00\n",
-        HEAD "end 0\nS /a\nend 1\n", HEAD "S a\nend 1\n", HEAD "S  /a\nend 1\n", HEAD "X /a\nend 1\n", HEAD "S/a\nend 1\n",
-        HEAD "S \nend 1\n", HEAD "\nend 0\n", HEAD "S /a\nend 2\n", HEAD "S /a\nend -1\n", HEAD "s /a\nend 1\n",
+        "",
+        "\n",
+        "end 0\n",
+        "mpiio_cache manifest 2\nend 0\n",
+        HEAD,
+        HEAD "end 1\n",
+        HEAD "end 0",
+        HEAD "end 0\n\n",
+        HEAD "end 00\n",
+        HEAD "end 0\nS /a\nend 1\n",
+        HEAD "S a\nend 1\n",
+        HEAD "S  /a\nend 1\n",
+        HEAD "X /a\nend 1\n",
+        HEAD "S/a\nend 1\n",
+        HEAD "S \nend 1\n",
+        HEAD "\nend 0\n",
+        HEAD "S /a\nend 2\n",
+        HEAD "S /a\nend -1\n",
+        HEAD "s /a\nend 1\n",
     };
     static char long_path[8192];
 
@@ -82,7 +98,7 @@ static void text_that_is_malformed_is_none(void **state)
     assert_int_equal(parse(long_path, strlen(long_path)), -1);
 }
 
-/* --- Files -------------------------------------------------------------------------------------------------------- */
+/* --- Files ------------------------------------------------------------------------------------------------------- */
 
 static void find(const char *setting)
 {
@@ -429,7 +445,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_run_that_asked_nothing_writes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(off_and_no_home_are_no_manifest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_name_follows_program_and_prefixes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_that_is_not_ours_or_no_file_is_neither_read_nor_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_is_not_ours_or_no_file_is_neither_read_nor_replaced, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_cache_directory_that_others_may_change_is_not_used, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_too_large_is_not_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_said_and_replaced, set_up, tear_down),

@@ -134,7 +134,8 @@ static void wrote_that_does_not_settle_is_a_timeout_and_no_more(void **state)
 
 static void bytecode_of_an_import_is_waited_for_by_nobody(void **state)
 {
-    static const char name[] = "/lib_prefix/__pycache__/m.cpython-311.pyc", temporary[] = "/lib_prefix/__pycache__/m.cpython-311.pyc.140";
+    static const char name[] = "/lib_prefix/__pycache__/m.cpython-311.pyc",
+                      temporary[] = "/lib_prefix/__pycache__/m.cpython-311.pyc.140";
 
     (void)state;
     agent.is_unsettled = 1;
@@ -160,9 +161,12 @@ static void put(const char *name)
 
 static void moved_file_that_is_written_is_given_up_under_its_new_name(void **state)
 {
-    const struct { const char *from, *to; int is_written, is_sticky; } row[] = {
-        {"tmp", "mod.py", 1, 1}, {"old.py", "new.py", 0, 0}, {"m.pyc.123", "m.pyc", 1, 0}, {"m.pyc.x", "m.pyc", 1, 1},
-        {"/elsewhere/x", "x.py", 0, 1},
+    const struct {
+        const char *from, *to;
+        int is_written, is_sticky;
+    } row[] = {
+        { "tmp", "mod.py", 1, 1 },    { "old.py", "new.py", 0, 0 },     { "m.pyc.123", "m.pyc", 1, 0 },
+        { "m.pyc.x", "m.pyc", 1, 1 }, { "/elsewhere/x", "x.py", 0, 1 },
     };
     char from[160], to[160];
 
@@ -201,8 +205,14 @@ static int is_told(const char *name)
 
 static void renamed_over_the_link_that_it_went_through_tells_where_that_led(void **state)
 {
-    static const struct { const char *from, *to, *told; int is_exchange; } row[] = {
-        {"link/x", "link", "dir/x", 0}, {"link", "link/y", "dir/y", 0}, {"link", "link/x", "dir/x", 1}, {"link/x", "link", "dir/x", 1},
+    static const struct {
+        const char *from, *to, *told;
+        int is_exchange;
+    } row[] = {
+        { "link/x", "link", "dir/x", 0 },
+        { "link", "link/y", "dir/y", 0 },
+        { "link", "link/x", "dir/x", 1 },
+        { "link/x", "link", "dir/x", 1 },
     };
     char from[168], to[168], link[160], dir[160];
 
@@ -264,7 +274,8 @@ static void wrote_that_nobody_hears_stops_serving(void **state)
     expect_counts(MIOC_CALL_WRITE, 0, 0, 0, 1);
 }
 
-/* Whether the path leads through a link cannot be seen then, and so not which other names the store has for the file. */
+/* Whether the path leads through a link cannot be seen then, and so not which other names the store has for the file.
+ */
 static void wrote_when_no_descriptor_is_left_stops_serving(void **state)
 {
     const struct mioc_ring *ring = mioc_store_ring(agent.store);

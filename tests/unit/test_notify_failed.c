@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_notify_failed.c - what a failed call tells where the store says otherwise, and that nothing is told where it does not. */
+/* test_notify_failed.c - what a failed call tells where the store says otherwise, and that nothing is told where it
+ * does not. */
 #include "client_fixture.h"
 
 #include <sys/resource.h>
@@ -24,7 +25,8 @@ static void make_tree(void)
     assert_int_equal(symlink("loop", there("loop")), 0);
 }
 
-/* What a STAT says of a path: a letter for what lstat sees, and one for stat. '-' is not there, 'f'ile, 'd'irectory, 'l'ink. */
+/* What a STAT says of a path: a letter for what lstat sees, and one for stat. '-' is not there, 'f'ile, 'd'irectory,
+ * 'l'ink. */
 static void say(const char *path, char lstat_is, char stat_is)
 {
     struct mioc_stat_record *st = (void *)record(MIOC_ITEM_STAT, 0, path, 1);
@@ -54,16 +56,36 @@ static unsigned told_by(int error, const char *path)
 
 static void answer_ends_where_kernel_and_error_say_otherwise(void **state)
 {
-    static const struct { const char *path; char lstat_is, stat_is; int error, is_told; } table[] = {
-        { "file", '-', '-', EEXIST, 1 },      { "file", 'f', 'f', EEXIST, 0 },     { "file", 'd', 'd', ENOTDIR, 1 },
-        { "file", 'l', 'f', EEXIST, 1 },      { "file", '-', '-', EADDRINUSE, 1 }, { "folder", '-', '-', EEXIST, 1 },
-        { "folder", 'd', 'd', EEXIST, 0 },    { "folder", 'f', 'f', EISDIR, 1 },   { "folder", 'd', 'd', ENOTEMPTY, 0 },
-        { "link", 'f', 'f', ELOOP, 2 },       { "link", '-', '-', EEXIST, 2 },     { "link", 'l', 'd', EEXIST, 0 },
-        { "link", 'l', 'f', EISDIR, 2 },      { "loop", 'f', 'f', ELOOP, 1 },      { "gone", 'f', 'f', ENOENT, 1 },
-        { "gone", 'd', 'd', ENOENT, 1 },      { "gone", '-', '-', ENOENT, 0 },     { "gone", 'f', 'f', ESTALE, 1 },
+    static const struct {
+        const char *path;
+        char lstat_is, stat_is;
+        int error, is_told;
+    } table[] = {
+        { "file", '-', '-', EEXIST, 1 },
+        { "file", 'f', 'f', EEXIST, 0 },
+        { "file", 'd', 'd', ENOTDIR, 1 },
+        { "file", 'l', 'f', EEXIST, 1 },
+        { "file", '-', '-', EADDRINUSE, 1 },
+        { "folder", '-', '-', EEXIST, 1 },
+        { "folder", 'd', 'd', EEXIST, 0 },
+        { "folder", 'f', 'f', EISDIR, 1 },
+        { "folder", 'd', 'd', ENOTEMPTY, 0 },
+        { "link", 'f', 'f', ELOOP, 2 },
+        { "link", '-', '-', EEXIST, 2 },
+        { "link", 'l', 'd', EEXIST, 0 },
+        { "link", 'l', 'f', EISDIR, 2 },
+        { "loop", 'f', 'f', ELOOP, 1 },
+        { "gone", 'f', 'f', ENOENT, 1 },
+        { "gone", 'd', 'd', ENOENT, 1 },
+        { "gone", '-', '-', ENOENT, 0 },
+        { "gone", 'f', 'f', ESTALE, 1 },
         /* Nothing that the store says is meant. */
-        { "file", '-', '-', EACCES, 0 },      { "file", '-', '-', EROFS, 0 },      { "file", '-', '-', ENOSPC, 0 },
-        { "file", '-', '-', EPERM, 0 },       { "file", '-', '-', 0, 0 },          { "file", '-', '-', EMFILE, 0 },
+        { "file", '-', '-', EACCES, 0 },
+        { "file", '-', '-', EROFS, 0 },
+        { "file", '-', '-', ENOSPC, 0 },
+        { "file", '-', '-', EPERM, 0 },
+        { "file", '-', '-', 0, 0 },
+        { "file", '-', '-', EMFILE, 0 },
     };
 
     (void)state;
@@ -182,9 +204,21 @@ static void wrote(int error, const char *path)
 /* An answer from before may be under way. */
 static void process_looks_itself_at_what_nothing_is_known_of(void **state)
 {
-    static const struct { const char *name; int is_served; } table[] = {
-        { "folder/inside", 0 }, { "folder/inside/", 0 }, { "folder/inside/below/x", 0 }, { "folder", 0 }, { "folder/", 0 },
-        { "folder/../folder/inside", 0 }, { "link/inside", 1 }, { "folder/inside2", 1 }, { "folder/other", 1 }, { "file", 1 }, { "", 1 },
+    static const struct {
+        const char *name;
+        int is_served;
+    } table[] = {
+        { "folder/inside", 0 },
+        { "folder/inside/", 0 },
+        { "folder/inside/below/x", 0 },
+        { "folder", 0 },
+        { "folder/", 0 },
+        { "folder/../folder/inside", 0 },
+        { "link/inside", 1 },
+        { "folder/inside2", 1 },
+        { "folder/other", 1 },
+        { "file", 1 },
+        { "", 1 },
     };
 
     (void)state;
@@ -224,10 +258,14 @@ static void what_the_store_has_right_stays_served(void **state)
 /* Else a folder that all make, should it not be there yet, would be served to nobody. */
 static void where_a_name_is_there_only_absence_is_doubted(void **state)
 {
-    static const struct { const char *name; char lstat_is, stat_is; int result; } table[] = {
-        { "folder", 'd', 'd', 0 },            { "folder", '-', '-', -1 },      { "folder/inside", 'd', 'd', 0 },
-        { "folder/inside/", 'd', 'd', 0 },    { "folder/none", '-', '-', -1 }, { "folder/dangling", 'l', '-', -1 },
-        { "folder/inside/x", '-', '-', -1 },  { "other", '-', '-', ENOENT },   { "other/x", '-', '-', ENOENT },
+    static const struct {
+        const char *name;
+        char lstat_is, stat_is;
+        int result;
+    } table[] = {
+        { "folder", 'd', 'd', 0 },           { "folder", '-', '-', -1 },      { "folder/inside", 'd', 'd', 0 },
+        { "folder/inside/", 'd', 'd', 0 },   { "folder/none", '-', '-', -1 }, { "folder/dangling", 'l', '-', -1 },
+        { "folder/inside/x", '-', '-', -1 }, { "other", '-', '-', ENOENT },   { "other/x", '-', '-', ENOENT },
     };
 
     (void)state;
@@ -253,9 +291,11 @@ static void where_a_name_is_there_only_absence_is_doubted(void **state)
 
 static void what_is_doubted_depends_on_the_error(void **state)
 {
-    static const struct { int error, is_served, is_served_below; } table[] = {
-        { EEXIST, 1, 1 }, { EADDRINUSE, 1, 1 }, { EISDIR, 0, 1 }, { ENOTEMPTY, 0, 1 }, { ENOENT, 0, 0 }, { ENOTDIR, 0, 0 },
-        { ELOOP, 0, 0 },  { ESTALE, 0, 0 },     { EACCES, 1, 1 }, { EROFS, 1, 1 },
+    static const struct {
+        int error, is_served, is_served_below;
+    } table[] = {
+        { EEXIST, 1, 1 },  { EADDRINUSE, 1, 1 }, { EISDIR, 0, 1 }, { ENOTEMPTY, 0, 1 }, { ENOENT, 0, 0 },
+        { ENOTDIR, 0, 0 }, { ELOOP, 0, 0 },      { ESTALE, 0, 0 }, { EACCES, 1, 1 },    { EROFS, 1, 1 },
     };
     char name[32];
 

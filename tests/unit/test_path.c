@@ -30,13 +30,38 @@ static char *exact(const char *text)
 
 static void key_of_absolute_path_is_folded(void **state)
 {
-    static const struct { const char *path, *expected; } table[] = {
-        { "/", "/" }, { "//", "/" }, { "///", "/" }, { "/.", "/" }, { "/./", "/" }, { "/./.", "/" }, { "/..", "/.." },
-        { "/a", "/a" }, { "/a/", "/a/" }, { "/a//", "/a/" }, { "/a/.", "/a/" }, { "/a/./", "/a/" }, { "//a", "/a" },
-        { "/a/b/c.py", "/a/b/c.py" }, { "/a//b", "/a/b" }, { "/a/./b", "/a/b" }, { "/a/././/./b", "/a/b" },
-        { "/a/../b", "/a/../b" }, { "/a/..", "/a/.." }, { "/a/.b", "/a/.b" }, { "/a/..b", "/a/..b" }, { "/a/...", "/a/..." },
-        { "/a/.b/./c", "/a/.b/c" }, { "/a./b", "/a./b" }, { "/a/b.", "/a/b." }, { "/1234567//", "/1234567/" },
-        { "/123456/./x", "/123456/x" }, { "/12345/678//x", "/12345/678/x" }, { "/1234567/12345678/.", "/1234567/12345678/" },
+    static const struct {
+        const char *path, *expected;
+    } table[] = {
+        { "/", "/" },
+        { "//", "/" },
+        { "///", "/" },
+        { "/.", "/" },
+        { "/./", "/" },
+        { "/./.", "/" },
+        { "/..", "/.." },
+        { "/a", "/a" },
+        { "/a/", "/a/" },
+        { "/a//", "/a/" },
+        { "/a/.", "/a/" },
+        { "/a/./", "/a/" },
+        { "//a", "/a" },
+        { "/a/b/c.py", "/a/b/c.py" },
+        { "/a//b", "/a/b" },
+        { "/a/./b", "/a/b" },
+        { "/a/././/./b", "/a/b" },
+        { "/a/../b", "/a/../b" },
+        { "/a/..", "/a/.." },
+        { "/a/.b", "/a/.b" },
+        { "/a/..b", "/a/..b" },
+        { "/a/...", "/a/..." },
+        { "/a/.b/./c", "/a/.b/c" },
+        { "/a./b", "/a./b" },
+        { "/a/b.", "/a/b." },
+        { "/1234567//", "/1234567/" },
+        { "/123456/./x", "/123456/x" },
+        { "/12345/678//x", "/12345/678/x" },
+        { "/1234567/12345678/.", "/1234567/12345678/" },
         { "/\x2e\xaf/\xae\xaf", "/\x2e\xaf/\xae\xaf" },
     };
 
@@ -84,9 +109,11 @@ static void key_of_odd_pair_anywhere_is_found(void **state)
 
 static void key_of_relative_path_starts_at_cwd(void **state)
 {
-    static const struct { const char *path, *rest; } table[] = {
-        { "a.py", "/a.py" }, { "./a.py", "/a.py" }, { "a//b/", "/a/b/" }, { ".", "/" }, { "./", "/" }, { "..", "/.." },
-        { "../x", "/../x" }, { ".hidden", "/.hidden" }, { "a/.", "/a/" },
+    static const struct {
+        const char *path, *rest;
+    } table[] = {
+        { "a.py", "/a.py" }, { "./a.py", "/a.py" }, { "a//b/", "/a/b/" },      { ".", "/" },     { "./", "/" },
+        { "..", "/.." },     { "../x", "/../x" },   { ".hidden", "/.hidden" }, { "a/.", "/a/" },
     };
     char cwd[4096], expected[8192];
 
@@ -174,10 +201,14 @@ static void key_of_bad_path_is_refused(void **state)
 
 static void dotdot_is_found_as_component_only(void **state)
 {
-    static const struct { const char *path; int expected; } table[] = {
-        { "/a/../b", 1 }, { "/a/..", 1 }, { "/..", 1 }, { "/../a", 1 }, { "..", 1 }, { "../a", 1 }, { "/a/..b", 0 }, { "/a../b", 0 },
-        { "/a/...", 0 }, { "/a/./b", 0 }, { "/", 0 }, { "/a//b", 0 }, { "...", 0 }, { "/1234567890/..", 1 }, { "/12345/./..x/..", 1 },
-        { "", 0 }, { ".", 0 }, { "/.", 0 },
+    static const struct {
+        const char *path;
+        int expected;
+    } table[] = {
+        { "/a/../b", 1 }, { "/a/..", 1 },  { "/..", 1 },    { "/../a", 1 },          { "..", 1 },
+        { "../a", 1 },    { "/a/..b", 0 }, { "/a../b", 0 }, { "/a/...", 0 },         { "/a/./b", 0 },
+        { "/", 0 },       { "/a//b", 0 },  { "...", 0 },    { "/1234567890/..", 1 }, { "/12345/./..x/..", 1 },
+        { "", 0 },        { ".", 0 },      { "/.", 0 },
     };
 
     (void)state;
@@ -192,9 +223,19 @@ static void dotdot_is_found_as_component_only(void **state)
 
 static void normalize_gives_lexical_normal_form(void **state)
 {
-    static const struct { const char *path, *expected; } table[] = {
-        { "/", "/" }, { "//", "/" }, { "/..", "/" }, { "/../..", "/" }, { "/a/..", "/" }, { "/a/../b", "/b" }, { "/a/b/../../c/", "/c" },
-        { "/a/./b//c/.", "/a/b/c" }, { "/a/..b/..", "/a" }, { "/a/b/..", "/a" },
+    static const struct {
+        const char *path, *expected;
+    } table[] = {
+        { "/", "/" },
+        { "//", "/" },
+        { "/..", "/" },
+        { "/../..", "/" },
+        { "/a/..", "/" },
+        { "/a/../b", "/b" },
+        { "/a/b/../../c/", "/c" },
+        { "/a/./b//c/.", "/a/b/c" },
+        { "/a/..b/..", "/a" },
+        { "/a/b/..", "/a" },
     };
     char out[16];
 
@@ -221,9 +262,20 @@ static void normalize_in_place_is_the_same(void **state)
 
 static void turns_are_the_directories_that_are_left(void **state)
 {
-    static const struct { const char *path, *turns; } table[] = {
-        { "/a/b", "" }, { "/", "" }, { "/a/../b", " /a" }, { "/a/b/../../c", " /a/b /a" }, { "/a//b/./../c/..", " /a/b /a/c" }, { "/../x", " /" },
-        { "/../x/../y", " / /x" }, { "/a/..", " /a" }, { "/a/../", " /a" }, { "/a/...", "" }, { "/a/..b/../c", " /a/..b" },
+    static const struct {
+        const char *path, *turns;
+    } table[] = {
+        { "/a/b", "" },
+        { "/", "" },
+        { "/a/../b", " /a" },
+        { "/a/b/../../c", " /a/b /a" },
+        { "/a//b/./../c/..", " /a/b /a/c" },
+        { "/../x", " /" },
+        { "/../x/../y", " / /x" },
+        { "/a/..", " /a" },
+        { "/a/../", " /a" },
+        { "/a/...", "" },
+        { "/a/..b/../c", " /a/..b" },
     };
     char turn[MIOC_PATH_MAX], all[128];
     uint32_t n;
@@ -241,9 +293,12 @@ static void turns_are_the_directories_that_are_left(void **state)
 
 static void below_needs_whole_components(void **state)
 {
-    static const struct { const char *path, *prefix; int expected; } table[] = {
-        { "/a/b", "/a", 1 }, { "/a", "/a", 1 }, { "/ab", "/a", 0 }, { "/a", "/a/b", 0 }, { "/", "/", 1 }, { "/x", "/", 1 }, { "x", "/", 0 },
-        { "/a/", "/a", 1 }, { "", "/", 0 }, { "/b/c", "/a", 0 },
+    static const struct {
+        const char *path, *prefix;
+        int expected;
+    } table[] = {
+        { "/a/b", "/a", 1 }, { "/a", "/a", 1 }, { "/ab", "/a", 0 }, { "/a", "/a/b", 0 }, { "/", "/", 1 },
+        { "/x", "/", 1 },    { "x", "/", 0 },   { "/a/", "/a", 1 }, { "", "/", 0 },      { "/b/c", "/a", 0 },
     };
 
     (void)state;
@@ -255,9 +310,12 @@ static void below_needs_whole_components(void **state)
 
 static void parent_of_path_is_a_length(void **state)
 {
-    static const struct { const char *path; uint32_t expected; } table[] = {
-        { "/a/b", 2 }, { "/a", 1 }, { "/", 0 }, { "/a/", 0 }, { "/a/.", 0 }, { "/a/..", 0 }, { "/a/.b", 2 }, { "/a/..b", 2 }, { "", 0 },
-        { "a", 0 }, { "/..", 0 }, { "/.", 0 }, { "/a/...", 2 },
+    static const struct {
+        const char *path;
+        uint32_t expected;
+    } table[] = {
+        { "/a/b", 2 },   { "/a", 1 }, { "/", 0 }, { "/a/", 0 }, { "/a/.", 0 }, { "/a/..", 0 },  { "/a/.b", 2 },
+        { "/a/..b", 2 }, { "", 0 },   { "a", 0 }, { "/..", 0 }, { "/.", 0 },   { "/a/...", 2 },
     };
 
     (void)state;
@@ -267,11 +325,36 @@ static void parent_of_path_is_a_length(void **state)
 
 static void object_name_has_no_more_than_a_version_behind_so(void **state)
 {
-    static const struct { const char *name; int expected; } table[] = {
-        { "a.so", 1 }, { "x.cpython-311-x86_64-linux-gnu.so", 1 }, { "a.so.1", 1 }, { "libm.so.6", 1 }, { "libfoo.so.1.2.3", 1 },
-        { "libcrypto.so.1.0.0k", 1 }, { "libz.so.1.so.2", 1 }, { "a.so.x.so.1", 1 }, { "lib-2.31.so", 1 }, { "a.so.0RC1", 1 },
-        { "libm.so.", 0 }, { ".so", 0 }, { ".so.1", 0 }, { "so", 0 }, { "", 0 }, { "aso", 0 }, { "a.sox", 0 }, { "a.so.x", 0 }, { "a.so.x1", 0 }, { "a.so.1~", 0 },
-        { "libstdc++.so.6.0.30-gdb.py", 0 }, { "a.so.1_", 0 }, { "a.so.1 ", 0 }, { "a.so.1@", 0 }, { "a.so.1\300", 0 }, { "a.SO.1", 0 },
+    static const struct {
+        const char *name;
+        int expected;
+    } table[] = {
+        { "a.so", 1 },
+        { "x.cpython-311-x86_64-linux-gnu.so", 1 },
+        { "a.so.1", 1 },
+        { "libm.so.6", 1 },
+        { "libfoo.so.1.2.3", 1 },
+        { "libcrypto.so.1.0.0k", 1 },
+        { "libz.so.1.so.2", 1 },
+        { "a.so.x.so.1", 1 },
+        { "lib-2.31.so", 1 },
+        { "a.so.0RC1", 1 },
+        { "libm.so.", 0 },
+        { ".so", 0 },
+        { ".so.1", 0 },
+        { "so", 0 },
+        { "", 0 },
+        { "aso", 0 },
+        { "a.sox", 0 },
+        { "a.so.x", 0 },
+        { "a.so.x1", 0 },
+        { "a.so.1~", 0 },
+        { "libstdc++.so.6.0.30-gdb.py", 0 },
+        { "a.so.1_", 0 },
+        { "a.so.1 ", 0 },
+        { "a.so.1@", 0 },
+        { "a.so.1\300", 0 },
+        { "a.SO.1", 0 },
     };
 
     (void)state;

@@ -20,15 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void some_handler(int signal)
-{
-    (void)signal;
-}
+static void some_handler(int signal) { (void)signal; }
 
-static void other_handler(int signal)
-{
-    (void)signal;
-}
+static void other_handler(int signal) { (void)signal; }
 
 static int lowest_fd(void)
 {
@@ -38,7 +32,7 @@ static int lowest_fd(void)
     return fd;
 }
 
-/* --- Guard --- */
+/* --- Guard ------------------------------------------------------------------------------------------------------- */
 
 static void guard_signal_actions_come_back(void **state)
 {
@@ -205,7 +199,7 @@ static void guard_low_limit_leaves_room(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
-/* --- Plug-in --- */
+/* --- Plug-in ----------------------------------------------------------------------------------------------------- */
 
 static void plugin_missing_file_says_so_and_leaves_nothing(void **state)
 {

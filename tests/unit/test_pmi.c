@@ -36,14 +36,18 @@ static int teardown(void **state)
 
 static void fd_only_whole_numbers_count(void **state)
 {
-    static const struct { const char *variable; int fd; } row[] = {
-        { "PMI_FD=6", 6 }, { "PMI_FD=0", 0 }, { "PMI_FD=", -1 }, { "PMI_FD=-1", -1 }, { "PMI_FD=6x", -1 },
-        { "PMI_FD=99999999999999999999", -1 }, { "PMI_FDX=6", -1 }, { "PMI_F=6", -1 },
+    static const struct {
+        const char *variable;
+        int fd;
+    } row[] = {
+        { "PMI_FD=6", 6 },   { "PMI_FD=0", 0 },   { "PMI_FD=", -1 },
+        { "PMI_FD=-1", -1 }, { "PMI_FD=6x", -1 }, { "PMI_FD=99999999999999999999", -1 },
+        { "PMI_FDX=6", -1 }, { "PMI_F=6", -1 },
     };
 
     (void)state;
     for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
-        char *env[] = { (char *)(uintptr_t)"A=1", (char *)(uintptr_t)row[i].variable, NULL };
+        char *env[] = { (char *)(uintptr_t) "A=1", (char *)(uintptr_t)row[i].variable, NULL };
 
         assert_int_equal(mioc_pmi_fd(env), row[i].fd);
     }
@@ -96,12 +100,9 @@ static void ask_endless_line_fails(void **state)
     assert_int_equal(errno, EPROTO);
 }
 
-/* --- Handover --- */
+/* --- Handover ---------------------------------------------------------------------------------------------------- */
 
-static void say(int fd, const char *line)
-{
-    assert_int_equal(write(fd, line, strlen(line)), strlen(line));
-}
+static void say(int fd, const char *line) { assert_int_equal(write(fd, line, strlen(line)), strlen(line)); }
 
 static void hear(int fd, const char *expected)
 {
@@ -114,7 +115,8 @@ static void hear(int fd, const char *expected)
 
 static void handover_is_possible_only_where_we_are_preloaded(void **state)
 {
-    static char preload[] = "LD_PRELOAD=/opt/lib/libmpiio_cache.so:/x.so", other[] = "LD_PRELOAD=/x.so", pmi[] = "PMI_FD=6";
+    static char preload[] = "LD_PRELOAD=/opt/lib/libmpiio_cache.so:/x.so", other[] = "LD_PRELOAD=/x.so",
+                pmi[] = "PMI_FD=6";
 
     (void)state;
     assert_true(mioc_pmi_relay_is_possible("/proc/self/exe", (char *[]){ preload, pmi, NULL }));
@@ -142,9 +144,9 @@ static void check_relay(void)
     hear(program, "cmd=maxes rc=0\n");
     say(program, "cmd=init pmi_version=1 pmi_subversion=1\n"); /* a second one is the program's mistake */
     hear(launcher, "cmd=init pmi_version=1 pmi_subversion=1\n");
-    mioc_pmi_relay_end(); /* it speaks for itself */
+    mioc_pmi_relay_end();                               /* it speaks for itself */
     assert_int_equal(shutdown(launcher, SHUT_RDWR), 0); /* the parent holds it too */
-    hear(program, ""); /* hung up */
+    hear(program, "");                                  /* hung up */
 }
 
 static void check_given_back(void)
@@ -186,7 +188,7 @@ static void handover_given_back_is_the_launchers_own(void **state)
 
 static void handover_without_socket_leaves_things_alone(void **state)
 {
-    char *none[] = { NULL }, *closed[] = { (char *)(uintptr_t)"PMI_FD=999", NULL };
+    char *none[] = { NULL }, *closed[] = { (char *)(uintptr_t) "PMI_FD=999", NULL };
 
     (void)state;
     assert_int_equal(mioc_pmi_relay_take(none), -1);

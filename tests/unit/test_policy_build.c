@@ -50,8 +50,8 @@ static void make(const char *path, int is_directory)
 /* $/copies/bin/python is no link, and its base is $/mods; $/env has the library itself. */
 static void make_venv_of_copies(void)
 {
-    static const char *const directories[] = { "$/copies", "$/copies/bin", "$/copies/lib", "$/env/lib", "$/env/lib/python3.11",
-                                               "$/env/lib/python3.11/encodings" };
+    static const char *const directories[] = { "$/copies",  "$/copies/bin",         "$/copies/lib",
+                                               "$/env/lib", "$/env/lib/python3.11", "$/env/lib/python3.11/encodings" };
     char name[1024];
     FILE *f;
 
@@ -74,8 +74,9 @@ static void write_mounts(const char *type)
 
     assert_non_null(f);
     assert_int_equal(stat(root, &st), 0);
-    fprintf(f, "1 0 0:1 / /proc rw - proc proc rw\n2 1 %u:%u / /with\\040blank rw,relatime shared:1 master:2 - %s fs rw\n", major(st.st_dev),
-            minor(st.st_dev), type);
+    fprintf(f,
+            "1 0 0:1 / /proc rw - proc proc rw\n2 1 %u:%u / /with\\040blank rw,relatime shared:1 master:2 - %s fs rw\n",
+            major(st.st_dev), minor(st.st_dev), type);
     fclose(f);
 }
 
@@ -86,8 +87,10 @@ static int make_tree(void **state)
     (void)state;
     strcpy(root, "/tmp/mioc_policy_XXXXXX");
     assert_non_null(mkdtemp(root));
-    static const char *const directories[] = { "$/env", "$/env/bin", "$/venv", "$/venv/bin", "$/home", "$/home/.local", "$/home/.local/lib",
-                                               "$/run", "$/src", "$/src/pkg", "$/mods", "$/zipapp" };
+    static const char *const directories[] = {
+        "$/env", "$/env/bin", "$/venv",    "$/venv/bin", "$/home",  "$/home/.local", "$/home/.local/lib",
+        "$/run", "$/src",     "$/src/pkg", "$/mods",     "$/zipapp"
+    };
     for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++)
         make(directories[i], 1);
     make("$/env/bin/python3", 0);
@@ -122,7 +125,8 @@ static const char *describe(char out[4096])
 
         assert_int_equal(p->len, strlen(p->path));
         assert_true(i == 0 || p->len <= policy.prefix[i - 1].len);
-        n += (size_t)snprintf(out + n, 4096 - n, " %s:%s", letter, strncmp(p->path, root, skip) == 0 ? p->path + skip : p->path);
+        n += (size_t)snprintf(out + n, 4096 - n, " %s:%s", letter,
+                              strncmp(p->path, root, skip) == 0 ? p->path + skip : p->path);
     }
     return out;
 }
@@ -152,8 +156,13 @@ static void check(const struct example *e)
 {
     char text[12][1024], described[4096];
     char *argv[6] = { NULL }, *env[5] = { NULL };
-    struct mioc_policy_source source = { .exec_fn = expand(e->exec_fn, text[0]), .exe = expand(e->exe, text[1]),
-                                         .cwd = expand(e->cwd, text[2]), .version = "3.11", .argv = argv, .env = env, .mountinfo = mounts };
+    struct mioc_policy_source source = { .exec_fn = expand(e->exec_fn, text[0]),
+                                         .exe = expand(e->exe, text[1]),
+                                         .cwd = expand(e->cwd, text[2]),
+                                         .version = "3.11",
+                                         .argv = argv,
+                                         .env = env,
+                                         .mountinfo = mounts };
 
     for (int i = 0; i < 5 && e->argv[i]; i++)
         argv[i] = (char *)(uintptr_t)expand(e->argv[i], text[3 + i]);
@@ -178,33 +187,126 @@ static void build_from_command_line_gives_prefixes(void **state)
 {
     static const struct example table[] = {
         /* a script, by every way to name the interpreter */
-        { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "python3", "../src/app.py" }, { 0 }, 0, 0, ENV " I:/src" },
-        { "../env/bin/python3", "$/env/bin/python3", "$/run", { "python3", "$/src/app.py" }, { 0 }, 0, 0, ENV " I:/src" },
-        { "python3", "$/env/bin/python3", "$/run", { "python3", "-W", "error", "-X", "dev", }, { 0 }, 0, 0, ENV " I:/run" },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/run",
+          { "python3", "../src/app.py" },
+          { 0 },
+          0,
+          0,
+          ENV " I:/src" },
+        { "../env/bin/python3",
+          "$/env/bin/python3",
+          "$/run",
+          { "python3", "$/src/app.py" },
+          { 0 },
+          0,
+          0,
+          ENV " I:/src" },
+        { "python3",
+          "$/env/bin/python3",
+          "$/run",
+          {
+              "python3",
+              "-W",
+              "error",
+              "-X",
+              "dev",
+          },
+          { 0 },
+          0,
+          0,
+          ENV " I:/run" },
         /* "#!": AT_EXECFN is the script and not an interpreter */
-        { "$/src/app.py", "$/env/bin/python3", "$/run", { "$/venv/bin/python", "$/src/app.py" }, { 0 }, 0, 0,
+        { "$/src/app.py",
+          "$/env/bin/python3",
+          "$/run",
+          { "$/venv/bin/python", "$/src/app.py" },
+          { 0 },
+          0,
+          0,
           "L:/venv/lib64 L:/env/lib64 L:/venv/lib L:/env/lib N:/venv N:/env I:/src" },
         /* a virtual environment and its base */
-        { "$/venv/bin/python", "$/env/bin/python3", "$/run", { "python", "-c", "x" }, { 0 }, 0, 0,
+        { "$/venv/bin/python",
+          "$/env/bin/python3",
+          "$/run",
+          { "python", "-c", "x" },
+          { 0 },
+          0,
+          0,
           "L:/venv/lib64 L:/env/lib64 L:/venv/lib L:/env/lib N:/venv N:/env I:/run" },
-        { "$/copies/bin/python", "$/copies/bin/python", "$/run", { "python", "-P", "-c", "x" }, { 0 }, 0, 0,
+        { "$/copies/bin/python",
+          "$/copies/bin/python",
+          "$/run",
+          { "python", "-P", "-c", "x" },
+          { 0 },
+          0,
+          0,
           "L:/copies/lib64 L:/copies/lib N:/copies L:/mods/lib64 L:/mods/lib N:/mods" },
-        { "$/copies/bin/python", "$/copies/bin/python", "$/run", { "python", "-P", "-c", "x" }, { "PYTHONHOME=$/env" }, 0, 0,
+        { "$/copies/bin/python",
+          "$/copies/bin/python",
+          "$/run",
+          { "python", "-P", "-c", "x" },
+          { "PYTHONHOME=$/env" },
+          0,
+          0,
           "L:/copies/lib64 L:/copies/lib N:/copies L:/env/lib64 L:/env/lib N:/env" },
         /* a symbolic link's directory and its target's */
-        { "$/env/bin/python3", "$/env/bin/python3", "$/src", { "p", "$/run/link.py" }, { 0 }, 0, 0, ENV " I:/src I:/run" },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/src",
+          { "p", "$/run/link.py" },
+          { 0 },
+          0,
+          0,
+          ENV " I:/src I:/run" },
         /* a directory with a __main__.py */
-        { "$/env/bin/python3", "$/env/bin/python3", "$/src", { "p", "-sB", "$/zipapp" }, { 0 }, 0, 0, "L:/env/lib64 L:/env/lib I:/zipapp N:/env" },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/src",
+          { "p", "-sB", "$/zipapp" },
+          { 0 },
+          0,
+          0,
+          "L:/env/lib64 L:/env/lib I:/zipapp N:/env" },
         /* -m and what such a module runs */
-        { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "-m", "mpi4py", "$/src/app.py" }, { 0 }, 0, 0, ENV " I:/run I:/src" },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/run",
+          { "p", "-m", "mpi4py", "$/src/app.py" },
+          { 0 },
+          0,
+          0,
+          ENV " I:/run I:/src" },
         { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "-Bmtimeit" }, { 0 }, 0, 0, ENV " I:/run" },
         /* no sys.path[0] */
-        { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "-I", "$/src/app.py" }, { "HOME=$/home" }, 0, 0, ENV },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/run",
+          { "p", "-I", "$/src/app.py" },
+          { "HOME=$/home" },
+          0,
+          0,
+          ENV },
         { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "-P", "-c", "x" }, { 0 }, 0, 0, ENV },
-        { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "$/src/app.py" }, { "PYTHONSAFEPATH=1" }, 0, 0, ENV },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/run",
+          { "p", "$/src/app.py" },
+          { "PYTHONSAFEPATH=1" },
+          0,
+          0,
+          ENV },
         { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "$/none/app.py" }, { 0 }, 0, 0, ENV },
         { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "-" }, { 0 }, 0, 0, ENV " I:/run" },
-        { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "--", "$/src/app.py" }, { 0 }, 0, 0, ENV " I:/src" },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/run",
+          { "p", "--", "$/src/app.py" },
+          { 0 },
+          0,
+          0,
+          ENV " I:/src" },
         { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "-c" }, { 0 }, 0, 0, ENV " I:/run" },
         { "$/env/bin/python3", "$/env/bin/python3", "$/run", { "p", "-m" }, { 0 }, 0, 0, ENV " I:/run" },
         { "$/env/bin/python3", "$/env/bin/python3", "$/run", { 0 }, { 0 }, 0, 0, ENV " I:/run" },
@@ -218,22 +320,44 @@ static void build_from_command_line_gives_prefixes(void **state)
 
 static void build_from_environment_gives_prefixes(void **state)
 {
-#define RUN "$/env/bin/python3", "$/env/bin/python3", "$/src", { "p", "-P" }
+#define RUN \
+    "$/env/bin/python3", "$/env/bin/python3", "$/src", { "p", "-P" }
     static const struct example table[] = {
         { RUN, { "HOME=$/home" }, 0, 0, "L:/home/.local/lib L:/env/lib64 L:/env/lib N:/env" },
         { RUN, { "HOME=$/home", "PYTHONUSERBASE=$/mods" }, 0, 0, "L:/env/lib64 L:/mods/lib L:/env/lib N:/env" },
         { RUN, { "HOME=$/home", "PYTHONNOUSERSITE=1" }, 0, 0, ENV },
         { RUN, { "HOME=$/nobody" }, 0, 0, ENV },
         { RUN, { "HOME=nobody" }, 0, 0, ENV },
-        { RUN, { "PYTHONHOME=$/venv:$/mods" }, 0, 0,
+        { RUN,
+          { "PYTHONHOME=$/venv:$/mods" },
+          0,
+          0,
           "L:/venv/lib64 L:/mods/lib64 L:/env/lib64 L:/venv/lib L:/mods/lib L:/env/lib N:/venv N:/mods N:/env" },
         /* the empty part is the working directory; one that is missing, or library already, is none */
-        { RUN, { "PYTHONPATH=$/mods//::$/none:$/env/lib/python3.11/x:/:/proc" }, 0, 0, "L:/env/lib64 L:/env/lib I:/mods N:/env I:/src" },
+        { RUN,
+          { "PYTHONPATH=$/mods//::$/none:$/env/lib/python3.11/x:/:/proc" },
+          0,
+          0,
+          "L:/env/lib64 L:/env/lib I:/mods N:/env I:/src" },
         { RUN, { "PYTHONPATH=../mods" }, 0, 0, "L:/env/lib64 L:/env/lib I:/mods N:/env" },
         { RUN, { "PYTHONPATH=" }, 0, 0, ENV },
-        { "$/env/bin/python3", "$/env/bin/python3", "$/src", { "p", "-EP" }, { "PYTHONPATH=$/mods", "PYTHONHOME=$/venv" }, 0, 0, ENV },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/src",
+          { "p", "-EP" },
+          { "PYTHONPATH=$/mods", "PYTHONHOME=$/venv" },
+          0,
+          0,
+          ENV },
         /* the same directory as an interpreter's place and as the script's */
-        { "$/env/bin/python3", "$/env/bin/python3", "$/env", { "p" }, { 0 }, 0, 0, "L:/env/lib64 L:/env/lib I:/env N:/env" },
+        { "$/env/bin/python3",
+          "$/env/bin/python3",
+          "$/env",
+          { "p" },
+          { 0 },
+          0,
+          0,
+          "L:/env/lib64 L:/env/lib I:/env N:/env" },
     };
 
     (void)state;
@@ -290,7 +414,9 @@ static void build_with_too_many_prefixes_keeps_library_ones(void **state)
 {
     char path[1024], list[32768] = "PYTHONPATH=";
     char *env[] = { list, NULL }, *argv[] = { path, NULL }, exe[1024];
-    struct mioc_policy_source source = { .exe = expand("$/env/bin/python3", exe), .cwd = "/", .argv = argv, .env = env, .mountinfo = mounts };
+    struct mioc_policy_source source = {
+        .exe = expand("$/env/bin/python3", exe), .cwd = "/", .argv = argv, .env = env, .mountinfo = mounts
+    };
 
     (void)state;
     for (unsigned i = 0; i < MIOC_MAX_PREFIXES + 18; i++) {
@@ -308,7 +434,13 @@ static void build_with_too_many_prefixes_keeps_library_ones(void **state)
 
 static void build_through_symbolic_link_knows_the_real_place(void **state)
 {
-    static const struct example e = { "$/envlink/bin/python3", "$/env/bin/python3", "$/src", { "p", "-P" }, { 0 }, 0, 0,
+    static const struct example e = { "$/envlink/bin/python3",
+                                      "$/env/bin/python3",
+                                      "$/src",
+                                      { "p", "-P" },
+                                      { 0 },
+                                      0,
+                                      0,
                                       "L:/envlink/lib64 L:/envlink/lib L:/env/lib64 N:/envlink L:/env/lib N:/env" };
     char expected[1024];
     struct stat st;
@@ -316,7 +448,7 @@ static void build_through_symbolic_link_knows_the_real_place(void **state)
     (void)state;
     check(&e);
     assert_string_equal(policy.prefix[1].real, expand("$/env/lib", expected)); /* of envlink/lib */
-    assert_int_equal(policy.prefix[2].real_len, 0);                           /* of env/lib64 */
+    assert_int_equal(policy.prefix[2].real_len, 0);                            /* of env/lib64 */
     assert_int_equal(stat(root, &st), 0);
     assert_int_equal(policy.prefix[2].local_dev, st.st_dev);
 }
@@ -334,20 +466,29 @@ static void build_self_looks_at_this_process(void **state)
 
 static void mount_prefers_device_over_id(void **state)
 {
-    static const char text[] = "20 1 0:5 / /a rw - ext4 x rw\n21 1 0:6 / /b rw shared:1 - fuse.my\\040fs x rw\n"
-                               "22 1 0:6 / /c rw - nfs4 x rw\ngarbage\n23 1 0:x\n24 1 0:9 / /d rw\n\n25 1 0:7 / /e rw - tmpfs x rw";
-    static const struct { long id; unsigned dev_minor; int found; const char *type; } table[] = {
-        { 20, 5, 0, "ext4" }, { 21, 6, 0, "fuse.my fs" }, { 22, 6, 0, "nfs4" }, { -1, 5, 0, "ext4" }, { 20, 7, 0, "tmpfs" },
-        { 20, 99, 0, "ext4" }, { 24, 9, -1, "" }, { 23, 99, -1, "" }, { -1, 99, -1, "" }, { 25, 99, 0, "tmpfs" },
+    static const char text[] =
+        "20 1 0:5 / /a rw - ext4 x rw\n21 1 0:6 / /b rw shared:1 - fuse.my\\040fs x rw\n"
+        "22 1 0:6 / /c rw - nfs4 x rw\ngarbage\n23 1 0:x\n24 1 0:9 / /d rw\n\n25 1 0:7 / /e rw - tmpfs x rw";
+    static const struct {
+        long id;
+        unsigned dev_minor;
+        int found;
+        const char *type;
+    } table[] = {
+        { 20, 5, 0, "ext4" },  { 21, 6, 0, "fuse.my fs" }, { 22, 6, 0, "nfs4" }, { -1, 5, 0, "ext4" },
+        { 20, 7, 0, "tmpfs" }, { 20, 99, 0, "ext4" },      { 24, 9, -1, "" },    { 23, 99, -1, "" },
+        { -1, 99, -1, "" },    { 25, 99, 0, "tmpfs" },
     };
-    /* Found by fuzzing: the number that a line lacks was taken from the next line, and the search for options ran from there to nowhere. */
+    /* Found by fuzzing: the number that a line lacks was taken from the next line, and the search for options ran from
+     * there to nowhere. */
     static const char cut[] = "20 1 0:\n5 / /a rw - ext4 x rw\n20 1\n0:5 / /a rw - nfs x rw";
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct mioc_mount mount = { .type = "" };
 
-        assert_int_equal(mioc_policy_find_mount(text, table[i].id, makedev(0, table[i].dev_minor), &mount), table[i].found);
+        assert_int_equal(mioc_policy_find_mount(text, table[i].id, makedev(0, table[i].dev_minor), &mount),
+                         table[i].found);
         assert_string_equal(mount.type, table[i].type);
     }
     struct mioc_mount mount;
@@ -355,10 +496,12 @@ static void mount_prefers_device_over_id(void **state)
     assert_int_equal(mioc_policy_find_mount(cut, 20, makedev(0, 5), &mount), -1);
 }
 
-/* Found by fuzzing: a better line whose type is none, or too long, left the type of the line before half overwritten and without its end. */
+/* Found by fuzzing: a better line whose type is none, or too long, left the type of the line before half overwritten
+ * and without its end. */
 static void mount_type_that_does_not_fit_spoils_nothing(void **state)
 {
-    static const char *const types[] = { "", "fuse.a23456789b23456789c23456789d23456789e23456789f23456789g23456789", "x\\400\n" };
+    static const char *const types[] = { "", "fuse.a23456789b23456789c23456789d23456789e23456789f23456789g23456789",
+                                         "x\\400\n" };
     char text[400];
 
     (void)state;
@@ -373,10 +516,16 @@ static void mount_type_that_does_not_fit_spoils_nothing(void **state)
 
 static void mount_options_say_what_may_not_be_executed(void **state)
 {
-    static const struct { const char *line; int is_noexec; } table[] = {
-        { "20 1 0:5 / /a rw - nfs x rw", 0 }, { "20 1 0:5 / /a rw,noexec,nosuid - nfs x rw", 1 },
-        { "20 1 0:5 / /a noexec - nfs x rw", 1 }, { "20 1 0:5 / /a rw,noexec shared:1 master:2 - nfs x rw", 1 },
-        { "20 1 0:5 /noexec /noexec rw shared:1 - nfs noexec rw,noexec", 0 }, { "20 1 0:5 / /a rw,noexecs - nfs x rw", 0 },
+    static const struct {
+        const char *line;
+        int is_noexec;
+    } table[] = {
+        { "20 1 0:5 / /a rw - nfs x rw", 0 },
+        { "20 1 0:5 / /a rw,noexec,nosuid - nfs x rw", 1 },
+        { "20 1 0:5 / /a noexec - nfs x rw", 1 },
+        { "20 1 0:5 / /a rw,noexec shared:1 master:2 - nfs x rw", 1 },
+        { "20 1 0:5 /noexec /noexec rw shared:1 - nfs noexec rw,noexec", 0 },
+        { "20 1 0:5 / /a rw,noexecs - nfs x rw", 0 },
     };
 
     (void)state;
@@ -390,17 +539,42 @@ static void mount_options_say_what_may_not_be_executed(void **state)
 
 static void mount_says_how_long_its_client_keeps_what_it_knows(void **state)
 {
-    static const struct { const char *mount; uint32_t ms; } table[] = {
-        { "lustre mgs:/x rw", 0 }, { "gpfs x rw", 0 }, { "ceph x rw", 0 }, { "afs x rw", 0 }, { "ocfs2 x rw", 0 }, { "ext4 x rw", 0 },
-        { "tmpfs x rw", 0 }, { "fuse.squashfuse x rw", 0 }, { "fuse.sshfs x rw,acregmax=1", 60000 }, { "beegfs x rw", 60000 },
-        { "somefs x rw", 60000 }, { "9p x rw", 60000 }, { "nfs x rw", 60000 }, { "nfs4 s:/x rw,vers=4.2,hard", 60000 },
-        { "nfs4 s:/x rw,acregmin=1,acregmax=5,acdirmin=1,acdirmax=7", 7000 }, { "nfs s:/x rw,acregmax=600", 600000 },
-        { "nfs s:/x rw,acdirmax=3", 60000 }, { "nfs s:/x rw,acregmin=0,acregmax=0,acdirmin=0,acdirmax=0", 0 },
-        { "nfs4 s:/x rw,sync,noac,vers=4.1", 0 }, { "nfs4 s:/noac rw,noacl", 60000 }, { "nfs4 noac rw", 60000 },
-        { "nfs4 s:/a\\040b rw,acregmax=2,acdirmax=2", 2000 }, { "nfs s:/x rw,acregmax=99999999999,acdirmax=1", 86400000 },
-        { "nfs  rw,actimeo=4", 4000 }, { "cifs //s/x rw,cache=strict", 1000 }, { "cifs //s/x rw,actimeo=30", 30000 },
-        { "smb3 //s/x rw,acdirmax=60,acregmax=1", 60000 }, { "dvs /x ro,attrcache_timeout=14400", 14400000 }, { "dvs /x ro", 60000 },
-        { "nfs", 60000 }, { "nfs ", 60000 }, { "nfs x", 60000 },
+    static const struct {
+        const char *mount;
+        uint32_t ms;
+    } table[] = {
+        { "lustre mgs:/x rw", 0 },
+        { "gpfs x rw", 0 },
+        { "ceph x rw", 0 },
+        { "afs x rw", 0 },
+        { "ocfs2 x rw", 0 },
+        { "ext4 x rw", 0 },
+        { "tmpfs x rw", 0 },
+        { "fuse.squashfuse x rw", 0 },
+        { "fuse.sshfs x rw,acregmax=1", 60000 },
+        { "beegfs x rw", 60000 },
+        { "somefs x rw", 60000 },
+        { "9p x rw", 60000 },
+        { "nfs x rw", 60000 },
+        { "nfs4 s:/x rw,vers=4.2,hard", 60000 },
+        { "nfs4 s:/x rw,acregmin=1,acregmax=5,acdirmin=1,acdirmax=7", 7000 },
+        { "nfs s:/x rw,acregmax=600", 600000 },
+        { "nfs s:/x rw,acdirmax=3", 60000 },
+        { "nfs s:/x rw,acregmin=0,acregmax=0,acdirmin=0,acdirmax=0", 0 },
+        { "nfs4 s:/x rw,sync,noac,vers=4.1", 0 },
+        { "nfs4 s:/noac rw,noacl", 60000 },
+        { "nfs4 noac rw", 60000 },
+        { "nfs4 s:/a\\040b rw,acregmax=2,acdirmax=2", 2000 },
+        { "nfs s:/x rw,acregmax=99999999999,acdirmax=1", 86400000 },
+        { "nfs  rw,actimeo=4", 4000 },
+        { "cifs //s/x rw,cache=strict", 1000 },
+        { "cifs //s/x rw,actimeo=30", 30000 },
+        { "smb3 //s/x rw,acdirmax=60,acregmax=1", 60000 },
+        { "dvs /x ro,attrcache_timeout=14400", 14400000 },
+        { "dvs /x ro", 60000 },
+        { "nfs", 60000 },
+        { "nfs ", 60000 },
+        { "nfs x", 60000 },
     };
     char line[256], two[600];
 
@@ -421,10 +595,13 @@ static void mount_says_how_long_its_client_keeps_what_it_knows(void **state)
 
 static void mount_says_whether_files_have_names_that_are_not_listed(void **state)
 {
-    static const struct { const char *type; int maps_names; } table[] = {
-        { "cifs", 1 }, { "smb3", 1 }, { "vfat", 1 }, { "exfat", 1 }, { "ntfs3", 1 }, { "fuseblk", 1 }, { "hfsplus", 1 },
-        { "9p", 1 }, { "nfs4", 0 }, { "lustre", 0 }, { "ext4", 0 }, { "xfs", 0 }, { "fuse.sshfs", 0 }, { "fuse", 0 },
-        { "beegfs", 0 },
+    static const struct {
+        const char *type;
+        int maps_names;
+    } table[] = {
+        { "cifs", 1 },    { "smb3", 1 },    { "vfat", 1 },       { "exfat", 1 }, { "ntfs3", 1 },
+        { "fuseblk", 1 }, { "hfsplus", 1 }, { "9p", 1 },         { "nfs4", 0 },  { "lustre", 0 },
+        { "ext4", 0 },    { "xfs", 0 },     { "fuse.sshfs", 0 }, { "fuse", 0 },  { "beegfs", 0 },
     };
 
     (void)state;
@@ -441,15 +618,25 @@ static void mount_says_whether_files_have_names_that_are_not_listed(void **state
 
 static void build_knows_each_prefixs_client_time_and_the_longest(void **state)
 {
-    static const struct { const char *type; uint64_t actimeo; uint32_t ms, most; } table[] = {
-        { "lustre", MIOC_ACTIMEO_AUTO, 0, 0 }, { "nfs", MIOC_ACTIMEO_AUTO, 60000, 60000 }, { "cifs", MIOC_ACTIMEO_AUTO, 1000, 1000 },
-        { "lustre fs rw\n9 1 0:99 / /home rw - nfs4", MIOC_ACTIMEO_AUTO, 0, 60000 }, { "nfs", 0, 0, 0 }, { "lustre", 2500, 2500, 2500 },
+    static const struct {
+        const char *type;
+        uint64_t actimeo;
+        uint32_t ms, most;
+    } table[] = {
+        { "lustre", MIOC_ACTIMEO_AUTO, 0, 0 },
+        { "nfs", MIOC_ACTIMEO_AUTO, 60000, 60000 },
+        { "cifs", MIOC_ACTIMEO_AUTO, 1000, 1000 },
+        { "lustre fs rw\n9 1 0:99 / /home rw - nfs4", MIOC_ACTIMEO_AUTO, 0, 60000 },
+        { "nfs", 0, 0, 0 },
+        { "lustre", 2500, 2500, 2500 },
         { "lustre fs rw\n9 1 0:99 / /data rw - xfs", MIOC_ACTIMEO_AUTO, 0, 0 },
         { "lustre fs rw\n9 1 0:99 / /home rw,relatime shared:9 - autofs", MIOC_ACTIMEO_AUTO, 0, 60000 },
         { "lustre fs rw\n9 1 0:99 / /proc/sys/fs/binfmt_misc rw - autofs", MIOC_ACTIMEO_AUTO, 0, 0 },
     };
-    char *argv[] = { (char *)(uintptr_t)"p", NULL }, exe[1024], path[1024];
-    struct mioc_policy_source source = { .exe = expand("$/env/bin/python3", exe), .cwd = "/", .argv = argv, .mountinfo = mounts };
+    char *argv[] = { (char *)(uintptr_t) "p", NULL }, exe[1024], path[1024];
+    struct mioc_policy_source source = {
+        .exe = expand("$/env/bin/python3", exe), .cwd = "/", .argv = argv, .mountinfo = mounts
+    };
     struct stat st;
     uint64_t dev;
 
@@ -465,7 +652,8 @@ static void build_knows_each_prefixs_client_time_and_the_longest(void **state)
         assert_int_equal(mioc_policy_client_ms(&policy, path, (uint32_t)strlen(path), &dev), table[i].ms);
         assert_int_equal(dev, st.st_dev);
         /* What is not there, or nothing is known of, may be on anything. */
-        assert_int_equal(mioc_policy_client_ms(&policy, "/nowhere/at/all/x", 17, &dev), table[i].actimeo != MIOC_ACTIMEO_AUTO ? table[i].ms : 60000);
+        assert_int_equal(mioc_policy_client_ms(&policy, "/nowhere/at/all/x", 17, &dev),
+                         table[i].actimeo != MIOC_ACTIMEO_AUTO ? table[i].ms : 60000);
         config.paths[0] = '\0';
         assert_int_equal(mioc_policy_build(&policy, &source, &config), 0);
         assert_int_equal(policy.client_most_ms, table[i].most);
@@ -479,8 +667,9 @@ static void build_knows_each_prefixs_client_time_and_the_longest(void **state)
 static uint64_t program_of(const char *cwd, const char *const *words)
 {
     char *argv[8] = { NULL };
-    struct mioc_policy_source source = { .exec_fn = "/usr/bin/python3", .exe = "/usr/bin/python3.11", .cwd = cwd, .argv = argv,
-                                         .mountinfo = mounts };
+    struct mioc_policy_source source = {
+        .exec_fn = "/usr/bin/python3", .exe = "/usr/bin/python3.11", .cwd = cwd, .argv = argv, .mountinfo = mounts
+    };
 
     for (size_t i = 0; words[i]; i++)
         argv[i] = (char *)(uintptr_t)words[i];

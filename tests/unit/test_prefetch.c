@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_prefetch.c - contents that are read while MPI starts: whole or not at all, within bounds, and void after a write. */
+/* test_prefetch.c - contents that are read while MPI starts: whole or not at all, within bounds, and void after a
+ * write. */
 #include "folder_fixture.h"
 
 #include "resolver/prefetch.h"
@@ -73,10 +74,7 @@ static unsigned threads(void)
     return n - 2 - sanitizers;
 }
 
-static void *do_nothing(void *unused)
-{
-    return unused;
-}
+static void *do_nothing(void *unused) { return unused; }
 
 /* ThreadSanitizer has a thread of its own from the first one of ours on. */
 static int count_sanitizers(void **state)
@@ -154,7 +152,8 @@ static void a_file_can_be_used_as_soon_as_it_is_read(void **state)
 
 static void what_is_odd_too_large_or_not_served_is_left(void **state)
 {
-    struct mioc_prefetch *a = start(16384, NAMES("link", "fifo", "dir", "missing", "private", "huge", "large", "small"));
+    struct mioc_prefetch *a =
+        start(16384, NAMES("link", "fifo", "dir", "missing", "private", "huge", "large", "small"));
 
     (void)state;
     mioc_prefetch_release(a);
@@ -202,12 +201,9 @@ static void threads_do_not_end_before_they_may(void **state)
     wait_for_threads(before);
 }
 
-/* --- With the resolver -------------------------------------------------------------------------------------------- */
+/* --- With the resolver ------------------------------------------------------------------------------------------- */
 
-static void ready(void *ctx)
-{
-    (void)ctx;
-}
+static void ready(void *ctx) { (void)ctx; }
 
 static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -228,8 +224,8 @@ static int may_speculate(void *ctx, const char *path, uint32_t len)
     return 0;
 }
 
-/* Bytes of the content that the resolver gives for `name`: all equal to `byte`; or -1: there is no such file. Chunks of one that a write
- * has overtaken may come before: no record speaks of them. */
+/* Bytes of the content that the resolver gives for `name`: all equal to `byte`; or -1: there is no such file. Chunks of
+ * one that a write has overtaken may come before: no record speaks of them. */
 static long content_of(struct mioc_resolver *r, const char *name, char byte)
 {
     struct mioc_resolved out;
@@ -246,7 +242,9 @@ static long content_of(struct mioc_resolver *r, const char *name, char byte)
                 content = ((const struct mioc_chunk_record *)(const void *)out.item)->content;
                 bytes = others = 0;
             }
-            for (uint32_t k = 0; out.bytes != NULL && k < ((const struct mioc_chunk_record *)(const void *)out.item)->length; k++, bytes++)
+            for (uint32_t k = 0;
+                 out.bytes != NULL && k < ((const struct mioc_chunk_record *)(const void *)out.item)->length;
+                 k++, bytes++)
                 others += ((const char *)out.bytes)[k] != byte;
             if (is_it && error == 0)
                 assert_int_equal(record->content, content);
@@ -264,9 +262,15 @@ static long content_of(struct mioc_resolver *r, const char *name, char byte)
 
 static struct mioc_resolver *new_resolver(struct mioc_prefetch *a)
 {
-    const struct mioc_resolver_config config = { .threads = 3, .max_file = 4u << 20, .ready = ready, .is_known = is_known,
-                                                 .reserve = reserve, .may_speculate = may_speculate, .manifest = &manifest,
-                                                 .may_serve = may_serve, .ahead = a };
+    const struct mioc_resolver_config config = { .threads = 3,
+                                                 .max_file = 4u << 20,
+                                                 .ready = ready,
+                                                 .is_known = is_known,
+                                                 .reserve = reserve,
+                                                 .may_speculate = may_speculate,
+                                                 .manifest = &manifest,
+                                                 .may_serve = may_serve,
+                                                 .ahead = a };
     struct mioc_resolver *r = mioc_resolver_new(&config);
 
     assert_non_null(r);
@@ -298,7 +302,8 @@ static void a_write_makes_what_was_read_before_void(void **state)
     (void)state;
     fill("written", 300000, 'o');
     a = start(8u << 20, NAMES("written"));
-    assert_int_equal(mioc_prefetch_wait(a, 50000000), -1); /* not through, so the write comes while the resolver takes it */
+    assert_int_equal(mioc_prefetch_wait(a, 50000000),
+                     -1); /* not through, so the write comes while the resolver takes it */
     r = new_resolver(a);
     fill("written", 200000, 'n');
     mioc_resolver_invalidate(r, at("written"), (uint32_t)strlen(at("written")), 0, 0);

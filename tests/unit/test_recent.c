@@ -29,19 +29,34 @@ static uint64_t doubt(unsigned kind, const char *path, uint64_t started, uint64_
 
 static void write_concerns_what_a_hold_covers(void **state)
 {
-    static const struct { unsigned kind; const char *path; int is_plain, is_subtree; } table[] = {
-        { MIOC_ITEM_STAT, "/lib/a/x.py", 1, 1 },      { MIOC_ITEM_LIST, "/lib/a/x.py", 1, 1 },
-        { MIOC_ITEM_CONTENT, "/lib/a/x.py", 1, 1 },   { MIOC_ITEM_ACCESS, "/lib/a/x.py", 1, 1 },
-        { MIOC_ITEM_REALPATH, "/lib/a/x.py", 1, 1 },  { MIOC_ITEM_STAT, "/lib/a", 1, 1 },
-        { MIOC_ITEM_LIST, "/lib/a", 1, 1 },           { MIOC_ITEM_CONTENT, "/lib/a", 0, 0 },
-        { MIOC_ITEM_ACCESS, "/lib/a", 0, 0 },         { MIOC_ITEM_STAT, "/lib", 0, 0 },
-        { MIOC_ITEM_LIST, "/lib", 0, 0 },             { MIOC_ITEM_STAT, "/lib/a/x.pyc", 0, 0 },
-        { MIOC_ITEM_STAT, "/lib/a/y.py", 0, 0 },      { MIOC_ITEM_STAT, "/lib/a/x.py/b", 0, 1 },
-        { MIOC_ITEM_CONTENT, "/lib/a/x.py/b/c", 0, 1 }, { MIOC_ITEM_STAT, "/", 0, 0 },
+    static const struct {
+        unsigned kind;
+        const char *path;
+        int is_plain, is_subtree;
+    } table[] = {
+        { MIOC_ITEM_STAT, "/lib/a/x.py", 1, 1 },
+        { MIOC_ITEM_LIST, "/lib/a/x.py", 1, 1 },
+        { MIOC_ITEM_CONTENT, "/lib/a/x.py", 1, 1 },
+        { MIOC_ITEM_ACCESS, "/lib/a/x.py", 1, 1 },
+        { MIOC_ITEM_REALPATH, "/lib/a/x.py", 1, 1 },
+        { MIOC_ITEM_STAT, "/lib/a", 1, 1 },
+        { MIOC_ITEM_LIST, "/lib/a", 1, 1 },
+        { MIOC_ITEM_CONTENT, "/lib/a", 0, 0 },
+        { MIOC_ITEM_ACCESS, "/lib/a", 0, 0 },
+        { MIOC_ITEM_STAT, "/lib", 0, 0 },
+        { MIOC_ITEM_LIST, "/lib", 0, 0 },
+        { MIOC_ITEM_STAT, "/lib/a/x.pyc", 0, 0 },
+        { MIOC_ITEM_STAT, "/lib/a/y.py", 0, 0 },
+        { MIOC_ITEM_STAT, "/lib/a/x.py/b", 0, 1 },
+        { MIOC_ITEM_CONTENT, "/lib/a/x.py/b/c", 0, 1 },
+        { MIOC_ITEM_STAT, "/", 0, 0 },
         /* in other spellings */
-        { MIOC_ITEM_STAT, "/lib/a/x.py/", 1, 1 },     { MIOC_ITEM_LIST, "/lib/a/", 1, 1 },
-        { MIOC_ITEM_LIST, "/lib/b/../a", 1, 1 },      { MIOC_ITEM_LIST, "/lib//a/.", 1, 1 },
-        { MIOC_ITEM_CONTENT, "/lib/a/b/../x.py", 1, 1 }, { MIOC_ITEM_STAT, "/lib/a/x.py/b/..", 1, 1 },
+        { MIOC_ITEM_STAT, "/lib/a/x.py/", 1, 1 },
+        { MIOC_ITEM_LIST, "/lib/a/", 1, 1 },
+        { MIOC_ITEM_LIST, "/lib/b/../a", 1, 1 },
+        { MIOC_ITEM_LIST, "/lib//a/.", 1, 1 },
+        { MIOC_ITEM_CONTENT, "/lib/a/b/../x.py", 1, 1 },
+        { MIOC_ITEM_STAT, "/lib/a/x.py/b/..", 1, 1 },
     };
 
     (void)state;
@@ -53,8 +68,10 @@ static void write_concerns_what_a_hold_covers(void **state)
             assert_int_equal(doubt(MIOC_ITEM_STAT, "/lib/a/x.py", 0, 1000), 0);
             add(written[spelling], is_subtree ? MIOC_FLAG_SUBTREE : 0, 1000);
             for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-                if ((doubt(table[i].kind, table[i].path, 1050, 1060) > 0) != (is_subtree ? table[i].is_subtree : table[i].is_plain))
-                    fail_msg("%s written%s: kind %u of %s", written[spelling], is_subtree ? " with all below" : "", table[i].kind, table[i].path);
+                if ((doubt(table[i].kind, table[i].path, 1050, 1060) > 0) !=
+                    (is_subtree ? table[i].is_subtree : table[i].is_plain))
+                    fail_msg("%s written%s: kind %u of %s", written[spelling], is_subtree ? " with all below" : "",
+                             table[i].kind, table[i].path);
             mioc_recent_free(r);
         }
 }
@@ -71,7 +88,8 @@ static void what_counts_is_when_the_look_began(void **state)
     assert_int_equal(doubt(MIOC_ITEM_STAT, "/lib/x", 1100, 1100), 0);
     add("/lib/x", 0, 1200);
     assert_int_equal(doubt(MIOC_ITEM_STAT, "/lib/x", 1100, 1210), 90);
-    assert_int_equal(mioc_recent_doubt(r, MIOC_ITEM_STAT, "/lib/x", 6, 1100, 0, 1210), 0); /* a client that keeps nothing */
+    assert_int_equal(mioc_recent_doubt(r, MIOC_ITEM_STAT, "/lib/x", 6, 1100, 0, 1210),
+                     0); /* a client that keeps nothing */
     mioc_recent_free(r);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_rendezvous.c - ranks as processes, on several nodes of this machine, and a name service as hydra's and as srun's. */
+/* test_rendezvous.c - ranks as processes, on several nodes of this machine, and a name service as hydra's and as
+ * srun's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,9 +28,9 @@
 
 #define MOST_RANKS 64
 #define MOST_NAMES 256
-#define TIMEOUT_MS 600    /* where it is to run out, */
-#define LONG_MS 30000     /* is not, whatever the load, */
-#define MEDIUM_MS 2500    /* or may */
+#define TIMEOUT_MS 600 /* where it is to run out, */
+#define LONG_MS 30000  /* is not, whatever the load, */
+#define MEDIUM_MS 2500 /* or may */
 #define LATE_MS 800
 /* A loaded machine is slow; nothing here may take as long as a hang. */
 #define HANG_MS 60000
@@ -47,15 +48,18 @@ struct job {
     enum conduct conduct[MOST_RANKS];
 };
 
-struct name { char name[160], value[300]; };
+struct name {
+    char name[160], value[300];
+};
 
-static uint64_t own_key; /* of the step on its first node: names of sockets are the machine's, process ids a namespace's */
+static uint64_t
+    own_key; /* of the step on its first node: names of sockets are the machine's, process ids a namespace's */
 static struct name names[MOST_NAMES];
 static int names_count;
 static int pmi[MOST_RANKS], out[MOST_RANKS];
 static pid_t pid[MOST_RANKS];
 
-/* --- A rank --- */
+/* --- A rank ------------------------------------------------------------------------------------------------------ */
 
 static int look(void *ctx, char *reason, size_t size)
 {
@@ -65,19 +69,18 @@ static int look(void *ctx, char *reason, size_t size)
     return 0;
 }
 
-static void sleep_ms(int ms)
-{
-    nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000l }, NULL);
-}
+static void sleep_ms(int ms) { nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000l }, NULL); }
 
 /* Exit codes. */
 enum { GO, STAY, NOT_HERE, STAY_LATE /* the deadline said so */ };
 
 static int live(const struct job *job, int rank, int pmi_fd)
 {
-    struct mioc_task me = { .launcher = job->manager == SLURM ? MIOC_LAUNCHER_SLURM : MIOC_LAUNCHER_HYDRA, .rank = rank,
-                                .size = job->nodes * job->per_node, .local_rank = rank % job->per_node,
-                                .key = own_key + (uint64_t)(rank / job->per_node) };
+    struct mioc_task me = { .launcher = job->manager == SLURM ? MIOC_LAUNCHER_SLURM : MIOC_LAUNCHER_HYDRA,
+                            .rank = rank,
+                            .size = job->nodes * job->per_node,
+                            .local_rank = rank % job->per_node,
+                            .key = own_key + (uint64_t)(rank / job->per_node) };
     char fd[32], local[32], tasks[64], node[32], reason[256] = "";
     char *env[] = { fd, local, tasks, node, NULL };
     struct mioc_rendezvous rendezvous = { .me = &me, .env = env, .timeout_ms = job->timeout_ms, .look = look };
@@ -89,15 +92,9 @@ static int live(const struct job *job, int rank, int pmi_fd)
     snprintf(tasks, sizeof tasks, "SLURM_STEP_TASKS_PER_NODE=%d(x%d)", job->per_node, job->nodes);
     snprintf(node, sizeof node, "SLURM_NODEID=%d", rank / job->per_node);
     switch (job->conduct[rank]) {
-    case NEVER_COMES:
-        pause();
-        return NOT_HERE;
-    case COMES_TOO_LATE:
-        sleep_ms(TIMEOUT_MS * 13 / 10);
-        break;
-    case COMES_LATE:
-        sleep_ms(LATE_MS);
-        break;
+    case NEVER_COMES: pause(); return NOT_HERE;
+    case COMES_TOO_LATE: sleep_ms(TIMEOUT_MS * 13 / 10); break;
+    case COMES_LATE: sleep_ms(LATE_MS); break;
     case DECLINES:
         mioc_rendezvous_decline(&rendezvous, "declined");
         (void)mioc_rendezvous_settle();
@@ -111,8 +108,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
             _exit(0);
         }
         break;
-    case AGREES:
-        break;
+    case AGREES: break;
     }
     rc = mioc_rendezvous(&rendezvous, reason, sizeof reason);
     if (rc == 0) {
@@ -126,7 +122,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
     return rc == 0 ? GO : strstr(reason, "did not come within") != NULL ? STAY_LATE : STAY;
 }
 
-/* --- The name service --- */
+/* --- The name service -------------------------------------------------------------------------------------------- */
 
 static struct name *find(const char *name)
 {
@@ -195,7 +191,7 @@ static void answer_one(const struct job *job, int rank)
     (void)!send(pmi[rank], answer, strlen(answer), MSG_NOSIGNAL);
 }
 
-/* --- A job --- */
+/* --- A job ------------------------------------------------------------------------------------------------------- */
 
 /* No task runs before all are there, as with srun: who were missing then would count as ended. */
 static void start(const struct job *job, int rank, const int gate[2])
@@ -267,7 +263,9 @@ static void assert_all(const struct job *job, int expected)
             assert_int_equal(out[i], expected);
 }
 
-static const struct { int nodes, per_node; } shape[] = { { 1, 1 }, { 1, 6 }, { 2, 1 }, { 3, 2 }, { 20, 1 }, { 12, 3 } };
+static const struct {
+    int nodes, per_node;
+} shape[] = { { 1, 1 }, { 1, 6 }, { 2, 1 }, { 3, 2 }, { 20, 1 }, { 12, 3 } };
 
 static void all_come_all_go(void **state)
 {
@@ -289,13 +287,17 @@ static void all_come_all_go(void **state)
 /* Each rank in turn does not take part: nobody goes, all within the time that is promised. */
 static void one_is_missing_nobody_goes(void **state)
 {
-    static const struct { int nodes, per_node; } small[] = { { 1, 3 }, { 3, 1 }, { 2, 2 } };
+    static const struct {
+        int nodes, per_node;
+    } small[] = { { 1, 3 }, { 3, 1 }, { 2, 2 } };
 
     (void)state;
     for (unsigned i = 0; i < sizeof small / sizeof *small; i++)
         for (int rank = 0; rank < small[i].nodes * small[i].per_node; rank++)
             for (enum conduct how = NEVER_COMES; how <= DECLINES; how++) {
-                struct job job = { small[i].nodes, small[i].per_node, (int)(i + (unsigned)rank) % 2, TIMEOUT_MS, { AGREES } };
+                struct job job = {
+                    small[i].nodes, small[i].per_node, (int)(i + (unsigned)rank) % 2, TIMEOUT_MS, { AGREES }
+                };
 
                 if (how == COMES_LATE || (how == COMES_TOO_LATE && i < 2))
                     continue;
@@ -310,7 +312,9 @@ static void one_is_missing_nobody_goes(void **state)
 /* While they wait for the last one. (The only rank of a node: hydra kills the job, Slurm tells nobody.) */
 static void one_dies_waiting_nobody_goes(void **state)
 {
-    static const struct { int nodes, per_node; } small[] = { { 1, 3 }, { 2, 2 } };
+    static const struct {
+        int nodes, per_node;
+    } small[] = { { 1, 3 }, { 2, 2 } };
 
     (void)state;
     for (unsigned i = 0; i < sizeof small / sizeof *small; i++) {
@@ -350,7 +354,8 @@ static void names_taken_by_another_user_nobody_goes(void **state)
                                   (unsigned long long)own_key, what[i]);
 
             if ((i == 0 && setresuid(65534, 65534, 65534) != 0) ||
-                bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) != 0 ||
+                bind(fd, (struct sockaddr *)&address,
+                     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) != 0 ||
                 listen(fd, 0) != 0)
                 _exit(1);
         }
@@ -369,7 +374,11 @@ static void names_taken_by_another_user_nobody_goes(void **state)
 
 static void mapping_is_understood(void **state)
 {
-    static const struct { const char *text; int size, rank, rc; struct mioc_rendezvous_place place; } row[] = {
+    static const struct {
+        const char *text;
+        int size, rank, rc;
+        struct mioc_rendezvous_place place;
+    } row[] = {
         { "(vector,(0,2,2))", 4, 0, 0, { 2, 0, 1 } },
         { "(vector,(0,2,2))", 4, 1, 0, { 2, 0, 0 } },
         { "(vector,(0,2,2))", 4, 2, 0, { 2, 1, 1 } },

@@ -44,8 +44,12 @@ static int may_speculate(void *ctx, const char *path, uint32_t len)
 
 static struct mioc_resolver *new_resolver(void)
 {
-    const struct mioc_resolver_config config = { .threads = 3, .max_file = 4u << 20, .ready = ready, .is_known = is_known,
-                                                 .reserve = reserve, .may_speculate = may_speculate };
+    const struct mioc_resolver_config config = { .threads = 3,
+                                                 .max_file = 4u << 20,
+                                                 .ready = ready,
+                                                 .is_known = is_known,
+                                                 .reserve = reserve,
+                                                 .may_speculate = may_speculate };
     struct mioc_resolver *r;
 
     room = 64u << 20;
@@ -90,8 +94,7 @@ static struct mioc_resolved next_of(struct mioc_resolver *r, unsigned kind, cons
 
 static void stat_of_each_shape_equals_the_kernels(void **state)
 {
-    static const char *const names[] = { "file.py", "dir", "link", "missing", "file.py/x", "file.py/", "dir/",
-                                         "loop" };
+    static const char *const names[] = { "file.py", "dir", "link", "missing", "file.py/x", "file.py/", "dir/", "loop" };
     struct mioc_resolver *r = new_resolver();
 
     (void)state;
@@ -297,7 +300,7 @@ static void answer_that_waits_when_a_write_comes_is_made_again(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
-/* --- What another node wrote: client_most_ns from now on, the root's own looks do not count. ---------------------------------- */
+/* --- What another node wrote: client_most_ns from now on, the root's own looks do not count. --------------------- */
 
 static uint64_t client_time, own_dev;
 
@@ -310,8 +313,14 @@ static uint64_t client_ns(void *ctx, const char *path, uint32_t len, uint64_t *d
 
 static struct mioc_resolver *new_doubting_resolver(uint64_t time, uint64_t most)
 {
-    const struct mioc_resolver_config config = { .threads = 3, .max_file = 4u << 20, .ready = ready, .is_known = is_known, .reserve = reserve,
-                                                 .may_speculate = may_speculate, .client_ns = client_ns, .client_most_ns = most };
+    const struct mioc_resolver_config config = { .threads = 3,
+                                                 .max_file = 4u << 20,
+                                                 .ready = ready,
+                                                 .is_known = is_known,
+                                                 .reserve = reserve,
+                                                 .may_speculate = may_speculate,
+                                                 .client_ns = client_ns,
+                                                 .client_most_ns = most };
     struct mioc_resolver *r = mioc_resolver_new(&config);
 
     room = 64u << 20;
@@ -335,7 +344,8 @@ static uint32_t flags_of(struct mioc_resolver *r, unsigned kind, const char *pat
 
 static int is_brief(uint32_t flags)
 {
-    return (flags & MIOC_FLAG_BRIEF) && (flags & MIOC_FLAG_UNCACHED) && (flags >> MIOC_BRIEF_SHIFT) > 50000 && (flags >> MIOC_BRIEF_SHIFT) < 60100;
+    return (flags & MIOC_FLAG_BRIEF) && (flags & MIOC_FLAG_UNCACHED) && (flags >> MIOC_BRIEF_SHIFT) > 50000 &&
+           (flags >> MIOC_BRIEF_SHIFT) < 60100;
 }
 
 static void answer_about_what_another_node_wrote_counts_later(void **state)
@@ -541,8 +551,8 @@ static void drop_next_of(struct mioc_resolver *r, unsigned kind, const char *pat
     mioc_resolved_free(&out);
 }
 
-/* Seen: l/d was listed, and so l/d known to lead elsewhere, not l. Its own listing was doubted, so not read. Then a write to the other
- * name of l/file did not end what was said of l/file, for good. */
+/* Seen: l/d was listed, and so l/d known to lead elsewhere, not l. Its own listing was doubted, so not read. Then a
+ * write to the other name of l/file did not end what was said of l/file, for good. */
 static void answer_below_a_link_says_where_it_leads_first(void **state)
 {
     static const unsigned kinds[] = { MIOC_ITEM_STAT, MIOC_ITEM_CONTENT, MIOC_ITEM_ACCESS };

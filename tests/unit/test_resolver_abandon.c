@@ -17,12 +17,13 @@ static struct mioc_resolver *r;
 static char path[512];
 
 /* What was taken. */
-static struct { unsigned chunks, uncached, given_up; uint32_t content, gone, pages; uint64_t bytes; } seen;
+static struct {
+    unsigned chunks, uncached, given_up;
+    uint32_t content, gone, pages;
+    uint64_t bytes;
+} seen;
 
-static void ready(void *ctx)
-{
-    (void)ctx;
-}
+static void ready(void *ctx) { (void)ctx; }
 
 static int is_known(void *ctx, unsigned kind, const char *name, uint32_t len)
 {
@@ -59,9 +60,15 @@ static uint64_t client_ns(void *ctx, const char *name, uint32_t len, uint64_t *d
 
 static int set_up(void **state)
 {
-    const struct mioc_resolver_config config = {
-        .threads = 2, .max_file = 64u << 20, .ready = ready, .is_known = is_known, .reserve = reserve,
-        .release = release, .may_speculate = never, .client_ns = client_ns, .client_most_ns = 1ull << 40 };
+    const struct mioc_resolver_config config = { .threads = 2,
+                                                 .max_file = 64u << 20,
+                                                 .ready = ready,
+                                                 .is_known = is_known,
+                                                 .reserve = reserve,
+                                                 .release = release,
+                                                 .may_speculate = never,
+                                                 .client_ns = client_ns,
+                                                 .client_most_ns = 1ull << 40 };
 
     (void)state;
     memset(&seen, 0, sizeof seen);
@@ -86,10 +93,7 @@ static void make_file(off_t size)
     assert_int_equal(truncate(path, size), 0);
 }
 
-static void nap(void)
-{
-    nanosleep(&(struct timespec){ 0, 500000 }, NULL);
-}
+static void nap(void) { nanosleep(&(struct timespec){ 0, 500000 }, NULL); }
 
 /* Whether no more will wait until somebody takes: the reading stands still, or has come to its end. */
 static int is_still(void)
@@ -135,8 +139,7 @@ static void look_at(const struct mioc_item *item)
         seen.gone = (uint32_t)given_up->token;
         seen.pages += given_up->pages;
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -167,7 +170,7 @@ static void assert_reserved(uint64_t size)
     assert_int_equal(ROOM - __atomic_load_n(&room, __ATOMIC_RELAXED), PAGES(size) + seen.pages * 4096ull);
 }
 
-/* --- Files that change while they are read ------------------------------------------------------------------------ */
+/* --- Files that change while they are read ----------------------------------------------------------------------- */
 
 static void file_that_grows_is_given_up_wherever_its_chunks_are(void **state)
 {
@@ -212,12 +215,9 @@ static void file_that_is_shorter_than_it_says_leaves_nothing(void **state)
     assert_reserved(0);
 }
 
-/* --- Writes that are told ----------------------------------------------------------------------------------------- */
+/* --- Writes that are told ---------------------------------------------------------------------------------------- */
 
-static void invalidate(int is_foreign)
-{
-    mioc_resolver_invalidate(r, path, (uint32_t)strlen(path), 0, is_foreign);
-}
+static void invalidate(int is_foreign) { mioc_resolver_invalidate(r, path, (uint32_t)strlen(path), 0, is_foreign); }
 
 static void content_that_is_written_while_it_is_read_comes_anew(void **state)
 {

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_resolver_manifest.c - the last run's questions are read ahead, behind what is asked now and within the policy. */
+/* test_resolver_manifest.c - the last run's questions are read ahead, behind what is asked now and within the policy.
+ */
 #include "folder_fixture.h"
 
 #include "resolver/jobs.h"
 
 static struct mioc_manifest manifest;
 
-static void ready(void *ctx)
-{
-    (void)ctx;
-}
+static void ready(void *ctx) { (void)ctx; }
 
 static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -39,8 +37,14 @@ static int may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
 
 static struct mioc_resolver *new_resolver(unsigned threads, const char *lines, unsigned count)
 {
-    struct mioc_resolver_config config = { .threads = threads, .max_file = 4u << 20, .ready = ready, .is_known = is_known, .reserve = reserve,
-                                           .may_speculate = is_library, .manifest = &manifest, .may_serve = may_serve };
+    struct mioc_resolver_config config = { .threads = threads,
+                                           .max_file = 4u << 20,
+                                           .ready = ready,
+                                           .is_known = is_known,
+                                           .reserve = reserve,
+                                           .may_speculate = is_library,
+                                           .manifest = &manifest,
+                                           .may_serve = may_serve };
     struct mioc_resolver *r;
     char path[512];
     FILE *f;
@@ -64,10 +68,7 @@ static int is_through(struct mioc_resolver *r)
 }
 
 /* All items until nothing is under way, as "kind[e] name" lines, sorted. */
-static int compare(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
+static int compare(const void *a, const void *b) { return strcmp(a, b); }
 
 static void check_items(struct mioc_resolver *r, const char *expected)
 {
@@ -78,8 +79,8 @@ static void check_items(struct mioc_resolver *r, const char *expected)
     for (int i = 0; i < 20000 && !is_through(r); i++) {
         while (mioc_resolver_take(r, &out)) {
             if (mioc_item_path(out.item) != NULL)
-                snprintf(line[n++], sizeof line[0], "%u%s %s\n", (unsigned)out.item->kind, out.item->flags & MIOC_FLAG_EARLY ? "e" : "",
-                         mioc_item_path(out.item) + strlen(top));
+                snprintf(line[n++], sizeof line[0], "%u%s %s\n", (unsigned)out.item->kind,
+                         out.item->flags & MIOC_FLAG_EARLY ? "e" : "", mioc_item_path(out.item) + strlen(top));
             assert_int_equal(mioc_item_check(out.item, out.item->size), 0);
             mioc_resolved_free(&out);
             assert_true(n < 64);
@@ -174,7 +175,8 @@ static void a_question_that_is_named_often_is_read_once(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
-/* One thread stands in a FIFO's place: a reader of a large content that the agent does not take. What is asked still comes. */
+/* One thread stands in a FIFO's place: a reader of a large content that the agent does not take. What is asked still
+ * comes. */
 static void what_is_asked_goes_before_what_is_read_ahead(void **state)
 {
     static char text[200 * 64];
@@ -198,7 +200,8 @@ static void what_is_asked_goes_before_what_is_read_ahead(void **state)
     for (int i = 0; i < 20000 && mioc_resolver_is_busy(r) == 0; i++)
         nanosleep(&(struct timespec){ 0, 500000 }, NULL);
     assert_false(mioc_resolver_take_small(r, &out));
-    nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* for the queue to fill; too short only makes the test easier */
+    nanosleep(&(struct timespec){ 0, 50000000 },
+              NULL); /* for the queue to fill; too short only makes the test easier */
     snprintf(text, sizeof text, "%s/a.py", top);
     assert_int_equal(mioc_resolver_ask(r, MIOC_ITEM_STAT, text, (uint32_t)strlen(text)), 0);
     for (int i = 0; i < 4000 && !is_found; i++) {
@@ -209,7 +212,8 @@ static void what_is_asked_goes_before_what_is_read_ahead(void **state)
     }
     assert_true(is_found); /* though nothing was taken */
     assert_true(mioc_resolver_take_small(r, &out));
-    assert_true(out.item->kind == MIOC_ITEM_STAT || out.item->kind == MIOC_ITEM_LIST); /* the directory's, which it brings */
+    assert_true(out.item->kind == MIOC_ITEM_STAT ||
+                out.item->kind == MIOC_ITEM_LIST); /* the directory's, which it brings */
     mioc_resolved_free(&out);
     while (!is_through(r))
         if (mioc_resolver_take(r, &out))
@@ -231,7 +235,9 @@ static void a_question_that_waits_is_hurried_when_it_is_asked(void **state)
         char other[520];
 
         snprintf(other, sizeof other, "%s%d", path, i);
-        assert_int_equal(mioc_resolver_enqueue_early(r, MIOC_ITEM_STAT, i == 1 ? path : other, (uint32_t)strlen(i == 1 ? path : other)), 0);
+        assert_int_equal(mioc_resolver_enqueue_early(r, MIOC_ITEM_STAT, i == 1 ? path : other,
+                                                     (uint32_t)strlen(i == 1 ? path : other)),
+                         0);
     }
     pthread_mutex_unlock(&r->lock);
     (void)mioc_resolver_ask(r, MIOC_ITEM_STAT, path, (uint32_t)strlen(path));

@@ -10,7 +10,7 @@
 
 #define FAR (3u * 1024u * 1024u)
 
-/* --- A store: what was taken, in order ---------------------------------------------------------------------------- */
+/* --- A store: what was taken, in order --------------------------------------------------------------------------- */
 
 static struct {
     pthread_mutex_t lock;
@@ -43,10 +43,7 @@ static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
     return find(ctx, kind, path, len) != NULL;
 }
 
-static void ready(void *ctx)
-{
-    (void)ctx;
-}
+static void ready(void *ctx) { (void)ctx; }
 
 static int reserve(void *ctx, uint64_t bytes, int may_evict)
 {
@@ -143,7 +140,7 @@ static const char *taken(unsigned kind)
     return all;
 }
 
-/* --- Libraries ---------------------------------------------------------------------------------------------------- */
+/* --- Libraries --------------------------------------------------------------------------------------------------- */
 
 /* needs: names with spaces between; tag 0: none. */
 static void library(const char *name, const char *needs, int64_t tag, const char *path)
@@ -160,10 +157,7 @@ static void library(const char *name, const char *needs, int64_t tag, const char
     put(name, (const char *)&elf, sizeof elf);
 }
 
-static void folder(const char *name)
-{
-    (void)mkdir(at(name), 0755);
-}
+static void folder(const char *name) { (void)mkdir(at(name), 0755); }
 
 /* A new folder for each test. */
 static int set_up(void **state)
@@ -176,7 +170,7 @@ static int set_up(void **state)
     return mkdtemp(top) == NULL;
 }
 
-/* --- Tests -------------------------------------------------------------------------------------------------------- */
+/* --- Tests ------------------------------------------------------------------------------------------------------- */
 
 static void needed_come_breadth_first_and_once(void **state)
 {
@@ -542,10 +536,7 @@ static void needed_web_is_read_whole_by_many_threads(void **state)
     }
 }
 
-static int clean(void **state)
-{
-    return remove_folder(state);
-}
+static int clean(void **state) { return remove_folder(state); }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, clean)
 

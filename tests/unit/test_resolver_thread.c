@@ -17,8 +17,16 @@
 #include <cmocka.h>
 
 static void ready(void *ctx) { (void)ctx; }
-static int reserve(void *ctx, uint64_t bytes, int may_evict) { (void)ctx, (void)bytes, (void)may_evict; return 0; }
-static int never(void *ctx, const char *path, uint32_t len) { (void)ctx, (void)path, (void)len; return 0; }
+static int reserve(void *ctx, uint64_t bytes, int may_evict)
+{
+    (void)ctx, (void)bytes, (void)may_evict;
+    return 0;
+}
+static int never(void *ctx, const char *path, uint32_t len)
+{
+    (void)ctx, (void)path, (void)len;
+    return 0;
+}
 static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
     (void)kind;
@@ -27,8 +35,9 @@ static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 
 static struct mioc_resolver *new_resolver(void)
 {
-    const struct mioc_resolver_config config = { .threads = 1, .max_file = 4096, .ready = ready, .is_known = is_known,
-                                                 .reserve = reserve, .may_speculate = never };
+    const struct mioc_resolver_config config = {
+        .threads = 1, .max_file = 4096, .ready = ready, .is_known = is_known, .reserve = reserve, .may_speculate = never
+    };
     struct mioc_resolver *r = mioc_resolver_new(&config);
 
     assert_non_null(r);
@@ -59,20 +68,17 @@ static unsigned count_others_with(int fd)
     assert_non_null(dir);
     while ((entry = readdir(dir)) != NULL) {
         snprintf(path, sizeof path, "/proc/self/task/%s/fd/%d", entry->d_name, fd);
-        count += entry->d_name[0] != '.' && atol(entry->d_name) != syscall(SYS_gettid) && faccessat(AT_FDCWD, path, F_OK,
-                                                                                                    AT_SYMLINK_NOFOLLOW) == 0;
+        count += entry->d_name[0] != '.' && atol(entry->d_name) != syscall(SYS_gettid) &&
+                 faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     }
     closedir(dir);
     return count;
 }
 
-static void *do_nothing(void *unused)
-{
-    return unused;
-}
+static void *do_nothing(void *unused) { return unused; }
 
-/* Seen: a descriptor of the resolver's, for a moment, at a number that the program expected for its own. And a program that
- * closes all of its descriptors took the file away that was being read. */
+/* Seen: a descriptor of the resolver's, for a moment, at a number that the program expected for its own. And a program
+ * that closes all of its descriptors took the file away that was being read. */
 static void thread_has_descriptors_of_its_own(void **state)
 {
     struct mioc_resolver *r;

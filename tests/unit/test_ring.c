@@ -16,25 +16,22 @@ struct asker {
     int err;
 };
 
-static int is_alive(void *ctx)
-{
-    return __atomic_load_n(&((struct asker *)ctx)->alive, __ATOMIC_RELAXED);
-}
+static int is_alive(void *ctx) { return __atomic_load_n(&((struct asker *)ctx)->alive, __ATOMIC_RELAXED); }
 
 static void *ask(void *arg)
 {
     struct asker *a = arg;
 
     errno = 77;
-    a->status = mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, a->path, (uint32_t)strlen(a->path), now_ns() + a->wait_ns,
-                              is_alive, a);
+    a->status = mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, a->path, (uint32_t)strlen(a->path),
+                              now_ns() + a->wait_ns, is_alive, a);
     a->err = errno;
     return NULL;
 }
 
 static void start(struct asker *a, const char *path, uint64_t wait_ns)
 {
-    *a = (struct asker){.path = path, .wait_ns = wait_ns, .alive = 1};
+    *a = (struct asker){ .path = path, .wait_ns = wait_ns, .alive = 1 };
     assert_int_equal(pthread_create(&a->thread, NULL, ask, a), 0);
 }
 
@@ -56,7 +53,7 @@ static void take(void)
     }
 }
 
-/* --- Asking ------------------------------------------------------------------------------------------------------- */
+/* --- Asking ------------------------------------------------------------------------------------------------------ */
 
 static void check_refuses_other_size_magic_namespace(void **state)
 {
@@ -73,7 +70,7 @@ static void check_refuses_other_size_magic_namespace(void **state)
 
 static void ask_gets_the_agents_answer(void **state)
 {
-    static const enum mioc_ask_status answers[] = {MIOC_ASK_ANSWERED, MIOC_ASK_REAL};
+    static const enum mioc_ask_status answers[] = { MIOC_ASK_ANSWERED, MIOC_ASK_REAL };
     struct asker a;
 
     (void)state;
@@ -84,7 +81,7 @@ static void ask_gets_the_agents_answer(void **state)
         assert_int_equal(request.kind, MIOC_ITEM_STAT);
         assert_int_equal(request.len, 9);
         assert_string_equal(request.path, "/lib/a.py");
-        assert_int_equal(mioc_ring_take(ring, &(struct mioc_ask_request){0}), 0); /* it is taken once */
+        assert_int_equal(mioc_ring_take(ring, &(struct mioc_ask_request){ 0 }), 0); /* it is taken once */
         mioc_ring_answer(ring, request.slot, answers[i]);
         assert_int_equal(end(&a), answers[i]);
         assert_int_equal(slots_in_use(), 0);
@@ -236,9 +233,11 @@ static void slots_that_come_free_at_once_wake_all_who_can_have_them(void **state
 static void ask_of_impossible_path_is_a_real_call(void **state)
 {
     (void)state;
-    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "", 0, now_ns() + SECOND, NULL, NULL), MIOC_ASK_REAL);
-    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "/", MIOC_PATH_MAX, now_ns() + SECOND, NULL, NULL),
+    assert_int_equal(mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "", 0, now_ns() + SECOND, NULL, NULL),
                      MIOC_ASK_REAL);
+    assert_int_equal(
+        mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, "/", MIOC_PATH_MAX, now_ns() + SECOND, NULL, NULL),
+        MIOC_ASK_REAL);
     assert_int_equal(slots_in_use(), 0);
 }
 
@@ -266,14 +265,23 @@ static void late_answer_does_not_reach_the_slots_next_request(void **state)
     assert_int_equal(end(&second), MIOC_ASK_ANSWERED);
 }
 
-/* --- What the agent must not believe ------------------------------------------------------------------------------ */
+/* --- What the agent must not believe ----------------------------------------------------------------------------- */
 
-static const struct { uint32_t what, kind, len; char path[5]; } lies[] = {
-    {0, MIOC_ITEM_STAT, 2, "/a"}, {3, MIOC_ITEM_STAT, 2, "/a"}, {MIOC_ASK_RECORD, 0, 2, "/a"},
-    {MIOC_ASK_RECORD, MIOC_ITEM_CHUNK, 2, "/a"}, {MIOC_ASK_RECORD, MIOC_ITEM_STAT, 0, "/a"},
-    {MIOC_ASK_RECORD, MIOC_ITEM_STAT, MIOC_PATH_MAX, "/a"}, {MIOC_ASK_RECORD, MIOC_ITEM_STAT, UINT32_MAX, "/a"},
-    {MIOC_ASK_RECORD, MIOC_ITEM_STAT, 1, "a"}, {MIOC_ASK_RECORD, MIOC_ITEM_STAT, 4, "/a\0b"},
-    {MIOC_ASK_INVALIDATE, MIOC_FLAG_UNCACHED, 2, "/a"}, {MIOC_ASK_INVALIDATE, 0x100, 2, "/a"},
+static const struct {
+    uint32_t what, kind, len;
+    char path[5];
+} lies[] = {
+    { 0, MIOC_ITEM_STAT, 2, "/a" },
+    { 3, MIOC_ITEM_STAT, 2, "/a" },
+    { MIOC_ASK_RECORD, 0, 2, "/a" },
+    { MIOC_ASK_RECORD, MIOC_ITEM_CHUNK, 2, "/a" },
+    { MIOC_ASK_RECORD, MIOC_ITEM_STAT, 0, "/a" },
+    { MIOC_ASK_RECORD, MIOC_ITEM_STAT, MIOC_PATH_MAX, "/a" },
+    { MIOC_ASK_RECORD, MIOC_ITEM_STAT, UINT32_MAX, "/a" },
+    { MIOC_ASK_RECORD, MIOC_ITEM_STAT, 1, "a" },
+    { MIOC_ASK_RECORD, MIOC_ITEM_STAT, 4, "/a\0b" },
+    { MIOC_ASK_INVALIDATE, MIOC_FLAG_UNCACHED, 2, "/a" },
+    { MIOC_ASK_INVALIDATE, 0x100, 2, "/a" },
 };
 
 static void take_answers_malformed_requests_itself(void **state)
@@ -282,7 +290,7 @@ static void take_answers_malformed_requests_itself(void **state)
     for (unsigned i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
         struct mioc_slot *slot = &ring->slot[i];
 
-        *slot = (struct mioc_slot){.what = lies[i].what, .kind = lies[i].kind, .len = lies[i].len};
+        *slot = (struct mioc_slot){ .what = lies[i].what, .kind = lies[i].kind, .len = lies[i].len };
         memcpy(slot->path, lies[i].path, 4);
         ring->state[i] = (uint64_t)getpid() << 32 | 2;
     }
@@ -295,7 +303,7 @@ static void take_answers_malformed_requests_itself(void **state)
     mioc_ring_answer(ring, UINT32_MAX, MIOC_ASK_ANSWERED); /* no such ticket */
 }
 
-/* --- Sweeping ----------------------------------------------------------------------------------------------------- */
+/* --- Sweeping ---------------------------------------------------------------------------------------------------- */
 
 static void sweep_frees_what_dead_processes_hold(void **state)
 {
@@ -338,7 +346,7 @@ static void sweep_frees_answers_that_nobody_fetches(void **state)
     assert_true(now_ns() - begin >= SECOND);
 }
 
-/* --- The doorbell ------------------------------------------------------------------------------------------------- */
+/* --- The doorbell ------------------------------------------------------------------------------------------------ */
 
 static void *wake_later(void *arg)
 {
@@ -365,9 +373,12 @@ static void sleep_ends_by_ring_or_time(void **state)
     assert_true(now_ns() - begin < 50 * SECOND);
 }
 
-/* --- Statistics --------------------------------------------------------------------------------------------------- */
+/* --- Statistics -------------------------------------------------------------------------------------------------- */
 
-struct seen { unsigned n, ranks; uint64_t sum; };
+struct seen {
+    unsigned n, ranks;
+    uint64_t sum;
+};
 
 static void visit(void *ctx, pid_t pid, int rank, const struct mioc_stats *stats)
 {
@@ -383,7 +394,7 @@ static void stats_of_all_processes_are_visited(void **state)
 {
     struct mioc_stats *own = mioc_ring_stats_claim(ring, getpid(), 0);
     struct mioc_stats *guest = mioc_ring_stats_claim(ring, getppid(), -1);
-    struct seen seen = {0};
+    struct seen seen = { 0 };
     pid_t dead = fork();
 
     (void)state;

@@ -25,8 +25,9 @@ static void *client_thread(void *arg)
         int is_hasty = i % 16 == 0;
         enum mioc_ask_status status;
 
-        snprintf(path, sizeof(path), "/lib/%d/%p/%u/%.*s", (int)getpid(), arg, i, (int)(i % 100),
-                 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+        snprintf(
+            path, sizeof(path), "/lib/%d/%p/%u/%.*s", (int)getpid(), arg, i, (int)(i % 100),
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
         status = mioc_ring_ask(ring, MIOC_ASK_RECORD, MIOC_ITEM_STAT, path, (uint32_t)strlen(path),
                                now_ns() + (is_hasty ? 20000 : 60 * SECOND), NULL, NULL);
         if (status != answer_to(path) && !(is_hasty && status == MIOC_ASK_TIMEOUT))
@@ -82,7 +83,10 @@ static int should_end;
 /* Answers late and out of order: PENDING requests wait while more come. */
 static void *agent(void *arg)
 {
-    struct { uint32_t slot; enum mioc_ask_status status; } pending[PENDING];
+    struct {
+        uint32_t slot;
+        enum mioc_ask_status status;
+    } pending[PENDING];
     unsigned n = 0, taken = 0;
     uint64_t swept = now_ns();
 

@@ -29,9 +29,11 @@ static char *env[VARIABLES + 1];
 /* Slurm's second task of four, the first of its node. */
 static int setup(void **state)
 {
-    static const char *const variables[] = {
-        "SLURM_PROCID=1", "SLURM_STEP_NUM_TASKS=4", "SLURM_LOCALID=0", "SLURM_JOB_ID=7", "SLURM_STEP_ID=0",
-        "SLURM_NODEID=1", "PMI_FD=11", "PMI_RANK=1", "PMI_SIZE=4", "SLURM_STEP_TASKS_PER_NODE=1,3" };
+    static const char *const variables[] = { "SLURM_PROCID=1",  "SLURM_STEP_NUM_TASKS=4",
+                                             "SLURM_LOCALID=0", "SLURM_JOB_ID=7",
+                                             "SLURM_STEP_ID=0", "SLURM_NODEID=1",
+                                             "PMI_FD=11",       "PMI_RANK=1",
+                                             "PMI_SIZE=4",      "SLURM_STEP_TASKS_PER_NODE=1,3" };
     unsigned n = sizeof variables / sizeof *variables;
 
     (void)state;
@@ -64,7 +66,7 @@ static void take_away(const char *name)
     env[k] = NULL;
 }
 
-/* --- Launcher --- */
+/* --- Launcher ---------------------------------------------------------------------------------------------------- */
 
 static void launcher_none_without_names(void **state)
 {
@@ -123,15 +125,13 @@ static void launcher_slurm_key_is_of_job_step_and_node(void **state)
 
 static void launcher_slurm_incomplete_says_why(void **state)
 {
-    static const struct { const char *away, *changed, *word; } row[] = {
-        { "PMI_FD", NULL, "--mpi=pmi2" },
-        { NULL, "PMI_FD=-1", "--mpi=pmi2" },
-        { NULL, "PMI_FD=x", "--mpi=pmi2" },
-        { "SLURM_STEP_NUM_TASKS", NULL, "incomplete" },
-        { NULL, "SLURM_PROCID=1x", "incomplete" },
-        { "SLURM_NODEID", NULL, "incomplete" },
-        { NULL, "PMI_SIZE=5", "PMI speaks of" },
-        { NULL, "PMI_RANK=0", "PMI speaks of" },
+    static const struct {
+        const char *away, *changed, *word;
+    } row[] = {
+        { "PMI_FD", NULL, "--mpi=pmi2" },          { NULL, "PMI_FD=-1", "--mpi=pmi2" },
+        { NULL, "PMI_FD=x", "--mpi=pmi2" },        { "SLURM_STEP_NUM_TASKS", NULL, "incomplete" },
+        { NULL, "SLURM_PROCID=1x", "incomplete" }, { "SLURM_NODEID", NULL, "incomplete" },
+        { NULL, "PMI_SIZE=5", "PMI speaks of" },   { NULL, "PMI_RANK=0", "PMI speaks of" },
     };
 
     (void)state;
@@ -150,9 +150,13 @@ static void launcher_slurm_incomplete_says_why(void **state)
 
 static void count_tasks_list_is_understood(void **state)
 {
-    static const struct { const char *list; int node, tasks; } row[] = {
-        { "4", 0, 4 }, { "4(x2),3", 0, 4 }, { "4(x2),3", 1, 4 }, { "4(x2),3", 2, 3 }, { "4(x2),3", 3, 0 },
-        { "1,3", 1, 3 }, { "", 0, 0 }, { "x", 0, 0 }, { "4(x", 5, 0 }, { "-4", 0, 0 }, { "99999999", 0, 0 },
+    static const struct {
+        const char *list;
+        int node, tasks;
+    } row[] = {
+        { "4", 0, 4 },       { "4(x2),3", 0, 4 }, { "4(x2),3", 1, 4 },  { "4(x2),3", 2, 3 },
+        { "4(x2),3", 3, 0 }, { "1,3", 1, 3 },     { "", 0, 0 },         { "x", 0, 0 },
+        { "4(x", 5, 0 },     { "-4", 0, 0 },      { "99999999", 0, 0 },
     };
     struct mioc_task me = { .launcher = MIOC_LAUNCHER_SLURM };
 
@@ -181,11 +185,14 @@ static void interpreter_test_program_is_none(void **state)
     assert_string_equal(me.reason, ""); /* bash, gcc: nothing to say */
 }
 
-/* --- Marks --- */
+/* --- Marks ------------------------------------------------------------------------------------------------------- */
 
 static void mark_launch_launchers_with_several_programs_only(void **state)
 {
-    static const struct { const char *argv[8]; int is_marked; } row[] = {
+    static const struct {
+        const char *argv[8];
+        int is_marked;
+    } row[] = {
         { { "srun", "-n4", "python3", "app.py" }, 0 },
         { { "/usr/bin/srun", "-n4", "--multi-prog", "x.conf" }, 1 },
         { { "mpiexec.mpich", "-n", "1", "./c", ":", "./d" }, 1 },
@@ -205,7 +212,7 @@ static void mark_launch_launchers_with_several_programs_only(void **state)
         assert_int_equal(getenv(MIOC_ROLE_LAUNCH) != NULL, row[i].is_marked);
     }
     setenv(MIOC_ROLE_LAUNCH, "several", 1); /* of an outer launcher */
-    mioc_role_mark_launch(2, (char *[]){ (char *)(uintptr_t)"srun", (char *)(uintptr_t)"x", NULL });
+    mioc_role_mark_launch(2, (char *[]){ (char *)(uintptr_t) "srun", (char *)(uintptr_t) "x", NULL });
     assert_null(getenv(MIOC_ROLE_LAUNCH));
 }
 
@@ -239,7 +246,8 @@ static int check_mark(void)
     if (variables[0] != text[0] || variables[1] != text[1] || variables[2] != NULL || !mioc_role_is_heir())
         return 1;
     marked = mioc_role_mark_exec(variables, space, 8, mark, 1);
-    if (marked != space || marked[0] != text[0] || marked[1] != text[1] || strcmp(marked[2], own) != 0 || marked[3] != NULL)
+    if (marked != space || marked[0] != text[0] || marked[1] != text[1] || strcmp(marked[2], own) != 0 ||
+        marked[3] != NULL)
         return 2;
     if (mioc_role_mark_exec(variables, space, 3, mark, 1) != variables) /* no room */
         return 3;
@@ -256,7 +264,8 @@ static int check_foreign_mark(void)
 
         snprintf(variable, sizeof variable, MIOC_ROLE_MARK "%s", values[i]);
         mioc_role_note_marks(variables);
-        if (variables[0] != NULL || mioc_role_is_heir() || mioc_role_mark_exec(variables, space, 8, mark, 0) != variables)
+        if (variables[0] != NULL || mioc_role_is_heir() ||
+            mioc_role_mark_exec(variables, space, 8, mark, 0) != variables)
             return 1;
     }
     return 0;
@@ -274,7 +283,7 @@ static void marks_of_others_are_taken_out(void **state)
     in_child(check_foreign_mark);
 }
 
-/* --- What these rest on --- */
+/* --- What these rest on ------------------------------------------------------------------------------------------ */
 
 static void proc_stat_odd_name_is_understood(void **state)
 {
@@ -316,7 +325,11 @@ static void proc_children_child_is_among_them(void **state)
 
 static void topology_nodes_are_numbered_by_lowest_rank(void **state)
 {
-    static const struct { int size, nodes; uint64_t name[6]; int node[6], leader[3]; } row[] = {
+    static const struct {
+        int size, nodes;
+        uint64_t name[6];
+        int node[6], leader[3];
+    } row[] = {
         { 1, 1, { 9 }, { 0 }, { 0 } },
         { 4, 2, { 9, 9, 3, 3 }, { 0, 0, 1, 1 }, { 0, 2 } },
         { 6, 3, { 5, 9, 1, 9, 5, 1 }, { 0, 1, 2, 1, 0, 2 }, { 0, 1, 2 } },

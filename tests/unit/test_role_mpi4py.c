@@ -63,14 +63,15 @@ static int teardown(void **state)
     return system(command);
 }
 
-/* --- mpi4py --- */
+/* --- mpi4py ------------------------------------------------------------------------------------------------------ */
 
 #define EXTENSION "mpi4py/MPI.cpython-311-x86_64-linux-gnu.so"
 
 static int check(char *const *env, char *reason)
 {
-    struct mioc_role_python python = { .version = "3.11", .exec_fn = in_dir("env/bin/python3"),
-                                       .exe = in_dir("base/bin/python3.11"), .env = env };
+    struct mioc_role_python python = {
+        .version = "3.11", .exec_fn = in_dir("env/bin/python3"), .exe = in_dir("base/bin/python3.11"), .env = env
+    };
 
     write_elf("plugin.so", "libmpich.so.12");
     reason[0] = '\0';
@@ -88,12 +89,14 @@ static void check_mpi4py_none_is_good(void **state)
 
 static void check_mpi4py_linked_library_decides(void **state)
 {
-    static const struct { const char *needed; int rc; } row[] = {
-        { "libmpich.so.12", 0 },  /* the plug-in's */
-        { "libmpi.so.40", -1 },   /* Open MPI */
-        { "libmpi.so.12", -1 },   /* another MPICH */
-        { "libmpi_cray.so.12", -1 },
-        { "libm.so.6", 0 },       /* found at run time */
+    static const struct {
+        const char *needed;
+        int rc;
+    } row[] = {
+        { "libmpich.so.12", 0 },                         /* the plug-in's */
+        { "libmpi.so.40", -1 },                          /* Open MPI */
+        { "libmpi.so.12", -1 },                          /* another MPICH */
+        { "libmpi_cray.so.12", -1 }, { "libm.so.6", 0 }, /* found at run time */
     };
     char *env[] = { NULL }, reason[256];
 
@@ -154,7 +157,7 @@ static void check_mpi4py_user_site_unless_refused(void **state)
     write_elf("home/.local/lib/python3.11/site-packages/" EXTENSION, "libmpi.so.40");
     snprintf(home, sizeof home, "HOME=%s", in_dir("home"));
     assert_int_equal(check(env, reason), -1);
-    env[1] = (char *)(uintptr_t)"PYTHONNOUSERSITE=1";
+    env[1] = (char *)(uintptr_t) "PYTHONNOUSERSITE=1";
     assert_int_equal(check(env, reason), 0);
 }
 

@@ -42,7 +42,8 @@ static int setup(void **state)
     r->open_errno = 0;
     r->content = 1;
     r->size = sizeof(text);
-    r->stat = (struct mioc_stat){ .ino = st.st_ino, .dev = st.st_dev, .size = sizeof(text), .mode = st.st_mode, .nlink = 1 };
+    r->stat =
+        (struct mioc_stat){ .ino = st.st_ino, .dev = st.st_dev, .size = sizeof(text), .mode = st.st_mode, .nlink = 1 };
     if (mioc_store_append(store, &r->item) < 0)
         return -1;
     (void)snprintf(policy.prefix[0].path, sizeof(policy.prefix[0].path), "%s", store_dir);
@@ -207,7 +208,8 @@ static void detach_reaches_all_that_share_an_opening(void **state)
         assert_int_equal(mioc_serve_detach(second), 0);
         assert_int_equal(errno, 99);
         assert_int_equal(marking, 0);
-        assert_true(inode_behind(fd) == st.st_ino && inode_behind(second) == st.st_ino && inode_behind(third) == st.st_ino);
+        assert_true(inode_behind(fd) == st.st_ino && inode_behind(second) == st.st_ino &&
+                    inode_behind(third) == st.st_ino);
         assert_true(inode_behind(other) == copy && copy != st.st_ino);
         assert_int_equal(fcntl(fd, F_GETFD), 0);
         assert_int_equal(fcntl(third, F_GETFD), FD_CLOEXEC);
@@ -354,7 +356,8 @@ static void bytecode_write_of_an_import_is_told_from_others(void **state)
 
 static void own_source_bytecode_is_written(void **state)
 {
-    static const char *const others[] = { "__pycache__/n.cpython-311.pyc", "__pycache__/mm.cpython-311.pyc", "m.pyc", "p/__pycache__/m.cpython-311.pyc" };
+    static const char *const others[] = { "__pycache__/n.cpython-311.pyc", "__pycache__/mm.cpython-311.pyc", "m.pyc",
+                                          "p/__pycache__/m.cpython-311.pyc" };
     const int creation = O_EXCL | O_CREAT | O_WRONLY | O_CLOEXEC;
     char py[160], pyc[192], temporary[224];
     struct mioc_query q;

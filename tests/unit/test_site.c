@@ -22,7 +22,7 @@ static char text[MIOC_SITE_FILE_MAX], folder[] = "/tmp/mioc-site.XXXXXX", path[6
 /* `file` as the site's file, then the variables of env. */
 static int parse(const char *file, char *const *env)
 {
-    static char *none[] = {NULL};
+    static char *none[] = { NULL };
 
     memset(&config, 0xaa, sizeof config);
     strcpy(text, file);
@@ -32,7 +32,10 @@ static int parse(const char *file, char *const *env)
 static void lines_blanks_and_comments_are_understood(void **state)
 {
     (void)state;
-    assert_int_equal(parse("# a comment\n\n  MPIIO_CACHE_TTL = 5 \t\n\tRECORDS=/a b/c\r\n#KILL_SWITCH=1\nMPIIO_CACHE_DIR=/local", NULL), 0);
+    assert_int_equal(
+        parse("# a comment\n\n  MPIIO_CACHE_TTL = 5 \t\n\tRECORDS=/a b/c\r\n#KILL_SWITCH=1\nMPIIO_CACHE_DIR=/local",
+              NULL),
+        0);
     assert_int_equal(config.ttl_ms, 5000);
     assert_string_equal(config.site.records, "/a b/c");
     assert_string_equal(config.dir, "/local");
@@ -41,7 +44,7 @@ static void lines_blanks_and_comments_are_understood(void **state)
 
 static void environment_wins_over_the_file_and_the_file_over_defaults(void **state)
 {
-    char *env[] = {(char *)"MPIIO_CACHE_TTL=7", (char *)"MPIIO_CACHE_LOG=", NULL};
+    char *env[] = { (char *)"MPIIO_CACHE_TTL=7", (char *)"MPIIO_CACHE_LOG=", NULL };
 
     (void)state;
     assert_int_equal(parse("MPIIO_CACHE_TTL=5\nMPIIO_CACHE_LOG=info\n", env), 0);
@@ -50,9 +53,9 @@ static void environment_wins_over_the_file_and_the_file_over_defaults(void **sta
     size_t n;
     const struct mioc_config_row *rows = mioc_config_rows(&n);
     for (size_t i = 0; i < n; i++) {
-        enum mioc_config_source expected = strcmp(rows[i].name, "MPIIO_CACHE_TTL") == 0 ? MIOC_CONFIG_ENVIRONMENT
+        enum mioc_config_source expected = strcmp(rows[i].name, "MPIIO_CACHE_TTL") == 0   ? MIOC_CONFIG_ENVIRONMENT
                                            : strcmp(rows[i].name, "MPIIO_CACHE_LOG") == 0 ? MIOC_CONFIG_SITE
-                                                                                           : MIOC_CONFIG_DEFAULT;
+                                                                                          : MIOC_CONFIG_DEFAULT;
         assert_int_equal(config.origin[i].source, expected);
         if (expected == MIOC_CONFIG_DEFAULT)
             assert_string_equal(config.origin[i].text, rows[i].default_text);
@@ -61,7 +64,7 @@ static void environment_wins_over_the_file_and_the_file_over_defaults(void **sta
 
 static void bad_variable_falls_back_to_the_sites_value_and_says_so(void **state)
 {
-    char *env[] = {(char *)"MPIIO_CACHE_TTL=soon", NULL};
+    char *env[] = { (char *)"MPIIO_CACHE_TTL=soon", NULL };
 
     (void)state;
     assert_int_equal(parse("MPIIO_CACHE_TTL=5\n", env), 1);
@@ -71,16 +74,17 @@ static void bad_variable_falls_back_to_the_sites_value_and_says_so(void **state)
 
 static void bad_lines_are_complained_of_with_their_place(void **state)
 {
-    static const struct { const char *file, *expected; } cases[] = {
-        {"\nMPIIO_CACHE_TTL=x\n", "/etc/x.conf:2: MPIIO_CACHE_TTL=\"x\": expected seconds"},
-        {"MPIIO_CACHE_TTTL=1\n", "/etc/x.conf:1: unknown variable MPIIO_CACHE_TTTL"},
-        {"KILLSWITCH=1\n", "/etc/x.conf:1: KILLSWITCH=1: unknown name; the line is ignored"},
-        {"what\n", "/etc/x.conf:1: what: expected NAME=VALUE"},
-        {"DENY_USERS=alice\n", "expected numbers of users"},
-        {"DENY_USERS=5-\n", "expected numbers of users"},
-        {"DENY_USERS=9-5\n", "expected numbers of users"},
-        {"ALLOW_USERS=@\n", "expected numbers of users"},
-        {"RECORDS=records\n", "expected an absolute path"}};
+    static const struct {
+        const char *file, *expected;
+    } cases[] = { { "\nMPIIO_CACHE_TTL=x\n", "/etc/x.conf:2: MPIIO_CACHE_TTL=\"x\": expected seconds" },
+                  { "MPIIO_CACHE_TTTL=1\n", "/etc/x.conf:1: unknown variable MPIIO_CACHE_TTTL" },
+                  { "KILLSWITCH=1\n", "/etc/x.conf:1: KILLSWITCH=1: unknown name; the line is ignored" },
+                  { "what\n", "/etc/x.conf:1: what: expected NAME=VALUE" },
+                  { "DENY_USERS=alice\n", "expected numbers of users" },
+                  { "DENY_USERS=5-\n", "expected numbers of users" },
+                  { "DENY_USERS=9-5\n", "expected numbers of users" },
+                  { "ALLOW_USERS=@\n", "expected numbers of users" },
+                  { "RECORDS=records\n", "expected an absolute path" } };
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_spelling.c - a write by any spelling ends what is known by any other: in the store, on hold, under way at the root, waiting there. */
+/* test_spelling.c - a write by any spelling ends what is known by any other: in the store, on hold, under way at the
+ * root, waiting there. */
 #include "folder_fixture.h"
 #include "store_fixture.h"
 
@@ -9,17 +10,22 @@
 
 #include <pthread.h>
 
-#define DELAY { 0, 200000 }
+#define DELAY \
+    { \
+        0, 200000 \
+    }
 
 /* What is asked, of the folder `dir` in which something is written, and of the file `dir/new` that it is. */
-static const char *const of_folder[] = { "dir", "dir/", "dir/../dir", "dir/../dir/", "dir/other/..", "other/../dir", "dir/other/../../dir" };
-static const char *const of_file[] = { "dir/new", "dir/../dir/new", "dir/other/../new", "other/../dir/new", "dir/new/" };
+static const char *const of_folder[] = { "dir",          "dir/",         "dir/../dir",         "dir/../dir/",
+                                         "dir/other/..", "other/../dir", "dir/other/../../dir" };
+static const char *const of_file[] = { "dir/new", "dir/../dir/new", "dir/other/../new", "other/../dir/new",
+                                       "dir/new/" };
 /* By what names it is written. */
 static const char *const written[] = { "dir/new", "dir/new/", "dir/../dir/new", "other/../dir/other/../new" };
 
 #define EACH(i, table) (size_t i = 0; i < sizeof(table) / sizeof *(table); i++)
 
-/* --- The store ---------------------------------------------------------------------------------------------------------- */
+/* --- The store --------------------------------------------------------------------------------------------------- */
 
 static const char *key(const char *name)
 {
@@ -32,35 +38,42 @@ static const char *key(const char *name)
 
 static void append_everything(struct mioc_store *s)
 {
-    for EACH (i, of_folder)
-        append_all(s, key(of_folder[i]));
-    for EACH (i, of_file)
-        append_all(s, key(of_file[i]));
+    for
+        EACH(i, of_folder)
+    append_all(s, key(of_folder[i]));
+    for
+        EACH(i, of_file)
+    append_all(s, key(of_file[i]));
 }
 
 static void expect_gone(struct mioc_store *s, const char *by)
 {
     const unsigned of_names = 1u << MIOC_ITEM_STAT | 1u << MIOC_ITEM_LIST;
 
-    for EACH (i, of_folder)
-        if (found(s, key(of_folder[i])) & of_names)
-            fail_msg("%s was written, and %s is found", by, of_folder[i]);
-    for EACH (i, of_file)
-        if (found(s, key(of_file[i])) != 0)
-            fail_msg("%s was written, and %s is found", by, of_file[i]);
+    for
+        EACH(i, of_folder)
+    if (found(s, key(of_folder[i])) & of_names)
+        fail_msg("%s was written, and %s is found", by, of_folder[i]);
+    for
+        EACH(i, of_file)
+    if (found(s, key(of_file[i])) != 0)
+        fail_msg("%s was written, and %s is found", by, of_file[i]);
 }
 
 static void invalidation_reaches_every_spelling(void **state)
 {
     struct mioc_store *s = *state;
 
-    for EACH (w, written) {
-        append_everything(s);
-        for EACH (i, of_folder)
-            assert_int_not_equal(found(s, key(of_folder[i])), 0);
+    for
+        EACH(w, written)
+        {
+            append_everything(s);
+        for
+            EACH(i, of_folder)
+        assert_int_not_equal(found(s, key(of_folder[i])), 0);
         mioc_store_append(s, invalidation(0, key(written[w]), 1, 1));
         expect_gone(s, written[w]);
-    }
+        }
 }
 
 static void hold_reaches_every_spelling(void **state)
@@ -68,55 +81,72 @@ static void hold_reaches_every_spelling(void **state)
     struct mioc_store *s = *state;
 
     mioc_store_set_node(s, 3);
-    for EACH (w, written) {
-        append_everything(s);
-        assert_int_equal(mioc_store_hold(s, key(written[w]), (uint32_t)strlen(key(written[w])), 0, w + 1), 0);
-        expect_gone(s, written[w]);
-        append_everything(s);
-        expect_gone(s, written[w]);
-        mioc_store_append(s, invalidation(0, key(written[(w + 1) % 4]), 3, w + 1)); /* lifted, whatever it is called */
-        append_everything(s);
-        assert_int_not_equal(found(s, key("dir/")), 0);
-        assert_int_not_equal(found(s, key("dir/new")), 0);
-    }
+    for
+        EACH(w, written)
+        {
+            append_everything(s);
+            assert_int_equal(mioc_store_hold(s, key(written[w]), (uint32_t)strlen(key(written[w])), 0, w + 1), 0);
+            expect_gone(s, written[w]);
+            append_everything(s);
+            expect_gone(s, written[w]);
+            mioc_store_append(s,
+                              invalidation(0, key(written[(w + 1) % 4]), 3, w + 1)); /* lifted, whatever it is called */
+            append_everything(s);
+            assert_int_not_equal(found(s, key("dir/")), 0);
+            assert_int_not_equal(found(s, key("dir/new")), 0);
+        }
 }
 
 /* "/lib/a/../x" is not there where /lib/a is not, nor where it is a file. */
 static void what_a_path_leaves_again_concerns_it(void **state)
 {
-    static const struct { const char *path, *written; uint32_t flags; int is_found; } table[] = {
-        { "a/../x", "a", 0, 0 }, { "a/../x", "a/", 0, 0 }, { "a/../x", "a/y", MIOC_FLAG_SUBTREE, 1 }, { "a/../x", "b", MIOC_FLAG_SUBTREE, 1 },
-        { "a/b/../../x", "a", 0, 0 }, { "a/b/../../x", "a/b", 0, 0 }, { "a/b/../c/../../x", "a/c", 0, 0 }, { "b/a/../x", "b", 0, 1 },
-        { "b/a/../x", "b", MIOC_FLAG_SUBTREE, 0 }, { "a/../../lib/x", "../lib", MIOC_FLAG_SUBTREE, 0 }, { "a/..", "a", 0, 0 },
+    static const struct {
+        const char *path, *written;
+        uint32_t flags;
+        int is_found;
+    } table[] = {
+        { "a/../x", "a", 0, 0 },
+        { "a/../x", "a/", 0, 0 },
+        { "a/../x", "a/y", MIOC_FLAG_SUBTREE, 1 },
+        { "a/../x", "b", MIOC_FLAG_SUBTREE, 1 },
+        { "a/b/../../x", "a", 0, 0 },
+        { "a/b/../../x", "a/b", 0, 0 },
+        { "a/b/../c/../../x", "a/c", 0, 0 },
+        { "b/a/../x", "b", 0, 1 },
+        { "b/a/../x", "b", MIOC_FLAG_SUBTREE, 0 },
+        { "a/../../lib/x", "../lib", MIOC_FLAG_SUBTREE, 0 },
+        { "a/..", "a", 0, 0 },
     };
     struct mioc_store *s = *state;
     uint64_t token = 0;
 
     mioc_store_set_node(s, 3);
-    for EACH (i, table)
-        for (int is_hold = 0; is_hold < 2; is_hold++) {
-            const char *path = key(table[i].path), *by = key(table[i].written);
-            struct mioc_recent *r = mioc_recent_new();
+    for
+        EACH(i, table)
+    for (int is_hold = 0; is_hold < 2; is_hold++) {
+        const char *path = key(table[i].path), *by = key(table[i].written);
+        struct mioc_recent *r = mioc_recent_new();
 
+        append_all(s, path);
+        mioc_recent_add(r, by, (uint32_t)strlen(by), table[i].flags, 100);
+        if (is_hold) {
+            assert_int_equal(mioc_store_hold(s, by, (uint32_t)strlen(by), table[i].flags != 0, ++token), 0);
             append_all(s, path);
-            mioc_recent_add(r, by, (uint32_t)strlen(by), table[i].flags, 100);
-            if (is_hold) {
-                assert_int_equal(mioc_store_hold(s, by, (uint32_t)strlen(by), table[i].flags != 0, ++token), 0);
-                append_all(s, path);
-            } else {
-                mioc_store_append(s, invalidation(table[i].flags, by, 1, 1));
-            }
-            if ((lookup(s, MIOC_ITEM_CONTENT, path) != NULL) != table[i].is_found)
-                fail_msg("%s, %s written, hold %d", path, by, is_hold);
-            if ((mioc_recent_doubt(r, MIOC_ITEM_CONTENT, path, (uint32_t)strlen(path), 100, 10, 100) == 0) != table[i].is_found)
-                fail_msg("%s, %s written lately", path, by);
-            if (is_hold)
-                mioc_store_append(s, invalidation(table[i].flags, by, 3, token));
-            mioc_recent_free(r);
+        } else {
+            mioc_store_append(s, invalidation(table[i].flags, by, 1, 1));
         }
+        if ((lookup(s, MIOC_ITEM_CONTENT, path) != NULL) != table[i].is_found)
+            fail_msg("%s, %s written, hold %d", path, by, is_hold);
+        if ((mioc_recent_doubt(r, MIOC_ITEM_CONTENT, path, (uint32_t)strlen(path), 100, 10, 100) == 0) !=
+            table[i].is_found)
+            fail_msg("%s, %s written lately", path, by);
+        if (is_hold)
+            mioc_store_append(s, invalidation(table[i].flags, by, 3, token));
+        mioc_recent_free(r);
+    }
 }
 
-/* --- The root ------------------------------------------------------------------------------------------------------------ */
+/* --- The root ---------------------------------------------------------------------------------------------------- */
 
 static int are_ready, is_reading; /* 1: a look has begun and waits, 2: it may go on; atomic */
 
@@ -151,7 +181,11 @@ static int reserve(void *ctx, uint64_t bytes, int may_evict)
 
 static struct mioc_resolver *new_resolver(void)
 {
-    const struct mioc_resolver_config config = { .threads = 1, .max_file = 1u << 20, .ready = ready, .is_known = is_known, .reserve = reserve,
+    const struct mioc_resolver_config config = { .threads = 1,
+                                                 .max_file = 1u << 20,
+                                                 .ready = ready,
+                                                 .is_known = is_known,
+                                                 .reserve = reserve,
                                                  .may_speculate = may_speculate };
     struct mioc_resolver *r = mioc_resolver_new(&config);
 
@@ -179,56 +213,70 @@ static struct mioc_resolved answer(struct mioc_resolver *r, unsigned kind)
 static void answer_that_waits_is_made_again(void **state)
 {
     (void)state;
-    for EACH (w, written)
-        for EACH (i, of_folder) {
-            struct mioc_resolver *r = new_resolver();
-            struct mioc_resolved out;
+    for
+        EACH(w, written)
+        for
+            EACH(i, of_folder)
+            {
+                struct mioc_resolver *r = new_resolver();
+                struct mioc_resolved out;
 
-            unlink(at("dir/new"));
-            __atomic_store_n(&are_ready, 0, __ATOMIC_RELEASE);
-            assert_int_equal(mioc_resolver_ask(r, MIOC_ITEM_LIST, at(of_folder[i]), (uint32_t)strlen(at(of_folder[i]))), 0);
-            while (!__atomic_load_n(&are_ready, __ATOMIC_ACQUIRE))
-                nanosleep(&(struct timespec)DELAY, NULL);
-            put("dir/new", "x", 1);
-            mioc_resolver_invalidate(r, at(written[w]), (uint32_t)strlen(at(written[w])), 0, 0);
-            out = answer(r, MIOC_ITEM_LIST);
-            if (mioc_list_find((const void *)out.item, "new", 3) == NULL)
-                fail_msg("%s was written, %s does not have it", written[w], of_folder[i]);
-            mioc_resolved_free(&out);
-            mioc_resolver_free(r, 1000000000);
-        }
+                unlink(at("dir/new"));
+                __atomic_store_n(&are_ready, 0, __ATOMIC_RELEASE);
+                assert_int_equal(
+                    mioc_resolver_ask(r, MIOC_ITEM_LIST, at(of_folder[i]), (uint32_t)strlen(at(of_folder[i]))), 0);
+                while (!__atomic_load_n(&are_ready, __ATOMIC_ACQUIRE))
+                    nanosleep(&(struct timespec)DELAY, NULL);
+                put("dir/new", "x", 1);
+                mioc_resolver_invalidate(r, at(written[w]), (uint32_t)strlen(at(written[w])), 0, 0);
+                out = answer(r, MIOC_ITEM_LIST);
+                if (mioc_list_find((const void *)out.item, "new", 3) == NULL)
+                    fail_msg("%s was written, %s does not have it", written[w], of_folder[i]);
+                mioc_resolved_free(&out);
+                mioc_resolver_free(r, 1000000000);
+            }
 }
 
 static void answer_that_is_being_made_is_made_again(void **state)
 {
     (void)state;
-    for EACH (w, written)
-        for (size_t i = 0; i < sizeof of_file / sizeof *of_file - 1; i++) { /* the last one cannot be opened */
-            struct mioc_resolver *r = new_resolver();
-            struct mioc_resolved out;
+    for
+        EACH(w, written)
+    for (size_t i = 0; i < sizeof of_file / sizeof *of_file - 1; i++) { /* the last one cannot be opened */
+        struct mioc_resolver *r = new_resolver();
+        struct mioc_resolved out;
 
-            put("dir/new", "x", 1);
-            __atomic_store_n(&is_reading, 0, __ATOMIC_RELEASE);
-            assert_int_equal(mioc_resolver_ask(r, MIOC_ITEM_CONTENT, at(of_file[i]), (uint32_t)strlen(at(of_file[i]))), 0);
-            while (__atomic_load_n(&is_reading, __ATOMIC_ACQUIRE) != 1)
-                nanosleep(&(struct timespec)DELAY, NULL);
-            put("dir/new", "another one", 11);
-            mioc_resolver_invalidate(r, at(written[w]), (uint32_t)strlen(at(written[w])), 0, 0);
-            __atomic_store_n(&is_reading, 2, __ATOMIC_RELEASE);
-            out = answer(r, MIOC_ITEM_CONTENT);
-            if (((const struct mioc_content_record *)(const void *)out.item)->size != 11)
-                fail_msg("%s was written, %s is as it was before", written[w], of_file[i]);
-            mioc_resolved_free(&out);
-            mioc_resolver_free(r, 1000000000);
-        }
+        put("dir/new", "x", 1);
+        __atomic_store_n(&is_reading, 0, __ATOMIC_RELEASE);
+        assert_int_equal(mioc_resolver_ask(r, MIOC_ITEM_CONTENT, at(of_file[i]), (uint32_t)strlen(at(of_file[i]))), 0);
+        while (__atomic_load_n(&is_reading, __ATOMIC_ACQUIRE) != 1)
+            nanosleep(&(struct timespec)DELAY, NULL);
+        put("dir/new", "another one", 11);
+        mioc_resolver_invalidate(r, at(written[w]), (uint32_t)strlen(at(written[w])), 0, 0);
+        __atomic_store_n(&is_reading, 2, __ATOMIC_RELEASE);
+        out = answer(r, MIOC_ITEM_CONTENT);
+        if (((const struct mioc_content_record *)(const void *)out.item)->size != 11)
+            fail_msg("%s was written, %s is as it was before", written[w], of_file[i]);
+        mioc_resolved_free(&out);
+        mioc_resolver_free(r, 1000000000);
+    }
 }
 
 /* Who writes dir/target writes by a name that has nothing to do with link/../target's. */
 static void path_that_leaves_a_link_is_not_shared(void **state)
 {
-    static const struct { const char *path; uint32_t flags; } table[] = {
-        { "link/../target", MIOC_FLAG_UNCACHED }, { "link/..", MIOC_FLAG_UNCACHED }, { "link/../../top", MIOC_FLAG_UNCACHED },
-        { "dir/../dir/target", 0 }, { "dir/inner/../target", 0 }, { "link/deep/../x", 0 }, { "none/../target", 0 }, { "dir/target/../x", 0 },
+    static const struct {
+        const char *path;
+        uint32_t flags;
+    } table[] = {
+        { "link/../target", MIOC_FLAG_UNCACHED },
+        { "link/..", MIOC_FLAG_UNCACHED },
+        { "link/../../top", MIOC_FLAG_UNCACHED },
+        { "dir/../dir/target", 0 },
+        { "dir/inner/../target", 0 },
+        { "link/deep/../x", 0 },
+        { "none/../target", 0 },
+        { "dir/target/../x", 0 },
         { "link/../none", MIOC_FLAG_UNCACHED },
     };
     struct mioc_resolver *r;
@@ -239,15 +287,18 @@ static void path_that_leaves_a_link_is_not_shared(void **state)
     put("dir/target", "x", 1);
     assert_int_equal(symlink("dir/inner", at("link")), 0);
     r = new_resolver();
-    for EACH (i, table) {
-        struct mioc_resolved out;
+    for
+        EACH(i, table)
+        {
+            struct mioc_resolved out;
 
-        assert_int_equal(mioc_resolver_ask(r, MIOC_ITEM_STAT, at(table[i].path), (uint32_t)strlen(at(table[i].path))), 0);
-        out = answer(r, MIOC_ITEM_STAT);
-        if (out.item->flags != table[i].flags)
-            fail_msg("%s: flags %x", table[i].path, out.item->flags);
-        mioc_resolved_free(&out);
-    }
+            assert_int_equal(
+                mioc_resolver_ask(r, MIOC_ITEM_STAT, at(table[i].path), (uint32_t)strlen(at(table[i].path))), 0);
+            out = answer(r, MIOC_ITEM_STAT);
+            if (out.item->flags != table[i].flags)
+                fail_msg("%s: flags %x", table[i].path, out.item->flags);
+            mioc_resolved_free(&out);
+        }
     mioc_resolver_free(r, 1000000000);
 }
 

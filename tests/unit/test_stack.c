@@ -25,7 +25,9 @@
 static char *memory; /* a page that is none, then the stack */
 
 /* What was found in a handler. */
-static struct found { int has_little, has_much, result, error, was_here, was_interrupted, is_blocked, comes_after; } found;
+static struct found {
+    int has_little, has_much, result, error, was_here, was_interrupted, is_blocked, comes_after;
+} found;
 static volatile sig_atomic_t interruptions;
 
 static void on_interruption(int number)
@@ -34,10 +36,7 @@ static void on_interruption(int number)
     interruptions++;
 }
 
-static int is_here(const void *at)
-{
-    return (const char *)at >= memory && (const char *)at < memory + PAGE + ROOM;
-}
+static int is_here(const void *at) { return (const char *)at >= memory && (const char *)at < memory + PAGE + ROOM; }
 
 /* Takes more than there is. */
 static int work(void *arg)

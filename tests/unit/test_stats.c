@@ -35,8 +35,13 @@ static const char *printed(print_function print, const struct mioc_report *repor
     return output;
 }
 
-static const struct mioc_job job = {.id = "slurm 12.0", .host = "n0", .interpreter = "/bin/python3", .script = "a\"b.py", .user = 7,
-                                    .pid = 9, .started = 1234};
+static const struct mioc_job job = { .id = "slurm 12.0",
+                                     .host = "n0",
+                                     .interpreter = "/bin/python3",
+                                     .script = "a\"b.py",
+                                     .user = 7,
+                                     .pid = 9,
+                                     .started = 1234 };
 
 static int print_json(const struct mioc_report *report, const char *line, int fd)
 {
@@ -64,19 +69,16 @@ static const char *queried(const struct mioc_report *report, const char *line, c
     return answer;
 }
 
-static int has_jq(void)
-{
-    return system("command -v jq >/dev/null 2>&1") == 0;
-}
+static int has_jq(void) { return system("command -v jq >/dev/null 2>&1") == 0; }
 
 static struct mioc_report example(void)
 {
-    struct mioc_stats fast = {0}, slow = {0}, guest = {0};
-    struct mioc_report report = {0};
-    fast.row[MIOC_CALL_STAT] = (struct mioc_stats_row){{90, 6, 3, 1}, 0, 500000000};
-    slow.row[MIOC_CALL_STAT] = (struct mioc_stats_row){{100, 0, 0, 0}, 0, 1500000000};
-    slow.row[MIOC_CALL_OPEN] = (struct mioc_stats_row){{4, 0, 0, 0}, 3u << 20, 1000};
-    guest.row[MIOC_CALL_STAT] = (struct mioc_stats_row){{10, 0, 0, 0}, 0, 7000000000};
+    struct mioc_stats fast = { 0 }, slow = { 0 }, guest = { 0 };
+    struct mioc_report report = { 0 };
+    fast.row[MIOC_CALL_STAT] = (struct mioc_stats_row){ { 90, 6, 3, 1 }, 0, 500000000 };
+    slow.row[MIOC_CALL_STAT] = (struct mioc_stats_row){ { 100, 0, 0, 0 }, 0, 1500000000 };
+    slow.row[MIOC_CALL_OPEN] = (struct mioc_stats_row){ { 4, 0, 0, 0 }, 3u << 20, 1000 };
+    guest.row[MIOC_CALL_STAT] = (struct mioc_stats_row){ { 10, 0, 0, 0 }, 0, 7000000000 };
     fast.loads = 30;
     guest.loads = 10;
     fast.loader[MIOC_LOADER_PATCH] = 3;
@@ -99,7 +101,7 @@ static struct mioc_report example(void)
 
 static void count_goes_to_the_block_in_force(void **state)
 {
-    struct mioc_stats block = {0}, other = {0};
+    struct mioc_stats block = { 0 }, other = { 0 };
     (void)state;
     mioc_stats_count(MIOC_CALL_OPEN, MIOC_PASS, 0, 0); /* before any start: must not be lost */
     mioc_stats_use(&block, 0);
@@ -121,7 +123,7 @@ static void count_goes_to_the_block_in_force(void **state)
 
 static void now_without_timers_is_zero(void **state)
 {
-    struct mioc_stats block = {0};
+    struct mioc_stats block = { 0 };
     (void)state;
     mioc_stats_use(&block, 0);
     assert_int_equal(mioc_stats_now(), 0);
@@ -143,7 +145,7 @@ static void *count_often(void *argument)
 
 static void count_from_threads_loses_nothing(void **state)
 {
-    struct mioc_stats block = {0};
+    struct mioc_stats block = { 0 };
     pthread_t threads[4];
     (void)state;
     mioc_stats_use(&block, 1);
@@ -177,11 +179,11 @@ static void add_counts_guests_but_not_their_seconds(void **state)
 static void merge_is_the_same_as_adding_all(void **state)
 {
     struct mioc_stats ranks[4];
-    struct mioc_report all = {0}, left = {0}, right = {0}, empty = {0}, merged = {0};
+    struct mioc_report all = { 0 }, left = { 0 }, right = { 0 }, empty = { 0 }, merged = { 0 };
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
         for (int call = 0; call < MIOC_CALLS; call++)
-            ranks[i].row[call] = (struct mioc_stats_row){{i + 1, i, 2 * i, 3}, i * 100, 1000 + i * 10};
+            ranks[i].row[call] = (struct mioc_stats_row){ { i + 1, i, 2 * i, 3 }, i * 100, 1000 + i * 10 };
         mioc_report_add(&all, &ranks[i], 1);
         mioc_report_add(i < 2 ? &left : &right, &ranks[i], 1);
     }
@@ -252,7 +254,7 @@ static void print_largest_numbers_fit_a_hundred_columns(void **state)
 
 static void print_of_nothing_divides_by_nothing(void **state)
 {
-    struct mioc_report report = {0};
+    struct mioc_report report = { 0 };
     (void)state;
     printed(mioc_report_print, &report, "inactive: no launcher");
     assert_non_null(strstr(output, "saved:      0 operations, 0.0 %"));
@@ -262,17 +264,19 @@ static void print_of_nothing_divides_by_nothing(void **state)
 
 static void json_says_which_job_it_was(void **state)
 {
-    struct mioc_report report = {0};
+    struct mioc_report report = { 0 };
     (void)state;
     if (!has_jq())
         skip();
-    assert_string_equal(queried(&report, "x", ".job | [.id, .host, .interpreter, .script, .user, .pid, .started, .status] | join(\",\")"),
-                        "slurm 12.0,n0,/bin/python3,a\"b.py,7,9,1234,3");
+    assert_string_equal(
+        queried(&report, "x",
+                ".job | [.id, .host, .interpreter, .script, .user, .pid, .started, .status] | join(\",\")"),
+        "slurm 12.0,n0,/bin/python3,a\"b.py,7,9,1234,3");
 }
 
 static void print_to_bad_descriptor_fails_with_errno(void **state)
 {
-    struct mioc_report report = {0};
+    struct mioc_report report = { 0 };
     (void)state;
     assert_int_equal(mioc_report_print(&report, "x", -1), -1);
     assert_int_equal(errno, EBADF);
@@ -285,20 +289,22 @@ static void print_to_bad_descriptor_fails_with_errno(void **state)
 static void json_has_the_numbers_of_the_table(void **state)
 {
     struct mioc_report report = example();
-    static const struct { const char *query, *answer; } cases[] = {
-        {".schema", "1"},
-        {".line", "active: 2 ranks"},
-        {"[.ranks, .guests, .nodes, .reported_nodes] | @csv", "2,1,4,3"},
-        {".calls.stat | [.calls, .hit, .miss, .passed, .timeout, .bytes] | @csv", "210,200,6,3,1,0"},
-        {".calls.stat.seconds | [.min, .mean, .max] | @csv", "0.5,1,1.5"},
-        {".calls.open.bytes", "3145728"},
-        {".calls.all | [.calls, .hit, .miss] | @csv", "214,204,6"},
-        {".calls | keys | length", "9"},
-        {".loader | [.loads, .patched, .unpatched, .why.form] | @csv", "40,4,3,2"},
-        {".loader.why | [.[]] | add", "3"},
-        {".store | [.bytes, .contents] | @csv", "5242880,17"},
-        {".root | [.requests, .calls] | @csv", "8,10"},
-        {".saved | [.operations, .percent] | @csv", "200,95.2"},
+    static const struct {
+        const char *query, *answer;
+    } cases[] = {
+        { ".schema", "1" },
+        { ".line", "active: 2 ranks" },
+        { "[.ranks, .guests, .nodes, .reported_nodes] | @csv", "2,1,4,3" },
+        { ".calls.stat | [.calls, .hit, .miss, .passed, .timeout, .bytes] | @csv", "210,200,6,3,1,0" },
+        { ".calls.stat.seconds | [.min, .mean, .max] | @csv", "0.5,1,1.5" },
+        { ".calls.open.bytes", "3145728" },
+        { ".calls.all | [.calls, .hit, .miss] | @csv", "214,204,6" },
+        { ".calls | keys | length", "9" },
+        { ".loader | [.loads, .patched, .unpatched, .why.form] | @csv", "40,4,3,2" },
+        { ".loader.why | [.[]] | add", "3" },
+        { ".store | [.bytes, .contents] | @csv", "5242880,17" },
+        { ".root | [.requests, .calls] | @csv", "8,10" },
+        { ".saved | [.operations, .percent] | @csv", "200,95.2" },
     };
     (void)state;
     if (!has_jq())
@@ -314,9 +320,11 @@ static void json_with_hostile_line_stays_valid(void **state)
     (void)state;
     if (!has_jq())
         skip();
-    assert_string_equal(queried(&report, "a\"b\\c\n\x01ö…\xf0\x9f\x90\x8d", ".line"), "a\"b\\c\n\x01ö…\xf0\x9f\x90\x8d");
+    assert_string_equal(queried(&report, "a\"b\\c\n\x01ö…\xf0\x9f\x90\x8d", ".line"),
+                        "a\"b\\c\n\x01ö…\xf0\x9f\x90\x8d");
     /* Bytes that are no UTF-8: alone, cut off, overlong, surrogate, too large. */
-    assert_string_equal(queried(&report, "\xff|\xc3|\xc0\xaf|\xed\xa0\x80|\xf4\x90\x80\x80|\xe2\x80", ".line | length"), "18");
+    assert_string_equal(queried(&report, "\xff|\xc3|\xc0\xaf|\xed\xa0\x80|\xf4\x90\x80\x80|\xe2\x80", ".line | length"),
+                        "18");
     memset(endless, '"', 100000);
     endless[100000] = '\0';
     assert_string_equal(queried(&report, endless, ".ranks"), "2");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_store.c - what the stream makes reachable: records, supersession, invalidation, holds, sticky records, limits. */
+/* test_store.c - what the stream makes reachable: records, supersession, invalidation, holds, sticky records, limits.
+ */
 #include "store_fixture.h"
 
 #include <pthread.h>
@@ -8,7 +9,7 @@
 #define ALL 0x3eu /* STAT to REALPATH */
 #define PARENT_LEFT (ALL & ~(1u << MIOC_ITEM_STAT | 1u << MIOC_ITEM_LIST))
 
-/* --- Records ------------------------------------------------------------------------------------------------------ */
+/* --- Records ----------------------------------------------------------------------------------------------------- */
 
 static void append_record_is_found_by_its_key_only(void **state)
 {
@@ -39,7 +40,8 @@ static void append_newer_record_supersedes(void **state)
     new = lookup(s, MIOC_ITEM_STAT, "/lib/a.py");
     assert_ptr_not_equal(old, new);
     assert_int_equal(old->local_dead, 1);
-    assert_int_equal(((const struct mioc_stat_record *)(const void *)old)->stat.ino, 1); /* whoever holds it may read on */
+    assert_int_equal(((const struct mioc_stat_record *)(const void *)old)->stat.ino,
+                     1); /* whoever holds it may read on */
     assert_int_equal(((const struct mioc_stat_record *)(const void *)new)->stat.ino, 2);
 }
 
@@ -62,9 +64,19 @@ static void stream_is_walked_item_by_item(void **state)
 static void fill_stat_translates_the_device(void **state)
 {
     struct mioc_store *s = *state;
-    const struct mioc_device_pair pairs[] = {{100, 0}, {101, 7}, {102, 8}};
-    struct mioc_stat from = {.dev = 102, .ino = 3, .mode = S_IFREG | 0644, .nlink = 2, .uid = 4, .gid = 5, .size = 6,
-                             .blksize = 4096, .blocks = 8, .mtime = -1, .mtime_ns = 9, .rdev = 10};
+    const struct mioc_device_pair pairs[] = { { 100, 0 }, { 101, 7 }, { 102, 8 } };
+    struct mioc_stat from = { .dev = 102,
+                              .ino = 3,
+                              .mode = S_IFREG | 0644,
+                              .nlink = 2,
+                              .uid = 4,
+                              .gid = 5,
+                              .size = 6,
+                              .blksize = 4096,
+                              .blocks = 8,
+                              .mtime = -1,
+                              .mtime_ns = 9,
+                              .rdev = 10 };
     struct stat to;
 
     mioc_store_set_devices(s, pairs, 3);
@@ -91,16 +103,20 @@ static void state_goes_forward_only(void **state)
     assert_int_equal(mioc_store_get_state(s), MIOC_STORE_LEFT);
 }
 
-/* --- Invalidation ------------------------------------------------------------------------------------------------- */
+/* --- Invalidation ------------------------------------------------------------------------------------------------ */
 
-static const struct { const char *path; uint32_t flags; unsigned file, below, sibling, parent, dotdot, slash; } invalidations[] = {
-    {"/lib/d", 0, 0, ALL, ALL, PARENT_LEFT, 0, 0},
-    {"/lib/d", MIOC_FLAG_SUBTREE, 0, 0, ALL, PARENT_LEFT, 0, 0},
-    {"/lib/d/", 0, 0, ALL, ALL, PARENT_LEFT, 0, 0},
-    {"/lib/x/../d", MIOC_FLAG_SUBTREE, 0, 0, ALL, PARENT_LEFT, 0, 0},
-    {"/lib/d/f", 0, PARENT_LEFT, 0, ALL, ALL, PARENT_LEFT, PARENT_LEFT},
-    {"/lib", MIOC_FLAG_SUBTREE, 0, 0, 0, 0, 0, 0},
-    {"/li", MIOC_FLAG_SUBTREE, ALL, ALL, ALL, ALL, ALL, ALL},
+static const struct {
+    const char *path;
+    uint32_t flags;
+    unsigned file, below, sibling, parent, dotdot, slash;
+} invalidations[] = {
+    { "/lib/d", 0, 0, ALL, ALL, PARENT_LEFT, 0, 0 },
+    { "/lib/d", MIOC_FLAG_SUBTREE, 0, 0, ALL, PARENT_LEFT, 0, 0 },
+    { "/lib/d/", 0, 0, ALL, ALL, PARENT_LEFT, 0, 0 },
+    { "/lib/x/../d", MIOC_FLAG_SUBTREE, 0, 0, ALL, PARENT_LEFT, 0, 0 },
+    { "/lib/d/f", 0, PARENT_LEFT, 0, ALL, ALL, PARENT_LEFT, PARENT_LEFT },
+    { "/lib", MIOC_FLAG_SUBTREE, 0, 0, 0, 0, 0, 0 },
+    { "/li", MIOC_FLAG_SUBTREE, ALL, ALL, ALL, ALL, ALL, ALL },
 };
 
 static void invalidate_reaches_path_parent_and_subtree(void **state)
@@ -136,7 +152,7 @@ static void invalidated_key_can_be_published_again(void **state)
     }
 }
 
-/* --- Holds -------------------------------------------------------------------------------------------------------- */
+/* --- Holds ------------------------------------------------------------------------------------------------------- */
 
 static void hold_hides_until_its_own_token_returns(void **state)
 {
@@ -213,11 +229,11 @@ static void sticky_record_is_never_replaced(void **state)
     }
 }
 
-/* --- Limits ------------------------------------------------------------------------------------------------------- */
+/* --- Limits ------------------------------------------------------------------------------------------------------ */
 
 static void append_to_full_arena_fails_and_the_rest_is_served(void **state)
 {
-    const struct mioc_store_limits small = {.max_arena = 128u << 10};
+    const struct mioc_store_limits small = { .max_arena = 128u << 10 };
     struct mioc_store *s = mioc_store_create(store_dir, KEY, &small);
     char path[64];
     unsigned n = 0;
@@ -233,7 +249,8 @@ static void append_to_full_arena_fails_and_the_rest_is_served(void **state)
     assert_int_equal(mioc_store_get_state(s), MIOC_STORE_FULL);
     end = mioc_store_end(s);
     assert_true(end <= 128u << 10);
-    assert_int_equal(mioc_store_append(s, record(MIOC_ITEM_ACCESS, 0, "/s", 0)), -1); /* would fit, but not in its place */
+    assert_int_equal(mioc_store_append(s, record(MIOC_ITEM_ACCESS, 0, "/s", 0)),
+                     -1); /* would fit, but not in its place */
     assert_int_equal(mioc_store_end(s), end);
     assert_int_equal(mioc_store_has_room(s, 0), 0);
     assert_non_null(lookup(s, MIOC_ITEM_STAT, "/lib/7"));
@@ -245,7 +262,7 @@ static void append_to_full_arena_fails_and_the_rest_is_served(void **state)
 
 static void append_beyond_max_bytes_fails(void **state)
 {
-    const struct mioc_store_limits small = {.max_bytes = 700u << 10};
+    const struct mioc_store_limits small = { .max_bytes = 700u << 10 };
     struct mioc_store *s = mioc_store_create(store_dir, KEY, &small);
     char path[64];
     unsigned n = 0;
@@ -286,7 +303,7 @@ static void append_beyond_table_fails(void **state)
     }
 }
 
-/* --- Readers beside the writer ------------------------------------------------------------------------------------ */
+/* --- Readers beside the writer ----------------------------------------------------------------------------------- */
 
 #define PATHS 400u
 #define ROUNDS 30000u
@@ -318,10 +335,7 @@ static unsigned read_until_left(const struct mioc_store *s)
     return bad;
 }
 
-static void *reader(void *s)
-{
-    return (void *)(uintptr_t)read_until_left(s);
-}
+static void *reader(void *s) { return (void *)(uintptr_t)read_until_left(s); }
 
 static int attached_reader(void *path)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_store_content.c - content files: chunks arrive, are sealed, opened, and found again from a descriptor's struct stat. */
+/* test_store_content.c - content files: chunks arrive, are sealed, opened, and found again from a descriptor's struct
+ * stat. */
 #include "store_fixture.h"
 
 #include "store/store_internal.h"
@@ -35,7 +36,8 @@ static int write_chunk(struct mioc_store *s, uint32_t content, uint64_t offset, 
     return mioc_store_write_chunk(s, r, big + offset);
 }
 
-static const struct mioc_content_record *publish(struct mioc_store *s, const char *path, uint32_t content, uint64_t size)
+static const struct mioc_content_record *publish(struct mioc_store *s, const char *path, uint32_t content,
+                                                 uint64_t size)
 {
     struct mioc_item *item = record(MIOC_ITEM_CONTENT, 0, path, 0);
     struct mioc_content_record *r = (void *)item;
@@ -263,7 +265,7 @@ static void content_that_will_not_be_complete_is_given_up(void **state)
     assert_int_equal(s->writer->arrivals, 0);
     snprintf(path, sizeof path, "%s/c/1999", mioc_store_path(s));
     assert_int_equal(stat(path, &st), -1);
-    evict(s, "/p/a.py", 7); /* no part of it came */
+    evict(s, "/p/a.py", 7);                                                            /* no part of it came */
     assert_int_equal(mioc_store_write_chunk(s, chunk(8, 0, 10, 1ull << 40), big), -1); /* nor had it any place */
     evict(s, "/p/a.py", 8);
     assert_int_equal(content_bytes(s), 0);
@@ -346,7 +348,7 @@ static void agent_keeps_no_descriptor_but_the_lock(void **state)
 
 static int without_descriptors(void *arg)
 {
-    const struct rlimit limit = {.rlim_cur = 40, .rlim_max = 40};
+    const struct rlimit limit = { .rlim_cur = 40, .rlim_max = 40 };
     struct mioc_store *s = mioc_store_create(store_dir, KEY, &limits);
     char bytes[100], path[64];
 
@@ -358,7 +360,8 @@ static int without_descriptors(void *arg)
     fill_big();
     if (publish_big(s, "/lib/a", 1) == NULL || publish(s, "/lib/empty", 2, 0) == NULL)
         return 2;
-    if (mioc_store_read_chunk(s, chunk(1, 100, sizeof(bytes), BIG), bytes) != 0 || memcmp(bytes, big + 100, sizeof(bytes)) != 0)
+    if (mioc_store_read_chunk(s, chunk(1, 100, sizeof(bytes), BIG), bytes) != 0 ||
+        memcmp(bytes, big + 100, sizeof(bytes)) != 0)
         return 3;
     for (unsigned i = 0; i < 20000; i++) { /* the index grows */
         snprintf(path, sizeof(path), "/lib/%u", i);
@@ -375,11 +378,11 @@ static void agent_takes_none_of_the_program_s_descriptors(void **state)
     assert_int_equal(in_child(without_descriptors, NULL), 0);
 }
 
-/* --- Where there is no room --------------------------------------------------------------------------------------- */
+/* --- Where there is no room -------------------------------------------------------------------------------------- */
 
 static int under_file_size_limit(void *arg)
 {
-    const struct rlimit limit = {.rlim_cur = 3u << 20, .rlim_max = 3u << 20};
+    const struct rlimit limit = { .rlim_cur = 3u << 20, .rlim_max = 3u << 20 };
     struct mioc_store *s;
     char path[64];
     unsigned n = 0;

@@ -69,14 +69,16 @@ static void end_owner(struct owner *owner, int how)
     close(owner->told);
 }
 
-/* --- Making ------------------------------------------------------------------------------------------------------- */
+/* --- Making ------------------------------------------------------------------------------------------------------ */
 
 static void create_makes_private_files(void **state)
 {
     struct mioc_store *s = *state;
-    static const struct { const char *name; mode_t mode; } files[] = {
-        {".", S_IFDIR | 0700}, {"owner", S_IFREG | 0600}, {"index", S_IFREG | 0600}, {"ring", S_IFREG | 0600}, {"c", S_IFDIR | 0700},
-        {"m", S_IFDIR | 0700}};
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } files[] = { { ".", S_IFDIR | 0700 },    { "owner", S_IFREG | 0600 }, { "index", S_IFREG | 0600 },
+                  { "ring", S_IFREG | 0600 }, { "c", S_IFDIR | 0700 },     { "m", S_IFDIR | 0700 } };
     struct stat st;
     char shape[256];
 
@@ -114,7 +116,10 @@ static void create_ignores_umask_and_trailing_slash(void **state)
 static void create_in_bad_place_fails_and_leaves_nothing(void **state)
 {
     char file[80], missing[80];
-    const struct { const char *dir; int err; } rows[] = {{"relative", EINVAL}, {"", EINVAL}, {missing, ENOENT}, {file, ENOTDIR}};
+    const struct {
+        const char *dir;
+        int err;
+    } rows[] = { { "relative", EINVAL }, { "", EINVAL }, { missing, ENOENT }, { file, ENOTDIR } };
     int fd;
 
     (void)state;
@@ -168,7 +173,7 @@ static void remove_by_forked_child_does_nothing(void **state)
     assert_int_equal(count_names(mioc_store_path(*state)), 5);
 }
 
-/* --- Finding ------------------------------------------------------------------------------------------------------ */
+/* --- Finding ----------------------------------------------------------------------------------------------------- */
 
 static void find_skips_dead_and_foreign_stores(void **state)
 {
@@ -294,7 +299,9 @@ static int finds_alive(void *path)
     char found_path[1024];
 
     return view && mioc_store_is_owner_alive(view) && mioc_store_reclaim(store_dir) == 0 &&
-           mioc_store_find(store_dir, KEY, found_path, sizeof(found_path)) == 0 && strcmp(found_path, path) == 0 ? 0 : 1;
+                   mioc_store_find(store_dir, KEY, found_path, sizeof(found_path)) == 0 && strcmp(found_path, path) == 0
+               ? 0
+               : 1;
 }
 
 /* Closing any descriptor of `owner` in the agent's process would end the lock. */
@@ -346,7 +353,7 @@ static void attach_refuses_what_is_not_a_store_of_ours(void **state)
     close(fd);
 }
 
-/* --- Reclaiming --------------------------------------------------------------------------------------------------- */
+/* --- Reclaiming -------------------------------------------------------------------------------------------------- */
 
 static void reclaim_removes_dead_stores_only(void **state)
 {
@@ -424,7 +431,8 @@ static void reclaim_by_many_at_once_removes_each_once(void **state)
     assert_int_equal(count_names(store_dir), 0);
 }
 
-/* Leaders of one directory start at the same moment, and each reclaims: a store may be taken for a dead one while it is being made. */
+/* Leaders of one directory start at the same moment, and each reclaims: a store may be taken for a dead one while it is
+ * being made. */
 static void create_beside_those_that_reclaim_succeeds(void **state)
 {
     enum { MAKERS = 3, CLEANERS = 2, ROUNDS = 80 };
@@ -471,7 +479,7 @@ static void create_reclaims_what_a_killed_job_left(void **state)
     (void)state;
     start_owner(&killed, KEY);
     end_owner(&killed, SIGKILL);
-    assert_int_equal(close(open(strcat(strcpy((char[1100]){0}, killed.path), "/c/17"), O_CREAT | O_WRONLY, 0400)), 0);
+    assert_int_equal(close(open(strcat(strcpy((char[1100]){ 0 }, killed.path), "/c/17"), O_CREAT | O_WRONLY, 0400)), 0);
     s = mioc_store_create(store_dir, KEY, &limits);
     assert_non_null(s);
     assert_int_equal(access(killed.path, F_OK), -1);

@@ -51,7 +51,8 @@ static void reader_follows_the_stream_and_keeps_what_it_found(void **state)
     mioc_store_detach(view);
 }
 
-/* Whoever cannot have the next mapping now goes without: a signal's handler may have interrupted the one that makes it. */
+/* Whoever cannot have the next mapping now goes without: a signal's handler may have interrupted the one that makes it.
+ */
 static void reader_that_finds_another_mapping_goes_without(void **state)
 {
     struct mioc_store *s = *state, *view = mioc_store_attach(mioc_store_path(s));

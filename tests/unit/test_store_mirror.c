@@ -105,7 +105,7 @@ static void others_are_opened_by_number(void **state)
 {
     struct mioc_store *s = *state;
     char too_long[PATH_MAX], long_name[300];
-    const char *table[] = {"/a/b.py", "/a/so", "/a/x.so/", "/a.so/b", "/a/../b.py", too_long, long_name};
+    const char *table[] = { "/a/b.py", "/a/so", "/a/x.so/", "/a.so/b", "/a/../b.py", too_long, long_name };
     uint32_t content = 10;
 
     for (size_t i = 0; i < sizeof(too_long); i++)
@@ -126,7 +126,10 @@ static void others_are_opened_by_number(void **state)
 /* As the loader finds them by $ORIGIN/../lib. */
 static void spelling_with_dotdot_ends_in_the_real_name(void **state)
 {
-    static const struct { const char *path, *name; uint32_t content; } table[] = {
+    static const struct {
+        const char *path, *name;
+        uint32_t content;
+    } table[] = {
         { "/a/numpy/core/../../numpy.libs/libopenblas.so.0", "/m/=1/a/numpy.libs/libopenblas.so.0", 1 },
         { "/a/numpy/linalg/../../numpy.libs/libopenblas.so.0", "/m/=12/a/numpy.libs/libopenblas.so.0", 12 },
         { "/a/numpy.libs/libopenblas.so.0", "/m/a/numpy.libs/libopenblas.so.0", 3 },
@@ -232,7 +235,7 @@ static void names_are_made_under_any_umask(void **state)
     assert_int_equal(result, 0);
 }
 
-/* --- Readers beside the writer ------------------------------------------------------------------------------------ */
+/* --- Readers beside the writer ----------------------------------------------------------------------------------- */
 
 #define VERSIONS 3000u
 
@@ -278,11 +281,12 @@ static void reader_beside_the_writer_gets_its_record_s_copy(void **state)
     assert_int_equal(status, 0);
 }
 
-/* --- Removing ----------------------------------------------------------------------------------------------------- */
+/* --- Removing ---------------------------------------------------------------------------------------------------- */
 
 static char neighbour[80];
 
-/* A store with a tree that is deeper than any path, has names like those that removing gives, and links that lead out of it. */
+/* A store with a tree that is deeper than any path, has names like those that removing gives, and links that lead out
+ * of it. */
 static void fill_tree(struct mioc_store *s)
 {
     char deep[1024] = "";

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_turns.c - a process that spins beside another one on one processor, with and without turns; and whose SIGFPE it is. */
+/* test_turns.c - a process that spins beside another one on one processor, with and without turns; and whose SIGFPE it
+ * is. */
 #include "transport/turns.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@
 #define CROWD 100000 /* ranks of a node with fewer processors */
 #define SPIN_MS 100
 
-/* --- Turns ---------------------------------------------------------------------------------------------------------------- */
+/* --- Turns ------------------------------------------------------------------------------------------------------- */
 
 static double used_ms(void)
 {
@@ -95,7 +96,7 @@ static void a_rank_that_sleeps_is_woken_rarely(void **state)
     assert_in_range(wakes, 1, 100);
 }
 
-/* --- SIGFPE --------------------------------------------------------------------------------------------------------------- */
+/* --- SIGFPE ------------------------------------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t seen;
 static sigjmp_buf out;

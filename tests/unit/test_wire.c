@@ -24,7 +24,7 @@ static void refused(const void *bytes, size_t size)
     assert_int_equal(errno, EPROTO);
 }
 
-/* --- Composing ---------------------------------------------------------------------------------------------------- */
+/* --- Composing --------------------------------------------------------------------------------------------------- */
 
 static void request_composed_comes_back(void **state)
 {
@@ -94,9 +94,18 @@ static void path_malformed_is_not_composed(void **state)
 {
     (void)state;
     static char longest[MIOC_PATH_MAX + 1];
-    const struct { const char *path; uint32_t len; int is_ok; } row[] = {
-        {"/", 1, 1}, {"", 0, 0}, {"a", 1, 0}, {"relative/x", 10, 0}, {"/a\0b", 4, 0},
-        {longest, MIOC_PATH_MAX - 1, 1}, {longest, MIOC_PATH_MAX, 0},
+    const struct {
+        const char *path;
+        uint32_t len;
+        int is_ok;
+    } row[] = {
+        { "/", 1, 1 },
+        { "", 0, 0 },
+        { "a", 1, 0 },
+        { "relative/x", 10, 0 },
+        { "/a\0b", 4, 0 },
+        { longest, MIOC_PATH_MAX - 1, 1 },
+        { longest, MIOC_PATH_MAX, 0 },
     };
 
     memset(longest, 'x', sizeof longest);
@@ -111,18 +120,35 @@ static void path_malformed_is_not_composed(void **state)
     assert_int_equal(mioc_wire_invalidate(message, 1, 1, MIOC_FLAG_UNCACHED, "/a", 2), 0);
 }
 
-/* --- Checking ----------------------------------------------------------------------------------------------------- */
+/* --- Checking ---------------------------------------------------------------------------------------------------- */
 
 static void header_field_wrong_is_refused(void **state)
 {
     (void)state;
-#define FIELD(name, value) offsetof(struct mioc_message, name), sizeof ((struct mioc_message *)0)->name, value
-    const struct { size_t at, size; uint64_t value; } row[] = {
-        {FIELD(magic, 0)}, {FIELD(version, MIOC_WIRE_VERSION + 1)}, {FIELD(kind, 0)}, {FIELD(kind, MIOC_MESSAGE_KINDS)},
-        {FIELD(kind, MIOC_MESSAGE_HEARTBEAT)}, {FIELD(kind, MIOC_MESSAGE_INVALIDATE)}, {FIELD(size, 0)},
-        {FIELD(size, UINT32_MAX)}, {FIELD(flags, MIOC_FLAG_SUBTREE)}, {FIELD(record, 0)},
-        {FIELD(record, MIOC_ITEM_CHUNK)}, {FIELD(record, MIOC_ITEM_KINDS)}, {FIELD(node, 1)}, {FIELD(offset, 1)},
-        {FIELD(token, 1)}, {FIELD(body, 0)}, {FIELD(body, 4)}, {FIELD(body, UINT32_MAX)}, {FIELD(reserved, 1)},
+#define FIELD(name, value) offsetof(struct mioc_message, name), sizeof((struct mioc_message *)0)->name, value
+    const struct {
+        size_t at, size;
+        uint64_t value;
+    } row[] = {
+        { FIELD(magic, 0) },
+        { FIELD(version, MIOC_WIRE_VERSION + 1) },
+        { FIELD(kind, 0) },
+        { FIELD(kind, MIOC_MESSAGE_KINDS) },
+        { FIELD(kind, MIOC_MESSAGE_HEARTBEAT) },
+        { FIELD(kind, MIOC_MESSAGE_INVALIDATE) },
+        { FIELD(size, 0) },
+        { FIELD(size, UINT32_MAX) },
+        { FIELD(flags, MIOC_FLAG_SUBTREE) },
+        { FIELD(record, 0) },
+        { FIELD(record, MIOC_ITEM_CHUNK) },
+        { FIELD(record, MIOC_ITEM_KINDS) },
+        { FIELD(node, 1) },
+        { FIELD(offset, 1) },
+        { FIELD(token, 1) },
+        { FIELD(body, 0) },
+        { FIELD(body, 4) },
+        { FIELD(body, UINT32_MAX) },
+        { FIELD(reserved, 1) },
     };
 #undef FIELD
 
@@ -167,7 +193,7 @@ static void size_other_than_said_is_refused(void **state)
     refused(message, sizeof(struct mioc_message));
 }
 
-/* --- Streams ------------------------------------------------------------------------------------------------------ */
+/* --- Streams ----------------------------------------------------------------------------------------------------- */
 
 static uint32_t add_item(char *to, unsigned kind, const char *path)
 {
@@ -177,13 +203,15 @@ static uint32_t add_item(char *to, unsigned kind, const char *path)
     if (kind == MIOC_ITEM_CHUNK) {
         char *end = mioc_item_begin(item_buf, kind, 0, "", 0);
 
-        *chunk = (struct mioc_chunk_record){.item = chunk->item, .content = 3, .length = 13, .offset = 5, .total = 18};
+        *chunk =
+            (struct mioc_chunk_record){ .item = chunk->item, .content = 3, .length = 13, .offset = 5, .total = 18 };
         size = mioc_item_finish(item_buf, end);
         memcpy(to, item_buf, size);
         memcpy(to + size, "thirteenbytes\0\0", 16);
         return size + 16;
     }
-    size = mioc_item_finish(item_buf, mioc_item_begin(item_buf, kind, MIOC_FLAG_UNCACHED, path, (uint32_t)strlen(path)));
+    size =
+        mioc_item_finish(item_buf, mioc_item_begin(item_buf, kind, MIOC_FLAG_UNCACHED, path, (uint32_t)strlen(path)));
     memcpy(to, item_buf, size);
     return size;
 }
@@ -203,7 +231,7 @@ static size_t compose_stream(void)
 static void stream_composed_is_walked_whole(void **state)
 {
     (void)state;
-    const unsigned kinds[] = {MIOC_ITEM_STAT, MIOC_ITEM_CHUNK, MIOC_ITEM_INVALIDATE, MIOC_ITEM_LIST};
+    const unsigned kinds[] = { MIOC_ITEM_STAT, MIOC_ITEM_CHUNK, MIOC_ITEM_INVALIDATE, MIOC_ITEM_LIST };
     const struct mioc_message *m = mioc_wire_parse(message, compose_stream());
     const struct mioc_item *item;
     const void *bytes;
@@ -267,7 +295,7 @@ static void stream_cut_anywhere_is_refused_there(void **state)
     free(copy);
 }
 
-/* --- Mutations ---------------------------------------------------------------------------------------------------- */
+/* --- Mutations --------------------------------------------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *seed)
 {

@@ -5,9 +5,11 @@
  *     VALUE=7              foo_value() returns 7
  *     CALLS=bar_value      ... plus bar_value(), of another library or of none
  *     IFUNC                foo_value() is chosen by a resolver
- *     TLS=100              foo_tls() gives the address of 100 thread-local bytes, all of VALUE; initial-exec with TLS_STATIC
+ *     TLS=100              foo_tls() gives the address of 100 thread-local bytes, all of VALUE; initial-exec with
+ *                          TLS_STATIC
  *     HOOK                 constructor and destructor call dl_hook("foo", "init" or "fini"), the test's
- *     CALLER               foo_dlopen() and others call the loader: a bare name is searched with the caller's RUNPATH */
+ *     CALLER               foo_dlopen() and others call the loader: a bare name is searched with the caller's
+ *                          RUNPATH */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -34,7 +36,11 @@ static int chosen(void) { return VALUE + OTHER; }
 static int not_chosen(void) { return -1; }
 /* Not static and with calls of its own: relocated before it runs, or it crashes. */
 void *FN(resolver)(void);
-void *FN(resolver)(void) { __builtin_cpu_init(); return __builtin_cpu_supports("sse2") ? (void *)chosen : (void *)not_chosen; }
+void *FN(resolver)(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("sse2") ? (void *)chosen : (void *)not_chosen;
+}
 int FN(value)(void) __attribute__((ifunc(TEXT(FN(resolver)))));
 #else
 int FN(value)(void) { return VALUE + OTHER; }
@@ -53,8 +59,16 @@ char *FN(tls)(void) { return tls; }
 
 #ifdef HOOK
 void dl_hook(const char *name, const char *when) __attribute__((weak)); /* missing in another namespace */
-__attribute__((constructor)) static void init(void) { if (dl_hook != NULL) dl_hook(TEXT(NAME), "init"); }
-__attribute__((destructor)) static void fini(void) { if (dl_hook != NULL) dl_hook(TEXT(NAME), "fini"); }
+__attribute__((constructor)) static void init(void)
+{
+    if (dl_hook != NULL)
+        dl_hook(TEXT(NAME), "init");
+}
+__attribute__((destructor)) static void fini(void)
+{
+    if (dl_hook != NULL)
+        dl_hook(TEXT(NAME), "fini");
+}
 #endif
 
 #ifdef CALLER

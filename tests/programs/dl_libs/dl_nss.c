@@ -13,7 +13,12 @@ enum nss_status _nss_mioc_getpwnam_r(const char *name, struct passwd *entry, cha
     (void)error;
     if (strcmp(name, "somebody") != 0)
         return NSS_STATUS_NOTFOUND;
-    *entry = (struct passwd){ .pw_name = "somebody", .pw_passwd = "x", .pw_uid = 4711, .pw_gid = 4711, .pw_gecos = "",
-                              .pw_dir = "/home/somebody", .pw_shell = "/bin/sh" };
+    *entry = (struct passwd){ .pw_name = "somebody",
+                              .pw_passwd = "x",
+                              .pw_uid = 4711,
+                              .pw_gid = 4711,
+                              .pw_gecos = "",
+                              .pw_dir = "/home/somebody",
+                              .pw_shell = "/bin/sh" };
     return NSS_STATUS_SUCCESS;
 }

@@ -4,7 +4,4 @@
 
 #include "loader/raw.h"
 
-void _start(void)
-{
-    (void)mioc_raw(SYS_exit_group, 2, 0, 0, 0); /* nothing was preloaded */
-}
+void _start(void) { (void)mioc_raw(SYS_exit_group, 2, 0, 0, 0); /* nothing was preloaded */ }

@@ -35,20 +35,11 @@ static int real_stat(const char *path, struct stat *st)
     return rc;
 }
 
-void *mioc_real_find(size_t slot)
-{
-    return slot == offsetof(struct mioc_real_table, stat) ? (void *)real_stat : NULL;
-}
+void *mioc_real_find(size_t slot) { return slot == offsetof(struct mioc_real_table, stat) ? (void *)real_stat : NULL; }
 
-int mioc_real_is_shadowed(void)
-{
-    return 0;
-}
+int mioc_real_is_shadowed(void) { return 0; }
 
-void mioc_stats_count_loader(enum mioc_loader_way way)
-{
-    (void)way;
-}
+void mioc_stats_count_loader(enum mioc_loader_way way) { (void)way; }
 
 const char *mioc_store_path(const struct mioc_store *s)
 {
@@ -56,7 +47,7 @@ const char *mioc_store_path(const struct mioc_store *s)
     return "";
 }
 
-/* --- The test ----------------------------------------------------------------------------------------------------- */
+/* --- The test ---------------------------------------------------------------------------------------------------- */
 
 static char original[4096], copy[4096];
 static int opens, copies;

@@ -217,7 +217,7 @@ static void namespaces_come_too(void **state)
     (void)state;
     library = dlmopen(LM_ID_NEWLM, library_path, RTLD_NOW);
     if (library == NULL)
-        skip(); /* sanitizers cannot */
+        skip();              /* sanitizers cannot */
     assert_true(opens >= 2); /* and a libc */
     assert_true(looks >= 2);
     dlclose(library);
@@ -375,8 +375,8 @@ static __attribute__((noinline)) void unwinder_sees_through_the_stub(void **stat
     mioc_loader_set_answer(trace_back);
     load_and_unload();
     for (int i = 0; i < frames; i++)
-        is_through |= dladdr(frame[i], &info) != 0 && info.dli_sname != NULL &&
-                      strcmp(info.dli_sname, "patch_tests") == 0;
+        is_through |=
+            dladdr(frame[i], &info) != 0 && info.dli_sname != NULL && strcmp(info.dli_sname, "patch_tests") == 0;
     assert_true(frames > 8);
     assert_true(is_through);
 }

@@ -30,7 +30,7 @@
 
 const char *patch_program;
 
-static const ElfW(Phdr) *text_of_loader(void)
+static const ElfW(Phdr) * text_of_loader(void)
 {
     const ElfW(Ehdr) *header = (const void *)_r_debug.r_ldbase; /* NOLINT */
     const ElfW(Phdr) *segment = (const void *)((const char *)header + header->e_phoff);
@@ -177,9 +177,13 @@ static int has_valgrind(void)
 void policies_that_forbid_it_are_respected(void **state)
 {
     static const char refused[] = "text, ld.so's text may not be written, text as it was, loads go on";
-    static const struct { const char *what, *answer; } cases[] = {
+    static const struct {
+        const char *what, *answer;
+    } cases[] = {
         { "nothing", "patch, patched, text changed, loads go on" },
-        { "mdwe", refused }, { "exec", refused }, { "sealed", refused },
+        { "mdwe", refused },
+        { "exec", refused },
+        { "sealed", refused },
         { "write+exec", "patch, patched, text changed, loads go on" }, /* never both at once */
         { "valgrind", "form, valgrind, text as it was, loads go on" },
         { "thread", "threads, there are more threads, or no /proc that says, text as it was, loads go on" },
