@@ -114,14 +114,13 @@ static int directory_path(char *buf, int dirfd)
 
 static int key_in_buffer(struct mioc_path *out, int dirfd, const char *path)
 {
-    int n = 0;
+    int base = path[0] != '/' ? directory_path(out->buf, dirfd) : 0, n;
 
-    if (path[0] != '/')
-        n = directory_path(out->buf, dirfd);
-    if (n < 0 || (n = fold_behind(out->buf, (uint32_t)n, path)) < 0)
+    if (base < 0 || (n = fold_behind(out->buf, (uint32_t)base, path)) < 0)
         return -1;
     out->text = out->buf;
     out->len = (uint32_t)n;
+    out->base = (uint32_t)base;
     return 0;
 }
 
@@ -135,6 +134,7 @@ int mioc_path_key(struct mioc_path *out, int dirfd, const char *path)
     if (path[0] == '/' && !has_odd_pair(path, (uint32_t)len)) {
         out->text = path;
         out->len = (uint32_t)len;
+        out->base = 0;
     } else {
         result = key_in_buffer(out, dirfd, path);
         errno = saved;

@@ -15,6 +15,7 @@
 struct mioc_path {
     const char *text; /* NUL-terminated; the caller's own string where it is a key already, else buf */
     uint32_t len;
+    uint32_t base; /* how much of it is the directory that the path was relative to; 0: the path was absolute */
     char buf[MIOC_PATH_MAX]; /* not initialised */
 };
 

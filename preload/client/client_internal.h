@@ -9,9 +9,10 @@
 #include <sys/types.h>
 
 struct mioc_client {
-    int is_serving; /* atomic */
-    int is_telling; /* atomic: writes are told though nothing is served */
-    int cwd;        /* atomic, enum mioc_policy_class: what a relative path can be at most */
+    int is_serving;   /* atomic */
+    int is_telling;   /* atomic: writes are told though nothing is served */
+    int cwd;          /* atomic, enum mioc_policy_class: what a relative path can be at most */
+    uint64_t cwd_ino; /* atomic: of the working directory, 0: unknown */
     int rank;
     int is_broken;            /* atomic: the breaker is open */
     unsigned missed;          /* atomic: deadlines missed in a row */

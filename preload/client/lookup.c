@@ -53,6 +53,8 @@ static int is_trustworthy(const struct mioc_store *store)
            !mioc_ring_is_silent(ring, mioc_client.timeout_ns);
 }
 
+static int is_cwd_at_its_name(struct mioc_query *q);
+
 /* Most calls are nobody's of ours: nothing is noted for them but the time, if that is wanted. */
 static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enum mioc_call call, int dirfd,
                                                        const char *path)
@@ -71,7 +73,8 @@ static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enu
         q->kind = q->key.text == path ? mioc_policy_classify_plain(c->policy, path, q->key.len)
                                       : mioc_policy_classify(c->policy, q->key.text, q->key.len);
         if (q->kind != MIOC_POLICY_NONE && is_trustworthy(mioc_client_store()) &&
-            (__atomic_load_n(&c->doubts_until_ms, __ATOMIC_RELAXED) == 0 || mioc_client_may_serve(q)))
+            (__atomic_load_n(&c->doubts_until_ms, __ATOMIC_RELAXED) == 0 || mioc_client_may_serve(q)) &&
+            (q->key.base == 0 || is_cwd_at_its_name(q)))
             return 1;
     }
     if (q->started == 0 || mioc_client_is_exempt())
@@ -152,8 +155,8 @@ static void note_outcome(struct mioc_query *q, enum mioc_outcome outcome)
         q->outcome = outcome;
 }
 
-/* Asks for a record and waits for it. 1: look again. */
-static int ask(struct mioc_query *q, unsigned kind)
+/* Asks for a record of path[0..len) and waits for it. 1: look again. */
+static int ask_about(struct mioc_query *q, unsigned kind, const char *path, uint32_t len)
 {
     struct mioc_store *store = mioc_client_store();
     enum mioc_ask_status status;
@@ -162,15 +165,30 @@ static int ask(struct mioc_query *q, unsigned kind)
         !mioc_loader_may_ask())
         return 0;
     if (mioc_trace_is_on())
-        mioc_trace_flow('s', kind, q->key.text, q->key.len);
-    status = mioc_ring_ask(mioc_store_ring(store), MIOC_ASK_RECORD, kind, q->key.text, q->key.len,
-                           mioc_client_deadline(), mioc_client_is_agent_alive, store);
+        mioc_trace_flow('s', kind, path, len);
+    status = mioc_ring_ask(mioc_store_ring(store), MIOC_ASK_RECORD, kind, path, len, mioc_client_deadline(),
+                           mioc_client_is_agent_alive, store);
     mioc_client_note_status(status);
     if (mioc_trace_is_on())
-        mioc_trace_flow('f', kind, q->key.text, q->key.len);
+        mioc_trace_flow('f', kind, path, len);
     if (status == MIOC_ASK_TIMEOUT)
         note_outcome(q, MIOC_TIMEOUT);
     return status == MIOC_ASK_ANSWERED;
+}
+
+static int ask(struct mioc_query *q, unsigned kind) { return ask_about(q, kind, q->key.text, q->key.len); }
+
+/* The kernel follows a relative path from the directory itself. Where another node has renamed that, or a folder above
+ * it, the name that this node's kernel gives it leads elsewhere. */
+static int is_cwd_at_its_name(struct mioc_query *q)
+{
+    const struct mioc_item *item = look_up(MIOC_ITEM_STAT, q->key.text, q->key.base);
+    const struct mioc_stat_record *st = (const void *)item;
+    uint64_t ino = __atomic_load_n(&mioc_client.cwd_ino, __ATOMIC_RELAXED);
+
+    if ((item == NULL || is_stale(q, item)) && ask_about(q, MIOC_ITEM_STAT, q->key.text, q->key.base))
+        st = (const void *)(item = look_up(MIOC_ITEM_STAT, q->key.text, q->key.base));
+    return item != NULL && !(item->flags & MIOC_FLAG_UNCACHED) && st->stat_errno == 0 && st->stat.ino == ino;
 }
 
 /* Whether everybody who may read the directory's names may look them up too; else a name that is not there is EACCES.

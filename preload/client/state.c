@@ -114,17 +114,30 @@ static __attribute__((noinline)) enum mioc_policy_class look_at_cwd(const struct
     return mioc_policy_covers_cwd(policy, cwd);
 }
 
+/* Asks no server: the number does not change. */
+static __attribute__((noinline)) uint64_t ino_of_cwd(void)
+{
+    struct statx st;
+
+    return syscall(SYS_statx, AT_FDCWD, ".", AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &st) == 0 ? st.stx_ino
+                                                                                                        : 0;
+}
+
 /* A vfork child shares this memory, not its parent's directory. Its chdir is not to be believed. */
 void mioc_client_cwd_changed(void)
 {
     enum mioc_policy_class covered = MIOC_POLICY_LIBRARY;
     struct mioc_client *c = &mioc_client;
+    uint64_t ino = 0;
     int saved = errno;
 
     /* Without room to look, any name may be ours; it is looked at when it is asked for. */
     if (mioc_client_store() != NULL && getpid() == __atomic_load_n(&c->pid, __ATOMIC_RELAXED)) {
         if (mioc_stack_has_room(MIOC_STACK_SERVED))
             covered = look_at_cwd(c->policy);
+        if (covered != MIOC_POLICY_NONE)
+            ino = ino_of_cwd();
+        __atomic_store_n(&c->cwd_ino, ino, __ATOMIC_RELAXED);
         __atomic_store_n(&c->cwd, (int)covered, __ATOMIC_RELAXED);
     }
     errno = saved;

@@ -47,6 +47,17 @@ static struct mioc_item *with_error(unsigned kind, const char *path, int error)
     return item;
 }
 
+/* What is there has the inode that it really has. */
+static struct mioc_item *truthful(unsigned kind, const char *path)
+{
+    struct mioc_item *item = record(kind, 0, path, 7);
+    struct stat st;
+
+    if (kind == MIOC_ITEM_STAT && stat(path, &st) == 0)
+        ((struct mioc_stat_record *)(void *)item)->stat.ino = st.st_ino;
+    return item;
+}
+
 /* A listing with one name, "there". */
 static struct mioc_item *listing(const char *path, uint32_t mode)
 {
@@ -101,7 +112,7 @@ static void answer(const struct mioc_ask_request *request)
         append(listing(parent, 0755));
     } else if (!__atomic_load_n(&agent.answers_nothing, __ATOMIC_ACQUIRE)) {
         append(strstr(request->path, "missing") ? with_error(request->kind, request->path, ENOENT)
-                                                : record(request->kind, 0, request->path, 7));
+                                                : truthful(request->kind, request->path));
     }
     mioc_ring_answer(ring, request->slot, status);
 }

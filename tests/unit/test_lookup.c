@@ -357,6 +357,27 @@ static void relative_path_is_ours_where_the_cwd_is(void **state)
     assert_int_equal(mioc_client.cwd, MIOC_POLICY_NONE);
 }
 
+static void relative_path_is_the_kernels_where_the_cwd_was_renamed(void **state)
+{
+    char cwd[4096], moved[128];
+
+    (void)state;
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    snprintf(moved, sizeof moved, "%s/moved", tree);
+    assert_int_equal(mkdir(moved, 0700), 0);
+    assert_int_equal(chdir(moved), 0);
+    mioc_client_cwd_changed();
+    assert_int_equal(begin("x"), 1);
+    /* Another node renames it, and puts another one in its place: by its name the kernel here does not know that. */
+    mioc_client.cwd_ino++;
+    assert_int_equal(begin("x"), 0);
+    assert_int_equal(begin("../x"), 0);
+    mioc_client.cwd_ino--;
+    assert_int_equal(chdir(cwd), 0);
+    mioc_client_cwd_changed();
+    assert_int_equal(rmdir(moved), 0);
+}
+
 static void vfork_child_does_not_change_the_cwd(void **state)
 {
     int status;
@@ -475,6 +496,7 @@ int main(void)
         WITH_CLIENT(death_of_agent_is_found_once),
         WITH_CLIENT(exempt_thread_is_not_served),
         WITH_CLIENT(relative_path_is_ours_where_the_cwd_is),
+        WITH_CLIENT(relative_path_is_the_kernels_where_the_cwd_was_renamed),
         WITH_CLIENT(vfork_child_does_not_change_the_cwd),
         WITH_CLIENT(threads_ask_for_the_same_names_at_once),
     };
