@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent.c - the protocol's state machine: what the world tells it, and how it ends. */
+/* agent.c - the events of the protocol's state machine: what this node's threads and its neighbours say. */
 #include "agent_internal.h"
 #include "base/path.h"
 
@@ -63,7 +63,7 @@ void mioc_agent_free(struct mioc_agent *a)
     free(a);
 }
 
-/* The caller's clock may have been read before the last event's. */
+/* Time never goes back: a caller may have read its clock before the last event came. */
 static void set_time(struct mioc_agent *a, uint64_t now)
 {
     if (now > a->now)
@@ -72,7 +72,7 @@ static void set_time(struct mioc_agent *a, uint64_t now)
 
 /* --- What this node's threads want ------------------------------------------------------------------------------- */
 
-/* Without memory it ends: a question must not be lost silently. */
+/* Without memory the agent ends: a question must not be lost silently. */
 static void want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child)
 {
     if (mioc_agent_want(a, kind, path, len, hash, is_child) != 0)
@@ -83,7 +83,7 @@ void mioc_agent_ask(struct mioc_agent *a, unsigned kind, const char *path, uint3
 {
     set_time(a, now);
     a->counters.requests_local++;
-    /* The ring is everyone's memory: what no parent would take ends here. */
+    /* Every process of the node can write into the ring. A question that a parent would reject ends here. */
     if (a->state != MIOC_AGENT_RUNNING || !mioc_item_is_record(kind) || !mioc_path_is_sound(path, len)) {
         a->host.answer(a->host.ctx, kind, path, len, 0);
         return;
@@ -96,7 +96,7 @@ void mioc_agent_ask(struct mioc_agent *a, unsigned kind, const char *path, uint3
     mioc_agent_flush(a);
 }
 
-/* Tells the parent; an INVALIDATE that cannot be told means that this node must not stay. */
+/* Tells the parent. A node whose writes cannot be told must not go on. */
 static void tell_written(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path,
                          uint32_t len)
 {
@@ -182,7 +182,7 @@ static void take_request(struct mioc_agent *a, const struct mioc_message *m)
     uint64_t hash = mioc_item_hash(m->record, path, len);
 
     a->counters.requests_children++;
-    if (m->offset > a->host.end(a->host.ctx)) { /* a child knows no more of the stream than its parent */
+    if (m->offset > a->host.end(a->host.ctx)) { /* no child has more of the stream than its parent */
         mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
         return;
     }
@@ -192,7 +192,7 @@ static void take_request(struct mioc_agent *a, const struct mioc_message *m)
         want(a, m->record, path, len, hash, 1);
 }
 
-/* Whether this kind of message comes from that side, with values that can be. */
+/* Whether this neighbour may send this kind of message, with these values. */
 static int is_plausible(const struct mioc_agent *a, const struct mioc_agent_link *link, const struct mioc_message *m)
 {
     int is_parent = link == &a->parent;
@@ -203,7 +203,7 @@ static int is_plausible(const struct mioc_agent *a, const struct mioc_agent_link
                          : m->offset <= a->host.end(a->host.ctx) && m->token <= m->offset;
     case MIOC_MESSAGE_LEAVE: return 1;
     case MIOC_MESSAGE_STREAM: return is_parent;
-    case MIOC_MESSAGE_INVALIDATE: /* never from the root */
+    case MIOC_MESSAGE_INVALIDATE: /* the root tells nobody */
         return !is_parent && m->node > 0 && m->node < (uint32_t)a->config.nodes;
     default: return !is_parent;
     }
@@ -228,8 +228,9 @@ static void take_message(struct mioc_agent *a, struct mioc_agent_link *link, con
     }
 }
 
-/* From one that was given up: it was only slow, or its last words come after the news of its end. It does not get back
- * in, as its place may be wrong by now, but it is told, and what it wrote and counted is not lost. */
+/* A message of a neighbour that counts as dead: it was only slow, or its last messages come after the news of its end.
+ * It does not get back in, because its place in the stream may be wrong by now. But it is told so by LEAVE, and its
+ * writes and its report are not lost. */
 static void take_belated(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m)
 {
     if (m->kind == MIOC_MESSAGE_LEAVE)
@@ -288,7 +289,7 @@ uint64_t mioc_agent_tick(struct mioc_agent *a, uint64_t now)
     return mioc_agent_next(a);
 }
 
-/* --- How it stands ----------------------------------------------------------------------------------------------- */
+/* --- State -------------------------------------------------------------------------------------------------------- */
 
 enum mioc_agent_end mioc_agent_state(const struct mioc_agent *a) { return a->state; }
 

@@ -7,7 +7,7 @@ static void say_leave(struct mioc_agent *a)
     struct mioc_agent_out *out = mioc_agent_out_new(sizeof(struct mioc_message));
 
     if (out == NULL)
-        return; /* silence tells the parent too */
+        return; /* without memory; silence tells the parent, too */
     out->size = (uint32_t)mioc_wire_plain(out->bytes, MIOC_MESSAGE_LEAVE, 0);
     mioc_agent_out_append(a, out);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_link.c - what is due to neighbours is sent: the queue to the parent, requests, heartbeats, LEAVE; and their
- * silence. */
+/* agent_link.c - sends what is due to neighbours (queue, requests, heartbeats, LEAVE), and notices their silence. */
 #include "agent_internal.h"
 
 #include <errno.h>
@@ -16,7 +15,7 @@ static int send_leave(struct mioc_agent *a, struct mioc_agent_link *link)
     return buf == NULL ? -1 : mioc_agent_post(a, link, buf, mioc_wire_plain(buf, MIOC_MESSAGE_LEAVE, 0));
 }
 
-/* Room for one more message to the parent? */
+/* A buffer for one more message to the parent; NULL: its window is full, or no buffer is free. */
 static void *parent_buffer(struct mioc_agent *a)
 {
     if (a->parent.state != MIOC_LINK_UP || a->parent.inflight >= MIOC_AGENT_UP_WINDOW)
@@ -37,7 +36,7 @@ static void send_queue(struct mioc_agent *a)
     }
 }
 
-/* Behind the queue: who asks after a write must not be answered from before it. */
+/* Behind the queue: a question that comes after a write must not be answered from before that write. */
 static void send_requests(struct mioc_agent *a)
 {
     struct mioc_agent_pending *p;
@@ -45,7 +44,7 @@ static void send_requests(struct mioc_agent *a)
     void *buf;
 
     while (STAILQ_EMPTY(&a->queue) && (p = TAILQ_FIRST(&a->unsent)) != NULL && (buf = parent_buffer(a)) != NULL) {
-        /* The end as it is now, not as it was when asked: an answer below it would have been taken already. */
+        /* The end as it is now, not as it was at the question: an answer below it would have been taken already. */
         size = mioc_wire_request(buf, p->kind, a->host.end(a->host.ctx), p->path, p->len);
         if (mioc_agent_post(a, &a->parent, buf, size) != 0)
             return;
@@ -67,7 +66,7 @@ void mioc_agent_flush(struct mioc_agent *a)
     enum mioc_agent_end before;
 
     a->is_starved = 0;
-    do { /* again if it ended on the way: then LEAVE is owed */
+    do { /* once more if the agent ended on the way: then it owes LEAVE */
         before = a->state;
         send_queue(a);
         if (a->state == MIOC_AGENT_RUNNING)
@@ -84,7 +83,7 @@ void mioc_agent_flush(struct mioc_agent *a)
 
 static void beat(struct mioc_agent *a, struct mioc_agent_link *link, unsigned window)
 {
-    /* A full window is a sign of life under way already. */
+    /* In a full window a sign of life is under way already. */
     if (a->state == MIOC_AGENT_RUNNING && link->state == MIOC_LINK_UP && link->inflight < window &&
         (!link->has_sent || a->now - link->sent >= a->config.heartbeat_ns))
         (void)mioc_agent_beat(a, link);
@@ -127,7 +126,7 @@ static uint64_t next_of_link(const struct mioc_agent *a, const struct mioc_agent
 {
     if (link->state != MIOC_LINK_UP)
         return UINT64_MAX;
-    /* An ended agent has no heart. */
+    /* An agent that has ended sends no heartbeats. */
     return sooner(a->state == MIOC_AGENT_RUNNING ? link->sent + a->config.heartbeat_ns : UINT64_MAX,
                   link->heard + a->config.silence_ns);
 }

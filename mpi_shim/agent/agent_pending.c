@@ -36,7 +36,7 @@ static void grow(struct mioc_agent *a)
     struct mioc_agent_pending **bucket = calloc(buckets, sizeof(struct mioc_agent_pending *)), *p;
 
     if (bucket == NULL)
-        return; /* longer chains, no more */
+        return; /* the chains become longer, that is all */
     TAILQ_FOREACH(p, &a->by_age, by_age) {
         p->next = bucket[p->hash & (buckets - 1)];
         bucket[p->hash & (buckets - 1)] = p;
@@ -105,7 +105,7 @@ void mioc_agent_pending_expire(struct mioc_agent *a)
 
 /* --- Asking ------------------------------------------------------------------------------------------------------ */
 
-/* Passes the question on: to the parent when there is room, or to the resolver. `p` may be gone afterwards. */
+/* Passes the question on: to the parent as soon as there is room, or to the resolver. `p` may be freed meanwhile. */
 static void pose(struct mioc_agent *a, struct mioc_agent_pending *p, const char *path)
 {
     p->posed = a->now;
@@ -122,7 +122,7 @@ static void pose(struct mioc_agent *a, struct mioc_agent_pending *p, const char 
 int mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child)
 {
     struct mioc_agent_pending *p = *link_of(a, kind, path, len, hash);
-    /* A child that asks again has waited for request_ns since it asked first, which was before it was asked here. */
+    /* A child asks again after request_ns. It first asked before the question came here, so less has passed here. */
     uint64_t patience = is_child ? a->config.request_ns / 2 : a->config.request_ns;
 
     if (p == NULL) {
@@ -169,7 +169,7 @@ static int grow_places(struct mioc_agent *a)
     return 0;
 }
 
-/* Without memory the place stays unknown or older, and requests go up that need not: slower, not wrong. */
+/* Without memory the place stays unknown, or an older one. Then needless requests go up: slower, not wrong. */
 static void note_place(struct mioc_agent *a, uint64_t hash, uint64_t offset)
 {
     struct mioc_agent_place *place;
@@ -198,7 +198,6 @@ void mioc_agent_pending_answer(struct mioc_agent *a, const struct mioc_item *ite
     if (*link == NULL)
         return;
     take_out(a, link);
-    /* Also where the store did not make it reachable (a hold): who waits looks, finds nothing and makes the real call.
-     */
+    /* Also where a hold keeps the record unreachable: the waiter looks, finds nothing and makes the real call. */
     a->host.answer(a->host.ctx, item->kind, path, item->path_len, 1);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_post.c - one message goes to the transport. */
+/* agent_post.c - hands one message to the transport. */
 #include "agent_internal.h"
 #include <errno.h>
 

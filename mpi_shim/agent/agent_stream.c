@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_stream.c - the publish stream: taking it in, handing it on to children. */
+/* agent_stream.c - the publish stream: takes it in, hands it on to the children. */
 #include "agent_internal.h"
 #include "store/ring.h"
 
@@ -14,7 +14,7 @@ int mioc_agent_apply(struct mioc_agent *a, const struct mioc_item *item, const v
     uint64_t expected = a->host.end(a->host.ctx);
     int64_t offset;
 
-    /* The bytes first: whoever sees the item in the stream may read them. */
+    /* The bytes first: a reader that sees the item in the stream may read them. */
     if (item->kind == MIOC_ITEM_CHUNK && a->host.write_chunk(a->host.ctx, (const void *)item, bytes) != 0)
         offset = -1;
     else
@@ -51,7 +51,7 @@ void mioc_agent_take_stream(struct mioc_agent *a, const struct mioc_message *m)
 
 /* --- Out --------------------------------------------------------------------------------------------------------- */
 
-/* Whether it can go out: it was checked when it came, but stands in memory that the program can have written over. */
+/* Whether the item can be sent. It was checked when it came, but the program can have written over the store since. */
 static int is_whole(const struct mioc_item *item)
 {
     const struct mioc_chunk_record *chunk = (const void *)item;
@@ -67,7 +67,7 @@ static uint32_t bytes_behind(const struct mioc_item *item)
     return (length + MIOC_ITEM_ALIGN - 1) & ~(MIOC_ITEM_ALIGN - 1);
 }
 
-/* Copies one item, and a chunk's bytes, as they stand on the wire. 0 or -1. */
+/* Copies one item, and the bytes of a chunk, as the wire wants them. 0 or -1. */
 static int copy_item(struct mioc_agent *a, const struct mioc_item *item, char *to)
 {
     struct mioc_item *copy = (void *)to;
@@ -82,7 +82,7 @@ static int copy_item(struct mioc_agent *a, const struct mioc_item *item, char *t
     return a->host.read_chunk(a->host.ctx, chunk, to + item->size);
 }
 
-/* As many whole items from the child's place on as a message holds. Its size, with the place behind it; 0: cannot. */
+/* Fills a message with whole items, from the child's place on. Its size, with the next place in *next; 0: it cannot. */
 static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, char *buf, uint64_t *next)
 {
     char *body = buf + sizeof(struct mioc_message);
@@ -106,7 +106,7 @@ static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, 
     return at > 0 ? mioc_wire_body(buf, MIOC_MESSAGE_STREAM, link->cursor, body, at) : 0;
 }
 
-/* One message to one child. 1: sent, so there may be more; 0: not now. */
+/* Sends one message to one child. 1: sent, and there may be more; 0: not now. */
 static int pump_child(struct mioc_agent *a, struct mioc_agent_link *link)
 {
     uint64_t next;
@@ -119,7 +119,7 @@ static int pump_child(struct mioc_agent *a, struct mioc_agent_link *link)
     if (buf == NULL)
         return 0;
     size = compose(a, link, buf, &next);
-    if (size == 0) { /* our own store does not give back what it took */
+    if (size == 0) { /* this node's store does not give back what it took */
         a->host.put_buffer(a->host.ctx, buf);
         mioc_agent_stop(a, MIOC_AGENT_STORE_FULL);
         return 0;
@@ -130,7 +130,7 @@ static int pump_child(struct mioc_agent *a, struct mioc_agent_link *link)
     return 1;
 }
 
-/* In turns, a message each: a shortage of buffers must not starve the last child, and all subtrees start at once. */
+/* One message for each child in turn: no lack of buffers may starve the last child, and all subtrees start early. */
 void mioc_agent_pump(struct mioc_agent *a)
 {
     int has_sent;
@@ -160,7 +160,7 @@ static int compose_and_apply(struct mioc_agent *a, unsigned kind, uint32_t flags
     return mioc_agent_apply(a, a->scratch, NULL);
 }
 
-/* `writer` wrote; `node` and `token` go into the stream. */
+/* `writer` is who wrote. `node` and `token` go into the stream; token 0: no node waits for this name. */
 static void invalidate_name(struct mioc_agent *a, uint32_t writer, uint32_t node, uint64_t token, uint32_t flags,
                             const char *path, uint32_t len)
 {
@@ -174,7 +174,7 @@ static void invalidate_name(struct mioc_agent *a, uint32_t writer, uint32_t node
             return;
 }
 
-/* The writer's own name last: with its token all the others are settled too. */
+/* The name that was written comes last: when its token is settled, all other names are, too. */
 void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path,
                            uint32_t len)
 {
@@ -185,6 +185,6 @@ void mioc_agent_invalidate(struct mioc_agent *a, uint32_t node, uint64_t token, 
          a->state == MIOC_AGENT_RUNNING && (other_len = a->host.other_name(a->host.ctx, i, path, flags, other)) > 0;
          i++)
         invalidate_name(a, node, 0, 0, flags, other, other_len);
-    if (a->state == MIOC_AGENT_RUNNING) /* the store may have become full: it is served to nobody any more */
+    if (a->state == MIOC_AGENT_RUNNING) /* a full store has ended the agent, and serves nobody any more */
         invalidate_name(a, node, node, token, flags, path, len);
 }

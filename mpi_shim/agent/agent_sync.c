@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* agent_sync.c - how far all stores are in the stream, so that a write can wait until every node has heard of it.
- *
- * Each agent tells its parent how far its whole subtree is, and the root so learns how far the job is. It passes that
- * on towards the nodes that wrote. Both ride on HEARTBEATs, which go at once only while an INVALIDATE is on its way and
- * with their usual pulse otherwise. A neighbour that left or died serves nothing (any more), so nobody waits for it. */
+ * mpi_shim/README.md ("A write") explains it. A neighbour that left or died serves nothing, so nobody waits for it. */
 #include "agent_internal.h"
 
 static uint64_t lesser(uint64_t a, uint64_t b) { return a < b ? a : b; }
@@ -19,8 +16,8 @@ static uint64_t applied_below(const struct mioc_agent *a)
     return applied;
 }
 
-/* The child through which that node is reached, NULL for this one itself and all that are not below it. A number that
- * came in a message may be of no node at all. */
+/* The child whose subtree `node` is in; NULL: `node` is this node, or not below it. The number may come from a message
+ * and be of no node at all. */
 static struct mioc_agent_link *child_towards(struct mioc_agent *a, uint32_t node)
 {
     uint32_t self = (uint32_t)a->config.node, arity = (uint32_t)a->config.arity, parent;
@@ -37,11 +34,11 @@ void mioc_agent_sync_note(struct mioc_agent *a, const struct mioc_invalidate_rec
 {
     struct mioc_agent_link *child;
 
-    if (record->token == 0) /* nobody waits for it, or for one behind it */
+    if (record->token == 0) /* nobody waits for it */
         return;
     a->awaited = end;
-    if (record->item.flags &
-        MIOC_FLAG_EVICT) /* the root wants to know how far all are, as the next one must not be under way */
+    /* No node waits for an eviction. But the root wants to know when it has taken effect everywhere. */
+    if (record->item.flags & MIOC_FLAG_EVICT)
         return;
     child = child_towards(a, record->node);
     if (child != NULL)

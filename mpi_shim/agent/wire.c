@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wire.c - composing and checking the messages between agents. */
+/* wire.c - composes and checks the messages between agents. */
 #include "wire.h"
 #include "base/path.h"
 #include "store/ring.h"
@@ -100,13 +100,13 @@ static int is_body_sound(const struct mioc_message *m)
     case MIOC_MESSAGE_REQUEST:
     case MIOC_MESSAGE_INVALIDATE:
         return m->body > 1 && body[m->body - 1] == '\0' && mioc_path_is_sound(body, m->body - 1);
-    case MIOC_MESSAGE_STREAM: return m->body > 0; /* the rest is mioc_wire_next_item()'s */
+    case MIOC_MESSAGE_STREAM: return m->body > 0; /* mioc_wire_next_item() checks the items */
     case MIOC_MESSAGE_REPORT: return 1;
     default: return m->body == 0;
     }
 }
 
-/* What a kind does not use must be zero, so that it can be used one day. */
+/* A field that the kind does not use must be 0, so that a later version can use it. */
 static int are_fields_sound(const struct mioc_message *m)
 {
     int is_invalidate = m->kind == MIOC_MESSAGE_INVALIDATE;

@@ -213,7 +213,6 @@ int mioc_node_host_start(struct mioc_node *node)
         .request_ns = node->config->timeout_ms * 1000000,
         .heartbeat_ns = SECOND,
         .silence_ns = node->config->timeout_ms * 1000000 < 3 * SECOND ? 3 * SECOND : node->config->timeout_ms * 1000000,
-        .ttl_ns = node->config->ttl_ms * 1000000,
         .window = MIOC_NODE_WINDOW,
     };
     const struct mioc_agent_host host = {

@@ -371,7 +371,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .window = 2,
         .heartbeat_ns = 1000000000,
         .silence_ns = 10000000000,
-        .ttl_ns = 2000000000,
     };
     w.agent = mioc_agent_new(&w.config, &host, w.now);
     PROMISE(w.agent != NULL);

@@ -231,7 +231,6 @@ int scale_node_start(struct scale_node *n, struct scale *s, uint32_t number)
                                               .request_ns = 10 * SECOND,
                                               .heartbeat_ns = SECOND,
                                               .silence_ns = 10 * SECOND,
-                                              .ttl_ns = 2 * SECOND,
                                               .window = SCALE_WINDOW };
     const struct mioc_agent_host host = { .ctx = n,
                                           .is_known = is_known,

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* agent_state.h - the data of the protocol's state machine. Only the files of agent/ include it. */
+#ifndef MIOC_AGENT_STATE_H
+#define MIOC_AGENT_STATE_H
+
+#include "agent.h"
+
+#include <sys/queue.h>
+
+/* Most messages under way to the parent. Further ones wait in the queue, so that the stream always finds buffers. */
+#define MIOC_AGENT_UP_WINDOW 8u
+/* Most messages that wait in the queue. A parent that takes none of so many counts as dead. */
+#define MIOC_AGENT_QUEUE_MAX 16384u
+/* This node's writes that are told apart while they are not settled. Those beyond settle together with the last one. */
+#define MIOC_AGENT_WRITES 256u
+/* How soon to try again what the transport refused. */
+#define MIOC_AGENT_RETRY_NS 1000000ull
+
+enum mioc_link_state { MIOC_LINK_NONE, MIOC_LINK_UP, MIOC_LINK_LEFT, MIOC_LINK_DEAD };
+
+/* The link to a neighbour. Offsets are in the stream. */
+struct mioc_agent_link {
+    int node;
+    enum mioc_link_state state;
+    int owes_leave;       /* child: LEAVE is still to be sent */
+    int has_sent;         /* 0: nothing yet, and the first tick sends a heartbeat */
+    unsigned inflight;    /* messages whose sent() is outstanding */
+    uint64_t heard, sent; /* times of the last message from and to it */
+    uint64_t cursor;      /* child: it was sent the stream below this offset */
+    uint64_t applied;     /* child: every store of its subtree has applied the stream below this offset */
+    uint64_t awaited;     /* child: behind the last INVALIDATE that its subtree wrote, and waits for */
+    uint64_t told;        /* child: it knows that every store of the job has applied the stream below this */
+};
+
+/* A composed message that waits in the queue to the parent. */
+struct mioc_agent_out {
+    STAILQ_ENTRY(mioc_agent_out) next;
+    uint32_t size;
+    _Alignas(8) char bytes[];
+};
+
+/* A question that has no answer yet. */
+struct mioc_agent_pending {
+    TAILQ_ENTRY(mioc_agent_pending) by_age, unsent;
+    struct mioc_agent_pending *next; /* in its bucket */
+    uint64_t hash;
+    uint64_t since; /* when it was last asked */
+    uint64_t posed; /* when it was last passed on */
+    int is_unsent;  /* waits for room to the parent */
+    uint32_t kind, len;
+    char path[];
+};
+
+TAILQ_HEAD(mioc_agent_pending_list, mioc_agent_pending);
+STAILQ_HEAD(mioc_agent_queue, mioc_agent_out);
+
+/* Where the newest record of a key hash stands in the stream. Open addressing; hash 0 is an empty place; only grows. */
+struct mioc_agent_place {
+    uint64_t hash, offset;
+};
+
+/* A write of this node: `end` is the offset behind its INVALIDATE. */
+struct mioc_agent_write {
+    uint64_t end, token;
+};
+
+struct mioc_agent {
+    struct mioc_agent_config config;
+    struct mioc_agent_host host;
+    struct mioc_agent_counters counters;
+    enum mioc_agent_end state;
+    uint64_t now, ticked; /* ticked: time of the last tick */
+
+    struct mioc_agent_link parent; /* NONE at the root */
+    struct mioc_agent_link *child;
+    unsigned children; /* that it ever had */
+    int first_child;
+    unsigned turn;  /* the child whose stream goes first in the next round */
+    int is_starved; /* the transport refused something: try again soon */
+
+    struct mioc_agent_queue queue; /* to the parent */
+    unsigned queued;
+
+    struct mioc_agent_pending **bucket;
+    unsigned buckets, pendings;
+    struct mioc_agent_pending_list by_age, unsent;
+
+    struct mioc_agent_place *place;
+    size_t places, places_cap;
+
+    uint64_t settled; /* every store of the job has applied the stream below this offset */
+    uint64_t applied; /* every store of this subtree has, as the parent was told */
+    uint64_t awaited; /* behind the last INVALIDATE that somebody waits for */
+    struct mioc_agent_write write[MIOC_AGENT_WRITES]; /* those not settled, in the stream's order */
+    unsigned writes;
+
+    void *scratch; /* root: MIOC_ITEM_MAX bytes to compose INVALIDATE in */
+};
+
+static inline int mioc_agent_is_root(const struct mioc_agent *a) { return a->config.node == 0; }
+
+#endif
