@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* copy.c - from a copy back to its original: which record a copy has, what is shown of it, the file that it was made
- * from. */
+/* copy.c - finds a copy's record, what stat shows of its original, and the original itself (README.md, "Copies"). */
 #include "launch/writer_join.h"
 #include "serve.h"
 #include "base/stack.h"
@@ -12,7 +11,7 @@
 
 /* --- Which record ------------------------------------------------------------------------------------------------ */
 
-/* The file that a program inherited may be a copy, also where it has nothing to do with the store otherwise. */
+/* A process without a store may have inherited a copy's descriptor. */
 static int looks_like_copy(const struct stat *st)
 {
     return st->st_mode == (S_IFREG | 0400) && st->st_uid == geteuid() && st->st_mtim.tv_nsec != 0;
@@ -71,8 +70,8 @@ const struct mioc_content_record *mioc_serve_copy_at(int dirfd, const char *path
 
 /* --- What is shown ----------------------------------------------------------------------------------------------- */
 
-/* The job wrote, perhaps, what the record tells of: as long as the bytes are the copy's, all else is shown as it is
- * now. */
+/* The job may have changed the original since the record was made. While its bytes are still those of the copy, stat
+ * shows everything else as it is now. */
 static __attribute__((noinline)) const struct mioc_stat *shown_now(const struct mioc_content_record *record,
                                                                    struct mioc_stat *space)
 {
@@ -127,8 +126,8 @@ int mioc_serve_map_stat(struct stat *st)
 
 /* --- The original ------------------------------------------------------------------------------------------------ */
 
-/* Whether it is the file that was copied. Its number may have gone to another file since, which has another time of
- * birth. */
+/* Whether (dirfd, path, flags) is the file that was copied. Its inode number may have gone to another file since; that
+ * file has another time of birth. */
 static int is_original(const struct mioc_content_record *record, int dirfd, const char *path, int flags)
 {
     const struct mioc_stat *known = &record->stat;
@@ -146,9 +145,9 @@ static int is_original(const struct mioc_content_record *record, int dirfd, cons
            (st.stx_btime.tv_sec == known->btime && st.stx_btime.tv_nsec == known->btime_ns);
 }
 
-/* Opens what the path descriptor `at` was found to be. F_GETFL shows O_NOFOLLOW, which a name in /proc cannot be opened
- * with, and there may be no /proc: then by path, where something else may have come a moment ago, which must not hold
- * us up. */
+/* Opens for reading the file that the path descriptor `at` refers to. The copy may have O_NOFOLLOW, which F_GETFL shows
+ * and which fails on a name in /proc; and /proc may be missing. In both cases the file is opened by its path. Another
+ * file may have come there a moment ago, so O_NONBLOCK and O_NOCTTY keep the open harmless. */
 static int open_found(const struct mioc_content_record *record, int at, int flags)
 {
     char name[40];
@@ -166,7 +165,7 @@ static int open_found(const struct mioc_content_record *record, int at, int flag
     return fd;
 }
 
-/* What has come to the name, a FIFO or a device, is looked at by O_PATH, which nobody feels. */
+/* A FIFO or a device may have taken the name. O_PATH looks at it without opening it. */
 static int open_original(const struct mioc_content_record *record, int flags)
 {
     int at = mioc_real(open)(record->path, O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW)), fd = -1, saved;
@@ -181,7 +180,8 @@ static int open_original(const struct mioc_content_record *record, int flags)
         fd = open_found(record, at, flags);
     saved = errno;
     mioc_real(close)(at);
-    if (fd >= 0) /* what the program has set since it opened the copy, and what an open must not have */
+    /* Flags that the program has set since it opened the copy, and those that were not safe for the open. */
+    if (fd >= 0)
         (void)mioc_real(fcntl)(fd, F_SETFL, flags);
     errno = saved;
     return fd;
@@ -230,7 +230,7 @@ void mioc_serve_give_back(int borrowed, int fd)
 
 /* --- Names ------------------------------------------------------------------------------------------------------- */
 
-/* A name that leads to an open descriptor, perhaps of a copy: the copy's record, or NULL. */
+/* The record of the copy that a name of a descriptor leads to, or NULL. */
 static const struct mioc_content_record *copy_by_name(const char *path)
 {
     if (mioc_path_is_nowhere(path) ||
@@ -246,7 +246,7 @@ static __attribute__((noinline)) int is_its_path(void *arg)
     return is_original(record, AT_FDCWD, record->path, 0);
 }
 
-/* The copy's original by its path, or `otherwise`. */
+/* The original's path, or `otherwise` if the original is not there. */
 static const char *original_path(const struct mioc_content_record *record, const char *otherwise)
 {
     int saved = errno, is_there = mioc_stack_run(MIOC_STACK_SERVED, is_its_path, (void *)(uintptr_t)record) == 1;
@@ -269,7 +269,7 @@ const char *mioc_serve_asked(const char *path)
     return record == NULL ? path : original_path(record, path);
 }
 
-/* As the kernel has it. Its length, or -1. */
+/* Fills `out` with the original's path as /proc shows it. Returns its length, or -1. */
 static ssize_t kernel_name(const struct mioc_content_record *record, char out[PATH_MAX])
 {
     int saved = errno, fd = mioc_serve_open_original(record, O_PATH);
@@ -314,7 +314,7 @@ int mioc_serve_is_store_path(const char *text, size_t len, int is_cut)
     size_t base_len;
 
     if (store == NULL && memmem(text, len, "/" MIOC_STORE_PREFIX, sizeof MIOC_STORE_PREFIX) != NULL) {
-        mioc_writer_join(); /* of a descriptor that it inherited */
+        mioc_writer_join(); /* this process may have inherited a copy's descriptor */
         store = mioc_client_store();
     }
     base = store == NULL ? "" : mioc_store_path(store);

@@ -1,71 +1,65 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* detach.c - the original takes a copy's place behind descriptors.
- *
- * A copy's descriptor, its dups, and those that parent and child inherit are one open file with one offset, as they are
- * without us. So a copy stays behind all of them until a call acts on the file: a lock, a change of mode, a lease. Then
- * the original is opened once, at the copy's offset and with its flags, and put behind every descriptor of this process
- * that shares the copy's opening, so that these go on sharing. Another process's descriptors cannot be reached: it
- * keeps the copy, and from then on its own offset. */
+/* detach.c - puts the original behind all descriptors of this process that share a copy's open file (README.md,
+ * "Detaching"). */
 #include "serve.h"
 #include "base/stack.h"
-#include <dirent.h>
+#include "base/folder.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef F_DUPFD_QUERY
-#define F_DUPFD_QUERY 1027 /* Linux 6.10: whether two descriptors are of one opening */
+#define F_DUPFD_QUERY 1027 /* Linux 6.10: whether two descriptors share an open file */
 #endif
 
-/* --- Who shares an opening --------------------------------------------------------------------------------------- */
+/* --- Which descriptors share an open file ------------------------------------------------------------------------ */
 
-/* Before Linux 6.10 only kcmp(2) tells, which containers forbid. So the opening is marked by what belongs to it and is
- * of no use for a regular file, the signal of F_SETSIG, and its other descriptors show the mark. One thread at a time;
- * whoever comes meanwhile (or interrupts it) finds nobody who shares. */
+/* Atomic: 1 while a thread marks an open file. Only one marks at a time. A thread that comes meanwhile, or a signal
+ * handler that interrupts it, finds nobody who shares. */
 static int marking;
 
-struct opening {
-    int fd;
+struct open_file {
+    int fd; /* one of its descriptors */
     int is_marked;
-    int signal, mark; /* what it had, and has while it is marked */
+    int signal, mark; /* the signal of F_SETSIG: the program's, and ours while the file is marked */
 };
 
-static void opening_begin(struct opening *opening, int fd)
+static void mark_begin(struct open_file *file, int fd)
 {
-    *opening = (struct opening){ .fd = fd };
+    *file = (struct open_file){ .fd = fd };
     if (mioc_real(fcntl)(fd, F_DUPFD_QUERY, fd) == 1 || __atomic_exchange_n(&marking, 1, __ATOMIC_ACQUIRE))
         return;
-    opening->is_marked = 1;
-    opening->signal = mioc_real(fcntl)(fd, F_GETSIG);
-    opening->mark = opening->signal == SIGRTMAX - 1 ? SIGRTMAX - 2 : SIGRTMAX - 1;
-    (void)mioc_real(fcntl)(fd, F_SETSIG, opening->mark);
+    file->is_marked = 1;
+    file->signal = mioc_real(fcntl)(fd, F_GETSIG);
+    file->mark = file->signal == SIGRTMAX - 1 ? SIGRTMAX - 2 : SIGRTMAX - 1;
+    (void)mioc_real(fcntl)(fd, F_SETSIG, file->mark);
 }
 
-static void opening_end(const struct opening *opening)
+static void mark_end(const struct open_file *file)
 {
-    if (!opening->is_marked)
+    if (!file->is_marked)
         return;
-    (void)mioc_real(fcntl)(opening->fd, F_SETSIG, opening->signal);
+    (void)mioc_real(fcntl)(file->fd, F_SETSIG, file->signal);
     __atomic_store_n(&marking, 0, __ATOMIC_RELEASE);
 }
 
-/* Another opening may have the mark by chance, but does not lose it with this one. */
-static int opening_has(const struct opening *opening, int fd)
+/* Another open file may have the same signal by chance. It keeps that signal when this file's changes. */
+static int is_shared_by(const struct open_file *file, int fd)
 {
     int is_same;
 
-    if (!opening->is_marked)
-        return mioc_real(fcntl)(opening->fd, F_DUPFD_QUERY, fd) == 1;
-    if (mioc_real(fcntl)(fd, F_GETSIG) != opening->mark)
+    if (!file->is_marked)
+        return mioc_real(fcntl)(file->fd, F_DUPFD_QUERY, fd) == 1;
+    if (mioc_real(fcntl)(fd, F_GETSIG) != file->mark)
         return 0;
-    (void)mioc_real(fcntl)(opening->fd, F_SETSIG, opening->signal);
-    is_same = mioc_real(fcntl)(fd, F_GETSIG) == opening->signal;
-    (void)mioc_real(fcntl)(opening->fd, F_SETSIG, opening->mark);
+    (void)mioc_real(fcntl)(file->fd, F_SETSIG, file->signal);
+    is_same = mioc_real(fcntl)(fd, F_GETSIG) == file->signal;
+    (void)mioc_real(fcntl)(file->fd, F_SETSIG, file->mark);
     return is_same;
 }
 
-/* --- In its place ------------------------------------------------------------------------------------------------ */
+/* --- The exchange ------------------------------------------------------------------------------------------------ */
 
 static int put_behind(int fd, int original)
 {
@@ -74,36 +68,40 @@ static int put_behind(int fd, int original)
     return keeps >= 0 && mioc_real(dup3)(original, fd, (keeps & FD_CLOEXEC) ? O_CLOEXEC : 0) == fd ? 0 : -1;
 }
 
-/* The other descriptors of this process that share fd's opening. (A thread that closes one of them, and has another
- * file under its number within the two system calls between the look and the exchange, would lose that file: the kernel
- * has no exchange with a condition.) */
+struct others {
+    struct open_file file;
+    int original;
+};
+
+static int put_behind_other(void *ctx, int dir, const char *name)
+{
+    const struct others *others = ctx;
+    int other = atoi(name);
+
+    (void)dir;
+    if (other != others->file.fd && is_shared_by(&others->file, other))
+        (void)put_behind(other, others->original);
+    return 0;
+}
+
+/* Puts `original` behind the other descriptors of this process that share fd's open file. Another thread may close one
+ * of them, and open another file under its number, between the test and the exchange: README.md. */
 static __attribute__((noinline)) int put_behind_others(int fd, int original)
 {
-    union {
-        struct dirent64 entry;
-        char bytes[1024];
-    } buf;
+    struct others others = { .original = original };
     int dir = mioc_real(open)("/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct opening opening;
-    long n;
 
-    if (dir < 0) /* no /proc; or who shares cannot be found now, and would be left alone with the copy */
+    /* ENOENT: there is no /proc. Any other error may pass: then the others must not be left alone with the copy. */
+    if (dir < 0)
         return errno == ENOENT ? 0 : -1;
-    opening_begin(&opening, fd);
-    while ((n = syscall(SYS_getdents64, dir, buf.bytes, sizeof buf)) > 0)
-        for (long at = 0; at < n; at += ((const struct dirent64 *)(const void *)(buf.bytes + at))->d_reclen) {
-            const char *name = ((const struct dirent64 *)(const void *)(buf.bytes + at))->d_name;
-            int other = atoi(name);
-
-            if (name[0] != '.' && other != fd && opening_has(&opening, other))
-                (void)put_behind(other, original);
-        }
-    opening_end(&opening);
+    mark_begin(&others.file, fd);
+    (void)mioc_folder_walk(dir, put_behind_other, &others);
+    mark_end(&others.file);
     mioc_real(close)(dir);
     return 0;
 }
 
-/* What other threads read from the copy meanwhile moves the original's offset, too. */
+/* Other threads may read from the copy meanwhile. The original's offset moves by as much. */
 static int exchange(int fd, int original, int has_offset)
 {
     off_t at = has_offset ? mioc_real(lseek)(fd, 0, SEEK_CUR) : 0, now = at;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_ask.c - questions that a copy cannot answer for its original, by descriptor or by a descriptor's name:
- * attributes, the filesystem, the bytes' place on disk. The original is opened for the question, and the copy stays
- * behind the descriptor. */
+/* wrap_ask.c - questions that a copy cannot answer: extended attributes, the filesystem, where bytes lie on disk. The
+ * original is opened for the question; the copy stays behind the descriptor. */
 #include "serve.h"
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -12,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+/* Makes `call`, of type `type`, with `asked` in the place of fd, and returns its result. */
 #define ASK(fd, type, call) \
     int asked = mioc_serve_borrow(fd); \
     type rc = call; \
@@ -69,13 +69,13 @@ MIOC_EXPORT int name_to_handle_at(int dirfd, const char *path, struct file_handl
     return mioc_real(name_to_handle_at)(dirfd, path, handle, mount_id, flags);
 }
 
-/* Any descriptor names the filesystem that it is on. */
+/* Any descriptor on a filesystem may name that filesystem. */
 MIOC_EXPORT int open_by_handle_at(int mountfd, struct file_handle *handle, int flags)
 {
     ASK(mountfd, int, mioc_real(open_by_handle_at)(asked, handle, flags));
 }
 
-/* Without a path the descriptor's file is watched. */
+/* Without a path the descriptor's own file is watched. */
 MIOC_EXPORT int fanotify_mark(int group, unsigned flags, uint64_t mask, int dirfd, const char *path)
 {
     if (mioc_is_null(path)) {
@@ -86,7 +86,7 @@ MIOC_EXPORT int fanotify_mark(int group, unsigned flags, uint64_t mask, int dirf
     return mioc_real(fanotify_mark)(group, flags, mask, dirfd, path);
 }
 
-/* --- What others wrote to the file is to reach the disk ---------------------------------------------------------- */
+/* --- Writing back: what others wrote to the original reaches the disk -------------------------------------------- */
 
 MIOC_EXPORT int fsync(int fd) { ASK(fd, int, mioc_real(fsync)(asked)); }
 MIOC_EXPORT int fdatasync(int fd) { ASK(fd, int, mioc_real(fdatasync)(asked)); }
@@ -98,7 +98,7 @@ MIOC_EXPORT int sync_file_range(int fd, off64_t offset, off64_t count, unsigned 
 
 /* --- Places in the file ------------------------------------------------------------------------------------------ */
 
-/* Where the original has holes a copy has zeros. The offset is the copy's. */
+/* A copy has zeros where the original has holes. The program's offset is that of the copy. */
 static __attribute__((noinline)) off_t seek_hole(int fd, off_t offset, int whence)
 {
     int asked = mioc_serve_borrow(fd);
@@ -115,7 +115,7 @@ MIOC_EXPORT off_t lseek(int fd, off_t offset, int whence)
 }
 MIOC_EXPORT off64_t lseek64(int fd, off64_t offset, int whence) __attribute__((alias("lseek")));
 
-/* From a filesystem to itself the kernel copies where from the store's it would say EXDEV. */
+/* The kernel copies within one filesystem. From the store's filesystem to another it would say EXDEV. */
 MIOC_EXPORT ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t length, unsigned flags)
 {
     int asked = mioc_serve_borrow(in);
@@ -124,7 +124,8 @@ MIOC_EXPORT ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *ou
 
     if (asked == in || !mioc_is_null(in_at)) {
         n = mioc_real(copy_file_range)(asked, in_at, out, out_at, length, flags);
-    } else { /* the offset is the copy's */
+    } else {
+        /* The program's offset is that of the copy. */
         at = mioc_real(lseek)(in, 0, SEEK_CUR);
         n = mioc_real(copy_file_range)(asked, &at, out, out_at, length, flags);
         if (n > 0)
@@ -136,7 +137,7 @@ MIOC_EXPORT ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *ou
 
 /* --- ioctl ------------------------------------------------------------------------------------------------------- */
 
-/* What belongs to a descriptor, or to terminals, which no file's copy is. */
+/* Requests that belong to the descriptor, or to a terminal, which is never a copy. */
 static int is_of_descriptor(unsigned long request) { return _IOC_TYPE(request) == 'T' && request != FIOQSIZE; }
 
 static int is_question(unsigned long request)
@@ -154,7 +155,7 @@ static int is_question(unsigned long request)
     }
 }
 
-/* Bytes that one file takes over from another: the source may be a copy's descriptor, too. */
+/* One file takes over bytes of another. The source may be a copy, too. */
 static __attribute__((noinline)) int clone_from(int fd, unsigned long request, void *argument)
 {
     struct file_clone_range range;
@@ -174,7 +175,7 @@ static __attribute__((noinline)) int clone_from(int fd, unsigned long request, v
     return fd;
 }
 
-/* One file's bytes in the place of others' that are the same. */
+/* Several files share equal bytes of one. The others may be copies, too. */
 static void prepare_dedupe(void *argument)
 {
     const struct file_dedupe_range *range = argument;
@@ -192,11 +193,11 @@ static __attribute__((noinline)) int file_ioctl(int fd, unsigned long request, v
         return clone_from(fd, request, argument);
     if (request == FIDEDUPERANGE)
         prepare_dedupe(argument);
-    /* Any other may change the file, or keep something with the opening. */
+    /* Any other request may change the file, or leave something with the open file. */
     return mioc_serve_detach(fd) != 0 ? -1 : mioc_real(ioctl)(fd, request, argument);
 }
 
-/* Like libc's, as fcntl(). */
+/* The argument is read as in fcntl() (wrap_fd.c). */
 MIOC_EXPORT int ioctl(int fd, unsigned long request, ...)
 {
     va_list arguments;

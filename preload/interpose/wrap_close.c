@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_close.c - the program's closing of descriptors spares those that MPI holds in a rank.
- *
- * Programs close what they did not open (os.closerange(3, 1024), daemons). For the program the descriptors of MPI are
- * not there: closing one is EBADF, closing a range closes what is around them. MPI's own code closes what it likes, and
- * so does a forked child. dup2() onto one of these numbers (200 and up, chosen by the program itself) cannot be had:
- * moving MPI's away is impossible, taking it kills the job. It fails with EBUSY, which dup2 has for numbers in
- * transition; of all answers it is the one that a program can name and that no program takes for success. */
+/* wrap_close.c - a program that closes what it did not open spares the descriptors that MPI holds in a rank (README.md,
+ * "Descriptors that MPI holds"). */
 #include "launch/pmi_relay.h"
 #include "serve.h"
 #include "node/node.h"
@@ -15,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A rank, or a program that took over its place (pmi_relay.h). */
+/* Whether this process is a rank, or a program that took over a rank's place (pmi_relay.h). */
 static int is_owner(void) { return mioc_node_is_owner() || mioc_pmi_relay_is_owner(); }
 
 static __attribute__((noinline)) int is_spared_from(int fd, const void *caller)
@@ -28,7 +23,7 @@ static __attribute__((noinline)) int is_spared_from(int fd, const void *caller)
     return 0;
 }
 
-/* Whether fd is to be spared from `caller`. One bit test for all others. */
+/* Whether code at `caller` must not close `fd`. For most descriptors this is one test of a bit. */
 static inline int is_spared(int fd, const void *caller)
 {
     return __builtin_expect(mioc_plugin_may_be_protected_fd(fd), 0) && is_spared_from(fd, caller);
@@ -41,7 +36,7 @@ MIOC_EXPORT int close(int fd)
     return mioc_real(close)(fd);
 }
 
-/* The kernel looks at all else before it looks at the new number. (PMI's may be a small one.) */
+/* The error for dup2 or dup3 onto a spared number. The kernel checks the other arguments first. */
 static int refuse(int oldfd, int flags)
 {
     if (flags & ~O_CLOEXEC)
@@ -74,7 +69,7 @@ static int real_close_range(unsigned first, unsigned last, int flags)
 #endif
 }
 
-/* The next one to spare in first..last, or -1. */
+/* The next spared descriptor in first..last, or -1. */
 static int next_spared(unsigned first, unsigned last)
 {
     int fd = first > INT_MAX ? -1 : mioc_plugin_next_protected_fd((int)first);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_credentials.c - another root, mount namespace, user or group: from then on the kernel alone knows what a path
- * means and who may have it, so the process, and with it its children, is not served any more (credentials.h). */
+/* wrap_credentials.c - a process that takes another root, mount namespace, user or group is not served any more, nor
+ * are its children: only the kernel knows then what a path means and who may open it (credentials.h). */
 #include "serve.h"
 #include "node/node.h"
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What is done to all threads is done to those that answer for others, too: not while they do. Only the superuser can,
- * as what is privileged otherwise is not preloaded. */
+/* Before a call that may change the credentials of all threads. Our own threads answer for other processes, so they
+ * stop first. Only the superuser can change credentials: a program with other privileges is not preloaded. */
 static void will_change(int will)
 {
     if (will && geteuid() == 0)
@@ -32,9 +32,9 @@ static int is_other_gid(gid_t gid) { return gid != (gid_t)-1 && gid != getegid()
 
 #define CHANGE(will, call) (will_change(will), changed(call))
 
-/* glibc's own calls reach all threads, whichever thread makes them. */
-/* Of this thread alone, whose later ones take after it. */
+/* This one changes the calling thread alone; threads that it starts later inherit the change. */
 MIOC_EXPORT int capset(void *header, const void *data) { return CHANGE(1, mioc_real(capset)(header, data)); }
+/* glibc makes these for all threads, whichever thread calls. */
 MIOC_EXPORT int setuid(uid_t uid) { return CHANGE(is_other_uid(uid), mioc_real(setuid)(uid)); }
 MIOC_EXPORT int seteuid(uid_t uid) { return CHANGE(is_other_uid(uid), mioc_real(seteuid)(uid)); }
 MIOC_EXPORT int setreuid(uid_t real, uid_t effective)
@@ -68,23 +68,23 @@ static int is_directory(const char *path)
     return result;
 }
 
-/* To nowhere, as programs try that want to know whether they may: that changes nothing, and must not end the leader's
- * serving. */
+/* Programs call chroot with a path that does not exist, to learn whether they may. That changes nothing, so the leader
+ * must go on serving. */
 MIOC_EXPORT int chroot(const char *path)
 {
     int will = is_directory(path), rc;
 
     will_change(will);
     rc = mioc_real(chroot)(path);
-    will_change(rc == 0 && !will); /* it came in between */
+    will_change(rc == 0 && !will); /* the directory was made between the look and the call */
     return changed(rc);
 }
 
-/* These are of the calling thread alone. */
+/* These change the calling thread alone. */
 MIOC_EXPORT int unshare(int flags) { return changed(mioc_real(unshare)(flags)); }
 MIOC_EXPORT int setns(int fd, int type) { return changed(mioc_real(setns)(fd, type)); }
 
-/* These say what was before, and nothing of success, and are not in the view. */
+/* These return the former value and do not say whether they succeeded. mioc_credentials() does not include them. */
 MIOC_EXPORT int setfsuid(uid_t uid)
 {
     int before = mioc_real(setfsuid)(uid);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_dir.c - directories: a DIR of our own that walks a listing in the store, and the working directory.
  *
- * A DIR of ours is told from libc's by its address: it lies in `pool`. glob, nftw and fts use libc's opendir inside and
- * never meet one. A DIR belongs to one thread at a time, as POSIX has it; the pool is private memory, so after a fork
- * each process has its own copy of every position. */
+ * A DIR of ours lies in `pool`, so its address tells it from libc's. glob, nftw and fts call libc's opendir inside
+ * libc, and never see one of ours. As POSIX says, one thread at a time uses a DIR. The pool is private memory, so after
+ * a fork each process has its own position in every stream. */
 #include "serve.h"
 #include "wrap_dir.h"
 #include <string.h>
@@ -13,10 +13,10 @@
 
 struct mioc_dir {
     const struct mioc_list_record *list;
-    DIR *real;       /* what took our place when rewinddir found no listing any more, else NULL */
+    DIR *real;       /* libc's stream, since rewinddir found no listing any more; else NULL */
     uint32_t at;     /* offset of the next entry in the listing */
-    uint32_t number; /* of the next entry; what telldir tells */
-    int fd;          /* of the real directory, opened when dirfd asks; else -1 */
+    uint32_t number; /* of the next entry; telldir returns it */
+    int fd;          /* the real directory's, once dirfd has asked for it; else -1 */
     struct dirent entry;
 };
 
@@ -24,8 +24,8 @@ _Static_assert(sizeof(struct dirent) == sizeof(struct dirent64) && sizeof(((stru
                "struct dirent and struct dirent64 differ, or a name may not fit d_name");
 
 static struct mioc_dir pool[POOL_SIZE];
-static uint64_t
-    taken[POOL_SIZE / 64]; /* a bit per slot, set and cleared atomically: no lock, so fork and signals may come */
+/* A bit for each slot, set and cleared atomically. There is no lock, so fork and signal handlers do no harm. */
+static uint64_t taken[POOL_SIZE / 64];
 
 static struct mioc_dir *take_slot(void)
 {
@@ -50,7 +50,7 @@ static void give_slot(struct mioc_dir *dir)
     __atomic_fetch_and(&taken[slot / 64], ~(1ull << (slot % 64)), __ATOMIC_RELEASE);
 }
 
-/* Ours, or NULL. */
+/* The stream if it is ours, or NULL. */
 static struct mioc_dir *our_dir(DIR *stream)
 {
     uintptr_t at = (uintptr_t)stream - (uintptr_t)pool;
@@ -60,13 +60,13 @@ static struct mioc_dir *our_dir(DIR *stream)
 
 /* --- opendir, rewinddir, closedir, dirfd ------------------------------------------------------------------------- */
 
-/* A listing, an error (-1), or MIOC_NOT_SERVED. */
+/* Returns 0 and *list, -1 with errno, or MIOC_NOT_SERVED. */
 static int find_list(struct mioc_query *q, const struct mioc_list_record **list)
 {
     const struct mioc_stat *st;
     int rc;
 
-    /* In a directory of a script only the names that an import looks for are ours, so its listing is not. */
+    /* In a script's directory only the names that an import looks for are cached, so its listing is not. */
     if (q->kind != MIOC_POLICY_LIBRARY)
         return MIOC_NOT_SERVED;
     rc = mioc_serve_find(q, 0, &st);
@@ -119,7 +119,7 @@ MIOC_EXPORT DIR *opendir(const char *path)
     return mioc_client_is_foreign(AT_FDCWD, path) ? mioc_real(opendir)(path) : served_opendir(path);
 }
 
-/* The stream of a descriptor shares its offset with it: libc's. A descriptor is always the real directory's. */
+/* Such a stream shares its offset with the descriptor, which is always the real directory's: so it is libc's. */
 MIOC_EXPORT DIR *fdopendir(int fd) { return mioc_real(fdopendir)(fd); }
 
 int mioc_dir_close(DIR *stream)
@@ -174,7 +174,7 @@ MIOC_EXPORT void rewinddir(DIR *stream)
         mioc_real(rewinddir)(dir == NULL ? stream : dir->real);
         return;
     }
-    /* What has been made or removed since must be seen now. */
+    /* POSIX: the stream now shows what has been made or removed since. */
     rc = mioc_client_is_foreign(AT_FDCWD, dir->list->path) ? MIOC_NOT_SERVED : find_list_again(dir->list->path, &list);
     if (rc == 0)
         dir->list = list;
@@ -198,7 +198,7 @@ static const struct mioc_dirent *next_entry(struct mioc_dir *dir)
     return entry;
 }
 
-/* The record length is what the kernel would say. */
+/* Fills *to. The record length is the one that the kernel would give. */
 static void fill_entry(const struct mioc_dir *dir, const struct mioc_dirent *from, struct dirent *to)
 {
     size_t length = offsetof(struct dirent, d_name) + from->name_len + 1u;
@@ -227,7 +227,7 @@ struct dirent *mioc_dir_read(DIR *stream)
 MIOC_EXPORT struct dirent *readdir(DIR *stream) { return mioc_dir_read(stream); }
 MIOC_EXPORT struct dirent64 *readdir64(DIR *stream) { return (struct dirent64 *)(void *)mioc_dir_read(stream); }
 
-/* Deprecated, and still called. */
+/* readdir_r is deprecated, but programs still call it. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 static int do_readdir_r(DIR *stream, struct dirent *entry, struct dirent **result)
@@ -242,7 +242,7 @@ static int do_readdir_r(DIR *stream, struct dirent *entry, struct dirent **resul
     if (next == NULL)
         return 0;
     fill_entry(dir, next, entry);
-    /* As glibc cuts it for callers whose entry ends with a d_name of NAME_MAX. */
+    /* glibc limits the length like this, because the caller's entry ends with a d_name of NAME_MAX. */
     if (entry->d_reclen > offsetof(struct dirent, d_name) + NAME_MAX + 1)
         entry->d_reclen = offsetof(struct dirent, d_name) + NAME_MAX + 1;
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_fd.c - what acts on a file by its descriptor: a read-only descriptor of a copy still reaches the shared inode,
- * so the original takes its place first (detach.c), and those that hold its records are told. */
+/* wrap_fd.c - calls that act on a file by its descriptor. A copy's descriptor reaches the inode that all processes of
+ * the node share, so the original takes the copy's place first (detach.c). Then the change is told. */
 #include "launch/writer_join.h"
 #include "store/ring.h"
 #include "serve.h"
@@ -23,7 +23,7 @@ int mioc_serve_is_fd_itself(int dirfd, const char *path, int flags)
     return (flags & AT_EMPTY_PATH) && dirfd >= 0 && !mioc_path_is_nowhere(path) && path[0] == '\0';
 }
 
-/* Its name is what /proc says. */
+/* Tells a change under the name that /proc shows. */
 static __attribute__((noinline)) int tell_of_fd(void *fd)
 {
     char name[32], path[PATH_MAX];
@@ -38,7 +38,6 @@ static __attribute__((noinline)) int tell_of_fd(void *fd)
     return 0;
 }
 
-/* After a successful change through a descriptor. */
 int(mioc_serve_wrote_fd)(int rc, int fd)
 {
     int saved = errno;
@@ -47,13 +46,14 @@ int(mioc_serve_wrote_fd)(int rc, int fd)
         mioc_writer_join();
     if (rc != 0 || mioc_client_store() == NULL)
         return rc;
+    /* Without memory for the work the name cannot be found. */
     if (mioc_stack_run(MIOC_STACK_TOLD, tell_of_fd, &fd) != 0)
-        mioc_ring_taint(mioc_store_ring(mioc_client_store())); /* its name is not to be found out */
+        mioc_ring_taint(mioc_store_ring(mioc_client_store()));
     errno = saved;
     return rc;
 }
 
-/* --- What changes the inode: not without the original, or all that are served the copy would see it. ------------- */
+/* --- Changes of the inode: those of a copy's would be seen by all that are served the copy ----------------------- */
 
 MIOC_EXPORT int fchmod(int fd, mode_t mode)
 {
@@ -81,7 +81,7 @@ MIOC_EXPORT int fremovexattr(int fd, const char *name)
     return mioc_serve_detach(fd) != 0 ? -1 : mioc_serve_wrote_fd(mioc_real(fremovexattr)(fd, name), fd);
 }
 
-/* Without a path it is futimes by another name. */
+/* Without a path this is futimes by another name. */
 MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval times[2])
 {
     int rc;
@@ -98,7 +98,7 @@ MIOC_EXPORT int futimesat(int dirfd, const char *path, const struct timeval time
     return rc;
 }
 
-/* What /proc/self/fd/N of a copy shows is its original, and that is to be watched. */
+/* /proc/self/fd/N of a copy shows its original, so the original is watched. */
 MIOC_EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
 {
     return mioc_real(inotify_add_watch)(fd, (mask & IN_DONT_FOLLOW) ? path : mioc_serve_original(path), mask);
@@ -146,7 +146,7 @@ static __attribute__((noinline)) int file_fcntl(enum need need, int fd, int comm
     return rc;
 }
 
-/* Like libc's: whatever the argument's type is, it came in a register as wide as a pointer. */
+/* As in libc: the argument, whatever its type, came in a register that is as wide as a pointer. */
 MIOC_EXPORT int fcntl(int fd, int command, ...)
 {
     enum need need = what_fcntl_needs(command);
@@ -160,10 +160,10 @@ MIOC_EXPORT int fcntl(int fd, int command, ...)
 }
 MIOC_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
 
-/* --- Descriptors that leave -------------------------------------------------------------------------------------- */
+/* --- Descriptors that go to other processes or to epoll ---------------------------------------------------------- */
 
-/* Who gets a descriptor by a message may have nothing to do with us: it gets the original, and goes on sharing its
- * offset with the sender. */
+/* The process that receives a descriptor may be of no job of ours. It gets the original, and shares the offset with the
+ * sender. */
 static void prepare_message(const struct msghdr *message)
 {
     struct msghdr copy;
@@ -196,7 +196,7 @@ MIOC_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int f
     return mioc_real(sendmmsg)(fd, messages, count, flags);
 }
 
-/* Some filesystems have files that can be waited for. */
+/* On some filesystems epoll can wait for a file. A copy would answer differently. */
 MIOC_EXPORT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
     if (operation == EPOLL_CTL_ADD)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_link.c - where names lead to: readlink, realpath, and the way back from /proc/self/fd/N of a copy. */
+/* wrap_link.c - readlink and realpath; for /proc/self/fd/N of a copy they show the original. */
 #include "serve.h"
 #include "base/stack.h"
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static ssize_t copy_cut(char *buf, size_t size, const char *text, uint32_t len)
     return (ssize_t)n;
 }
 
-/* A name of a copy. */
+/* A readlink that gave a path in the store. */
 struct link {
     int dirfd;
     const char *path;
@@ -23,7 +23,7 @@ struct link {
     ssize_t len;
 };
 
-/* A link into the store is /proc/self/fd/N of a copy, by whatever name it was reached: follow it to see which one. */
+/* A link into the store is /proc/self/fd/N of a copy, under whatever name. Following it shows which copy. */
 static __attribute__((noinline)) int name_original(void *arg)
 {
     struct link *link = arg;
@@ -35,7 +35,7 @@ static __attribute__((noinline)) int name_original(void *arg)
     if (record == NULL)
         return 0;
     len = copy_cut(link->buf, link->size, original, mioc_serve_canonical(record, original));
-    /* Nothing is written behind a name; programs that rely on it have zeros there. */
+    /* readlink writes nothing behind the text. Programs that rely on that have zeros there. */
     if (len < link->len)
         memset(link->buf + len, 0, (size_t)(link->len - len));
     link->len = len;
@@ -91,7 +91,7 @@ MIOC_EXPORT ssize_t readlinkat(int dirfd, const char *restrict path, char *restr
 {
     return do_readlink(dirfd, path, buf, size);
 }
-/* The fortified names are told how large the buffer is; libc's own end the program if it is too small. */
+/* The fortified names know how large the buffer is. If it is too small libc's own end the program. */
 MIOC_EXPORT ssize_t __readlink_chk(const char *path, char *buf, size_t size, size_t room)
 {
     return size > room ? mioc_real(__readlink_chk)(path, buf, size, room) : do_readlink(AT_FDCWD, path, buf, size);
@@ -102,7 +102,7 @@ MIOC_EXPORT ssize_t __readlinkat_chk(int dirfd, const char *path, char *buf, siz
                        : do_readlink(dirfd, path, buf, size);
 }
 
-/* `text` in the caller's buffer or in a new one. */
+/* Returns `text` in the caller's buffer or, without one, in a new one; NULL without memory. */
 static char *hand_out(const char *text, uint32_t len, char *resolved)
 {
     if (resolved == NULL)
@@ -134,8 +134,7 @@ static __attribute__((noinline)) int resolve_original(void *arg)
     return 0;
 }
 
-/* realpath follows /proc/self/fd/N inside libc, into the store, or to nothing where the store has been removed since.
- */
+/* libc's realpath follows /proc/self/fd/N into the store; it finds nothing if the store has been removed since. */
 static char *real_realpath(const char *path, char *resolved)
 {
     struct resolution r = { NULL, resolved, NULL, errno };
@@ -149,7 +148,7 @@ static char *real_realpath(const char *path, char *resolved)
     return r.result;
 }
 
-/* 1: *result is the answer; 0: make the real call. */
+/* Returns 1 if *result is the answer, 0 if the caller has to make the real call. */
 static int served_realpath(struct mioc_query *q, char *resolved, char **result)
 {
     const struct mioc_realpath_record *record;
@@ -158,7 +157,7 @@ static int served_realpath(struct mioc_query *q, char *resolved, char **result)
 
     if (rc == MIOC_NOT_SERVED)
         return 0;
-    /* Other errors of stat need not be those of realpath, which looks at the names and does not walk through "..". */
+    /* realpath may fail otherwise than stat: it takes the path apart itself and does not walk through "..". */
     if (rc != 0 && (errno == ENOENT || errno == ENOTDIR))
         error = errno;
     else if ((record = (const void *)mioc_client_record(q, MIOC_ITEM_REALPATH)) == NULL ||
@@ -172,7 +171,7 @@ static int served_realpath(struct mioc_query *q, char *resolved, char **result)
             errno = saved;
         return 1;
     }
-    /* On failure libc leaves the path that it could not resolve in the buffer: let it do that. */
+    /* On failure libc leaves the path that it could not resolve in the buffer. It shall do that itself. */
     if (!mioc_is_null(resolved))
         return 0;
     errno = error;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_loader.c - the answers to what the dynamic loader asks itself: it opens the node's copies by the originals'
- * names.
+/* wrap_loader.c - answers the dynamic loader's own system calls: it opens the node's copies under the originals' names.
  *
- * So its search rules, $ORIGIN, link_map, dladdr and its messages are what they are without us. By device and inode
- * it knows what it has loaded already, under whatever name; for a copy it is told the original's. */
+ * So its search rules, $ORIGIN, link_map, dladdr and its messages are the same as without us. The loader knows by
+ * device and inode what it has loaded already; for a copy it is given those of the original. */
 #include "wrap_loader.h"
 #include "serve.h"
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's O_LARGEFILE, which means nothing here, but which ld.so may set; glibc's own is 0. */
+/* The kernel's O_LARGEFILE. ld.so may set it; on 64-bit machines it has no effect, and glibc defines it as 0. */
 #ifdef __aarch64__
 #define LARGEFILE 0400000
 #else
@@ -27,8 +26,8 @@ static int is_ld_so_cache(const char *path)
     return len >= sizeof name - 1 && strcmp(path + len - (sizeof name - 1), name) == 0;
 }
 
-/* What this thread's last open by the loader gave, if that is a copy: it looks at it next, which then needs no system
- * call. */
+/* The loader's last open in this thread: the descriptor, and the record if it is a copy. The loader asks fstat of it
+ * next, which then needs no system call. */
 static __thread struct {
     int fd;
     const struct mioc_content_record *copy;
@@ -45,10 +44,10 @@ static long opened(long fd, const char *path, const struct mioc_content_record *
 
 /* --- Room -------------------------------------------------------------------------------------------------------- */
 
-/* A query has room for a path, and so has the way to a copy: too much for a thread with the smallest stack, on which
- * ld.so itself needs 8 KiB. The loader loads in one thread at a time, so what one load needs is here; who comes all
- * the same (a signal's handler that loads, a child of a fork in the midst of another thread's load) works on its
- * stack. */
+/* A query holds a path, and opening a copy needs room for another. That is too much for a thread with the smallest
+ * stack, of which ld.so itself takes 8 KiB. The loader loads in one thread at a time, so one static room is enough.
+ * A load that finds it taken works on its own stack: one in a signal handler, or in the child of a fork that happened
+ * during another thread's load. */
 static struct {
     int is_taken;
     struct mioc_query query;
@@ -135,7 +134,7 @@ static long answer_stat(const struct mioc_loader_call *call, int dirfd, const ch
     return rc;
 }
 
-/* Whoever opened it: the program may have opened a copy, and load /proc/self/fd/N. */
+/* The program itself may have opened the copy, and load /proc/self/fd/N. */
 static long answer_fstat(const struct mioc_loader_call *call, int fd, struct stat *st)
 {
     const struct mioc_content_record *copy = fd == last.fd ? last.copy : NULL;
@@ -152,7 +151,7 @@ static long answer_fstat(const struct mioc_loader_call *call, int fd, struct sta
     return rc;
 }
 
-/* Through /proc/self/fd/N, by which some glibcs ask where what they have opened really is. */
+/* Some glibcs read /proc/self/fd/N to learn the real path of a file that they have opened. */
 static __attribute__((noinline)) long original_of(long rc, int dirfd, const char *path, char *buf, size_t size)
 {
     const struct mioc_content_record *record = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_open.c - opening: for reading a descriptor of the node's copy, for writing the real call and word of it. */
+/* wrap_open.c - open and its kin: for reading, a descriptor of the node's copy; for writing, the real call, and a
+ * notice of the write. */
 #include "serve.h"
 #include "node/plugin.h"
 #include <errno.h>
@@ -25,9 +26,9 @@ static int open_for_writing(int dirfd, const char *path, int flags, mode_t mode)
         path = mioc_serve_original(path);
     type = mioc_cancel_defer();
     fd = real_open(dirfd, path, flags, mode);
-    /* What will be in it is known when it is closed, and nobody tells us: from now on it is not cached. No SUBTREE,
-     * which costs every node a walk through its index: names below a new file may go on being ENOENT instead of
-     * ENOTDIR. */
+    /* STICKY: the file is complete only when it is closed, which we do not see, so it is not cached from now on. No
+     * SUBTREE, which costs every node a walk through its index: names below a new file may stay ENOENT where the
+     * kernel says ENOTDIR. */
     if (fd >= 0) {
         mioc_client_wrote(dirfd, path, MIOC_FLAG_STICKY | (is_import ? MIOC_WROTE_SOON : 0));
         mioc_serve_wrote_source(dirfd, path);
@@ -47,14 +48,14 @@ static int do_open(int dirfd, const char *path, int flags, mode_t mode)
                                                    : mioc_serve_open_at(dirfd, path, flags);
     if (!is_tmpfile(flags) && !(flags & O_PATH) && ((flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY))
         return open_for_writing(dirfd, path, flags, mode);
-    /* O_PATH, O_DIRECT, O_NOATIME, …: F_GETFL and the rights that they need are the original's. */
+    /* O_PATH, O_DIRECT, O_NOATIME, …: F_GETFL has to show them, and the original decides whether they are allowed. */
     fd = real_open(dirfd, (flags & O_NOFOLLOW) ? path : mioc_serve_asked(path), flags, mode);
     if (fd < 0)
         mioc_client_failed(dirfd, path, 0);
     return fd;
 }
 
-/* The mode is there only with flags that need one. */
+/* The caller passes a mode only with flags that need one. */
 #define TAKE_MODE(mode, flags) \
     mode_t mode = 0; \
     if (has_mode(flags)) { \
@@ -85,7 +86,7 @@ MIOC_EXPORT int open64(const char *path, int flags, ...) __attribute__((alias("o
 MIOC_EXPORT int openat64(int dirfd, const char *path, int flags, ...) __attribute__((alias("openat")));
 MIOC_EXPORT int creat64(const char *path, mode_t mode) __attribute__((alias("creat")));
 
-/* Fortified: libc's own end the program where a mode is missing. */
+/* The fortified names. If a mode is missing libc's own end the program. */
 MIOC_EXPORT int __open_2(const char *path, int flags)
 {
     return has_mode(flags) ? mioc_real(__open_2)(path, flags) : do_open(AT_FDCWD, path, flags, 0);
@@ -97,7 +98,7 @@ MIOC_EXPORT int __openat_2(int dirfd, const char *path, int flags)
 MIOC_EXPORT int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
 MIOC_EXPORT int __openat64_2(int dirfd, const char *path, int flags) __attribute__((alias("__openat_2")));
 
-/* --- Temporary files: the template holds the name when the call returns. ----------------------------------------- */
+/* --- Temporary files: the call writes the name into the template ------------------------------------------------- */
 
 static int made(int fd, const char *name)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_path.c - metadata by path or descriptor: the stat family, access, readlink, realpath. */
+/* wrap_path.c - metadata by path or descriptor: the stat family, statx, access. */
 #include "serve.h"
 #include "base/stack.h"
 #include "observe/trace.h"
@@ -20,7 +20,7 @@ static inline __attribute__((always_inline)) int real_stat(int dirfd, const char
         rc = mioc_real(lstat)(path, st);
     else
         rc = mioc_real(fstatat)(dirfd, path, st, flags);
-    /* AT_EMPTY_PATH and /proc/self/fd/N, in whatever spelling, lead to copies. */
+    /* AT_EMPTY_PATH and /proc/self/fd/N, in any spelling, may lead to a copy. */
     if (rc == 0 && mioc_serve_may_be_copy(st))
         (void)mioc_serve_map_stat(st);
     return rc;
@@ -47,14 +47,14 @@ static __attribute__((noinline)) int served_stat(int dirfd, const char *path, st
 
 static inline __attribute__((always_inline)) int do_stat(int dirfd, const char *path, struct stat *st, int flags)
 {
-    /* AT_EMPTY_PATH means nothing where there is a path; an empty one is no key. */
+    /* AT_EMPTY_PATH has no effect on a path that is not empty; an empty path is foreign. */
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) != 0 || mioc_is_null(st) ||
         mioc_client_is_foreign(dirfd, path))
         return real_stat(dirfd, path, st, flags);
     return served_stat(dirfd, path, st, flags);
 }
 
-/* The descriptor itself needs no question; that it is a copy's is seen from what the kernel says of it. */
+/* fstat asks nobody: what the kernel says of the descriptor shows whether it is a copy. */
 static int do_fstat(int fd, struct stat *st)
 {
     uint64_t started = mioc_stats_now();
@@ -88,8 +88,7 @@ MIOC_EXPORT int fstatat64(int dirfd, const char *path, struct stat64 *st, int fl
 MIOC_EXPORT int fstat(int fd, struct stat *st) { return do_fstat(fd, st); }
 MIOC_EXPORT int fstat64(int fd, struct stat64 *st) { return do_fstat(fd, (struct stat *)st); }
 
-/* What programs linked before glibc 2.33 call. The version says which struct stat; there is one, under these numbers.
- */
+/* Programs linked before glibc 2.33 call these. The version names a layout of struct stat; all these are the same. */
 static int check_version(int version)
 {
 #ifdef __x86_64__
@@ -139,7 +138,7 @@ static struct statx_timestamp statx_time(int64_t seconds, uint32_t nanoseconds)
     return t;
 }
 
-/* Fills what records carry and leaves the rest. Birth time is told only to those who ask, as filesystems do. */
+/* Fills the fields that records have. Filesystems give the time of birth only to callers who ask for it. */
 static void fill_statx(const struct mioc_stat *from, unsigned mask, struct statx *to)
 {
     uint64_t dev = mioc_store_local_dev(mioc_client_store(), from->dev);
@@ -166,7 +165,7 @@ static void fill_statx(const struct mioc_stat *from, unsigned mask, struct statx
     to->stx_dev_minor = minor(dev);
 }
 
-/* What records do not carry, and what is asked for behind all caches, the original is asked. */
+/* Asks the original: for fields that records do not have, and for a caller that wants no cached answer. */
 static int ask_statx(const struct mioc_content_record *record, int flags, unsigned mask, struct statx *stx)
 {
     int saved = errno, fd = mioc_serve_open_original(record, O_PATH), rc;
@@ -187,7 +186,7 @@ struct statx_call {
     struct statx *stx;
 };
 
-/* What was answered may be about a copy. */
+/* If the answer in *stx is a copy's, replaces it by the original's. */
 static __attribute__((noinline)) int map_statx(void *arg)
 {
     const struct statx_call *call = arg;
@@ -267,7 +266,7 @@ static int served_access(struct mioc_query *q, int mode, int flags)
     const struct mioc_stat *st;
     int error, rc = mioc_serve_find(q, (flags & AT_SYMLINK_NOFOLLOW) != 0, &st);
 
-    /* A name that stat cannot reach, access cannot either; a link's own rights are nobody's question. */
+    /* access fails on a name if stat does. Records do not hold a link's own rights. */
     if (rc != 0 || mode == F_OK)
         return rc;
     record = (flags & AT_SYMLINK_NOFOLLOW) ? NULL : (const void *)mioc_client_record(q, MIOC_ITEM_ACCESS);
@@ -316,7 +315,7 @@ static int do_access(int dirfd, const char *path, int mode, int flags)
 }
 
 MIOC_EXPORT int access(const char *path, int mode) { return do_access(AT_FDCWD, path, mode, 0); }
-/* libc's, unlike faccessat, has its own mind about modes that do not exist. */
+/* For modes that do not exist libc's euidaccess answers otherwise than faccessat. */
 MIOC_EXPORT int euidaccess(const char *path, int mode)
 {
     return (mode & ~7) != 0 ? mioc_real(euidaccess)(path, mode) : do_access(AT_FDCWD, path, mode, AT_EACCESS);

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_process.c - the ends that exit() does not see, and exec: a rank takes its leave before it goes.
- *
- * exec: a rank that replaces itself by another program leaves the cache and hands the launcher's process manager over
- * to that program (pmi_relay.h) or, where nothing is preloaded in it, takes its leave there too, so that the job goes
- * on as without us; a static program cannot start MPI then. The mark in the new environment keeps the new program from
- * joining again. What would fail anyway (os.execvp tries a directory after the other) is told before, so that a rank
- * does not leave for nothing. A child between fork or vfork and exec is nobody's rank: it has another process id. */
+/* wrap_process.c - a rank leaves the cache before an end that exit() does not see, and before exec (README.md,
+ * "exec"). */
 #include "launch/pmi_relay.h"
 #include "launch/process.h"
 #include "launch/role.h"
@@ -27,13 +22,11 @@ static int quick_status;
 
 static void end_quickly(void) { mioc_node_end(quick_status); }
 
-void mioc_process_guard(void)
-{
-    (void)at_quick_exit(end_quickly); /* the first to be registered is the last to be called */
-}
+/* What is registered first is called last. */
+void mioc_process_guard(void) { (void)at_quick_exit(end_quickly); }
 
-/* Whether this process has business with the launcher that its next program must know of. */
-static int has_business(void) { return mioc_node_is_owner() || mioc_pmi_relay_is_owner(); }
+/* Whether this process speaks with the launcher, as a rank or in a rank's place. */
+static int is_known_to_launcher(void) { return mioc_node_is_owner() || mioc_pmi_relay_is_owner(); }
 
 MIOC_EXPORT void _exit(int status)
 {
@@ -64,7 +57,7 @@ MIOC_EXPORT void quick_exit(int status)
 
 /* --- exec -------------------------------------------------------------------------------------------------------- */
 
-/* As far as a look can tell: a regular file that we may execute. */
+/* Whether exec may succeed: it is a regular file that this process may execute. */
 static int can_execute(int dirfd, const char *path, int flags)
 {
     struct stat st;
@@ -77,7 +70,7 @@ static int can_execute(int dirfd, const char *path, int flags)
     return (flags & AT_EMPTY_PATH) != 0 || syscall(SYS_faccessat, dirfd, path, X_OK) == 0;
 }
 
-/* The same for execvp's search: fills `found`. */
+/* The same for a program that execvp searches for. Fills `found` with its path. */
 static int find_by_name(const char *file, char *found, size_t size)
 {
     const char *path = getenv("PATH");
@@ -104,10 +97,10 @@ static int find_by_name(const char *file, char *found, size_t size)
     }
 }
 
-/* --- exec: going ------------------------------------------------------------------------------------------------- */
+/* --- exec: leaving ----------------------------------------------------------------------------------------------- */
 
-/* Before the real exec, if it looks as if it could succeed: leaves. Returns whether the next program takes over the
- * launcher's process manager. `path` is NULL where it is not known. */
+/* Leaves the cache, before an exec that may succeed. Returns whether the next program takes over the launcher's process
+ * manager. `path` is NULL if it is not known. */
 static int leave(const char *path, char *const *envp)
 {
     int has_heir = mioc_pmi_relay_is_possible(path, envp);
@@ -131,11 +124,13 @@ static size_t count(char *const *vector)
     return n;
 }
 
-/* The marked environment of who execs on a small stack. Of two that do at once one does not come back. */
+/* Room for the marked environment of an exec on a small stack. Two threads may exec at once: only one of them can
+ * succeed, and then the other is gone. */
 #define FAR_ENTRIES 1024u
 static char *far_space[FAR_ENTRIES];
 
-/* In a child of vfork the stack is the only memory that is its own, so the marked environment lies there. */
+/* Defines `marked`, the environment with our mark. It lies on the stack: a child of vfork has no other memory of its
+ * own. */
 #define MARK(envp, has_heir) \
     size_t entries = mioc_role_is_marked() ? count(envp) + 2 : 2; \
     int is_far = entries <= FAR_ENTRIES && !mioc_stack_has_room(MIOC_STACK_SERVED); \
@@ -158,10 +153,11 @@ static __attribute__((noinline)) int leave_if_possible(void *arg)
     return can_execute(heir->dirfd, heir->path, heir->flags) && leave(heir->known_path, heir->envp);
 }
 
-/* Whether the next program takes over; 0 too where there is no memory for what is to be done before. */
+/* Leaves the cache if the exec may succeed. Returns whether the next program takes over; 0 too if there is no memory
+ * for the work. */
 static int leave_for(struct heir *heir)
 {
-    return has_business() && mioc_stack_run(MIOC_STACK_TOLD, leave_if_possible, heir) == 1;
+    return is_known_to_launcher() && mioc_stack_run(MIOC_STACK_TOLD, leave_if_possible, heir) == 1;
 }
 
 static int do_execve(const char *path, char *const argv[], char *const envp[])
@@ -185,7 +181,7 @@ static __attribute__((noinline)) int leave_if_found(void *arg)
 static int do_execvpe(const char *file, char *const argv[], char *const envp[])
 {
     struct heir heir = { .path = file, .envp = envp };
-    int saved = errno, has_heir = has_business() && mioc_stack_run(MIOC_STACK_TOLD, leave_if_found, &heir) == 1;
+    int saved = errno, has_heir = is_known_to_launcher() && mioc_stack_run(MIOC_STACK_TOLD, leave_if_found, &heir) == 1;
     MARK(envp, has_heir);
 
     errno = saved;
@@ -200,7 +196,7 @@ MIOC_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[]
 }
 MIOC_EXPORT int execvp(const char *file, char *const argv[]) { return do_execvpe(file, argv, environ); }
 
-/* A copy may not be executed, its original perhaps. */
+/* A copy is never executable. Its original may be. */
 MIOC_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
     int saved = errno, has_heir;
@@ -226,7 +222,7 @@ MIOC_EXPORT int execveat(int dirfd, const char *path, char *const argv[], char *
     return (int)syscall(SYS_execveat, dirfd, path, argv, marked, flags);
 }
 
-/* The arguments of execl and its like, the NULL included; then *rest stands behind it. */
+/* The number of arguments of execl and its kin, with the NULL. Afterwards *rest is behind the NULL. */
 static size_t count_arguments(const char *first, va_list *rest)
 {
     size_t n = 1;
@@ -269,7 +265,7 @@ MIOC_EXPORT int execlp(const char *file, const char *arg, ...)
 MIOC_EXPORT int execle(const char *path, const char *arg, ...)
 {
     ARGUMENTS(arg);
-    char *const *envp = va_arg(rest, char *const *); /* behind the NULL */
+    char *const *envp = va_arg(rest, char *const *);
     va_end(rest);
     return do_execve(path, argv, envp);
 }

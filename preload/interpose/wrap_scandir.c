@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_scandir.c - scandir and its twins, because libc's reads directories inside, where no preload sees it. */
+/* wrap_scandir.c - scandir and its kin. libc's own read the directory inside libc, where no preload sees it. */
 #include "serve.h"
 #include "wrap_dir.h"
 #include <stdlib.h>
@@ -34,8 +34,8 @@ static int add_found(struct found *found, const struct dirent *entry)
     return 0;
 }
 
-/* Reads, filters, sorts as glibc does: errno is 0 for the filter, whatever it leaves there is ignored, and in the end
- * it is as it was. */
+/* Reads, filters and sorts as glibc does. errno is 0 when the filter is called, and what the filter leaves there is
+ * ignored. On success errno is as it was before. */
 static int collect(DIR *stream, struct dirent ***list, mioc_filter_fn filter, mioc_compare_fn compare)
 {
     struct found found = { 0 };
@@ -89,7 +89,7 @@ static __attribute__((noinline)) int served_scandir(int dirfd, const char *path,
     return rc;
 }
 
-/* libc's scandir is its scandirat with AT_FDCWD, and the 64-bit names are the same functions. */
+/* libc's scandir is its scandirat with AT_FDCWD. The 64-bit names are the same functions. */
 static int do_scandir(int dirfd, const char *path, struct dirent ***list, mioc_filter_fn filter,
                       mioc_compare_fn compare)
 {

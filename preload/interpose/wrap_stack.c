@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_stack.c - where a thread's alternate stack is, is noted (stack.h). */
+/* wrap_stack.c - notes where a thread's alternate signal stack is (stack.h). */
 #include "serve.h"
 #include "base/stack.h"
 
-/* No signal's handler comes between the two. */
+/* Signals are blocked, so that no handler runs between the call and the note. */
 MIOC_EXPORT int sigaltstack(const stack_t *restrict stack, stack_t *restrict old)
 {
     uint64_t blocked;

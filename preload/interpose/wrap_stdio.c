@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_stdio.c - fopen and freopen: libc's own open inside, which no preload sees, replaced by ours. */
+/* wrap_stdio.c - fopen and freopen. In libc they open the file where no preload sees it; here the open is ours. */
 #include "serve.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* A mode's flags as glibc reads them (seven characters, unknown ones ignored): 1 and *flags if it is for reading only
- * and names no character set, which would make libc convert. */
+/* Returns 1 and *flags if `mode` is for reading only, and names no character set, which would make libc convert. glibc
+ * reads seven characters and ignores those that it does not know. */
 static int is_reading(const char *mode, int *flags)
 {
     *flags = O_RDONLY;
@@ -26,7 +26,7 @@ static int is_mode(const char *mode)
     return !mioc_is_null(mode) && (mode[0] == 'r' || mode[0] == 'w' || mode[0] == 'a');
 }
 
-/* "r,ccs=UTF-8" does not. */
+/* Whether a valid mode opens for writing. "r,ccs=UTF-8" does not. */
 static int is_writing(const char *mode) { return mode[0] != 'r' || memchr(mode, '+', strnlen(mode, 7)) != NULL; }
 
 /* After the real call on a path, with a valid mode. Returns f. */
@@ -84,22 +84,23 @@ MIOC_EXPORT FILE *fopen64(const char *restrict path, const char *restrict mode) 
 
 /* --- freopen ----------------------------------------------------------------------------------------------------- */
 
-/* Opens the stream on the copy: libc takes names only, so the copy is opened under its name in /proc. NULL with *made =
- * 0: nothing was done to the stream. */
-static FILE *reopen_served(struct mioc_query *q, int flags, const char *mode, FILE *stream, int *made, uint64_t *bytes)
+/* Opens the stream on the copy. freopen takes a name, so the copy goes by its name in /proc. *is_done: freopen has been
+ * called. Otherwise the result is NULL, and the stream is as it was. */
+static FILE *reopen_served(struct mioc_query *q, int flags, const char *mode, FILE *stream, int *is_done,
+                           uint64_t *bytes)
 {
     char name[32];
     FILE *f = NULL;
     int fd = mioc_serve_open(q, flags, bytes), error;
 
-    *made = 0;
+    *is_done = 0;
     if (fd < 0)
         return NULL;
     (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    /* A failing freopen closes the stream, so whether /proc is there is found out first. */
+    /* A freopen that fails closes the stream, so this looks first whether /proc is there. */
     if (mioc_real(access)(name, F_OK) == 0) {
         f = mioc_real(freopen)(name, mode, stream);
-        *made = 1;
+        *is_done = 1;
     }
     error = errno;
     mioc_real(close)(fd);
@@ -117,18 +118,18 @@ static FILE *freopen_original(const char *path, const char *mode, FILE *stream)
 
 static __attribute__((noinline)) FILE *served_freopen(const char *path, const char *mode, FILE *stream, int flags)
 {
-    int made = 0, saved = errno;
+    int is_done = 0, saved = errno;
     struct mioc_query q;
     uint64_t bytes = 0;
     FILE *f;
 
     if (!mioc_client_begin(&q, MIOC_CALL_OPEN, AT_FDCWD, path))
         return mioc_real(freopen)(path, mode, stream);
-    f = reopen_served(&q, flags, mode, stream, &made, &bytes);
-    if (f != NULL || !made)
+    f = reopen_served(&q, flags, mode, stream, &is_done, &bytes);
+    if (f != NULL || !is_done)
         errno = saved;
-    /* Also where the answer is an error: libc closes the stream then. */
-    if (!made)
+    /* This holds for an error from a record too: only libc can close the stream as freopen does. */
+    if (!is_done)
         f = mioc_real(freopen)(path, mode, stream);
     mioc_client_end(&q, bytes);
     return f;
@@ -139,8 +140,8 @@ static FILE *do_freopen(const char *path, const char *mode, FILE *stream)
     int flags;
 
     if (mioc_is_null(path)) {
-        /* Another mode for the same file: libc reopens /proc/self/fd/N, which must not be the copy if it is to be
-         * written. */
+        /* The program asks for another mode of the same file. libc reopens /proc/self/fd/N. For writing that must be
+         * the original. */
         if (!is_reading(mode, &flags))
             mioc_serve_try_detach(fileno(stream));
         return mioc_real(freopen)(path, mode, stream);

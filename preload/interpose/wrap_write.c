@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wrap_write.c - writers by path: the real call, then word of it, so that the node forgets what it knew; also of what
- * an error tells.
+/* wrap_write.c - calls that change a file or folder by path: the real call, then a notice of the write, so that the
+ * node forgets its records. A call that failed is told too.
  *
- * SUBTREE where names below the path may change their answers with it: what is renamed, unlinked or made may be, or
- * have been, a directory, a link to one or a file (ENOENT becomes ENOTDIR); the mode of a directory decides over all in
- * it. */
+ * A notice has SUBTREE if the answers for names below the path may change with it. A name that is renamed, unlinked or
+ * made may be, or may have been, a directory, a link to one, or a file (ENOENT becomes ENOTDIR). The mode of a
+ * directory decides over everything in it. */
 #include "serve.h"
 #include <stdio.h>
 #include <spawn.h>
@@ -41,7 +41,8 @@ static int moved(int rc, const struct mioc_folders *folders, int dirfd, const ch
     return rc;
 }
 
-/* The real call, which is an argument here, and its telling. What a rename's paths mean is found out before. */
+/* The real call, which is the first argument, and its notice. A rename's folders are opened before the call, because
+ * afterwards its paths may mean other folders. */
 #define wrote(...) MIOC_UNCANCELLED((wrote)(__VA_ARGS__))
 #define linked(call, ...) MIOC_UNCANCELLED((moved)(call, &(const struct mioc_folders){ -1, -1 }, __VA_ARGS__))
 #define renamed(call, from_fd, from, to_fd, to, is_exchange) \
@@ -99,8 +100,7 @@ MIOC_EXPORT int link(const char *from, const char *to)
     return linked(mioc_real(link)(from, to), AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-/* The source may be a copy's descriptor, as "/proc/self/fd/N" or by AT_EMPTY_PATH: the original is what gets the new
- * name. */
+/* The source may be a copy's descriptor, as /proc/self/fd/N or by AT_EMPTY_PATH. The original gets the new name. */
 MIOC_EXPORT int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
     char name[40];
@@ -144,7 +144,7 @@ MIOC_EXPORT int mkfifoat(int dirfd, const char *path, mode_t mode)
     return wrote(mioc_real(mkfifoat)(dirfd, path, mode), dirfd, path, MIOC_FLAG_SUBTREE);
 }
 
-/* A local socket is a name like others. Its path need not end with a NUL. */
+/* A local socket is a name like any other. Its path need not end with a NUL. */
 MIOC_EXPORT int bind(int fd, const struct sockaddr *address, socklen_t size)
 {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
@@ -156,13 +156,13 @@ MIOC_EXPORT int bind(int fd, const struct sockaddr *address, socklen_t size)
         len = len < sizeof(path) ? len : sizeof(path) - 1;
         memcpy(path, ((const struct sockaddr_un *)(const void *)address)->sun_path, len);
         path[len] = '\0';
-        if (path[0] != '\0') /* else it is of the abstract ones */
+        if (path[0] != '\0') /* an abstract address is no file */
             (void)wrote(rc, AT_FDCWD, path, MIOC_FLAG_SUBTREE);
     }
     return rc;
 }
 
-/* The child's open is libc's own affair, so the name is given up before: it is not cached from now on. */
+/* libc opens the file in the child, where no preload sees it. So the path is not cached from now on. */
 MIOC_EXPORT int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *restrict actions, int fd,
                                                  const char *restrict path, int flags, mode_t mode)
 {
@@ -173,9 +173,9 @@ MIOC_EXPORT int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *res
     return rc;
 }
 
-/* --- What is there changes ------------------------------------------------------------------------------------------
+/* --- Files and folders change ---------------------------------------------------------------------------------------
  *
- * Those that follow links may be given /proc/self/fd/N: mioc_serve_original() keeps them away from the copy. */
+ * A call that follows links may get /proc/self/fd/N. mioc_serve_original() keeps it away from the copy. */
 
 MIOC_EXPORT int truncate(const char *path, off_t length)
 {

@@ -38,7 +38,7 @@ void run_descriptors(void);
 /* Every function that takes a descriptor, on one of a file in the working directory; and their names. */
 void run_calls(void);
 void tell_calls(void);
-/* What importlib and py_compile do with a .pyc (see serve.c): prints what a rank other than 0 must differ in. */
+/* What importlib and py_compile do with a .pyc (bytecode.c): prints what a rank other than 0 must differ in. */
 void run_bytecode(void);
 
 #endif

@@ -7,6 +7,7 @@
 
 /* The interposers are no part of mioc_core. Here they interpose this test, which does no harm. */
 #include "interpose/serve.c"
+#include "interpose/bytecode.c"
 #include "interpose/copy.c"
 #include "interpose/detach.c"
 #include "interpose/wrap_fd.c"
