@@ -1,469 +1,96 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* config.c - the table of environment variables and the one parser that it drives. */
-#include "config.h"
+/* config.c - makes the configuration: defaults, over them the site's file, over that the environment. */
+#include "config_internal.h"
 
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PREFIX "MPIIO_CACHE_"
-#define DIR_LENGTH_MAX 200u /* leaves room for the store's own names in any PATH_MAX or sockaddr-sized buffer */
-#define NS 1000000000ull
-#define SECONDS_NS(s) ((uint64_t)((s)*1e9 + 0.5))
-
-enum kind {
-    FLAG,
-    LEVEL,
-    DIRECTORY,
-    PREFIXES,
-    SECONDS,
-    AUTO_SECONDS,
-    BYTES,
-    LOADER,
-    MANIFEST,
-    STATS,
-    FOLDER,
-    RANKS,
-    MPI
-};
-
-/* name, kind, field, least, most, type, default, help. least and most: nanoseconds or bytes. */
-/* clang-format off */
-#define ROWS(X) \
-    X("DISABLE", FLAG, disable, 0, 0, "0 or 1", "0", \
-      "1 turns everything off, but for the timers if statistics are wanted") \
-    X("LOG", LEVEL, log, 0, 0, "error, warn, info or debug", "warn", \
-      "what is said on standard error; info says whether the cache is active, or why not") \
-    X("DIR", DIRECTORY, dir, 0, 0, "an absolute path of at most 200 bytes", "/dev/shm", \
-      "node-local directory in memory that holds the node's store") \
-    X("PATHS", PREFIXES, paths, 0, 0, "absolute paths separated by colons", "", \
-      "more prefixes to cache, whatever filesystem they are on") \
-    X("EXCLUDE", PREFIXES, exclude, 0, 0, "absolute paths separated by colons", "", "prefixes never to cache") \
-    X("TTL", SECONDS, ttl_ms, 0, SECONDS_NS(86400), "seconds from 0 to 86400", "2", \
-      "how long a name found missing outside the library directories stays missing") \
-    X("ACTIMEO", AUTO_SECONDS, actimeo_ms, 0, SECONDS_NS(86400), "auto or seconds from 0 to 86400", "auto", \
-      "how long a node's kernel may show what was there before another node's write: " \
-      "auto takes it from the mount, and 60 where it does not say") \
-    X("TIMEOUT", SECONDS, timeout_ms, SECONDS_NS(0.001), SECONDS_NS(3600), "seconds from 0.001 to 3600", "10", \
-      "longest wait of one call for the cache before it goes to the filesystem") \
-    X("LINGER", SECONDS, linger_ms, 0, SECONDS_NS(3600), "seconds from 0 to 3600", "30", \
-      "longest that an ending rank goes on serving the others") \
-    X("MAX_FILE", BYTES, max_file, 0, INT64_MAX, "bytes, with K, M, G or T for powers of 1024", "256M", \
-      "larger files keep their metadata cached and are read from the filesystem") \
-    X("MAX_BYTES", BYTES, max_bytes, 0, INT64_MAX, "bytes, with K, M, G or T for powers of 1024", "0", \
-      "bound of a node's store; 0 takes it from the cgroup's limit and the size of DIR") \
-    X("LOADER", LOADER, loader_plain, 0, 0, "patch or plain", "patch", \
-      "how the dynamic loader reads: through the cache, by patches of its code in memory, or as it does by itself") \
-    X("MPI", MPI, mpi, 0, 0, "auto, mpich, openmpi or the name of another plug-in", "auto", \
-      "which MPI carries it: " \
-      "auto takes the one whose process manager the launcher speaks to (PMI: MPICH, PMIx: Open MPI)") \
-    X("MANIFEST", MANIFEST, manifest, 0, 0, "auto, off or an absolute path", "auto", \
-      "where a run notes what it asked, for the next one to read ahead: auto is below $XDG_CACHE_HOME or ~/.cache") \
-    X("STATS", STATS, stats, 0, 0, "0, 1 or a file name (./yes for a file of such a name)", "0", \
-      "1 prints a table at exit, a file name writes it there as JSON") \
-    X("TRACE", FOLDER, trace, 0, 0, "an absolute path, %r for the rank, %j the job, %h the host", "", \
-      "folder where ranks write what they did, for Perfetto and mpiio-cache report") \
-    X("TRACE_RANKS", RANKS, trace_ranks, 0, 0, "numbers and ranges such as 0,4-7, or all", "0-15", "which ranks do") \
-    X("TRACE_MAX", BYTES, trace_max, 4096, INT64_MAX, "bytes from 4096, with K, M, G or T for powers of 1024", "256M", \
-      "bound of one rank's trace; further events are counted and dropped")
-/* clang-format on */
-
-static const struct mioc_config_row public_rows[] = {
-#define X(name, kind, field, least, most, type, def, help) { PREFIX name, type, def, help },
-    ROWS(X)
-#undef X
-};
-
-#define ROW_COUNT (sizeof public_rows / sizeof public_rows[0])
-
-static const struct {
-    enum kind kind;
-    size_t offset;
-    uint64_t least, most;
-} row_rules[ROW_COUNT] = {
-#define X(name, kind, field, least, most, type, def, help) { kind, offsetof(struct mioc_config, field), least, most },
-    ROWS(X)
-#undef X
-};
-
-/* Set by the library itself for a program that replaces a rank by exec (role.h). */
-static const char *const internal_names[] = { PREFIX "CLAIMED" };
-
-const struct mioc_config_row *mioc_config_rows(size_t *n)
-{
-    *n = ROW_COUNT;
-    return public_rows;
-}
-
-/* --- Complaints -------------------------------------------------------------------------------------------------- */
-
-/* A value as it can stand in a message: without control characters, and short. */
-struct quoted {
-    char text[80];
-};
-
-static struct quoted quote(const char *value, size_t len)
-{
-    struct quoted q;
-    size_t n = len < 64 ? len : 64;
-    while (n < len && n > 0 && ((unsigned char)value[n] & 0xc0) == 0x80)
-        n--; /* not in the middle of a UTF-8 character */
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)value[i];
-        q.text[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
-    }
-    memcpy(q.text + n, n < len ? "…" : "", n < len ? sizeof "…" : 1);
-    return q;
-}
-
-__attribute__((format(printf, 2, 3))) static void complain(struct mioc_config *config, const char *format, ...)
-{
-    if (config->complaints++ > 0)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(config->complaint, sizeof config->complaint, format, arguments);
-    va_end(arguments);
-}
-
-/* --- Values: each parser returns 0, or -1 with the field untouched ----------------------------------------------- */
-
-static int is_digit(char c) { return c >= '0' && c <= '9'; }
-
-/* Digits at *at into *value; how many, or -1 on overflow. No strtoull: it takes signs, blanks and the locale's ideas.
- */
-static int parse_digits(const char **at, uint64_t *value)
-{
-    int n = 0;
-    for (*value = 0; is_digit(**at); (*at)++, n++)
-        if (__builtin_mul_overflow(*value, 10u, value) || __builtin_add_overflow(*value, (uint64_t)(**at - '0'), value))
-            return -1;
-    return n;
-}
-
-static int parse_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms)
-{
-    uint64_t ns, fraction = 0;
-    int digits = parse_digits(&text, &ns);
-    if (digits < 0 || __builtin_mul_overflow(ns, NS, &ns))
-        return -1;
-    if (*text == '.') {
-        text++;
-        for (uint64_t unit = NS / 10; is_digit(*text); text++, digits++, unit /= 10)
-            fraction += unit * (uint64_t)(*text - '0');
-    }
-    if (digits == 0 || *text != '\0' || __builtin_add_overflow(ns, fraction, &ns))
-        return -1;
-    if (ns < least_ns || ns > most_ns)
-        return -1;
-    *ms = ns / 1000000u + (ns % 1000000u != 0); /* upwards: what is more than nothing stays so */
-    return 0;
-}
-
-static int parse_auto_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms)
-{
-    if (strcmp(text, "auto") != 0)
-        return parse_seconds(text, least_ns, most_ns, ms);
-    *ms = MIOC_ACTIMEO_AUTO;
-    return 0;
-}
-
-static int parse_bytes(const char *text, uint64_t least, uint64_t most, uint64_t *bytes)
-{
-    static const char suffixes[] = "KMGT", small[] = "kmgt";
-    uint64_t value;
-    if (parse_digits(&text, &value) <= 0)
-        return -1;
-    if (*text != '\0') {
-        const char *found = strchr(suffixes, *text);
-        size_t power = found != NULL ? (size_t)(found - suffixes) : (size_t)-1;
-        if (found == NULL && (found = strchr(small, *text)) != NULL)
-            power = (size_t)(found - small);
-        if (found == NULL || text[1] != '\0' || __builtin_mul_overflow(value, 1ull << (10 * (power + 1)), &value))
-            return -1;
-    }
-    if (value < least || value > most)
-        return -1;
-    *bytes = value;
-    return 0;
-}
-
-static int parse_flag(const char *text, int *flag)
-{
-    if ((text[0] != '0' && text[0] != '1') || text[1] != '\0')
-        return -1;
-    *flag = text[0] - '0';
-    return 0;
-}
-
-static int parse_loader(const char *text, int *is_plain)
-{
-    if (strcmp(text, "patch") != 0 && strcmp(text, "plain") != 0)
-        return -1;
-    *is_plain = strcmp(text, "plain") == 0;
-    return 0;
-}
-
-static int parse_manifest(const char *text, char *manifest)
-{
-    size_t len = strlen(text);
-    if (text[0] == '/') {
-        if (len >= sizeof((struct mioc_config *)0)->manifest || text[len - 1] == '/' ||
-            strlen(strrchr(text, '/') + 1) > NAME_MAX)
-            return -1;
-    } else if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0) {
-        return -1;
-    }
-    memcpy(manifest, text, len + 1);
-    return 0;
-}
-
-static int parse_level(const char *text, enum mioc_log_level *level)
-{
-    static const struct {
-        const char *name;
-        enum mioc_log_level level;
-    } levels[] = {
-        { "error", MIOC_LOG_ERROR }, { "warn", MIOC_LOG_WARN }, { "info", MIOC_LOG_INFO }, { "debug", MIOC_LOG_DEBUG }
-    };
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
-        if (strcmp(text, levels[i].name) == 0) {
-            *level = levels[i].level;
-            return 0;
-        }
-    return -1;
-}
-
-static int parse_directory(const char *text, char *dir)
-{
-    size_t len = strlen(text);
-    if (text[0] != '/' || len > DIR_LENGTH_MAX)
-        return -1;
-    memcpy(dir, text, len + 1);
-    return 0;
-}
-
-static int parse_folder(const char *text, char *folder, size_t size)
-{
-    size_t len = strlen(text);
-    if (text[0] != '/' || len >= size)
-        return -1;
-    for (const char *at = text; (at = strchr(at, '%')) != NULL; at += 2)
-        if (at[1] == '\0' || strchr("rjh%", at[1]) == NULL)
-            return -1;
-    memcpy(folder, text, len + 1);
-    return 0;
-}
-
-static int parse_mpi(const char *text, char *name, size_t size)
-{
-    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
-    if (text[len] != '\0' || len >= size)
-        return -1;
-    memcpy(name, text, len + 1);
-    return 0;
-}
-
-static int parse_ranks(const char *text, char *ranks, size_t size)
-{
-    size_t len = strlen(text);
-    uint64_t first, last;
-    if (len >= size)
-        return -1;
-    for (const char *at = text; strcmp(text, "all") != 0;) {
-        if (parse_digits(&at, &first) <= 0 || first > INT32_MAX)
-            return -1;
-        if (*at == '-' && (at++, parse_digits(&at, &last) <= 0 || last > INT32_MAX || last < first))
-            return -1;
-        if (*at == '\0')
-            break;
-        if (*at++ != ',')
-            return -1;
-    }
-    memcpy(ranks, text, len + 1);
-    return 0;
-}
-
-/* A word that somebody might take for a switch is not taken for a file name; nor is a number, which might be a level.
- */
-static int is_file_name(const char *text)
-{
-    static const char *const switches[] = { "yes", "no", "true", "false", "on", "off", "y", "n" };
-    if (strchr(text, '/') != NULL)
-        return 1;
-    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
-        if (strcasecmp(text, switches[i]) == 0)
-            return 0;
-    return text[strspn(text, "0123456789+-. ")] != '\0';
-}
-
-static int parse_stats(const char *text, struct mioc_config *config)
-{
-    size_t len = strlen(text);
-    if (parse_flag(text, &config->stats) == 0) {
-        config->stats_file[0] = '\0';
-        return 0;
-    }
-    if (len >= sizeof config->stats_file || text[len - 1] == '/' || !is_file_name(text))
-        return -1;
-    memcpy(config->stats_file, text, len + 1);
-    config->stats = 1;
-    return 0;
-}
-
-/* Keeps the good entries of a list, each bad one is complained of by itself; empty ones are only a colon too many. */
-static void parse_prefixes(struct mioc_config *config, const char *name, const char *text, char *list)
-{
-    size_t used = 0;
-    unsigned count = 0;
-    for (const char *entry = text; *entry != '\0';) {
-        size_t len = strcspn(entry, ":");
-        const char *problem = NULL;
-        if (len == 0)
-            ;
-        else if (entry[0] != '/')
-            problem = "expected an absolute path; the entry is ignored";
-        else if (len > 1023)
-            problem = "expected at most 1023 bytes; the entry is ignored";
-        else if (count == MIOC_MAX_PREFIXES)
-            problem = "one entry too many; the entry is ignored";
-        else if (used + len + 2 > sizeof config->paths)
-            problem = "the list is too long; the entry is ignored";
-        if (problem != NULL) {
-            complain(config, "%s: entry \"%s\": %s", name, quote(entry, len).text, problem);
-        } else if (len > 0) {
-            if (used > 0)
-                list[used++] = ':';
-            memcpy(list + used, entry, len);
-            used += len;
-            count++;
-        }
-        entry += len + (entry[len] == ':');
-    }
-    list[used] = '\0';
-}
-
-_Static_assert(ROW_COUNT <= MIOC_CONFIG_ROWS_MAX, "a row has an origin and a bit");
-_Static_assert(sizeof(((struct mioc_config *)0)->paths) == sizeof(((struct mioc_config *)0)->exclude), "one bound");
-
-/* --- The parser -------------------------------------------------------------------------------------------------- */
-
-static int parse_row(struct mioc_config *config, size_t row, const char *text)
-{
-    void *field = (char *)config + row_rules[row].offset;
-    uint64_t least = row_rules[row].least, most = row_rules[row].most;
-    switch (row_rules[row].kind) {
-    case FLAG: return parse_flag(text, field);
-    case LEVEL: return parse_level(text, field);
-    case DIRECTORY: return parse_directory(text, field);
-    case PREFIXES: parse_prefixes(config, public_rows[row].name, text, field); return 0;
-    case SECONDS: return parse_seconds(text, least, most, field);
-    case AUTO_SECONDS: return parse_auto_seconds(text, least, most, field);
-    case BYTES: return parse_bytes(text, least, most, field);
-    case LOADER: return parse_loader(text, field);
-    case MANIFEST: return parse_manifest(text, field);
-    case STATS: return parse_stats(text, config);
-    case FOLDER: return parse_folder(text, field, sizeof config->trace);
-    case MPI: return parse_mpi(text, field, sizeof config->mpi);
-    case RANKS: return parse_ranks(text, field, sizeof config->trace_ranks);
-    }
-    return -1;
-}
-
-/* The row of a name, ROW_COUNT for an internal one, -1 for an unknown one. */
-static int find_row(const char *name, size_t len)
-{
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (strlen(public_rows[i].name) == len && memcmp(public_rows[i].name, name, len) == 0)
-            return (int)i;
-    for (size_t i = 0; i < sizeof internal_names / sizeof internal_names[0]; i++)
-        if (strlen(internal_names[i]) == len && memcmp(internal_names[i], name, len) == 0)
-            return (int)ROW_COUNT;
-    return -1;
-}
-
+/* One source that is being read. */
 struct reading {
     struct mioc_config *config;
     enum mioc_config_source source;
-    const char *file;
+    const char *file; /* the site's file; NULL for the environment */
     unsigned line;
-    uint32_t seen;
+    uint32_t seen; /* bits of rows */
 };
 
-/* Where in the site's file, or nothing. */
-static struct quoted place_of(const struct reading *r)
+/* Returns "FILE:LINE: " for the site's file, "" for the environment. */
+static struct mioc_quoted place_of(const struct reading *r)
 {
-    struct quoted q = { "" };
+    struct mioc_quoted q = { "" };
     if (r->source == MIOC_CONFIG_SITE)
         (void)snprintf(q.text, sizeof q.text, "%.60s:%u: ", r->file, r->line);
     return q;
 }
 
-/* A value for a row. An empty one is as good as an unset variable, the only way for some to unset one. */
+/* Takes a value for a row. An empty value means the same as an unset variable: some launchers can only empty one. */
 static void take_value(struct reading *r, size_t row, const char *value)
 {
+    const struct mioc_config_row *rule = &mioc_config_rows(NULL)[row];
     struct mioc_config_origin *origin = &r->config->origin[row];
+
     if (value[0] == '\0')
         return;
-    if (parse_row(r->config, row, value) == 0) {
+    if (mioc_config_parse_row(r->config, row, value) == 0) {
         *origin = (struct mioc_config_origin){ r->source, value };
         return;
     }
-    complain(r->config, "%s%s=\"%s\": expected %s; using the %s, %s", place_of(r).text, public_rows[row].name,
-             quote(value, strlen(value)).text, public_rows[row].type,
-             origin->source == MIOC_CONFIG_DEFAULT ? "default" : "site's value",
-             quote(origin->text, strlen(origin->text)).text);
+    mioc_config_complain(r->config, "%s%s=\"%s\": expected %s; using the %s, %s", place_of(r).text, rule->name,
+                         mioc_config_quote(value, strlen(value)).text, rule->type,
+                         origin->source == MIOC_CONFIG_DEFAULT ? "default" : "site's value",
+                         mioc_config_quote(origin->text, strlen(origin->text)).text);
 }
 
-/* One "NAME=value" that begins with our prefix; the first of two counts, as with getenv(). */
+/* Takes one "NAME=value" whose name begins with our prefix. The first of two counts, as with getenv(). */
 static void parse_variable(struct reading *r, const char *variable)
 {
     size_t name_len = strcspn(variable, "=");
     const char *value = variable + name_len + (variable[name_len] == '=');
-    int row = find_row(variable, name_len);
-    if (row < 0) {
-        complain(r->config, "%sunknown variable %s, ignored. mpiio-cache config names all", place_of(r).text,
-                 quote(variable, name_len).text);
+    int row = mioc_config_find_row(variable, name_len);
+    if (row == MIOC_CONFIG_UNKNOWN) {
+        mioc_config_complain(r->config, "%sunknown variable %s, ignored. mpiio-cache config names all",
+                             place_of(r).text, mioc_config_quote(variable, name_len).text);
         return;
     }
-    if (row == (int)ROW_COUNT || (r->seen & 1u << row) != 0)
+    if (row == MIOC_CONFIG_OF_THE_LIBRARY || (r->seen & 1u << row) != 0)
         return;
     r->seen |= 1u << row;
     take_value(r, (size_t)row, value);
 }
 
-/* One line of the site's file, without blanks around it. */
+/* Takes one line of the site's file, without blanks around it. */
 static void parse_site_line(void *ctx, const char *assignment, unsigned line)
 {
     struct reading *r = ctx;
     const char *problem;
     r->line = line;
-    if (strncmp(assignment, PREFIX, sizeof PREFIX - 1) == 0)
+    if (strncmp(assignment, MIOC_CONFIG_PREFIX, sizeof MIOC_CONFIG_PREFIX - 1) == 0)
         parse_variable(r, assignment);
     else if ((problem = mioc_site_assign(&r->config->site, assignment)) != NULL)
-        complain(r->config, "%s%s: %s; the line is ignored", place_of(r).text,
-                 quote(assignment, strlen(assignment)).text, problem);
+        mioc_config_complain(r->config, "%s%s: %s; the line is ignored", place_of(r).text,
+                             mioc_config_quote(assignment, strlen(assignment)).text, problem);
 }
 
 int mioc_config_parse_all(struct mioc_config *config, const char *file, char *text, char *const *env)
 {
     struct reading site = { config, MIOC_CONFIG_SITE, file, 0, 0 },
                    variables = { config, MIOC_CONFIG_ENVIRONMENT, NULL, 0, 0 };
+    size_t row_count;
+    const struct mioc_config_row *rows = mioc_config_rows(&row_count);
+
     memset(config, 0, sizeof *config);
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        (void)parse_row(config, i, public_rows[i].default_text);
-        config->origin[i].text = public_rows[i].default_text;
+    for (size_t i = 0; i < row_count; i++) {
+        (void)mioc_config_parse_row(config, i, rows[i].default_text);
+        config->origin[i].text = rows[i].default_text;
     }
     if (text != NULL)
         mioc_site_lines(text, parse_site_line, &site);
     if (env == NULL)
         env = environ;
     for (; env != NULL && *env != NULL; env++)
-        if (strncmp(*env, PREFIX, sizeof PREFIX - 1) == 0)
+        if (strncmp(*env, MIOC_CONFIG_PREFIX, sizeof MIOC_CONFIG_PREFIX - 1) == 0)
             parse_variable(&variables, *env);
     return (int)config->complaints;
 }
@@ -485,15 +112,16 @@ static void parse_process(struct process *process)
     int rc = mioc_site_read(MIOC_SITE_FILE, process->text, sizeof process->text, problem, sizeof problem);
     (void)mioc_config_parse_all(config, MIOC_SITE_FILE, rc > 0 ? process->text : NULL, NULL);
     if (rc < 0)
-        complain(config, "%s: %s; the site's settings are not in force", MIOC_SITE_FILE, problem);
+        mioc_config_complain(config, "%s: %s; the site's settings are not in force", MIOC_SITE_FILE, problem);
 }
 
-/* Who comes while another parses does the same for himself: that one may be a child of vfork that is killed, or a
- * thread of which a signal's handler, or a fork, has left the middle. */
+/* A caller that comes while another one parses does not wait, but parses for itself: the other may never end. It may be
+ * a child of vfork that is killed, or a thread that a fork, or a signal's handler, has left in the middle. */
 const struct mioc_config *mioc_config(void)
 {
-    static struct process *ready, first; /* atomic; taken by whoever parses first */
-    static int is_taken;                 /* atomic */
+    static struct process *ready; /* atomic */
+    static struct process first;  /* belongs to the caller that sets is_taken */
+    static int is_taken;          /* atomic */
     struct process *process = __atomic_load_n(&ready, __ATOMIC_ACQUIRE), *found = NULL;
     if (process != NULL)
         return &process->config;
@@ -501,7 +129,7 @@ const struct mioc_config *mioc_config(void)
     if (__atomic_exchange_n(&is_taken, 1, __ATOMIC_RELAXED)) {
         process = mmap(NULL, sizeof *process, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (process == MAP_FAILED)
-            process = &first; /* which the other will have filled with the same */
+            process = &first; /* the other caller writes the same into it */
     }
     parse_process(process);
     if (__atomic_compare_exchange_n(&ready, &found, process, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))

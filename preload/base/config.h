@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* config.h - every environment variable: one table in config.c with name, type, default and help.
+/* config.h - the process's configuration: every variable MPIIO_CACHE_*, from one table in config_values.c.
  *
- * Read once, before anything else: the defaults, over them the site's file (site.h), over that the environment; the
- * result is immutable, so any thread may read it. A bad value keeps what was in force before it and leaves one
- * complaint, which the job says once (rank 0 or a dormant process with a log level that shows warnings). */
+ * The configuration is read once, before anything else: the defaults, over them the site's file (site.h), over that the
+ * environment. After that it never changes, so any thread may read it. A bad value is a complaint, and what was in
+ * force before stays in force. The job prints the first complaint once: on rank 0, or in a dormant process whose log
+ * level shows warnings. */
 #ifndef MIOC_CONFIG_H
 #define MIOC_CONFIG_H
 
@@ -13,7 +14,7 @@
 
 enum mioc_log_level { MIOC_LOG_NONE, MIOC_LOG_ERROR, MIOC_LOG_WARN, MIOC_LOG_INFO, MIOC_LOG_DEBUG };
 
-/* Where a value came from, and its text: of the table, of the buffer that the site's file was read into, or of the
+/* Where a value came from, and its text. The text lies in the table, in the buffer with the site's file, or in the
  * environment. */
 enum mioc_config_source { MIOC_CONFIG_DEFAULT, MIOC_CONFIG_SITE, MIOC_CONFIG_ENVIRONMENT };
 struct mioc_config_origin {
@@ -22,51 +23,53 @@ struct mioc_config_origin {
 };
 #define MIOC_CONFIG_ROWS_MAX 32u
 
-/* Cached prefixes that a policy holds at most, and excluded ones. */
+/* The most cached prefixes that a policy holds, and the most excluded ones. */
 #define MIOC_MAX_PREFIXES 64u
-
-struct mioc_config {
-    int disable;             /* MPIIO_CACHE_DISABLE     0|1 */
-    enum mioc_log_level log; /* MPIIO_CACHE_LOG         error|warn|info|debug, default warn */
-    char dir[1024];          /* MPIIO_CACHE_DIR         absolute, default /dev/shm */
-    char paths[4096];        /* MPIIO_CACHE_PATHS       colon-separated absolute prefixes */
-    char exclude[4096];      /* MPIIO_CACHE_EXCLUDE     the same */
-    uint64_t ttl_ms;         /* MPIIO_CACHE_TTL         seconds, may have a fraction; default 2 */
-    uint64_t actimeo_ms;     /* MPIIO_CACHE_ACTIMEO     auto, or seconds */
 #define MIOC_ACTIMEO_AUTO UINT64_MAX
-    uint64_t timeout_ms; /* MPIIO_CACHE_TIMEOUT     seconds, > 0; default 10: longest wait of one call for the cache */
-    uint64_t
-        linger_ms; /* MPIIO_CACHE_LINGER      seconds; default 30: longest that an ending leader serves the others */
-    uint64_t max_file;     /* MPIIO_CACHE_MAX_FILE    bytes with K, M, G, T suffix; default 256M */
-    uint64_t max_bytes;    /* MPIIO_CACHE_MAX_BYTES   the same; 0 = from the cgroup's limit and the tmpfs */
-    char mpi[32];          /* MPIIO_CACHE_MPI         auto, or the name of a plug-in: mpich, openmpi, … */
-    int loader_plain;      /* MPIIO_CACHE_LOADER      patch|plain, default patch */
-    char manifest[1024];   /* MPIIO_CACHE_MANIFEST    auto|off|absolute path, default auto */
-    int stats;             /* MPIIO_CACHE_STATS       0|1|FILE: 1 and FILE set this */
-    char stats_file[1024]; /*                         FILE, or empty */
-    char trace[1024];      /* MPIIO_CACHE_TRACE       absolute folder, or empty: no traces */
-    char trace_ranks[256]; /* MPIIO_CACHE_TRACE_RANKS numbers and ranges, or all */
-    uint64_t trace_max;    /* MPIIO_CACHE_TRACE_MAX   bytes of one rank's file */
-    struct mioc_site site; /* what only the site's file says */
+
+/* The comments name the variable that a field comes from, without MPIIO_CACHE_. */
+struct mioc_config {
+    int disable;             /* DISABLE: 0 or 1 */
+    enum mioc_log_level log; /* LOG: error, warn, info or debug */
+    char dir[1024];          /* DIR: an absolute path */
+    char paths[4096];        /* PATHS: absolute prefixes, ":" between */
+    char exclude[4096];      /* EXCLUDE: the same */
+    uint64_t ttl_ms;         /* TTL */
+    uint64_t actimeo_ms;     /* ACTIMEO, or MIOC_ACTIMEO_AUTO */
+    uint64_t timeout_ms;     /* TIMEOUT: the longest wait of one call for the cache; above 0 */
+    uint64_t linger_ms;      /* LINGER: the longest time that an ending leader goes on serving the others */
+    uint64_t max_file;       /* MAX_FILE, bytes */
+    uint64_t max_bytes;      /* MAX_BYTES, bytes; 0: taken from the cgroup's limit and the tmpfs */
+    char mpi[32];            /* MPI: auto, or the name of a plug-in (mpich, openmpi, …) */
+    int loader_plain;        /* LOADER: 1 plain, 0 patch */
+    char manifest[1024];     /* MANIFEST: auto, off or an absolute path */
+    int stats;               /* STATS: 1 for the value 1, and for a file */
+    char stats_file[1024];   /* STATS: the file, or empty */
+    char trace[1024];        /* TRACE: an absolute folder; empty: no traces */
+    char trace_ranks[256];   /* TRACE_RANKS: numbers and ranges, or all */
+    uint64_t trace_max;      /* TRACE_MAX: bytes of one rank's file */
+    struct mioc_site site;   /* what only the site's file says */
     struct mioc_config_origin origin[MIOC_CONFIG_ROWS_MAX]; /* in the table's order */
     unsigned complaints;                                    /* how many values were bad */
     char complaint[512];                                    /* the first complaint, one line without newline */
 };
 
-/* One row of the table, for tests, the man page check and `mpiio-cache config`. */
+/* One row of the table: for tests, the check of the man page, and `mpiio-cache config`. */
 struct mioc_config_row {
     const char *name, *type, *default_text, *help;
 };
+/* Returns the table, which has *n rows (n may be NULL). Any thread. */
 const struct mioc_config_row *mioc_config_rows(size_t *n);
 
-/* Parses `env` (NULL: environ) into *config; always leaves a usable configuration. Returns the number of complaints.
- * Unknown MPIIO_CACHE_* names are complained of too (a misspelt variable is a bad value). */
+/* Parses the variables of `env` (NULL: environ) into *config. *config is usable in any case. Returns the number of
+ * complaints; an unknown name MPIIO_CACHE_* is a complaint too, as it may be a misspelt one. */
 int mioc_config_parse(struct mioc_config *config, char *const *env);
-/* The same with a site's file before it: its text, which is changed and must live as long as *config, or NULL; `file`
- * names it in complaints. */
+/* The same with the site's file before the environment. `file` names it in complaints; `text` is what it holds, or
+ * NULL. The parser changes `text`, and *config points into it: `text` must live as long as *config. */
 int mioc_config_parse_all(struct mioc_config *config, const char *file, char *text, char *const *env);
 
-/* The process's configuration, with the site's file, parsed on first use. */
+/* Returns this process's configuration; the first call reads it. Never NULL. Any thread, also in signal handlers and
+ * children of vfork. */
 const struct mioc_config *mioc_config(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* real.c - binds the libc functions behind our interposers. */
+/* real.c - binds the real functions behind our interposers. */
 #include "real.h"
-#include "symbol_next.h"
+#include "symbol.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The version of the names that glibc keeps for old programs only: dlsym() does not find them, dlvsym() does. */
+/* The version of names that glibc keeps for old programs only: dlvsym() finds them, dlsym() does not. */
 #if defined(__x86_64__)
 #define MIOC_REAL_BASE_VERSION "GLIBC_2.2.5"
 #elif defined(__powerpc64__)
@@ -32,10 +32,11 @@
 struct mioc_real_table mioc_real_functions;
 
 #define NAME_SIZE 34
+/* A row has no pointers: ld.so would relocate them at the start of every process. */
 struct mioc_real_row {
     char name[NAME_SIZE];
     uint16_t slot;
-}; /* no pointers: they would be relocated at the start of every process */
+};
 #define X(name) _Static_assert(sizeof #name <= NAME_SIZE, "a row has room for the name");
 MIOC_REAL_NAMES(X)
 #undef X
@@ -45,7 +46,8 @@ static const struct mioc_real_row real_rows[] = {
 #undef X
 };
 
-/* Before glibc 2.33 these are no symbols of libc: programs carry a copy that calls the __x name. */
+/* Before glibc 2.33 libc has no symbols of these names: each program has a copy of its own, which
+ * calls the __x name. */
 #define T mioc_real_functions
 static int old_stat(const char *p, struct stat *st) { return T.__xstat(_STAT_VER, p, st); }
 static int old_lstat(const char *p, struct stat *st) { return T.__lxstat(_STAT_VER, p, st); }
@@ -90,7 +92,7 @@ static void *find(const struct mioc_real_row *row)
 
     if (function == NULL && (function = dlsym(RTLD_NEXT, row->name)) == NULL &&
         (function = dlvsym(RTLD_NEXT, row->name, MIOC_REAL_BASE_VERSION)) == NULL)
-        (void)dlerror(); /* the program must not find our failed lookup */
+        (void)dlerror(); /* the program must not see that our lookup failed */
     return function != NULL ? function : find_stand_in(row->slot);
 }
 
@@ -101,7 +103,7 @@ void *mioc_real_find(size_t slot)
     int saved = errno;
 
     function = find(row);
-    /* Who comes second does not write what others read already. */
+    /* A thread that comes second does not write what others already read. */
     (void)__atomic_compare_exchange_n(slot_at(slot), &unbound, function, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     errno = saved;
     return function;
@@ -113,7 +115,7 @@ void mioc_real_bind(void)
         (void)mioc_real_find(real_rows[i].slot);
 }
 
-/* Before glibc 2.34 libpthread has some, too. */
+/* Whether a function is neither libc's nor ours. Before glibc 2.34 libpthread has some of them, too. */
 static int is_foreign(void *function, const void *libc)
 {
     Dl_info info, ours;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* site.c - reads the site's configuration file, and says whether it forbids a process the cache. */
+/* site.c - reads the site's configuration file, and says whether the site leaves a process alone. */
 #include "site.h"
+#include "io.h"
 #include "real.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 
 /* --- The file ---------------------------------------------------------------------------------------------------- */
 
-/* A file that others could have written is theirs. */
+/* Returns why the file must not be used, or NULL: a file that others can write says what they want. */
 static const char *distrust(const struct stat *st)
 {
     if (!S_ISREG(st->st_mode))
@@ -31,16 +32,12 @@ static const char *distrust(const struct stat *st)
     return NULL;
 }
 
-static ssize_t read_all(int fd, char *text, size_t size)
+static int read_text(int fd, char *text, size_t size)
 {
-    size_t used = 0;
-    ssize_t n = 0;
+    ssize_t n = mioc_io_read(fd, text, size - 1);
 
-    while (used + 1 < size &&
-           ((n = mioc_real(read)(fd, text + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
-        used += n > 0 ? (size_t)n : 0;
-    text[used] = '\0';
-    return n < 0 ? -1 : (ssize_t)used;
+    text[n > 0 ? n : 0] = '\0';
+    return n < 0 ? -1 : 0;
 }
 
 int mioc_site_read(const char *path, char *text, size_t size, char *problem, size_t problem_size)
@@ -56,7 +53,7 @@ int mioc_site_read(const char *path, char *text, size_t size, char *problem, siz
     }
     if (mioc_real(fstat)(fd, &st) != 0)
         why = strerror(errno);
-    else if ((why = distrust(&st)) == NULL && read_all(fd, text, size) < 0)
+    else if ((why = distrust(&st)) == NULL && read_text(fd, text, size) != 0)
         why = strerror(errno);
     if (why == NULL)
         rc = 1;
@@ -68,7 +65,7 @@ done:
     return rc;
 }
 
-/* Of text[0..len): where it ends without blanks; it is cut there. */
+/* Cuts text[0..len) off before the blanks at its end. */
 static void cut_blanks(char *text, size_t len)
 {
     while (len > 0 && strchr(BLANKS, text[len - 1]) != NULL)
@@ -100,7 +97,7 @@ void mioc_site_lines(char *text, void (*each)(void *ctx, const char *assignment,
 
 /* --- Names ------------------------------------------------------------------------------------------------------- */
 
-/* One entry of a list of users: 7, 7-9 or @7. Returns what follows it, or NULL. */
+/* Parses one entry of a list of users: 7, 7-9 or @7. Returns the text behind it, or NULL: it is malformed. */
 static const char *parse_entry(const char *text, int *is_group, unsigned long *first, unsigned long *last)
 {
     char *end;

@@ -6,7 +6,7 @@
  * another spelling of its path: the loader opens it, looks at it, and must come to know it as the one that is there. */
 #include "find.h"
 #include "handle.h"
-#include "symbol.h"
+#include "base/symbol.h"
 
 #include <dlfcn.h>
 #include <errno.h>

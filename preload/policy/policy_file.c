@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* policy_file.c - the policy in a store's directory, for programs that have none of their own. */
 #include "policy.h"
+#include "base/io.h"
 #include "base/real.h"
 
 #include <errno.h>
@@ -21,27 +22,16 @@ static int policy_path(const char *store_dir, char *path, size_t size)
 
 int mioc_policy_save(const struct mioc_policy *policy, const char *store_dir)
 {
-    const char *from = (const char *)policy;
-    size_t left = sizeof *policy;
     char path[1300];
-    int fd, saved = errno;
+    int fd, result, saved = errno;
 
     if (policy_path(store_dir, path, sizeof path) != 0 ||
         (fd = mioc_real(open)(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
         return -1;
-    while (left > 0) {
-        ssize_t n = mioc_real(write)(fd, from, left);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        from += n;
-        left -= (size_t)n;
-    }
+    result = mioc_io_write(fd, policy, sizeof *policy);
     mioc_real(close)(fd);
     errno = saved;
-    return left == 0 ? 0 : -1;
+    return result;
 }
 
 const struct mioc_policy *mioc_policy_map(const char *store_dir)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* policy_mount.c - finds out on what kind of filesystem a path is, at the price of the path's walk alone. */
 #include "policy_internal.h"
+#include "base/io.h"
 #include "base/real.h"
 #include <errno.h>
 #include <stddef.h>
@@ -54,24 +55,6 @@ int mioc_policy_is_shared_type(const char *type)
 /* --- mountinfo --------------------------------------------------------------------------------------------------- */
 
 /* Reads from fd until the end or the buffer is full. Bytes, or -1. */
-static ssize_t read_all(int fd, char *buf, size_t size)
-{
-    size_t used = 0;
-
-    while (used < size) {
-        ssize_t n = mioc_real(read)(fd, buf + used, size - used);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        used += (size_t)n;
-    }
-    return (ssize_t)used;
-}
-
 char *mioc_policy_read_mounts(const char *file)
 {
     size_t size = 64 * 1024, used = 0;
@@ -80,7 +63,7 @@ char *mioc_policy_read_mounts(const char *file)
 
     while (fd >= 0) {
         char *larger = realloc(text, size + 1);
-        ssize_t n = larger ? read_all(fd, larger + used, size - used) : -1;
+        ssize_t n = larger ? mioc_io_read(fd, larger + used, size - used) : -1;
 
         text = larger ? larger : text;
         if (n < 0)
@@ -299,7 +282,7 @@ static long mount_id(int fd)
     info = mioc_real(open)(name, O_RDONLY | O_CLOEXEC);
     if (info < 0)
         return -1;
-    n = read_all(info, text, sizeof text - 1);
+    n = mioc_io_read(info, text, sizeof text - 1);
     (void)mioc_real(close)(info);
     text[n > 0 ? n : 0] = '\0';
     at = strstr(text, "mnt_id:");

@@ -2,6 +2,7 @@
 /* store_content.c - the agent's side of content files: chunks arrive, the CONTENT record seals.
  *
  * Files are opened aside (io_thread.h), and none is kept open from one call to the next. */
+#include "base/io.h"
 #include "base/real.h"
 #include "store_internal.h"
 #include <errno.h>
@@ -111,24 +112,6 @@ static int create_content(struct mioc_store *s, uint32_t content, uint64_t total
     return -1;
 }
 
-static int write_all(int fd, const char *bytes, size_t size, uint64_t offset)
-{
-    while (size > 0) {
-        ssize_t n = mioc_real(pwrite)(fd, bytes, size, (off_t)offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            errno = n == 0 ? EIO : errno;
-            return -1;
-        }
-        bytes += n;
-        size -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
-
 /* A chunk's way into its file, or out of it. */
 struct transfer {
     struct mioc_store *s;
@@ -151,7 +134,7 @@ static int write_file(void *arg)
         return -1;
     /* It is reserved, but the program may have lowered RLIMIT_FSIZE since. */
     if (mioc_store_reserve(fd, chunk->offset + chunk->length, 0) == 0)
-        result = write_all(fd, t->bytes, chunk->length, chunk->offset);
+        result = mioc_io_pwrite(fd, t->bytes, chunk->length, (off_t)chunk->offset);
     saved = errno;
     mioc_real(close)(fd);
     errno = saved;
@@ -192,27 +175,18 @@ int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record 
 static int read_file(void *arg)
 {
     const struct transfer *t = arg;
-    int fd = open_content(t->s, t->chunk->content, O_RDONLY), result = 0, saved;
+    int fd = open_content(t->s, t->chunk->content, O_RDONLY), saved;
+    ssize_t n;
 
     if (fd < 0)
         return -1;
-    for (uint32_t done = 0; done < t->chunk->length && result == 0;) {
-        ssize_t n =
-            mioc_real(pread)(fd, (char *)t->bytes + done, t->chunk->length - done, (off_t)(t->chunk->offset + done));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0)
-            errno = EIO;
-        if (n <= 0)
-            result = -1;
-        else
-            done += (uint32_t)n;
-    }
+    n = mioc_io_pread(fd, t->bytes, t->chunk->length, (off_t)t->chunk->offset);
+    if (n >= 0 && n != (ssize_t)t->chunk->length)
+        errno = EIO;
     saved = errno;
     mioc_real(close)(fd);
     errno = saved;
-    return result;
+    return n == (ssize_t)t->chunk->length ? 0 : -1;
 }
 
 int mioc_store_read_chunk(struct mioc_store *s, const struct mioc_chunk_record *chunk, void *bytes)

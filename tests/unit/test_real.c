@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/real.h"
-#include "base/symbol_next.h"
+#include "base/symbol.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -93,6 +93,26 @@ static void symbol_next_without_the_name_says_nothing(void **state)
     assert_null(dlerror());
 }
 
+/* By a look into the object alone: data, and other objects' names, too. */
+static void symbol_find_gives_what_one_object_defines(void **state)
+{
+    const struct link_map *libc = mioc_symbol_object("libc.so.6");
+    size_t size = 0;
+
+    (void)state;
+    assert_non_null(libc);
+    errno = 99;
+    assert_ptr_equal(mioc_symbol_find(libc, "getpid", &size), dlsym(RTLD_NEXT, "getpid"));
+    assert_true(size > 0);
+    assert_ptr_equal(mioc_symbol_find(libc, "getpid", NULL), dlsym(RTLD_NEXT, "getpid"));
+    assert_non_null(mioc_symbol_find(libc, "stdout", &size));
+    assert_int_equal(size, sizeof stdout);
+    assert_null(mioc_symbol_find(libc, "mioc_symbol_find", &size));
+    assert_null(mioc_symbol_find(libc, "", NULL));
+    assert_int_equal(errno, 99);
+    assert_null(mioc_symbol_object("libmioc_no_such.so"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +121,7 @@ int main(void)
         cmocka_unit_test(stat_and_its_old_name_agree),
         cmocka_unit_test(symbol_next_finds_what_dlsym_finds),
         cmocka_unit_test(symbol_next_without_the_name_says_nothing),
+        cmocka_unit_test(symbol_find_gives_what_one_object_defines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

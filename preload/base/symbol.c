@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* symbol_next.c - finds a function behind ours in the link map, without ld.so.
- *
- * dlsym() takes ld.so's lock, may free the message of a failed call before it, and needs a kilobyte or two of stack:
- * too much for the first call of a function in a signal's handler, which libc itself would serve. The objects of a
- * program's start, up to libc, stay for ever and in the order in which symbols are looked for; only they are read. */
-#include "symbol_next.h"
+/* symbol.c - finds symbols in the hash tables of loaded objects, without ld.so. */
+#include "symbol.h"
 
 #include <elf.h>
 #include <link.h>
@@ -13,18 +9,20 @@
 #include <string.h>
 
 #define VERSION_HIDDEN 0x8000u
-#define LIBC "gnu_get_libc_version" /* who has it */
+/* The object that defines this function is libc. */
+#define LIBC "gnu_get_libc_version"
 #define WORD_BITS (8u * (unsigned)sizeof(ElfW(Addr)))
 
+/* The head of the table. Behind it are a Bloom filter of `words` words, the buckets, and the chains. */
 struct gnu_hash {
-    uint32_t buckets, first, words, shift;
+    uint32_t buckets, first_symbol, words, shift;
 };
 
 struct object {
     ElfW(Addr) base;
     const ElfW(Sym) * symbol;
     const char *text;
-    const ElfW(Versym) * version; /* may be NULL */
+    const ElfW(Versym) * version; /* NULL: every version counts */
     const struct gnu_hash *hash;
 };
 
@@ -37,14 +35,14 @@ static uint32_t hash_of(const char *name)
     return hash;
 }
 
-/* ld.so has added the object's address to what it found in the file; not in the kernel's own object, nor where the
- * section could not be written. */
+/* The address that an entry of the dynamic section means. ld.so has added the object's base to the entry, except in the
+ * kernel's own object (vDSO), and where the section is read-only. */
 static const void *pointer(ElfW(Addr) base, ElfW(Addr) value)
 {
     return (const void *)(value < base ? base + value : value); /* NOLINT: an address */
 }
 
-/* 0, or -1: it has no table that we can read. */
+/* Returns 0, or -1: the object has no table that we can read. */
 static int read_object(const struct link_map *map, struct object *o)
 {
     o->base = map->l_addr;
@@ -63,7 +61,7 @@ static int read_object(const struct link_map *map, struct object *o)
     return o->symbol != NULL && o->text != NULL && o->hash != NULL ? 0 : -1;
 }
 
-/* Whether a search without a version finds this one. */
+/* Whether a search for the default version finds this symbol. */
 static int is_found(const struct object *o, uint32_t index)
 {
     const ElfW(Sym) *symbol = &o->symbol[index];
@@ -83,10 +81,10 @@ static const ElfW(Sym) * find_in(const struct object *o, const char *name, uint3
     if (o->hash->buckets == 0 || !(word >> hash % WORD_BITS & word >> (hash >> o->hash->shift) % WORD_BITS & 1))
         return NULL;
     index = bucket[hash % o->hash->buckets];
-    if (index < o->hash->first)
+    if (index < o->hash->first_symbol)
         return NULL;
-    do {
-        seen = chain[index - o->hash->first];
+    do { /* the lowest bit of a chain's last hash is set */
+        seen = chain[index - o->hash->first_symbol];
         if ((seen ^ hash) < 2 && strcmp(o->text + o->symbol[index].st_name, name) == 0 && is_found(o, index))
             return &o->symbol[index];
         index++;
@@ -108,10 +106,37 @@ void *mioc_symbol_next(const char *name)
         if (read_object(map, &o) != 0)
             return NULL; /* an object without this kind of table may have the name */
         symbol = find_in(&o, name, hash);
-        if (symbol != NULL) /* what has to be called to say where the function is, is ld.so's business */
+        if (symbol != NULL) /* for an indirect function (STT_GNU_IFUNC) ld.so has to run its resolver */
             return ELF64_ST_TYPE(symbol->st_info) == STT_FUNC ? (void *)(o.base + symbol->st_value) : NULL;
         if (find_in(&o, LIBC, libc) != NULL)
             return NULL;
+    }
+    return NULL;
+}
+
+void *mioc_symbol_find(const struct link_map *map, const char *name, size_t *size)
+{
+    const ElfW(Sym) *symbol = NULL;
+    struct object o;
+
+    if (read_object(map, &o) == 0) {
+        o.version = NULL;
+        symbol = find_in(&o, name, hash_of(name));
+    }
+    if (symbol == NULL)
+        return NULL;
+    if (size != NULL)
+        *size = symbol->st_size;
+    return (void *)(o.base + symbol->st_value); /* NOLINT: an address */
+}
+
+const struct link_map *mioc_symbol_object(const char *file)
+{
+    for (const struct link_map *map = _r_debug.r_map; map != NULL; map = map->l_next) {
+        const char *slash = strrchr(map->l_name, '/');
+
+        if (strcmp(slash != NULL ? slash + 1 : map->l_name, file) == 0)
+            return map;
     }
     return NULL;
 }
