@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* folder_fixture.h - a folder with files for the root's real calls; for test_prefetch.c, test_bytecode.c and
- * test_resolver*.c. */
+/* folder_fixture.h - a folder with files for the root's real calls; for test_prefetch.c, test_bytecode.c,
+ * test_resolver*.c and test_policy_file.c. */
 #ifndef MIOC_TEST_FOLDER_FIXTURE_H
 #define MIOC_TEST_FOLDER_FIXTURE_H
 
