@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cancel.h - a thread that is cancelled must not end between a write and its being told.
+/* cancel.h - keeps a cancelled thread alive from a write until the notice of that write is given.
  *
- * One that may be cancelled at any moment (PTHREAD_CANCEL_ASYNCHRONOUS) is cancelled at points of cancellation only
- * from before the real call until all is told, and then at once. The others notice nothing: telling is no point of
- * cancellation, and a real call that is one stays one. */
+ * A thread with PTHREAD_CANCEL_ASYNCHRONOUS can end at any instruction. From before the real call until the notice is
+ * given, such a thread can end at cancellation points only; a pending cancellation acts right after that. Other threads
+ * see no difference: giving notice is no cancellation point, and a real call that is one stays one. Any thread; keeps
+ * errno. */
 #ifndef MIOC_CANCEL_H
 #define MIOC_CANCEL_H
 
 #include <pthread.h>
 
-/* What to give to mioc_cancel_restore(). */
+/* Defers cancellation. Returns the type that mioc_cancel_restore() puts back. */
 static inline int mioc_cancel_defer(void)
 {
     int type = PTHREAD_CANCEL_DEFERRED;
@@ -24,7 +25,8 @@ static inline void mioc_cancel_restore(int type)
         (void)pthread_setcanceltype(type, &type);
 }
 
-/* The value of a call and its telling, an expression, as one. */
+/* Evaluates `call`, an expression that makes the real call and gives notice of it, with cancellation deferred. Its
+ * value is that of `call`. */
 #define MIOC_UNCANCELLED(call) \
     __extension__({ \
         int type_ = mioc_cancel_defer(); \

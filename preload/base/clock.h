@@ -20,18 +20,19 @@ static inline uint64_t mioc_clock_read(clockid_t clock)
 /* CLOCK_MONOTONIC, ns: for deadlines and durations. */
 static inline uint64_t mioc_clock_ns(void) { return mioc_clock_read(CLOCK_MONOTONIC); }
 
-/* CLOCK_MONOTONIC_COARSE, ms: cheaper, and up to a tick (10 ms) behind. */
+/* CLOCK_MONOTONIC_COARSE, ms: cheaper, and behind by up to one tick (10 ms). */
 static inline uint64_t mioc_clock_coarse_ms(void) { return mioc_clock_read(CLOCK_MONOTONIC_COARSE) / MIOC_NS_PER_MS; }
 
-/* CLOCK_REALTIME, ns since the epoch: to compare with files' times. */
+/* CLOCK_REALTIME, ns since the epoch: to compare with the times of files. */
 static inline uint64_t mioc_clock_real_ns(void) { return mioc_clock_read(CLOCK_REALTIME); }
 
-/* How long ago a file's time is, ns; negative: it lies ahead. */
+/* Returns the age of a file's time in ns; negative if that time lies in the future. */
 static inline int64_t mioc_clock_age_ns(const struct timespec *time)
 {
     return (int64_t)(mioc_clock_real_ns() - ((uint64_t)time->tv_sec * MIOC_NS_PER_S + (uint64_t)time->tv_nsec));
 }
 
+/* Splits ns into seconds and nanoseconds. */
 static inline struct timespec mioc_clock_timespec(uint64_t ns)
 {
     return (struct timespec){ .tv_sec = (time_t)(ns / MIOC_NS_PER_S), .tv_nsec = (long)(ns % MIOC_NS_PER_S) };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* credentials.c - what decides which file a path means to this thread, and whether it may have it. */
+/* credentials.c - hashes a thread's credentials, by raw system calls. */
 #include "credentials.h"
 #include "hash.h"
 #include "proc.h"
@@ -13,14 +13,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define GROUPS_MAX 512 /* of more, only how many there are counts */
+/* Of a thread with more groups only their number counts. */
+#define GROUPS_MAX 512
 
 struct rights {
     uint32_t uid, gid, capabilities[2];
-    uint32_t groups, group[GROUPS_MAX]; /* the kernel has them sorted */
+    uint32_t groups, group[GROUPS_MAX]; /* sorted by the kernel */
 };
 
-struct view {
+struct credentials {
     struct rights rights;
     uint64_t root_dev, root_ino, namespace_dev, namespace_ino;
 };
@@ -55,17 +56,17 @@ static void look(const char *path, uint64_t *dev, uint64_t *ino)
 uint64_t mioc_credentials(void)
 {
     int saved = errno;
-    struct view view;
+    struct credentials credentials;
 
-    memset(&view, 0, sizeof view);
-    get_rights(&view.rights);
-    look("/", &view.root_dev, &view.root_ino);
-    look("/proc/thread-self/ns/mnt", &view.namespace_dev, &view.namespace_ino);
+    memset(&credentials, 0, sizeof credentials); /* the padding is hashed too */
+    get_rights(&credentials.rights);
+    look("/", &credentials.root_dev, &credentials.root_ino);
+    look("/proc/thread-self/ns/mnt", &credentials.namespace_dev, &credentials.namespace_ino);
     errno = saved;
-    return mioc_hash(&view, sizeof view);
+    return mioc_hash(&credentials, sizeof credentials);
 }
 
-/* What an id is called outside of the user namespace; *is_all: the namespace has all that there are, so it is the
+/* Returns the number that an id has outside of the user namespace. *is_all: the namespace has all ids, so it is the
  * machine's own. */
 static uint32_t outside(const char *map, uint32_t id, uint32_t *is_all)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* folder.c - the names in a directory, by raw system calls. */
+/* folder.c - lists the names in a directory, by raw system calls. */
 #include "folder.h"
 
 #include <dirent.h>
@@ -12,7 +12,7 @@ int mioc_folder_walk(int dirfd, int (*visit)(void *ctx, int dirfd, const char *n
     _Alignas(8) char buf[4096];
     long n;
 
-    /* Not readdir: no allocation, and old C libraries have no getdents64(). */
+    /* Not readdir(), which allocates; not getdents64(), which old C libraries lack. */
     while ((n = syscall(SYS_getdents64, dirfd, buf, sizeof(buf))) > 0) {
         for (long at = 0; at < n;) {
             const struct dirent64 *entry = (const void *)(buf + at);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* futex.h - sleeping until a number changes (futex(2)). No point of cancellation; async-signal-safe. Overwrites errno.
+/* futex.h - sleeps until a 32-bit number changes (futex(2)). No cancellation point; async-signal-safe; overwrites
+ * errno.
  *
- * A wait may end early, by a signal or for no reason: look at the number again. `is_private`: only threads of this
- * process sleep there, which is cheaper; otherwise the number may lie in memory that processes share. */
+ * A wait may end early, by a signal or for no reason: the caller looks at the number again. With is_private only
+ * threads of this process can wake each other, which is cheaper. Without it the number may lie in memory that processes
+ * share. */
 #ifndef MIOC_FUTEX_H
 #define MIOC_FUTEX_H
 
@@ -16,7 +18,7 @@
 
 #define MIOC_FUTEX_FOREVER UINT64_MAX
 
-/* Sleeps while *at is `value`, for at most `ns`. 0, or -1: the time is over. */
+/* Sleeps while *at is `value`, for at most `ns`, or MIOC_FUTEX_FOREVER. Returns 0, or -1: the time is over. */
 static inline int mioc_futex_wait(const void *at, uint32_t value, uint64_t ns, int is_private)
 {
     struct timespec time = mioc_clock_timespec(ns);
@@ -26,7 +28,7 @@ static inline int mioc_futex_wait(const void *at, uint32_t value, uint64_t ns, i
     return rc != 0 && errno == ETIMEDOUT ? -1 : 0;
 }
 
-/* Wakes up to `most` sleepers. */
+/* Wakes at most `most` of those that sleep at `at`. */
 static inline void mioc_futex_wake(const void *at, int most, int is_private)
 {
     (void)syscall(SYS_futex, at, is_private ? FUTEX_WAKE_PRIVATE : FUTEX_WAKE, most, NULL, NULL, 0);

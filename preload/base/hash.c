@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* hash.c - one hash of bytes for all modules. */
+/* hash.c - the one hash of bytes that all modules use. */
 #include "hash.h"
 
 #define XXH_INLINE_ALL

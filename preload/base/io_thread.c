@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* io_thread.c - a thread with a table of descriptors of its own, for files that we open for a moment inside of a
- * program. */
+/* io_thread.c - a thread with a descriptor table of its own, for files that we open only for a moment. */
 #include "io_thread.h"
 #include "futex.h"
 #include "folder.h"
@@ -22,11 +21,11 @@ enum state { IDLE, WORK, DONE, END };
 struct mioc_io_thread {
     pid_t owner;
     pthread_t thread;
-    int is_taken; /* somebody's work is under way, atomic */
-    int state;    /* futex, enum state, atomic */
+    int is_taken; /* atomic; work is under way */
+    int state;    /* atomic, a futex; enum state */
     int (*work)(void *arg);
     void *arg;
-    int is_awaited; /* by mioc_io_thread_run() */
+    int is_awaited; /* a caller of mioc_io_thread_run() waits */
     int result, error;
 };
 
@@ -40,8 +39,9 @@ static int close_name(void *ctx, int dirfd, const char *name)
     return 0;
 }
 
-/* The table is a copy, whose pipes would never hang up. By /proc, as the limit may be lower than what is open; it may
- * be full. */
+/* The table is a copy of the program's: without this, the other end of a pipe would never see the program close it.
+ * /proc says what is open, as the limit may be lower than the highest open descriptor. The table may be full, so
+ * descriptor 0 goes first. */
 static void close_all(void)
 {
     int dir;
@@ -74,7 +74,7 @@ static void set_state(struct mioc_io_thread *a, enum state state)
     mioc_futex_wake(&a->state, 1, 1);
 }
 
-/* Sleeps as long as it is `state`; what it is then. */
+/* Sleeps while the state is `state`. Returns the new state. */
 static enum state wait_while(struct mioc_io_thread *a, enum state state)
 {
     int now;
@@ -120,7 +120,7 @@ struct mioc_io_thread *mioc_io_thread_new(void)
     return NULL;
 }
 
-/* is_taken is no futex: it falls a moment after the work's end, and nobody says so. */
+/* This polls, because is_taken is no futex: the thread clears it just after the work's end, and wakes nobody. */
 void mioc_io_thread_wait(struct mioc_io_thread *a, uint64_t ns)
 {
     const struct timespec pause = { .tv_nsec = 1000000 };
@@ -137,7 +137,7 @@ void mioc_io_thread_free(struct mioc_io_thread *a)
     if (a == NULL)
         return;
     if (a->owner == getpid()) {
-        mioc_io_thread_wait(a, UINT64_MAX); /* or the work's end would overwrite this state */
+        mioc_io_thread_wait(a, UINT64_MAX); /* the end of other work would overwrite END */
         set_state(a, END);
         (void)pthread_join(a->thread, NULL);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* io_thread_once.c - a thread with a table of descriptors of its own for one piece of work, also in the midst of a
- * signal's handler. */
+/* io_thread_once.c - a thread with a descriptor table of its own for one piece of work, also
+ * within a signal handler. */
 #include "io_thread.h"
 
 #include <errno.h>
@@ -16,7 +16,8 @@
 /* The kernel's own size; glibc's sigset_t is larger. */
 #define KERNEL_SIGSET_SIZE 8
 
-/* The maker sleeps until the thread is through, as in vfork(), so the two share what belongs to a thread, too. */
+/* The calling thread sleeps until the new one is done, as in vfork(), so that the two
+ * can share thread-local storage. */
 #define FLAGS \
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_VFORK | \
      CLONE_PARENT_SETTID)
@@ -38,11 +39,11 @@ static int run(void *arg)
     return 0;
 }
 
-/* A filter may kill the process for a call that it does not know. */
+/* A system call filter may kill the process for a call that it does not know. */
 static int is_filtered(void) { return syscall(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) != 0; }
 
-/* The thread has ended, but is counted for a moment yet: the program may be about to do what only a process of one
- * thread can. */
+/* The kernel counts a thread for a moment after its end. The program may next do what only a process with one thread
+ * can do, so this waits until the thread is not counted any more. */
 static void await_end(pid_t thread)
 {
     pid_t process = (pid_t)syscall(SYS_getpid);
@@ -65,7 +66,7 @@ int mioc_io_thread_run_once(int (*work)(void *arg), void *arg)
     stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED)
         return -1;
-    /* All signals are the program's threads'. */
+    /* The program's threads get all signals. */
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, KERNEL_SIGSET_SIZE);
     if (clone(run, (char *)stack + STACK, FLAGS, &once, &thread) > 0)
         await_end(thread);

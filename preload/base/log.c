@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* log.c - composes a line in a fixed buffer and hands it to the kernel in one piece. */
+/* log.c - composes a line in a fixed buffer and gives it to the kernel in one piece. */
 #include "log.h"
 #include "stack.h"
 
@@ -16,12 +16,12 @@
 #define STALL_SECONDS 1
 #define ELLIPSIS "…"
 
-/* The kernel's own sizes; glibc's sigset_t is larger. */
+/* The size of the kernel's signal mask; glibc's sigset_t is larger. */
 #define KERNEL_SIGSET_SIZE 8
 
-static int threshold = -1; /* not set: MPIIO_CACHE_LOG's */
+static int threshold = -1; /* -1: MPIIO_CACHE_LOG's */
 
-/* vsnprintf is not re-entrant by contract, and a signal handler may call us in the middle of one. */
+/* A signal handler may call us in the middle of vsnprintf(), which no standard calls re-entrant. */
 static __thread volatile sig_atomic_t is_formatting __attribute__((tls_model("initial-exec")));
 
 void mioc_log_set_level(enum mioc_log_level level) { __atomic_store_n(&threshold, (int)level, __ATOMIC_RELAXED); }
@@ -39,16 +39,16 @@ const char *mioc_log_error(int error)
 
 static int wait_for_room(int fd)
 {
-    if (fd < 0) { /* poll would wait for nothing */
+    if (fd < 0) { /* poll() ignores it, and would wait in vain */
         errno = EBADF;
         return -1;
     }
     struct pollfd wanted = { .fd = fd, .events = POLLOUT };
-    struct timespec limit = { .tv_sec = STALL_SECONDS }; /* the kernel counts it down, so signals do not prolong it */
+    struct timespec limit = { .tv_sec = STALL_SECONDS }; /* the kernel counts it down: a signal does not prolong it */
     for (;;) {
         long n = syscall(SYS_ppoll, &wanted, 1, &limit, NULL, KERNEL_SIGSET_SIZE);
         if (n > 0)
-            return 0; /* errors too: write(2) names them */
+            return 0; /* also for an error, which write(2) then reports */
         if (n == 0)
             errno = ETIMEDOUT;
         if (n == 0 || errno != EINTR)
@@ -72,14 +72,15 @@ static int write_all(int fd, const char *bytes, size_t size)
     return 0;
 }
 
-/* The signal that comes with a refusal of this kind, 0 if none does. */
+/* The signal that the kernel sends together with this error, or 0. */
 static int signal_of(int error) { return error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0; }
 
 int mioc_log_write(int fd, const void *bytes, size_t size)
 {
     int before = errno;
     uint64_t ours = 1ull << (SIGPIPE - 1) | 1ull << (SIGXFSZ - 1), old = 0, pending = 0;
-    /* They would end a program that has not written anything itself: blocked, and taken away if they were ours. */
+    /* Either signal could end a program that wrote nothing itself. Both are blocked, and one that our write raised is
+     * taken away. */
     int is_blocked = syscall(SYS_rt_sigprocmask, SIG_BLOCK, &ours, &old, KERNEL_SIGSET_SIZE) == 0;
     (void)syscall(SYS_rt_sigpending, &pending, KERNEL_SIGSET_SIZE);
     int result = write_all(fd, bytes, size);
@@ -95,11 +96,11 @@ int mioc_log_write(int fd, const void *bytes, size_t size)
     return result;
 }
 
-/* Makes the text one clean line: cut at a character's border, no control characters, newline at the end. */
+/* Makes the text one line: never cut within a character, no control characters, a newline at the end. */
 static size_t finish_line(char *line, size_t used, int is_cut)
 {
     if (is_cut) {
-        size_t room = MIOC_LOG_LINE_MAX - sizeof ELLIPSIS; /* the NUL's place is the newline's */
+        size_t room = MIOC_LOG_LINE_MAX - sizeof ELLIPSIS; /* the newline takes the place of the NUL */
         used = used < room ? used : room;
         while (used > 0 && ((unsigned char)line[used] & 0xc0) == 0x80)
             used--;
@@ -136,7 +137,7 @@ static __attribute__((noinline)) int say(void *arg)
     char line[MIOC_LOG_LINE_MAX + 1];
     size_t used = strlen(strcpy(line, opening(message->level))), room = MIOC_LOG_LINE_MAX - used;
     int n;
-    if (is_formatting) { /* better the bare format than nothing */
+    if (is_formatting) { /* the bare format is better than nothing */
         n = (int)strlen(message->format);
         memcpy(line + used, message->format, (size_t)n < room ? (size_t)n : room);
     } else {

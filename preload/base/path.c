@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* path.c - turns what a call was given into a key, and lexical questions about paths. */
+/* path.c - makes the store's key of what a call was given, and answers lexical questions about paths. */
 #include "path.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +26,8 @@ static uint64_t load8(const char *at)
 /* The top bit of each byte that is zero, exactly. */
 static uint64_t zero_bytes(uint64_t word) { return ~(((word & LOWS) + LOWS) | word | LOWS); }
 
-/* Whether a "/" stands before another one or before a ".": only then there can be anything to fold, or a "..". The two
- * characters differ in the lowest bit alone. path[len] must be readable. */
+/* Whether a "/" is followed by "/" or ".": otherwise the path has nothing to fold, and no "..". The two characters
+ * differ in their lowest bit only. path[len] must be readable. */
 static int has_odd_pair(const char *path, uint32_t len)
 {
     uint32_t at = 0;
@@ -53,7 +53,7 @@ static int has_long_name(const char *path, uint32_t len)
 
 /* --- Keys -------------------------------------------------------------------------------------------------------- */
 
-/* Where "//", "/./" and a last "/." that start at this slash end: at the last slash's follower. */
+/* `at` is behind a slash, or at it. Returns the place behind all of "/" and "./" that follow, and behind a last ".". */
 static const char *skip_slashes(const char *at)
 {
     for (;;) {
@@ -66,7 +66,7 @@ static const char *skip_slashes(const char *at)
     }
 }
 
-/* Appends `path` to buf[n], folded; a slash comes first. The new length, or -1. */
+/* Appends "/" and `path`, folded, to buf[n]. Returns the new length, or -1. */
 static int fold_behind(char *buf, uint32_t n, const char *path)
 {
     for (const char *at = path;;) {
@@ -87,7 +87,7 @@ static int fold_behind(char *buf, uint32_t n, const char *path)
     return (int)n;
 }
 
-/* The absolute path of a directory: AT_FDCWD or a descriptor. Its length, or -1. */
+/* Writes the absolute path of a directory, a descriptor or AT_FDCWD. Returns its length, or -1. */
 static int directory_path(char *buf, int dirfd)
 {
     char link[40] = "/proc/thread-self/fd/", digits[10], *to = link + 21;
@@ -95,7 +95,7 @@ static int directory_path(char *buf, int dirfd)
 
     if (dirfd == AT_FDCWD) {
         n = syscall(SYS_getcwd, buf, KEY_SIZE);
-        return n > 1 && buf[0] == '/' ? (int)n - 1 : -1; /* "(unreachable)/…" is none */
+        return n > 1 && buf[0] == '/' ? (int)n - 1 : -1; /* "(unreachable)/…" is no absolute path */
     }
     if (dirfd < 0)
         return -1;
@@ -164,7 +164,7 @@ int mioc_path_has_dotdot(const char *path, uint32_t len)
 {
     if (len >= 2 && path[0] == '.' && path[1] == '.' && (len == 2 || path[2] == '/'))
         return 1;
-    if (len < 3 || !has_odd_pair(path, len - 1)) /* looks at no byte behind the path */
+    if (len < 3 || !has_odd_pair(path, len - 1)) /* reads no byte behind the path */
         return 0;
     for (uint32_t at = 0; at + 3 <= len; at++)
         if (path[at] == '/' && path[at + 1] == '.' && path[at + 2] == '.' && (at + 3 == len || path[at + 3] == '/'))
@@ -206,7 +206,7 @@ int mioc_path_normalize(const char *path, char *out, size_t size)
     return (int)n;
 }
 
-/* Whether a path is its own normal form. */
+/* Whether a path is in normal form. */
 static int is_plain(const char *path, uint32_t len)
 {
     for (uint32_t i = 0; i < len; i++) {
@@ -307,7 +307,7 @@ uint32_t mioc_path_parent(const char *path, uint32_t len)
 
 static int is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* Not isalnum(): the program's locale is none of ours. */
+/* Not isalnum(), which depends on the program's locale. */
 static int is_version(const char *text, uint32_t len)
 {
     for (uint32_t i = 0; i < len; i++) {

@@ -62,7 +62,7 @@ int mioc_proc_stat(pid_t pid, struct mioc_proc *process)
     process->state = end[2];
     process->parent = (pid_t)strtol(end + 3, &at, 10);
     for (int field = 5; field <= 22 && at != NULL; field++)
-        at = strchr(at + (field > 5), ' '); /* at the blank before each field */
+        at = strchr(at + (field > 5), ' '); /* at the blank before the field */
     if (at == NULL)
         return -1;
     process->start = strtoull(at + 1, NULL, 10);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* proc.h - what /proc says of processes, read by raw system calls: past the interposers, without allocation, errno
- * kept. */
+/* proc.h - what /proc says about processes, by raw system calls: past the interposers, without allocation.
+ *
+ * Any thread; no cancellation points. All functions keep errno unless they say otherwise. */
 #ifndef MIOC_PROC_H
 #define MIOC_PROC_H
 
@@ -12,23 +13,23 @@ struct mioc_proc {
     char comm[16]; /* NUL-terminated */
     char state;    /* 'R', 'S', 'Z', … */
     pid_t parent;
-    uint64_t start; /* clock ticks after boot: with the pid it names a process for good */
+    uint64_t start; /* clock ticks after boot: pid and start name a process for good */
 };
 
-/* The value of an environment variable in env (NULL-terminated, may be NULL), or NULL. */
+/* Returns the value of an environment variable in env (ends with NULL; may be NULL), or NULL. */
 const char *mioc_proc_getenv(char *const *env, const char *name);
-/* Reads a whole small file, NUL-terminated; its length (cut off at size - 1), or -1. */
+/* Reads a small file whole into buf, NUL-terminated. Returns its length, cut off at size - 1, or -1. */
 long mioc_proc_read(const char *path, char *buf, size_t size);
-/* 0 or -1. */
+/* Reads /proc/PID/stat. Returns 0 or -1. */
 int mioc_proc_stat(pid_t pid, struct mioc_proc *process);
-/* The target of /proc/PID/exe; 0 or -1. */
+/* Reads the target of /proc/PID/exe, NUL-terminated. Returns 0 or -1. */
 int mioc_proc_exe(pid_t pid, char *buf, size_t size);
-/* The arguments, each NUL-terminated, one after the other; how many bytes, or -1. */
+/* Reads a process's arguments, each NUL-terminated, one after the other. Returns the number of bytes, or -1. */
 long mioc_proc_cmdline(pid_t pid, char *buf, size_t size);
-/* Children of all threads of pid, at most `most`: how many, or -1 where this kernel does not say. */
+/* Lists the children of all threads of pid, at most `most`. Returns how many; -1: this kernel does not say. */
 int mioc_proc_children(pid_t pid, pid_t *children, int most);
-/* A copy of fd, closed by exec, whose number is out of a program's way: from 200 up, or what a low limit leaves. -1
- * (errno). */
+/* Copies a descriptor to a high number, out of the program's way: from 200 on, or what a low limit leaves. The copy is
+ * close-on-exec. Returns the copy, or -1 with errno. */
 int mioc_proc_high_fd(int fd);
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* real.h - the libc functions behind our interposers: the names, once.
+/* real.h - the real functions behind our interposers: mioc_real(open)(path, flags) calls the next `open` after ours.
  *
- * mioc_real(open)(path, flags) calls the next `open` after ours in the link map. The signature comes from the system
- * header by __typeof__, so it cannot drift. A name is bound on first use, because other libraries' constructors call us
- * before ours has run. Binding takes no lock (symbol.h) and may be done twice with the same result, so it is right in
- * any thread, in a forked child and in a signal handler. Names that this libc lacks are NULL (real_names.h, OPTIONAL);
- * stat and its family are never NULL. Everything outside wrap_*.c uses libc's I/O only through here, so that it never
- * meets our own hooks. */
+ * The signature comes from the system header by __typeof__, so it cannot drift. A name is bound on its first use,
+ * because other libraries' constructors call us before ours has run. Binding takes no lock (symbol.h), and two threads
+ * that bind one name get the same function, so mioc_real() works in any thread, in a forked child and in a signal
+ * handler. A name that this libc lacks is NULL (real_names.h, OPTIONAL); stat and its family never are. All code
+ * outside of wrap_*.c calls libc's I/O functions by mioc_real() only, so that it never calls our interposers. */
 #ifndef MIOC_REAL_H
 #define MIOC_REAL_H
 
@@ -23,13 +22,14 @@ struct mioc_real_table {
 #pragma GCC diagnostic pop
 
 extern struct mioc_real_table mioc_real_functions;
-/* Binds one, by its offset in the table; keeps errno. */
+/* Binds the function at that offset in the table, and returns it or NULL. Keeps errno. */
 void *mioc_real_find(size_t slot);
-/* Binds all. An interpreter does it before main(): a lookup later could fall between the program's dlopen() and its
- * dlerror(), whose message any lookup clears. Other programs use few names, and each costs a third of a microsecond. */
+/* Binds all functions. An interpreter does this before main(): a later lookup may come between the program's dlopen()
+ * and its dlerror(), and a lookup clears dlerror()'s message. Other programs bind at first use, as they use few names,
+ * and each costs 0.3 µs. Keeps errno. */
 void mioc_real_bind(void);
-/* Whether another object than libc has some of what threads of ours look at files with: a preload after us. What its
- * functions do, and which locks they take, is not known. */
+/* Whether another preload, behind us, has one of the functions that our threads use on files. What such a function
+ * does, and which locks it takes, is not known. Keeps errno. */
 int mioc_real_is_shadowed(void);
 
 #define mioc_real(name) \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* real_names.h - the names of the libc functions that have an interposer or that we must reach behind one, and their
+/* real_names.h - the names of the libc functions that have an interposer, or that we call behind one; and their
  * headers.
  *
- * Names only: the signature is __typeof__(&name). The order matters while binding (real.c): what every libc has comes
- * first, because the lookup of a missing name allocates, and an allocator's first call may open files, that is, call
- * us. */
+ * Names only: the signature is __typeof__(&name). The order matters while all names are bound (real.c). Names that
+ * every libc has come first: the lookup of a missing name allocates, and an allocator's first call may open files and
+ * so call us. */
 #ifndef MIOC_REAL_NAMES_H
 #define MIOC_REAL_NAMES_H
 
@@ -92,9 +92,8 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, struct stat
     X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2) X(__readlink_chk) X(__readlinkat_chk) X(__realpath_chk)
 /* clang-format on */
 
-/* In some: real.c puts a stand-in where stat, lstat, fstat, fstatat, mknod and their twins are missing (glibc < 2.33);
- * the
- * __x names can be old versions only, and the others may be NULL: test before calling. */
+/* Names that some libcs lack. real.c has stand-ins for stat, lstat, fstat, fstatat, mknod and their twins (glibc
+ * < 2.33). The __x names may be there in an old version only. The others may be NULL: test before calling. */
 /* clang-format off */
 #define MIOC_REAL_NAMES_OPTIONAL(X) \
     X(__xstat) X(__lxstat) X(__fxstat) X(__fxstatat) X(__xstat64) X(__lxstat64) X(__fxstat64) X(__fxstatat64) \

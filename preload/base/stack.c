@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* stack.c - where a thread's alternate stack is, and work on another one. */
+/* stack.c - notes where a thread's alternate stack is, and runs work on a new stack. */
 #include "stack.h"
 
 #include <errno.h>
@@ -11,11 +11,12 @@
 #include <ucontext.h>
 #endif
 
-/* The kernel's own size; glibc's sigset_t is larger. */
+/* The size of the kernel's signal mask; glibc's sigset_t is larger. */
 #define KERNEL_SIGSET_SIZE 8
 
-/* As the kernel has it, for threads, forked children and handlers of SS_AUTODISARM, too. A child of vfork that sets one
- * up before its exec is the exception, and costs its parent's thread the cache on that stack. */
+/* The same as the kernel's note, also in threads, in forked children and with SS_AUTODISARM. One exception: a child of
+ * vfork that sets an alternate stack before its exec changes its parent's note. That thread then has no cache on the
+ * part of the stack that the note names. */
 __thread struct mioc_stack mioc_stack_alternate;
 
 void mioc_stack_note(const stack_t *stack)
@@ -28,21 +29,21 @@ void mioc_stack_note(const stack_t *stack)
 
 void mioc_stack_set_signals(uint64_t blocked, uint64_t *before)
 {
-    /* It succeeds: errno stays. */
+    /* It cannot fail, so errno stays. */
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, before, KERNEL_SIGSET_SIZE);
 }
 
-/* Memory of its own. */
+/* A piece of work and its stack, in memory of their own. */
 struct elsewhere {
     int (*work)(void *arg);
     void *arg;
     int result, error;
-    uint64_t signals; /* blocked ones, before */
+    uint64_t signals; /* blocked before */
     struct elsewhere *outer;
     _Alignas(16) char stack[MIOC_STACK_TOLD];
 };
 
-/* What this thread is in, or NULL. A child of vfork leaves it as it was. */
+/* The work that this thread is in, or NULL. A child of vfork leaves the pointer as it was. */
 static __thread struct elsewhere *current;
 
 static void run(struct elsewhere *e)
@@ -62,8 +63,8 @@ void mioc_stack_see_blocked(sigset_t *blocked)
 
 /* --- run(e) on its stack ----------------------------------------------------------------------------------------- */
 
-/* As any call, but that the stack's pointer waits in a register that run() keeps. This file has frame pointers, by
- * which a debugger finds the way back. */
+/* A plain call, except that the stack pointer waits in a register that run() keeps. This file is compiled with frame
+ * pointers, so that a debugger can walk the stack. */
 #if defined __x86_64__
 static __attribute__((noinline)) void run_on(struct elsewhere *e, char *top)
 {
@@ -90,13 +91,13 @@ static __attribute__((noinline)) void run_on(struct elsewhere *e, char *top)
                        "v26", "v27", "v28", "v29", "v30", "v31", "memory", "cc");
 }
 #else
-/* makecontext() hands over numbers. */
+/* makecontext() passes numbers only. */
 static void run_by_halves(unsigned high, unsigned low)
 {
     run((struct elsewhere *)(uintptr_t)((uint64_t)high << 32 | low)); /* NOLINT: an address */
 }
 
-/* The contexts are a kilobyte each: nothing for the small stack. They lie below the other one's end. */
+/* A context takes a kilobyte, too much for the small stack. Both lie at the low end of the new stack. */
 static void run_on(struct elsewhere *e, char *top)
 {
     struct contexts {
@@ -113,8 +114,8 @@ static void run_on(struct elsewhere *e, char *top)
 }
 #endif
 
-/* NULL: there is no memory. The kernel's own calls: MPI's libraries have hooks in libc's, which take locks, and stack.
- */
+/* Returns NULL if there is no memory. It makes raw system calls, because MPI's libraries hook libc's mmap(), and their
+ * hooks take locks and need stack. */
 static struct elsewhere *prepare(int (*work)(void *arg), void *arg)
 {
     long at = syscall(SYS_mmap, NULL, sizeof(struct elsewhere), PROT_READ | PROT_WRITE,
@@ -128,8 +129,9 @@ static struct elsewhere *prepare(int (*work)(void *arg), void *arg)
     return e;
 }
 
-/* The kernel does not know of this stack: it would put a handler's frame on top of the alternate one, over what we come
- * back to. So signals wait, and a thread's end by one leaves no memory. */
+/* The kernel does not know about the new stack: it would put a handler's frame at the top of the alternate stack, over
+ * the frames that we return to. So signals are blocked. For the same reason no signal can end the thread before the
+ * memory is unmapped. */
 int mioc_stack_run_elsewhere(int (*work)(void *arg), void *arg)
 {
     struct elsewhere *e = prepare(work, arg);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* stats.c - counts calls, and sums the counts of processes and nodes up into a report. */
+/* stats.c - counts calls, and adds up the counts of processes and nodes in a report. */
 #include "stats.h"
 #include "clock.h"
 
@@ -108,7 +108,7 @@ void mioc_report_merge(struct mioc_report *to, const struct mioc_report *from)
 {
     for (int call = 0; call < MIOC_CALLS; call++) {
         merge_row(&to->row[call], &from->row[call]);
-        /* The minimum of no ranks is not 0. */
+        /* A report without ranks has no minimum: its 0 does not count. */
         if (from->ranks != 0 && (to->ranks == 0 || from->row[call].ns_min < to->row[call].ns_min))
             to->row[call].ns_min = from->row[call].ns_min;
     }

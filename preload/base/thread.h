@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* thread.h - starts our own threads inside of a program: with a small stack, and with all signals blocked, so that they
- * stay with the program's threads. */
+/* thread.h - starts our own threads inside of a program. All signals are blocked in them, so that the program's threads
+ * get them. */
 #ifndef MIOC_THREAD_H
 #define MIOC_THREAD_H
 
 #include <pthread.h>
 #include <stddef.h>
 
-/* 0, or an errno number. Without `joinable`, detached, `thread` may be NULL. Any thread; the caller's signal mask is as
- * before. */
+/* Starts a thread that runs run(arg), on a stack of `stack` bytes. Without `joinable` the thread is detached, and
+ * `thread` may be NULL. Returns 0, or an errno number. Any thread may call; its signal mask stays. */
 int mioc_thread_start(pthread_t *thread, int joinable, size_t stack, void *(*run)(void *arg), void *arg);
 
 #endif
