@@ -112,7 +112,7 @@ static void say_inactive(enum mioc_log_level level)
 static void start_dormant(const struct mioc_config *config, char **argv)
 {
     mioc_loader_unpatch();
-    if (mioc_rendezvous_settle())
+    if (mioc_rendezvous_open_relay())
         (void)on_exit(end_heir, NULL);
     if (me.reason[0] != '\0')
         snprintf(line, sizeof line, INACTIVE "%s", me.reason);

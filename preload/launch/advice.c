@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* advice.c - one table: a part of a reason, and what to do about it. The first that fits. */
+/* advice.c - a table from a part of a reason to what a person can do about it; the first row that fits counts. */
 #include "advice.h"
 
 #include <stddef.h>
 #include <string.h>
 
-/* Arrays, not pointers, here and in other tables: each pointer would be relocated at the start of every process, of
- * shells too. */
+/* Arrays, not pointers: the loader would relocate each pointer at the start of every process, of shells, too. Other
+ * tables do the same. */
 static const struct {
     char part[44], advice[108];
 } table[] = {
@@ -32,7 +32,7 @@ static const struct {
     { "and this MPI has no sessions", "Use MPICH 4, or load MPI by mpi4py only" },
     { "is linked with", "Use the plug-in, launcher and mpi4py of one MPI; mpiio-cache check says which are here" },
     { "plug-in", "mpiio-cache check says what is missing" },
-    /* agreement */
+    /* rendezvous */
     { "stays dormant", "Give all ranks the same environment; with MPIIO_CACHE_LOG=info that rank's node says more" },
     { "are no Python", "Start them in a step of their own" },
     { "(no Python?)", "Start Python in a step of its own" },

@@ -3,8 +3,9 @@
 #ifndef MIOC_ADVICE_H
 #define MIOC_ADVICE_H
 
-/* A sentence without full stop, for a process's own reason or another rank's that reached it; lives for ever. NULL: the
- * reason is not known here, which a test of the sources holds to be impossible. Any thread. */
+/* Returns the advice for a reason, whether this process or another rank found it: a sentence without full stop, which
+ * lives for ever. NULL: the table has no advice for this reason (test_advice.c checks that it has one for each reason
+ * in the sources). Any thread, signal handlers too. */
 const char *mioc_advice(const char *reason);
 
 #endif

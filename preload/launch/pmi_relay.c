@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* pmi_relay.c - the relay between a program and the launcher's process manager, with which we have spoken already. */
+/* pmi_relay.c - a thread between the program and the launcher's process manager, with which this library has spoken. */
 #include "pmi_relay.h"
 #include "base/futex.h"
 #include "job/elf.h"
@@ -27,19 +27,20 @@
 
 static const char init_answer[] = "cmd=response_to_init rc=0 pmi_version=1 pmi_subversion=1\n";
 
+/* What the thread does: waits, relays, ends. */
 enum gate { GATE_SHUT, GATE_OPEN, GATE_RELEASED };
 
 static struct {
-    pid_t owner;
-    int up, down; /* to the launcher; to the program, whose end is PMI_FD */
+    pid_t owner;  /* the process that has the thread; 0: none */
+    int up, down; /* descriptors: to the launcher; to the program, whose end of that pair is PMI_FD */
     int pmi_fd;
     int is_hydra;
     pthread_t thread;
-    atomic_int is_answer_due; /* the next line from above is the answer to a question of ours */
-    atomic_int gate;          /* a futex: what the relay's thread does */
-    atomic_int has_init;      /* the program speaks PMI itself: its end is its own business */
-    atomic_int is_ending;     /* what comes from above now is the answer to our farewell */
-    atomic_int has_ended;
+    atomic_int is_answer_due; /* the next line from the launcher answers a question of this library */
+    atomic_int gate;          /* enum gate; a futex */
+    atomic_int has_init;      /* the program speaks PMI, and says "finalize" itself */
+    atomic_int is_ending;     /* what the launcher says now answers the relay's "finalize" */
+    atomic_int has_ended;     /* that answer is here, or the thread has ended */
 } relay;
 
 int mioc_pmi_relay_is_owner(void) { return relay.owner != 0 && relay.owner == getpid(); }
@@ -69,7 +70,8 @@ static int send_all(int fd, const char *bytes, size_t size)
     return 0;
 }
 
-/* What the program says. The first "init" was said for it; it is a message of its own, as the answer is awaited. */
+/* Passes on what the program says, but answers its first "init", which the launcher has heard from this library. That
+ * "init" comes alone, as a program waits for its answer. 0, or -1: the program has closed its end. */
 static int pass_up(char *buf, size_t size)
 {
     ssize_t n = recv(relay.down, buf, size, 0);
@@ -83,6 +85,7 @@ static int pass_up(char *buf, size_t size)
     return send_all(relay.up, buf, (size_t)n);
 }
 
+/* Passes on what the launcher says, but the answers that are not for the program. 0, or -1: one end is closed. */
 static int pass_down(char *buf, size_t size)
 {
     ssize_t n = recv(relay.up, buf, size, 0);
@@ -105,9 +108,9 @@ static int pass_down(char *buf, size_t size)
 
 static int is_released(void) { return atomic_load(&relay.gate) == GATE_RELEASED; }
 
-/* Until one side hangs up; then the other is to see it. The launcher hangs up after "finalize". When the program has
- * closed its end (os.closerange), the launcher's stays open for the farewell. Nothing is read any more once it is
- * released, which hangs up the program's end, so that the poll is woken. */
+/* Relays until the launcher closes its end, as it does after "finalize"; then the program must see its end closed, too.
+ * If the program closes its end (os.closerange), the launcher's stays open for the relay's own "finalize". A release
+ * closes the program's end, which wakes the poll; after a release nothing is read any more. */
 static void *relay_main(void *unused)
 {
     char buf[LINE];
@@ -150,7 +153,7 @@ static int is_socket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
 
-/* The program gets the low numbers, so both ends of ours lie high. */
+/* Low descriptor numbers are the program's, so both descriptors of the relay get high ones. 0 or -1. */
 static int take_high(int pair[2], int pmi)
 {
     relay.up = mioc_proc_high_fd(pmi);
@@ -217,7 +220,8 @@ void mioc_pmi_relay_release(void)
     if (!mioc_pmi_relay_is_owner())
         return;
     atomic_store(&relay.gate, GATE_RELEASED);
-    (void)syscall(SYS_dup3, relay.up, relay.pmi_fd, 0); /* the program's end of the pair is gone with this */
+    (void)syscall(SYS_dup3, relay.up, relay.pmi_fd,
+                  0); /* this closes the program's end of the pair, and wakes poll() */
     set_gate(GATE_RELEASED);
     (void)pthread_join(relay.thread, NULL);
     relay.owner = 0;

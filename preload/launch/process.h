@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* process.h - the ways in which a rank's process ends, becomes another program, or closes what is not its own. */
+/* process.h - how a rank's process learns of its own end; interpose/wrap_process.c has the code. */
 #ifndef MIOC_PROCESS_H
 #define MIOC_PROCESS_H
 
-/* In a rank, before main(): the end by quick_exit() is guarded from now on. exit() is start.c's, all else is
- * interposed. */
+/* From now on quick_exit() ends this rank's work, too. Call it in a rank, before main(). (start.c does the same for
+ * exit(); _exit, abort and exec are interposed.) */
 void mioc_process_guard(void);
 
 #endif

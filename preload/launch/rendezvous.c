@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rendezvous.c - the ranks of a node meet at their leader's socket, and hear from it whether all ranks of the job start
- * MPI. */
+/* rendezvous.c - the ranks of a node meet at their leader's socket, and hear there whether all ranks of the job start
+ * MPI (README.md). */
 #include "rendezvous.h"
 #include "base/real.h"
-#include "base/hash.h"
-#include "pmi_relay.h"
-#include "store/item.h"
 #include "job/pmi.h"
 #include "base/proc.h"
-#include "store/store.h"
 #include "base/credentials.h"
-#include "transport/transport.h"
-#include "agent/wire.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,37 +19,40 @@
 #include <time.h>
 #include <unistd.h>
 
+/* How long a rank sleeps between two tries to reach the leader. */
 #define NAP_MS 2
-/* The first look at the tasks beside us, and the longest time between two. */
+/* When a task first looks at the tasks beside it, and the longest time between two looks. */
 #define FIRST_LOOK_MS 20
 #define MOST_LOOK_MS 160
-/* Connections of others than our tasks that a leader bears with. */
+/* A leader accepts so many more connections than its node has tasks. */
 #define STRANGERS 16
 
 enum kind { KIND_HELLO, KIND_GO, KIND_STAY };
 
-/* Both ways; between processes of one node, so in its own byte order. */
+/* What a rank and its leader say to each other, in the node's own byte order. */
 struct message {
     uint32_t magic;
     int32_t kind, local_rank;
     uint32_t pad;
     uint64_t layout;
-    uint64_t rights; /* UCX reads other ranks' memory by /proc: MPI ends where one may not do that to another */
+    uint64_t rights; /* must be equal: UCX reads other ranks' memory by /proc, and MPI ends where it may not */
     char reason[248];
 };
 
 struct meeting {
     const struct mioc_rendezvous *rendezvous;
-    int listener, tasks, peers, come;
-    struct pollfd *peer; /* connections; [peers] is the listener */
-    int *local_rank;     /* of each, -1 until it has said hello */
-    int64_t since, look_at, look_every;
+    int listener;
+    int tasks, peers, come; /* tasks of this node; connections; ranks that have said hello, the leader not counted */
+    struct pollfd *peer;    /* connections; [peers] is the listener */
+    int *local_rank;        /* of each connection, -1 until it has said hello */
+    int64_t since, look_at, look_every; /* ms: the start; the next look beside; the time between two looks */
     uint64_t rights;
     char *reason;
     size_t size;
 };
 
-static int mark = -1; /* the socket that says to this node's late comers that this job stays dormant; held for life */
+/* The socket "stay", which tells late tasks of this node that the job stays dormant. The process holds it for life. */
+static int mark = -1;
 
 /* --- Sockets ----------------------------------------------------------------------------------------------------- */
 
@@ -65,6 +62,7 @@ static void close_raw(int fd)
         syscall(SYS_close, fd);
 }
 
+/* Fills in the abstract name of a socket of this job step on this node. Returns the address's length. */
 static socklen_t name_socket(struct sockaddr_un *address, const struct mioc_task *me, const char *what)
 {
     int length;
@@ -76,7 +74,7 @@ static socklen_t name_socket(struct sockaddr_un *address, const struct mioc_task
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
-/* A socket that listens under that name, or -1: errno is EADDRINUSE where somebody else does. */
+/* Returns a socket that listens under that name, or -1 with errno: EADDRINUSE where another process does. */
 static int listen_as(const struct mioc_task *me, const char *what)
 {
     struct sockaddr_un address;
@@ -94,7 +92,7 @@ static int listen_as(const struct mioc_task *me, const char *what)
     return -1;
 }
 
-/* The name could be taken by another user: nobody is to be fooled by that. */
+/* Whether the other end is a process of this user: another user may have taken the name. */
 static int is_ours(int fd)
 {
     struct ucred peer;
@@ -103,6 +101,7 @@ static int is_ours(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
 }
 
+/* Returns a connection to whoever listens under that name, or -1. */
 static int connect_to(const struct mioc_task *me, const char *what)
 {
     struct sockaddr_un address;
@@ -115,6 +114,7 @@ static int connect_to(const struct mioc_task *me, const char *what)
     return -1;
 }
 
+/* Whether a task of this node has declined. */
 static int is_marked(const struct mioc_task *me)
 {
     int fd = connect_to(me, "stay");
@@ -135,7 +135,7 @@ static int say(int fd, enum kind kind, const struct mioc_task *me, const char *r
     return send(fd, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof message ? 0 : -1;
 }
 
-/* 1: a message; 0: nothing yet; -1: the other is gone, or speaks nonsense. */
+/* 1: a message; 0: nothing yet; -1: the other end is closed, or what it says is malformed. */
 static int hear(int fd, struct message *message)
 {
     ssize_t n = recv(fd, message, sizeof *message, MSG_DONTWAIT);
@@ -150,15 +150,15 @@ static int hear(int fd, struct message *message)
 
 /* --- Both sides -------------------------------------------------------------------------------------------------- */
 
-/* There is no name service that Open MPI's launchers and Slurm's PMIx both have: with these each node agrees for
- * itself. */
+/* Whether this node must agree with others. Not where the process manager speaks PMIx: Open MPI's launchers and Slurm's
+ * PMIx have no name service in common, so there each node agrees for itself. */
 static int has_several_nodes(const struct mioc_rendezvous *rendezvous)
 {
     return !rendezvous->me->has_pmix &&
            mioc_task_count_on_node(rendezvous->me, rendezvous->env) != rendezvous->me->size;
 }
 
-/* The first of a node to know tells the other nodes. */
+/* Only one task of a node gets the socket "stay"; that task tells the other nodes. */
 void mioc_rendezvous_decline(const struct mioc_rendezvous *rendezvous, const char *reason)
 {
     int saved = errno;
@@ -169,7 +169,7 @@ void mioc_rendezvous_decline(const struct mioc_rendezvous *rendezvous, const cha
     errno = saved;
 }
 
-/* From time to time, less and less often: whether a task of this node is certain not to come. 0, or -1 and why. */
+/* Looks, less and less often, whether a task of this node will certainly not come. 0, or -1 and the reason. */
 static int look_beside(struct meeting *m, int64_t now)
 {
     const struct mioc_rendezvous *rendezvous = m->rendezvous;
@@ -187,6 +187,7 @@ static int look_beside(struct meeting *m, int64_t now)
 
 /* --- The leader -------------------------------------------------------------------------------------------------- */
 
+/* Accepts the connections that wait, but those of other users. */
 static void admit(struct meeting *m)
 {
     int fd;
@@ -201,7 +202,7 @@ static void admit(struct meeting *m)
     }
 }
 
-/* Takes what the peers say. 0, or -1 and why: not all will come. */
+/* Reads what the peers say. 0, or -1 and the reason: not all will come. */
 static int hear_peers(struct meeting *m)
 {
     for (int i = 0; i < m->peers; i++) {
@@ -210,7 +211,7 @@ static int hear_peers(struct meeting *m)
 
         if (rc == 0)
             continue;
-        if (rc < 0 && m->local_rank[i] < 0) { /* a look at who is there, or no rank at all */
+        if (rc < 0 && m->local_rank[i] < 0) { /* a connection that never said hello is no rank's */
             close_raw(m->peer[i].fd);
             m->peers--;
             m->peer[i] = m->peer[m->peers];
@@ -239,9 +240,10 @@ static int hear_peers(struct meeting *m)
     return 0;
 }
 
+/* Waits until all tasks of this node have come. 0, or -1 and the reason. */
 static int gather(struct meeting *m)
 {
-    /* Before the root's own deadline for the nodes, as the reason is better known here. */
+    /* This ends before the root's deadline for the nodes, because this node knows the better reason. */
     int64_t until = m->since + m->rendezvous->timeout_ms * 9 / 10;
     char span[32];
 
@@ -302,7 +304,7 @@ static int lead(struct meeting *m)
 
 /* --- The others -------------------------------------------------------------------------------------------------- */
 
-/* The leader's socket, or -1 and why. */
+/* Returns a connection to the leader, or -1 and the reason. */
 static int find_leader(struct meeting *m)
 {
     int64_t until = m->since + m->rendezvous->timeout_ms;
@@ -369,29 +371,4 @@ int mioc_rendezvous(const struct mioc_rendezvous *rendezvous, char *reason, size
         rc = rendezvous->me->local_rank == 0 ? lead(&meeting) : follow(&meeting);
     errno = saved;
     return rc;
-}
-
-/* hydra answers a second "init", MPI's; Slurm does not. */
-void mioc_rendezvous_before_mpi(const struct mioc_task *me)
-{
-    int is_due;
-
-    if (!mioc_rendezvous_nodes_has_spoken(&is_due))
-        return;
-    if (me->launcher == MIOC_LAUNCHER_SLURM)
-        mioc_pmi_relay_open(is_due);
-    else
-        mioc_pmi_relay_release();
-}
-
-void mioc_rendezvous_after_mpi(void) { mioc_pmi_relay_release(); }
-
-int mioc_rendezvous_settle(void)
-{
-    int is_due;
-
-    if (!mioc_rendezvous_nodes_has_spoken(&is_due))
-        return 0;
-    mioc_pmi_relay_open(is_due);
-    return 1;
 }

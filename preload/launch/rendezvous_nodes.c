@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rendezvous_nodes.c - the leaders of a job's nodes agree by names in the launcher's name service. */
+/* rendezvous_nodes.c - the leaders of a job's nodes agree by names in the launcher's name service (README.md). */
 #include "rendezvous.h"
 #include "pmi_relay.h"
 #include "job/pmi.h"
@@ -9,108 +9,43 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
-/* Each node looks for the names of at most so many others. */
+/* A node has at most so many children, and looks for their names. */
 #define FANOUT 8
-#define MOST_NODES (1 << 20)
 #define LINE 1024
-/* The name service is one process, which takes some 50 us for a question: it is to be half idle when all nodes ask. */
+/* A node sleeps between two looks, longer each time. The name service is one process and takes some 50 us for a
+ * question: it stays half idle even when all nodes ask. */
 #define NAP_US_PER_NODE 200
 #define FIRST_NAP_US 500
-#define LEAST_NAP_US 5000
+#define LEAST_NAP_US 5000 /* the least that the longest sleep is */
 #define MOST_NAP_US 1000000
+/* How much longer than the deadlines a leader waits for the others' decisions. */
 #define PATIENCE_MS 5000
 
 struct talk {
     const struct mioc_rendezvous *rendezvous;
     struct mioc_rendezvous_place place;
-    char suffix[320]; /* of all names: ours, of this job */
+    char suffix[320]; /* of all names: they are this library's, in this job */
     char layout[32];
-    int64_t since, seen, nap_us;
+    int64_t since;  /* when this process began */
+    int64_t seen;   /* when it saw the root's name; 0: not yet */
+    int64_t nap_us; /* the next sleep */
     int has_said_no;
     char *reason;
     size_t size;
 };
 
-static int has_spoken, is_answer_due;
-
-int mioc_rendezvous_nodes_has_spoken(int *is_due)
-{
-    *is_due = is_answer_due;
-    return has_spoken;
-}
-
-/* --- Where this process is --------------------------------------------------------------------------------------- */
-
-static const char *read_block(const char *at, long block[3])
-{
-    char *end;
-
-    if (*at != '(')
-        return NULL;
-    for (int i = 0; i < 3; i++) {
-        block[i] = strtol(at + 1, &end, 10);
-        if (end == at + 1 || *end != (i < 2 ? ',' : ')'))
-            return NULL;
-        at = end;
-    }
-    if (block[0] < 0 || block[1] < 1 || block[2] < 1 || block[0] >= MOST_NODES || block[1] > MOST_NODES - block[0])
-        return NULL;
-    return at + 1;
-}
-
-/* number: of each node's id, from 1. */
-static int walk(const char *blocks, int size, int rank, int *number, struct mioc_rendezvous_place *place)
-{
-    const char *at = blocks;
-    int next = 0;
-
-    while (next < size) {
-        long block[3];
-
-        at = read_block(at, block);
-        if (at == NULL)
-            return -1;
-        for (long node = block[0]; node < block[0] + block[1]; node++)
-            for (long i = 0; i < block[2] && next < size; i++, next++) {
-                int is_first = number[node] == 0;
-
-                if (is_first)
-                    number[node] = ++place->nodes;
-                if (next == rank)
-                    *place = (struct mioc_rendezvous_place){ place->nodes, number[node] - 1, is_first };
-            }
-        at = *at == ',' ? at + 1 : blocks;
-    }
-    return 0;
-}
-
-int mioc_rendezvous_parse_mapping(const char *text, int size, int rank, struct mioc_rendezvous_place *place)
-{
-    static const char head[] = "(vector,";
-    size_t bytes = MOST_NODES * sizeof(int);
-    int *number, rc;
-
-    *place = (struct mioc_rendezvous_place){ 0, -1, 0 };
-    if (strncmp(text, head, sizeof head - 1) != 0)
-        return -1;
-    /* Not from malloc(): having freed so much it would give the program's large blocks from the heap from then on, and
-     * return less. */
-    number = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (number == MAP_FAILED)
-        return -1;
-    rc = walk(text + sizeof head - 1, size, rank, number, place);
-    (void)munmap(number, bytes);
-    return rc == 0 && place->index >= 0 ? 0 : -1;
-}
+static int has_spoken;    /* this process has spoken with the launcher */
+static int is_answer_due; /* … and did not wait for the last answer */
 
 /* --- Questions to the launcher ----------------------------------------------------------------------------------- */
 
+/* Asks the launcher; the answer is one line of at most LINE bytes. 0, or -1 and the reason. After a failure it asks no
+ * more, as the answer that is still due would be taken for another one. */
 __attribute__((format(printf, 3, 4))) static int ask(struct talk *t, char *answer, const char *format, ...)
 {
-    /* Without the launcher's answer MPI could not start anyway, so there is no hurry to think it dead. */
+    /* Without the launcher MPI cannot start either, so there is no hurry to take it for dead. */
     int timeout = (int)(2 * t->rendezvous->timeout_ms + PATIENCE_MS);
     char command[LINE - 8];
     va_list list;
@@ -127,7 +62,7 @@ __attribute__((format(printf, 3, 4))) static int ask(struct talk *t, char *answe
     return -1;
 }
 
-/* Values have no blanks and no '='. */
+/* A value on the wire has no blank, '=' or ';': "~" stands for a blank, "?" for what else it cannot have. */
 static void encode(char *to, size_t size, const char *text)
 {
     size_t i = 0;
@@ -140,7 +75,7 @@ static void encode(char *to, size_t size, const char *text)
     to[i] = '\0';
 }
 
-/* Fills `to` with what stands behind " KEY=" up to a blank, blanks in it put back. 1, or 0 if it is not there. */
+/* Copies what stands behind `key` up to a blank, and puts blanks back. `key` is " NAME=". 1, or 0: it is not there. */
 static int get_value(const char *answer, const char *key, char *to, size_t size)
 {
     const char *at = strstr(answer, key);
@@ -154,7 +89,7 @@ static int get_value(const char *answer, const char *key, char *to, size_t size)
     return 1;
 }
 
-/* 1: published; 0: the name is taken; -1. */
+/* 1: published; 0: the name is taken; -1 and the reason. */
 static int publish(struct talk *t, const char *name, const char *value)
 {
     char answer[LINE], text[300];
@@ -163,11 +98,12 @@ static int publish(struct talk *t, const char *name, const char *value)
     encode(text, sizeof text, value);
     if (ask(t, answer, "publish_name service=%s%s port=%s", name, t->suffix, text) != 0)
         return -1;
-    rc = mioc_pmi_number(answer, "rc", -1); /* Slurm and old hydras say info alone, MPICH 4.2's rc alone */
+    /* Slurm and older hydras answer with "info" only, MPICH 4.2's hydra with "rc" only. */
+    rc = mioc_pmi_number(answer, "rc", -1);
     return rc == 0 || (rc == -1 && strstr(answer, "info=ok") != NULL);
 }
 
-/* 1: found; 0: nobody has published it; -1. */
+/* 1: found; 0: nobody has published it; -1 and the reason. */
 static int lookup(struct talk *t, const char *name, char *value, size_t size)
 {
     char answer[LINE];
@@ -177,7 +113,8 @@ static int lookup(struct talk *t, const char *name, char *value, size_t size)
     return get_value(answer, " port=", value, size);
 }
 
-/* The first words. Nothing has been said where this fails for want of means. */
+/* Starts to speak with the launcher, and learns where this process is. 0, or -1 and the reason. Without a relay nothing
+ * is said. */
 static int begin(struct talk *t, const struct mioc_rendezvous *rendezvous, char *reason, size_t size)
 {
     char answer[LINE], kvs[256] = "";
@@ -217,6 +154,7 @@ static void nap(struct talk *t)
     t->nap_us = t->nap_us * 3 / 2 > most ? most : t->nap_us * 3 / 2;
 }
 
+/* Tells the root that not all will come, once. Always -1; t->reason stays, but where the launcher does not answer. */
 static int say_no(struct talk *t)
 {
     char reason[256];
@@ -224,13 +162,13 @@ static int say_no(struct talk *t)
     if (t->has_said_no)
         return -1;
     t->has_said_no = 1;
-    snprintf(reason, sizeof reason, "%s", t->reason); /* which a failure would overwrite */
+    snprintf(reason, sizeof reason, "%s", t->reason);
     if (publish(t, "no", reason) >= 0)
         snprintf(t->reason, t->size, "%s", reason);
     return -1;
 }
 
-/* 0 for go; -1 and why. */
+/* 0: the verdict is go; -1 and the reason. */
 static int obey(struct talk *t, const char *verdict)
 {
     if (strcmp(verdict, "go") == 0)
@@ -239,18 +177,19 @@ static int obey(struct talk *t, const char *verdict)
     return -1;
 }
 
-/* There is one verdict, whoever wants to publish it. */
-static int decide(struct talk *t, const char *wish)
+/* Publishes a verdict, unless there is one already, and obeys the one that counts. 0: go; -1 and the reason. */
+static int decide(struct talk *t, const char *proposal)
 {
     char verdict[300];
     int rc = lookup(t, "verdict", verdict, sizeof verdict);
 
-    if (rc == 0 && publish(t, "verdict", wish) >= 0)
+    if (rc == 0 && publish(t, "verdict", proposal) >= 0)
         rc = lookup(t, "verdict", verdict, sizeof verdict);
     return rc == 1 ? obey(t, verdict) : -1;
 }
 
-/* The children that are not there yet, from *next on. 1: all are there; 0; -1. */
+/* Looks for the children's names from *next on, up to the first that is missing. 1: all are there; 0: *next is missing;
+ * -1 and the reason. */
 static int look_for_children(struct talk *t, int *next)
 {
     char name[32], value[32];
@@ -269,6 +208,7 @@ static int look_for_children(struct talk *t, int *next)
 
 /* --- The root ---------------------------------------------------------------------------------------------------- */
 
+/* The root's part: announces itself, waits for its children, and decides. 0: go; -1 and the reason. */
 static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
 {
     int64_t until = mioc_pmi_now_ms() + t->rendezvous->timeout_ms;
@@ -288,7 +228,7 @@ static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
         if (has_no)
             return decide(t, no);
         if (!is_complete(ctx))
-            break; /* and it said why */
+            break; /* is_complete() wrote the reason */
         if (mioc_pmi_now_ms() > until) {
             snprintf(t->reason, t->size,
                      "not all ranks of %d nodes came within %s (the first missing: node %d or one below it)",
@@ -305,7 +245,8 @@ static int rule(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
 
 /* --- The others -------------------------------------------------------------------------------------------------- */
 
-/* Until the root is there, and all nodes below: then it is announced. 0, or -1 and why: nobody goes. */
+/* Waits for the root and for all nodes below this one; then publishes this node's name. 0, or -1 and the reason: nobody
+ * starts MPI. */
 static int announce(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
 {
     int next = t->place.index * FANOUT + 1, rc;
@@ -330,7 +271,7 @@ static int announce(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
             break;
         rc = lookup(t, t->seen != 0 ? "verdict" : "no", value, sizeof value);
         if (rc > 0)
-            snprintf(t->reason, t->size, "%s", value); /* without us it cannot be go */
+            snprintf(t->reason, t->size, "%s", value); /* a verdict is "stay", as this node is not announced */
         if (rc != 0)
             return -1;
         if (now > (t->seen != 0 ? t->seen + PATIENCE_MS : t->since) + t->rendezvous->timeout_ms) {
@@ -343,6 +284,7 @@ static int announce(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
     return rc < 0 || publish(t, name, "here") < 0 ? -1 : 0;
 }
 
+/* Waits for the verdict, and obeys it; decides itself if there is none for too long. 0: go; -1 and the reason. */
 static int await_verdict(struct talk *t, int (*is_complete)(void *ctx), void *ctx)
 {
     int64_t until = mioc_pmi_now_ms() + 2 * t->rendezvous->timeout_ms + PATIENCE_MS;
@@ -372,10 +314,6 @@ int mioc_rendezvous_nodes(const struct mioc_rendezvous *rendezvous, int (*is_com
 {
     struct talk talk;
 
-#ifdef MIOC_MPICH_SPEAKS_PMI2
-    if (rendezvous->me->launcher == MIOC_LAUNCHER_SLURM)
-        return 0; /* srun speaks one dialect of PMI with a step, and the name service is not asked in that one */
-#endif
     if (begin(&talk, rendezvous, reason, size) != 0)
         return -1;
     fill_layout(&talk);
@@ -395,11 +333,29 @@ void mioc_rendezvous_nodes_decline(const struct mioc_rendezvous *rendezvous, con
     struct talk talk;
     char reason[256], unused[256];
 
-#ifdef MIOC_MPICH_SPEAKS_PMI2
-    if (rendezvous->me->launcher == MIOC_LAUNCHER_SLURM)
-        return;
-#endif
     snprintf(reason, sizeof reason, "%s", why);
     if (begin(&talk, rendezvous, unused, sizeof unused) == 0)
         (void)publish(&talk, "no", reason);
+}
+
+/* --- The process manager, afterwards ----------------------------------------------------------------------------- */
+
+/* MPI says "init" again. Hydra answers that; under Slurm the relay does. */
+void mioc_rendezvous_before_mpi(const struct mioc_task *me)
+{
+    if (!has_spoken)
+        return;
+    if (me->launcher == MIOC_LAUNCHER_SLURM)
+        mioc_pmi_relay_open(is_answer_due);
+    else
+        mioc_pmi_relay_release();
+}
+
+void mioc_rendezvous_after_mpi(void) { mioc_pmi_relay_release(); }
+
+int mioc_rendezvous_open_relay(void)
+{
+    if (has_spoken)
+        mioc_pmi_relay_open(is_answer_due);
+    return has_spoken;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rendezvous_terms.c - what both steps of the rendezvous say: which library this is, and how long they wait. */
+/* rendezvous_terms.c - what both steps of the rendezvous say: this library's layout, and a time for people. */
 #include "rendezvous.h"
 #include "agent/wire.h"
 #include "base/hash.h"

@@ -19,21 +19,22 @@
 
 #define PLUGIN "libmpiio_cache_"
 #define HEIR ":pmi"
-/* MPIIO_CACHE_TIMEOUT may be shorter, as calls are; ranks do not start that much at once. */
+/* MPIIO_CACHE_TIMEOUT is made for calls and may be shorter, but ranks do not start so close to each other. */
 #define LEAST_DEADLINE_MS 4000
 
-static pid_t marked;             /* this process is a rank, or its image replaced one: whatever replaces it is none */
-static int is_heir;              /* … and left it the launcher's process manager */
-static int has_several_programs; /* so says the launcher */
+static pid_t marked;             /* this process has had its turn as a task: a program that replaces it is no rank */
+static int is_heir;              /* the program before the exec left this one the launcher's process manager */
+static int has_several_programs; /* the launcher's mark says so */
 
-/* Bound when we are loaded, at the price of a symbol lookup; a failing dlsym() would allocate, in every process there
- * is. */
+/* The loader binds these when it loads the library, for the price of a symbol lookup. A dlsym() that fails would
+ * allocate, in every process. */
 extern int Py_BytesMain(int argc, char **argv) __attribute__((weak));
 extern int Py_Main(int argc, wchar_t **argv) __attribute__((weak));
 
 int mioc_role_is_interpreter(void) { return Py_BytesMain != NULL || Py_Main != NULL; }
 
-/* The plug-in lies beside the library, wherever the loader found that. The launcher's process manager says whose. */
+/* Fills in the path of the plug-in, which lies beside the library; MPIIO_CACHE_MPI or the launcher's process manager
+ * says of which MPI. 0, or -1: there is none, and `path` is the MPI's name. */
 static int find_plugin(const struct mioc_task *me, const struct mioc_config *config, char *path, size_t size)
 {
     const char *mpi = strcmp(config->mpi, "auto") != 0 ? config->mpi : me->has_pmix ? "openmpi" : "mpich";
@@ -49,7 +50,7 @@ static int find_plugin(const struct mioc_task *me, const struct mioc_config *con
         return -1;
     if (syscall(SYS_faccessat, AT_FDCWD, path, R_OK) == 0)
         return 0;
-    /* Or beside what a link in the loader's path points to. */
+    /* The loader's path may be a symbolic link: look beside its target, too. */
     if (mioc_real(realpath)(info.dli_fname, real) == NULL || (slash = strrchr(real, '/')) == NULL ||
         (size_t)snprintf(path, size, "%.*s/" PLUGIN "%s.so", (int)(slash - real), real, mpi) >= size ||
         syscall(SYS_faccessat, AT_FDCWD, path, R_OK) != 0) {
@@ -61,7 +62,7 @@ static int find_plugin(const struct mioc_task *me, const struct mioc_config *con
 
 /* --- What survives exec ------------------------------------------------------------------------------------------ */
 
-/* In place: the vector is what main() gets, and environ. */
+/* Removes it in place, because main() and environ get this very vector. */
 static void remove_variable(char **env, const char *assignment)
 {
     char **to = env;
@@ -72,9 +73,8 @@ static void remove_variable(char **env, const char *assignment)
     *to = NULL;
 }
 
-/* A program that came by exec in a process that was a rank is not to be one again: the launcher's ways tell it apart no
- * more, so a mark does. It is put back at the next exec. The launcher's word is passed on by what lies between, a
- * shell. */
+/* A program that replaces a rank looks like a task to the launcher's variables, so a mark tells it apart; the next exec
+ * puts the mark back. The launcher's mark stays in programs that are no interpreter, as a shell must pass it on. */
 void mioc_role_note_marks(char **env)
 {
     const char *mark = mioc_proc_getenv(env, "MPIIO_CACHE_CLAIMED"), *word = mioc_proc_getenv(env, MIOC_ROLE_LAUNCH);
@@ -97,7 +97,7 @@ int mioc_role_is_heir(void) { return is_heir && marked == getpid(); }
 
 int mioc_role_is_marked(void)
 {
-    return marked != 0 && marked == getpid(); /* a forked child is no launcher's task anyway */
+    return marked != 0 && marked == getpid(); /* a forked child is no task, and needs no mark */
 }
 
 char *const *mioc_role_mark_exec(char *const *envp, char **space, size_t entries, char *text, int has_heir)
@@ -134,13 +134,13 @@ static int check_mpi4py(const struct context *context, char *reason, size_t size
     };
 
     if (mioc_policy_python_version(version, sizeof version) != 0 || mioc_proc_exe(getpid(), exe, sizeof exe) != 0)
-        return 0; /* an embedded interpreter of some kind: nothing to go by */
+        return 0; /* an embedded interpreter: nobody can tell which mpi4py it imports */
     if (python.exec_fn == NULL)
         python.exec_fn = exe;
     return mioc_role_check_mpi4py(&python, context->me->plugin, reason, size);
 }
 
-/* What may go to the shared filesystem: once a node. */
+/* These checks may read the shared filesystem, so only the node's leader makes them. */
 static int look(void *ctx, char *reason, size_t size)
 {
     const struct context *context = ctx;
@@ -157,6 +157,7 @@ static void be_dormant(struct mioc_task *me, const char *reason)
         snprintf(me->reason, sizeof me->reason, "%s", reason);
 }
 
+/* Builds the policy. Whether it has a prefix; if not, this process is dormant. */
 static int has_paths(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
                      char **argv)
 {
@@ -166,7 +167,8 @@ static int has_paths(struct mioc_task *me, const struct mioc_config *config, str
     return 0;
 }
 
-/* What can differ from node to node, and must not be found out by MPI's start: 0, or -1 and the reason. */
+/* Checks all that can differ between tasks and would hang MPI's start; the other tasks learn the result. 0, or -1 and
+ * the reason in me->reason. */
 static int agree(struct mioc_task *me, const struct mioc_config *config, char **envp)
 {
     int64_t timeout_ms = config->timeout_ms < LEAST_DEADLINE_MS ? LEAST_DEADLINE_MS : (int64_t)config->timeout_ms;
@@ -175,7 +177,7 @@ static int agree(struct mioc_task *me, const struct mioc_config *config, char **
         .me = me, .env = envp, .look = look, .ctx = &context, .timeout_ms = timeout_ms
     };
 
-    /* Started by a stranger it would be a world of one each, if it does not crash (seen: MPICH below Open MPI's
+    /* Below another MPI's launcher each rank would be a world of its own, or crash (seen: MPICH below Open MPI's
      * mpiexec). */
     if (strncmp(config->mpi, me->has_pmix ? "mpich" : "openmpi", me->has_pmix ? 5 : 7) == 0)
         snprintf(me->reason, sizeof me->reason, "MPIIO_CACHE_MPI=%s, but the launcher speaks %s", config->mpi,
@@ -184,14 +186,14 @@ static int agree(struct mioc_task *me, const struct mioc_config *config, char **
         snprintf(me->reason, sizeof me->reason, "the MPI plug-in " PLUGIN "%.64s.so is not beside libmpiio_cache.so",
                  me->plugin);
     else if (mioc_role_check_alone(me, me->reason, sizeof me->reason) == 0) {
-        mioc_loader_patch(config); /* now, as that may start a thread, and MPI certainly does */
+        mioc_loader_patch(config); /* it needs a process with one thread; the rendezvous and MPI start more */
         return mioc_rendezvous(&rendezvous, me->reason, sizeof me->reason);
     }
     mioc_rendezvous_decline(&rendezvous, me->reason);
     return -1;
 }
 
-/* Its mpiexec's jobs are numbered in the lower half of their names: the one that it was called for is the first. */
+/* The lower 16 bits of a job's name number the jobs of one mpiexec: 1 is the job that it was called for. */
 static int is_spawned_by_openmpi(const struct mioc_task *me, char *const *env)
 {
     const char *name = mioc_proc_getenv(env, "OMPI_MCA_ess_base_jobid");
@@ -204,20 +206,20 @@ static void decide_task(struct mioc_task *me, const struct mioc_config *config, 
 {
     int is_second = marked != 0;
 
-    /* Also a task that stays dormant has had its turn: if one rank alone went on to exec another Python, that one must
-     * not start an MPI that no other rank starts. */
+    /* A task that stays dormant has had its turn, too: if it alone execs another Python, that one must not start an MPI
+     * that no other task starts. */
     marked = getpid();
     if (is_second)
         be_dormant(me, "this program replaced a rank by exec");
     else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL ||
              mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL || is_spawned_by_openmpi(me, envp))
-        be_dormant(me, "started by MPI_Comm_spawn"); /* a world of its own, on nodes where its parents have theirs */
+        be_dormant(me, "started by MPI_Comm_spawn"); /* a world of its own, where its parents have another store */
     else if (me->size == 1)
         be_dormant(me, "one rank");
     else if (!has_paths(me, config, policy, argc, argv))
         return;
     else if (has_several_programs)
-        be_dormant(me, "the launcher was given several programs (MPMD)"); /* all tasks know */
+        be_dormant(me, "the launcher was given several programs (MPMD)"); /* all tasks have that mark: tell nobody */
     else if (agree(me, config, envp) != 0)
         be_dormant(me, me->reason);
     else

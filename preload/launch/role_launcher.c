@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* role_launcher.c - who started this process: mpiexec (hydra), srun, or nobody; as which task; and the name of the step
- * here. */
+/* role_launcher.c - which launcher started this process, as which task, and the key of its job step on this node. */
 #include "role.h"
 #include "base/hash.h"
-#include "store/item.h"
 #include "job/pmi.h"
 #include "base/proc.h"
 
@@ -12,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A guest is not further below its rank than this; beyond, it does without. */
+/* How far above a process its launcher's daemon is looked for; a guest further below is not served. */
 #define MOST_ANCESTORS 32
 
-/* A number in full, or -1. */
+/* Returns the variable's value, which must be a number and nothing else, or -1. */
 static int get_number(char *const *env, const char *name)
 {
     const char *text = mioc_proc_getenv(env, name);
@@ -30,13 +28,14 @@ static int get_number(char *const *env, const char *name)
 
 static uint64_t hash_of(const char *text) { return mioc_hash(text, strlen(text)); }
 
-/* hydra has one proxy on each node of each mpiexec, and Open MPI one daemon, which may be mpiexec itself. */
-static uint64_t daemon_key(pid_t proxy, uint64_t start)
+/* Each mpiexec has one daemon on each node: hydra's proxy, or Open MPI's daemon, which may be mpiexec itself. So the
+ * daemon's process names the step. */
+static uint64_t daemon_key(pid_t daemon, uint64_t start)
 {
     char boot[64], text[160];
 
     (void)mioc_proc_read("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
-    snprintf(text, sizeof text, "hydra %lu %s %ld %llu", (unsigned long)getuid(), boot, (long)proxy,
+    snprintf(text, sizeof text, "hydra %lu %s %ld %llu", (unsigned long)getuid(), boot, (long)daemon,
              (unsigned long long)start);
     return hash_of(text);
 }
@@ -70,7 +69,7 @@ static int find_hydra_task(struct mioc_task *me, char *const *env)
     return 0;
 }
 
-/* orted, or orterun by whatever of its names; prted and prterun of Open MPI 5. */
+/* orted, or orterun by one of its names; in Open MPI 5 prted and prterun. */
 static int is_openmpi_daemon(const char *comm)
 {
     static const char *const names[] = { "orted", "orterun", "mpirun", "mpiexec", "prted", "prterun" };
@@ -131,8 +130,8 @@ static int find_slurm_task(struct mioc_task *me, char *const *env)
     return 0;
 }
 
-/* Not a task, but maybe below one: up to the launcher's daemon, which tells hydra from Slurm better than an environment
- * in which both may have left their names. */
+/* For a process that is no task, but may be below one: looks for the launcher's daemon above it. The daemon tells the
+ * launcher better than the environment, in which two launchers may have left their variables. */
 static void find_ancestor(struct mioc_task *me, char *const *env)
 {
     struct mioc_proc process;
@@ -163,7 +162,7 @@ int mioc_role_find_launcher(struct mioc_task *me, char *const *env)
     me->launcher = MIOC_LAUNCHER_NONE;
     me->rank = me->size = me->local_rank = -1;
     me->key = 0;
-    /* Nothing of /proc is read where no launcher left a name. */
+    /* Without a launcher's variable nothing of /proc is read. */
     if (mioc_proc_getenv(env, "PMI_RANK") == NULL && mioc_proc_getenv(env, "SLURM_PROCID") == NULL &&
         mioc_proc_getenv(env, "OMPI_COMM_WORLD_RANK") == NULL)
         return 0;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* role_load.c - whether a plug-in could be loaded here, asked of the loader in a process of its own.
+/* role_load.c - whether the plug-in could be loaded here; the loader says so, in a process of its own.
  *
- * First of the loader alone, which is a file of the node's own. Where that does not find all, an rpath of this
- * program's may be needed: then the process is this program once more, which may lie on the shared filesystem, with the
- * plug-in preloaded, in the loader's tracing mode: it maps and binds what would be loaded, by the very search paths
- * that dlopen() has, runs none of it, says what is missing and ends. 1 to 5 ms. The program could see of it some
- * milliseconds in getrusage(RUSAGE_CHILDREN). */
+ * The loader runs in its tracing mode: it maps and binds what dlopen() would load, says what is missing, and runs none
+ * of it. It runs alone first, because it is a file on the node's own disk. If it does not find all by itself, an rpath
+ * of this program may be needed. Then the process is this program again, with the plug-in preloaded, and may be read
+ * from the shared filesystem. This takes 1 to 5 ms, which the program could see in getrusage(RUSAGE_CHILDREN). */
 #include "role.h"
 #include "job/pmi.h"
 #include "base/proc.h"
@@ -24,9 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SAYS 65536 /* what the loader says, some 80 bytes a library; the rest is not looked at */
+/* How much of the loader's output is looked at; it has some 80 bytes a library. */
+#define SAYS 65536
 
-/* What would change what the loader does or says. LD_LIBRARY_PATH and the like stay. */
+/* The variables that change what the loader does or says. Those that change its search, like LD_LIBRARY_PATH, stay. */
 static const char *const dropped[] = {
     "LD_PRELOAD=",   "LD_DEBUG=",   "LD_DEBUG_OUTPUT=",         "LD_PROFILE=",
     "LD_SHOW_AUXV=", "LD_VERBOSE=", "LD_TRACE_LOADED_OBJECTS=", "LD_TRACE_PRELINKING=",
@@ -43,7 +43,8 @@ static int is_dropped(const char *assignment)
     return 0;
 }
 
-/* The environment with the plug-in behind all other preloads; in one piece, to be freed. NULL: no memory. */
+/* Returns the environment for the loader, with the plug-in behind all other preloads. One block of memory, which the
+ * caller frees. NULL: no memory. */
 static char **make_environment(char *const *env, const char *plugin)
 {
     const char *preload = mioc_proc_getenv(env, "LD_PRELOAD");
@@ -75,7 +76,7 @@ static int is_child_signal_pending(void)
     return sigpending(&pending) == 0 && sigismember(&pending, SIGCHLD) == 1;
 }
 
-/* 0 and *out to read from, or -1. */
+/* Starts the process. 0 and *out, which reads what it says; or -1. */
 static int start(const char *program, char *const *arguments, char *const *env, pid_t *pid, int *out)
 {
     posix_spawn_file_actions_t actions;
@@ -97,7 +98,7 @@ static int start(const char *program, char *const *arguments, char *const *env, 
     return rc == 0 ? 0 : -1;
 }
 
-/* All it says, NUL-terminated: 0, or -1 where it has not ended by then. */
+/* Reads all that the process says, NUL-terminated; what does not fit is lost. 0, or -1: it has not ended in time. */
 static int listen_to(int out, char *says, size_t size, int64_t timeout_ms)
 {
     int64_t until = mioc_pmi_now_ms() + timeout_ms;
@@ -125,8 +126,8 @@ static int listen_to(int out, char *says, size_t size, int64_t timeout_ms)
     }
 }
 
-/* Its end, of which the program is to see nothing: SIGCHLD is ignored, but where it is blocked it would stay pending.
- */
+/* Waits for the process's end. The program must not see that: it ignores SIGCHLD by default, but a blocked SIGCHLD
+ * would stay pending, so it is taken. Returns the status. */
 static int wait_for(pid_t pid, int was_pending)
 {
     int status = 0;
@@ -141,10 +142,11 @@ static int wait_for(pid_t pid, int was_pending)
         sigaddset(&only, SIGCHLD);
         (void)sigtimedwait(&only, NULL, &(struct timespec){ 0, 0 });
     }
-    return rc == pid ? status : 0; /* who ignores SIGCHLD by name, across exec, is not told how it ended */
+    return rc == pid ? status : 0; /* the kernel gives no status to a process that has SIGCHLD set to SIG_IGN */
 }
 
-/* One such process from begin to end: 0, what it said and its status; 1: it did not end in time; -1: there was none. */
+/* Runs such a process from start to end. 0: what it said, and its status; 1: it did not end in time; -1: it could not
+ * be started. */
 static int run(const char *program, char *const *arguments, char *const *env, int64_t timeout_ms, char *says,
                int *status)
 {
@@ -163,8 +165,9 @@ static int run(const char *program, char *const *arguments, char *const *env, in
 
 /* --- What it says ------------------------------------------------------------------------------------------------ */
 
-/* The program itself was loaded, so what is missing is the plug-in's. Not so unbound symbols, which nobody may ever
- * call. */
+/* Whether the line says that the plug-in cannot be loaded. Whatever library is missing, the plug-in needs it, as the
+ * program itself has been loaded. A symbol that is not found counts only if the plug-in needs it: other libraries may
+ * never call theirs. */
 static int is_complaint(const char *line, const char *plugin)
 {
     static const char undefined[] = "undefined symbol: ", fatal[] = "ld.so: error while loading shared libraries: ";
@@ -177,7 +180,7 @@ static int is_complaint(const char *line, const char *plugin)
            (at != NULL && strstr(line, "cannot be preloaded") != NULL);
 }
 
-/* 0, or -1 and the first complaint. */
+/* 0, or -1 and the first complaint as the reason. */
 static int judge(char *says, int status, const char *plugin, char *reason, size_t size)
 {
     char *next = says, *line;
@@ -195,7 +198,7 @@ static int judge(char *says, int status, const char *plugin, char *reason, size_
             snprintf(reason, size, "the MPI plug-in cannot be loaded: %.*s", (int)strcspn(line, "\t"), line);
         return -1;
     }
-    if (WIFSIGNALED(status)) { /* a library that is cut off: SIGBUS */
+    if (WIFSIGNALED(status)) { /* SIGBUS if a library's file is cut off */
         snprintf(reason, size, "the MPI plug-in cannot be loaded: the loader dies of signal %d", WTERMSIG(status));
         return -1;
     }
@@ -211,8 +214,8 @@ static int find_loader(struct dl_phdr_info *info, size_t size, void *name)
     return 1;
 }
 
-/* Whether the loader by itself finds all that the plug-in needs; without LD_LIBRARY_PATH, whose folders may be on the
- * shared filesystem. */
+/* Whether the loader by itself finds all that the plug-in needs. It does without LD_LIBRARY_PATH, whose folders may be
+ * on the shared filesystem. */
 static int is_found_alone(const char *plugin, char *const *all, int64_t timeout_ms, char *says)
 {
     char *const arguments[] = { "ld.so", (char *)plugin, NULL };
@@ -241,11 +244,11 @@ static int is_found_alone(const char *plugin, char *const *all, int64_t timeout_
 
 int mioc_role_check_load(const char *plugin, char *const *env, int64_t timeout_ms, char *reason, size_t size)
 {
-    char *const arguments[] = { "ld.so", "--version", NULL }; /* should it be run after all */
+    char *const arguments[] = { "ld.so", "--version", NULL }; /* harmless, should the program run after all */
     int saved = errno, rc = 0, outcome, status;
     char **environment = NULL, *says = NULL;
 
-    /* No place in LD_PRELOAD; or a library that takes part in the search, and may do more. */
+    /* LD_PRELOAD cannot hold such a path. A library in LD_AUDIT takes part in the search, and may do more. */
     if (strpbrk(plugin, ": ") != NULL || mioc_proc_getenv(env, "LD_AUDIT") != NULL)
         goto done;
     environment = make_environment(env, plugin);

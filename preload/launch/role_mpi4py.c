@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* role_mpi4py.c - whether the mpi4py that this interpreter would import is of the plug-in's MPI.
+/* role_mpi4py.c - whether the mpi4py that this interpreter would import is linked with the plug-in's MPI.
  *
- * Two MPI libraries in one process abort (seen: a second MPICH; Open MPI behind MPICH), and a started MPI cannot be
- * taken back, so this is looked at before. First sys.path directory that has mpi4py counts, as for Python. */
+ * A process with two MPI libraries aborts (seen: a second MPICH; Open MPI behind MPICH), and MPI cannot be unloaded
+ * once it has started. The first directory of sys.path that has mpi4py counts, as for Python. */
 #include "role.h"
 #include "job/elf.h"
 #include "base/proc.h"
@@ -25,12 +25,13 @@ struct names {
 
 struct search {
     const char *plugin;
-    struct names plugins;  /* the MPI libraries that the plug-in asks for */
-    int is_found, is_good; /* mpi4py; and linked with one of those, or with none that we know */
-    char other[64];        /* what it is linked with instead */
+    struct names plugins; /* the MPI libraries that the plug-in needs */
+    int is_found;         /* mpi4py is there */
+    int is_good;          /* mpi4py is linked with one of those, or with no known MPI */
+    char other[64];       /* the MPI library that mpi4py, or the program, is linked with instead */
 };
 
-/* libmpi.so.40 (Open MPI), libmpi.so.12, libmpich.so.12, libmpi_cray.so.12, … and none of libmpicxx, libmpifort. */
+/* libmpi.so.40 (Open MPI), libmpi.so.12, libmpich.so.12, libmpi_cray.so.12, …; but not libmpicxx and libmpifort. */
 static int is_mpi(const char *name)
 {
     return strncmp(name, "libmpi.so", 9) == 0 || strncmp(name, "libmpich.so", 11) == 0 ||
@@ -61,7 +62,7 @@ static void judge_extension(struct search *search, const char *path)
         return;
     search->is_found = 1;
     if (needed.count == 0)
-        search->is_good = 1; /* found at run time, as newer mpi4py does: among others, the one that is loaded already */
+        search->is_good = 1; /* newer mpi4py looks for MPI when it runs, and takes one that is loaded already */
     for (unsigned i = 0; i < needed.count; i++) {
         if (has_name(&search->plugins, needed.name[i]))
             search->is_good = 1;
@@ -98,7 +99,7 @@ static void search_directory(struct search *search, const char *dir)
         syscall(SYS_close, fd);
 }
 
-/* The directory above the one that the file is in: "/opt/env/bin/python" → "/opt/env". */
+/* Fills in the directory above the file's: "/opt/env/bin/python" → "/opt/env". 0, or -1: there is none. */
 static int prefix_of(const char *file, char *prefix, size_t size)
 {
     const char *slash = strrchr(file, '/');
@@ -113,7 +114,7 @@ static int prefix_of(const char *file, char *prefix, size_t size)
     return 0;
 }
 
-/* One look outside of /usr, where distributions have their own ways. */
+/* Searches one directory; below /usr three, as distributions have their own places. */
 static void search_prefix(struct search *search, const char *prefix, const char *version)
 {
     static const char *const lib[] = { "lib", "lib64", "lib" };
@@ -126,7 +127,7 @@ static void search_prefix(struct search *search, const char *prefix, const char 
     }
 }
 
-/* A virtual environment: 1, or 2 if it also sees its base's packages; otherwise 0. */
+/* 1: the prefix is a virtual environment; 2: one that also sees its base's packages; 0: it is none. */
 static int venv_kind(const char *prefix)
 {
     char path[1100], text[2048];
@@ -191,14 +192,14 @@ static void search_all(struct search *search, const struct mioc_role_python *pyt
         search_directory(search, "/usr/lib/python3/dist-packages");
 }
 
-/* An MPI that the program itself is linked with. */
+/* Stops at an MPI library that the program itself has loaded, and that is not the plug-in's. */
 static int judge_loaded(struct dl_phdr_info *info, size_t size, void *ctx)
 {
     struct search *search = ctx;
     const char *slash = info->dlpi_name == NULL ? NULL : strrchr(info->dlpi_name, '/');
 
     (void)size;
-    /* Files carry more of a version than the name that programs ask for: libmpich.so.12.2.2. */
+    /* A file's name may have more of the version than the name that programs need: libmpich.so.12.2.2. */
     if (slash == NULL || !is_mpi(slash + 1))
         return 0;
     for (unsigned i = 0; i < search->plugins.count; i++)

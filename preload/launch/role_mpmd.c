@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* role_mpmd.c - early signs that a job has tasks that are no Python, so that nobody waits for them (rendezvous.h).
+/* role_mpmd.c - early signs that a job has tasks that are no Python, so that no rank waits for them (README.md).
  *
- * What is not seen here costs a job its deadline, once, no more. What tells:
- *   the launcher itself   preloaded like all else, it leaves a word in the environment of all its tasks on all
- *                         nodes. Not with `srun env LD_PRELOAD=…`, nor with --export lists that leave it out
- *   mpiexec's arguments   of an ancestor: on the node that mpiexec runs on
- *   the tasks beside us   a program that is no interpreter and no wrapper of one, or has ended already; this
- *                         node's only */
+ * A sign that is missed costs a job one deadline, no more. */
 #include "role.h"
 #include "base/proc.h"
 
@@ -30,8 +25,8 @@ static const char *base_name(const char *path)
 
 static int is_mpiexec(const char *name) { return strncmp(name, "mpiexec", 7) == 0 || strncmp(name, "mpirun", 6) == 0; }
 
-/* Whether these arguments of a launcher name several programs. Arguments of the program that look like it cost the
- * cache, no more. */
+/* Whether this argument of a launcher says that there are several programs. If it is the program's own argument, the
+ * job loses the cache, no more. */
 static int names_several(const char *argument)
 {
     static const char *const signs[] = { ":", "-configfile", "--configfile", "--multi-prog" };
@@ -53,10 +48,10 @@ void mioc_role_mark_launch(int argc, char **argv)
     if (is_several)
         (void)setenv(MIOC_ROLE_LAUNCH, "several", 1);
     else
-        (void)unsetenv(MIOC_ROLE_LAUNCH); /* an outer launcher's word is not about this one */
+        (void)unsetenv(MIOC_ROLE_LAUNCH); /* an outer launcher's mark says nothing about this one */
 }
 
-/* 1: the mpiexec above us names several programs; 0: one; -1: there is none that we could read. */
+/* 1: the mpiexec above this process was given several programs; 0: one; -1: no mpiexec can be found or read. */
 static int judge_mpiexec(void)
 {
     struct mioc_proc process;
@@ -75,11 +70,12 @@ static int judge_mpiexec(void)
     return -1;
 }
 
-/* --- The tasks beside us ----------------------------------------------------------------------------------------- */
+/* --- The tasks beside this one ----------------------------------------------------------------------------------- */
 
+/* A Python or what may become one; not known yet; certainly no Python. */
 enum task { TASK_ALIKE, TASK_STARTING, TASK_OTHER };
 
-/* Programs that start another one with exec, as most wrappers do: what comes of them is not known yet. */
+/* Whether it is a program that starts another one by exec, as most wrappers do: what it becomes is not known yet. */
 static int is_wrapper(const char *name)
 {
     static const char names[][16] = {
@@ -101,7 +97,7 @@ static int is_python_name(const char *name)
     return strncmp(name, "python", 6) == 0 || strncmp(name, "pypy", 4) == 0 || strncmp(name, "ipython", 7) == 0;
 }
 
-/* A wrapper that we do not know names what it is going to run. */
+/* Whether the process has an argument that is a Python's name: a wrapper that is not in the list above has it. */
 static int names_python(pid_t pid)
 {
     char text[4096];
@@ -113,7 +109,7 @@ static int names_python(pid_t pid)
     return 0;
 }
 
-/* The launcher's daemon may have children that are no tasks; those have none of a task's marks. */
+/* Whether the process has a task's variables: the launcher's daemon may have other children, too. */
 static int is_task(pid_t pid)
 {
     static char text[131072];
@@ -135,7 +131,7 @@ static enum task judge_task(pid_t pid, const char *own_exe, const char *launcher
     const char *name;
 
     if (mioc_proc_exe(pid, exe, sizeof exe) != 0)
-        return TASK_STARTING; /* ended, or not ours to see: it does not count as one that is with us */
+        return TASK_STARTING; /* it has ended, or is hidden from this process */
     if (strcmp(exe, own_exe) == 0)
         return TASK_ALIKE;
     name = base_name(exe);
@@ -146,8 +142,7 @@ static enum task judge_task(pid_t pid, const char *own_exe, const char *launcher
     return is_task(pid) ? TASK_OTHER : TASK_STARTING;
 }
 
-/* Whether the launcher is known to have been given one program only: one that is no wrapper we know will exec Python
- * yet. */
+/* Whether the launcher certainly has one program only; then an unknown program is a wrapper that will exec Python. */
 static int is_one_program(const struct mioc_task *me)
 {
     static int verdict = -2;
@@ -157,7 +152,8 @@ static int is_one_program(const struct mioc_task *me)
     return verdict == 0;
 }
 
-/* One look. The number of tasks that are, or may become, what we are; -1: one is not, by that name. */
+/* Looks at the launcher's children once. Returns how many are, or may become, a Python like this one; -1: one certainly
+ * will not, and `other` is its program. *starting: how many are not known yet. */
 static int count_alike(const pid_t *children, int n, const char *own_exe, char *other, size_t size, int *starting)
 {
     char launcher_exe[1024];
@@ -178,7 +174,7 @@ static int count_alike(const pid_t *children, int n, const char *own_exe, char *
     return alike;
 }
 
-/* Zombies: hydra buries some tasks at once and some at the end. */
+/* Counts tasks that have ended: hydra waits for some at once, and for some at the end of the job. */
 static int count_zombies(const pid_t *children, int n)
 {
     int zombies = 0;
@@ -191,8 +187,8 @@ static int count_zombies(const pid_t *children, int n)
     return zombies;
 }
 
-/* Whether tasks that are not there now have been. srun forks all tasks before any runs. hydra forks and runs one after
- * the other, and is through if there is none more for a while. */
+/* Whether the launcher has started all tasks, so that a task that is missing has ended. Srun forks all tasks before any
+ * runs. Hydra starts one after the other, and has started all if no more come for a while. */
 static int has_started_all(const struct mioc_task *me, int tasks, int64_t waited_ms)
 {
     static int most;
@@ -215,9 +211,9 @@ int mioc_role_look_beside(const struct mioc_task *me, char *const *env, int64_t 
     char own_exe[1024], other[512] = "";
 
     if (n < 0 || mioc_proc_exe(getpid(), own_exe, sizeof own_exe) != 0)
-        return 0; /* a kernel that does not say */
+        return 0; /* this kernel does not say */
     if (me->launcher == MIOC_LAUNCHER_OPENMPI)
-        return 0; /* its mpiexec has other children, too: those that start daemons elsewhere */
+        return 0; /* its mpiexec has other children, too, which start daemons on other nodes */
     alike = count_alike(children, n, own_exe, other, sizeof other, &starting);
     if (alike < 0 && !is_one_program(me)) {
         snprintf(reason, size, "the job has tasks that are no Python (%s)", base_name(other));

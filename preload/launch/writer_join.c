@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* writer_join.c - finds the store for a program that is no interpreter and writes, so that its writes are told. */
+/* writer_join.c - finds the node's store for a program that is served nothing, to tell its writes to (README.md). */
 #include "writer_join.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -23,27 +23,29 @@
 #include <unistd.h>
 
 #define MS 1000000ull
-/* How long a store may take from its directory to the last file in it. */
+/* How long the making of a store may take, from its directory to the last file in it. */
 #define MAKING_NS (100 * MS)
-/* A directory's time of change is coarse: what changes in it within that time may leave it as it is. */
+/* A directory's time of change is coarse: a second change within this time may leave it as it is. */
 #define COARSE_NS (20 * MS)
-/* How long a write waits for a descriptor, or for memory, where the system has no more. */
+/* How long a write waits for a descriptor or for memory when the system has none left. */
 #define SHORTAGE_NS (10000 * MS)
 #define MOST_PAUSE_NS (32 * MS)
-#define NO_STEP 1u /* no key */
+/* A value that is no key: this process is in no job step. */
+#define NO_STEP 1u
 
-static int is_allowed;     /* atomic */
-static uint64_t known_key; /* atomic; the job step's key, NO_STEP: there is none, 0: not known yet */
-static uint64_t fruitless; /* atomic; a state in which the directory of stores had none of the step's, 0: unknown */
-static int has_missed;     /* atomic: a write was not told */
+/* All are atomic. */
+static int is_allowed;
+static uint64_t known_key; /* the job step's key, NO_STEP, or 0: not known yet */
+static uint64_t fruitless; /* the state of the directory of stores when it had no store of this step; 0: not known */
+static int has_missed;     /* a write was not told */
 
 /* --- One look ---------------------------------------------------------------------------------------------------- */
 
 enum outcome {
-    NONE,  /* there is no store of this step */
-    FOUND, /* there is, and it is published */
-    EARLY, /* it is just being made */
-    BLIND, /* not to be told: no descriptor, no memory */
+    NONE,  /* this step has no store */
+    FOUND, /* it has one, which the client knows now */
+    EARLY, /* its store is just being made */
+    BLIND, /* unknown, for want of a descriptor or of memory */
 };
 
 static int is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM; }
@@ -66,14 +68,14 @@ static uint64_t find_key(void)
         return key;
     (void)mioc_role_find_launcher(&me, environ);
     key = me.launcher == MIOC_LAUNCHER_NONE || me.key == 0 ? NO_STEP : me.key;
-    /* Processes above are looked at by descriptors, too. */
+    /* Without a descriptor nothing was learned of the processes above. */
     if (key == NO_STEP && !can_open())
         return 0;
     __atomic_store_n(&known_key, key, __ATOMIC_RELAXED);
     return key;
 }
 
-/* Changes when a name in the directory comes or goes; 0: that cannot be relied on. */
+/* Returns a number that changes when a name in the directory comes or goes, or 0: the last change is too recent. */
 static uint64_t state_of(const char *dir)
 {
     struct {
@@ -93,7 +95,7 @@ static uint64_t state_of(const char *dir)
     return mioc_hash(&state, sizeof state);
 }
 
-/* What is the matter with a store that was found, and cannot be used. */
+/* Why a store that was found cannot be used. */
 static enum outcome judge(const char *store_dir, int error)
 {
     struct stat st;
@@ -122,13 +124,13 @@ static enum outcome use(const char *store_dir)
     }
     if (__atomic_exchange_n(&has_missed, 0, __ATOMIC_RELAXED))
         mioc_ring_taint(mioc_store_ring(store));
-    /* The policy stays in any case: it may be the one that another thread's store was published with. */
+    /* The policy stays mapped: where another thread was first, the client may have its store and this policy. */
     if (!mioc_client_start_telling(store, policy))
         mioc_store_detach(store);
     return FOUND;
 }
 
-/* Whether nothing has changed since a look in vain, as far as that is known without a descriptor. */
+/* Whether nothing has changed since the last look in vain. Needs no descriptor. */
 static int is_fruitless(void)
 {
     uint64_t before = __atomic_load_n(&fruitless, __ATOMIC_RELAXED);
@@ -171,7 +173,7 @@ static int look_once(void *outcome)
 {
     int state;
 
-    /* What opens and closes is a point of cancellation in libc. */
+    /* libc's open and close are cancellation points. */
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     *(enum outcome *)outcome = look();
     (void)pthread_setcancelstate(state, &state);
@@ -186,7 +188,7 @@ void mioc_writer_join_allow(void)
     mioc_client_set_finder(mioc_writer_join);
 }
 
-/* No point of cancellation. */
+/* Sleeps; no cancellation point, unlike nanosleep(). */
 static void nap(uint64_t ns)
 {
     struct timespec time = { 0, (long)ns };
@@ -194,6 +196,7 @@ static void nap(uint64_t ns)
     (void)syscall(SYS_ppoll, NULL, 0, &time, NULL, 8);
 }
 
+/* Notes that a write was not told; the store is distrusted once it is found. */
 static void miss(uint64_t waited)
 {
     if (!__atomic_exchange_n(&has_missed, 1, __ATOMIC_RELAXED))

@@ -97,7 +97,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
     case COMES_LATE: sleep_ms(LATE_MS); break;
     case DECLINES:
         mioc_rendezvous_decline(&rendezvous, "declined");
-        (void)mioc_rendezvous_settle();
+        (void)mioc_rendezvous_open_relay();
         pause();
         return NOT_HERE;
     case DIES_AGREEING:
@@ -114,7 +114,7 @@ static int live(const struct job *job, int rank, int pmi_fd)
     if (rc == 0) {
         mioc_rendezvous_before_mpi(&me);
         mioc_rendezvous_after_mpi();
-    } else if (mioc_rendezvous_settle()) {
+    } else if (mioc_rendezvous_open_relay()) {
         mioc_pmi_relay_end();
     }
     if (rc != 0 && reason[0] == '\0')
