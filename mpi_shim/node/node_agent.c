@@ -189,8 +189,8 @@ static void learn_link(struct mioc_node *node, const struct mioc_resolved *resol
     if (!mioc_aliases_learn(node->aliases, resolved->item, &name, &len) ||
         mioc_agent_counters(node->agent)->invalidations == 0)
         return;
-    mioc_resolved_doubt(resolved);
     mioc_resolver_distrust(node->resolver, name, len);
+    mioc_resolved_doubt(resolved);
     mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_clock_ns());
 }
 

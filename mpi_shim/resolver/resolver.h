@@ -77,8 +77,9 @@ struct mioc_resolved {
                          about */
 };
 void mioc_resolved_free(struct mioc_resolved *resolved);
-/* For a STAT or REALPATH that says of a name for the first time that it is a link: what was written may have been where
- * the link leads. If something was, the item becomes a BRIEF one and is asked for again. */
+/* For a STAT or REALPATH that says of a name for the first time that it is a link, after mioc_resolver_distrust() of
+ * that name: what was written may have been where the link leads. If something was, since the look began or by another
+ * node lately, the item becomes a BRIEF one and is asked for again. */
 void mioc_resolved_doubt(const struct mioc_resolved *resolved);
 /* Agent's thread: 1 and the next finished item, or 0. Small answers overtake chunks of large contents. */
 int mioc_resolver_take(struct mioc_resolver *r, struct mioc_resolved *out);

@@ -124,6 +124,22 @@ static uint64_t doubt(struct mioc_resolver *r, unsigned kind, const char *path, 
     return mioc_recent_doubt(r->recent, kind, path, len, started, ns, now);
 }
 
+void mioc_resolved_doubt(const struct mioc_resolved *resolved)
+{
+    struct mioc_item *item = (void *)((struct mioc_result *)resolved->memory)->item;
+    struct mioc_resolver *r = resolved->resolver;
+    uint64_t ns;
+
+    if (item->flags & MIOC_FLAG_UNCACHED)
+        return;
+    /* Whenever its look began: what was written then is not known to have concerned it. */
+    pthread_mutex_lock(&r->lock);
+    ns = doubt(r, item->kind, mioc_item_path(item), item->path_len, 0, item, mioc_clock_ns());
+    pthread_mutex_unlock(&r->lock);
+    if (ns > 0 || resolved->is_overtaken)
+        item->flags = mioc_item_brief(ns);
+}
+
 /* NULL: no memory. */
 static struct mioc_result *new_brief(unsigned kind, const char *path, uint32_t len, uint64_t ns)
 {

@@ -151,14 +151,6 @@ void mioc_resolved_free(struct mioc_resolved *resolved)
     mioc_result_free(result);
 }
 
-void mioc_resolved_doubt(const struct mioc_resolved *resolved)
-{
-    struct mioc_result *result = resolved->memory;
-
-    if (resolved->is_overtaken)
-        ((struct mioc_item *)(void *)result->item)->flags = mioc_item_brief(0);
-}
-
 void mioc_answer_push(struct mioc_answer *answer, struct mioc_result *result) { push(&answer->results, result); }
 
 int mioc_answer_add(struct mioc_answer *answer, const void *item)

@@ -428,6 +428,29 @@ static void link_that_was_looked_at_before_a_write_is_asked_for_again(void **sta
     mioc_resolver_free(r, 1000000000);
 }
 
+/* The root's kernel may show from before another node's write where a link leads, though the look began after it. */
+static void link_that_becomes_known_after_another_nodes_write_is_asked_for_again(void **state)
+{
+    struct mioc_resolver *r = new_doubting_resolver(60000000000, 60000000000);
+
+    (void)state;
+    for (int is_written = 0; is_written < 2; is_written++) {
+        struct mioc_resolved out;
+
+        if (is_written)
+            mioc_resolver_invalidate(r, at("file.py"), (uint32_t)strlen(at("file.py")), 0, 1);
+        ask(r, MIOC_ITEM_STAT, at("link"));
+        out = next_of(r, MIOC_ITEM_STAT, at("link"));
+        assert_int_equal(out.item->flags, 0);
+        mioc_resolver_distrust(r, at("link"), (uint32_t)strlen(at("link")));
+        mioc_resolved_doubt(&out);
+        assert_int_equal((out.item->flags & MIOC_FLAG_BRIEF) != 0, is_written);
+        assert_int_equal(mioc_item_check(out.item, out.item->size), 0);
+        mioc_resolved_free(&out);
+    }
+    mioc_resolver_free(r, 1000000000);
+}
+
 static void doubt_has_an_end(void **state)
 {
     struct mioc_resolver *r = new_doubting_resolver(50000000, 50000000);
@@ -637,6 +660,7 @@ int main(void)
         cmocka_unit_test(doubt_has_an_end),
         cmocka_unit_test(answer_of_the_prefixs_own_device_has_its_time),
         cmocka_unit_test(link_that_becomes_known_is_distrusted_while_anything_is),
+        cmocka_unit_test(link_that_becomes_known_after_another_nodes_write_is_asked_for_again),
         cmocka_unit_test(access_sums_follow_from_single_rights),
         cmocka_unit_test(listing_by_a_link_says_where_it_is_first),
         cmocka_unit_test(answer_below_a_link_says_where_it_leads_first),
