@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* callsite.c - what a system call of that number is to us. */
+/* callsite.c - which kind of call a system call number is. */
 #include "find.h"
 #include <sys/syscall.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* decode_x86_64.c - how long an x86-64 instruction is and where the processor may go on behind it. */
+/* decode_x86_64.c - how long an x86-64 instruction is and where the processor may go on after it. */
 #ifdef __x86_64__
 
 #include "decode_x86_64.h"
@@ -8,11 +8,11 @@
 #define LONGEST 15u
 #define REX_W 8u
 
-/* What follows an opcode, a letter each; sixteen opcodes a row.
+/* What follows an opcode: a letter for each opcode, sixteen opcodes a row.
  *   .  nothing              m  ModR/M                b  an immediate byte    z  an immediate of 4 bytes, 2 with a 66
  *   B  ModR/M and a byte    Z  ModR/M and z          v  as z, 8 bytes with REX.W
  *   s  a branch's byte      l  a branch's 4 bytes    w  an immediate of 2 bytes
- *   -  no instruction, or not known here; prefixes and the escape to two bytes are not looked up */
+ *   -  no instruction, or not known here; prefixes and the escape to two bytes are handled before the look-up */
 static const char one_byte[] =
     "mmmmbz--mmmmbz--" /* 00 */ "mmmmbz--mmmmbz--" /* 10 */ "mmmmbz--mmmmbz--" /* 20 */ "mmmmbz--mmmmbz--" /* 30 */
     "----------------" /* 40 */ "................" /* 50 */ "---m----zZbB----" /* 60 */ "ssssssssssssssss" /* 70 */
@@ -33,7 +33,7 @@ static int is_prefix(unsigned char byte)
     case 0x36:
     case 0x3e:
     case 0x64:
-    case 0x65: /* segments */
+    case 0x65: /* the six segments */
     case 0x66:
     case 0x67:
     case 0xf0:
@@ -43,7 +43,7 @@ static int is_prefix(unsigned char byte)
     }
 }
 
-/* Bytes of ModR/M and what belongs to it. */
+/* The length of ModR/M with its SIB byte and displacement. */
 static unsigned modrm_length(const unsigned char *p)
 {
     const unsigned mod = p[0] >> 6, rm = p[0] & 7;
@@ -66,7 +66,8 @@ static unsigned immediate_length(char form, const struct mioc_instruction *in, i
     case 'Z': return is_short ? 2 : 4;
     case 'v': return in->rex & REX_W ? 8 : is_short ? 2 : 4;
     case 'l': return 4;
-    default: /* of the group f6, f7 only `test` has one */
+    default:
+        /* In the group f6, f7 only `test` has an immediate. */
         return (in->opcode | 1) == 0xf7 && (in->modrm >> 3 & 7) < 2 ? (in->opcode == 0xf6 ? 1 : is_short ? 2 : 4) : 0;
     }
 }
@@ -86,7 +87,7 @@ static int is_end(unsigned opcode)
     return opcode == 0xc2 || opcode == 0xc3 || opcode == 0xcc || opcode == 0xf4 || opcode == 0x0f0b;
 }
 
-/* Where it goes on. 0, or -1: out of this segment, or not known. */
+/* Fills flow and target. Returns 0, or -1: the instruction leaves the code segment, or is not known. */
 static int set_flow(struct mioc_instruction *in, char form, uintptr_t behind)
 {
     const unsigned group = in->modrm >> 3 & 7;
@@ -132,7 +133,7 @@ int mioc_decode(uintptr_t at, uintptr_t end, struct mioc_instruction *out)
     if (strchr("mBZ", form) != NULL) {
         out->modrm = *p;
         p += modrm_length(p);
-        /* XOP, xbegin */
+        /* XOP and xbegin */
         if ((out->opcode == 0x8f && (out->modrm & 0x38) != 0) || (out->opcode == 0xc7 && out->modrm == 0xf8))
             return -1;
     }
@@ -146,7 +147,7 @@ int mioc_decode(uintptr_t at, uintptr_t end, struct mioc_instruction *out)
 
 int mioc_is_filling(const struct mioc_instruction *in)
 {
-    /* nop, also with prefixes, but not pause; xchg %ax, %ax is one of them. nop of memory. int3. */
+    /* nop with or without prefixes (xchg %ax, %ax is one), but not pause; nop of memory; int3. */
     return (in->opcode == 0x90 && (in->rex & 1) == 0) || (in->opcode == 0x0f1f && (in->modrm & 0x38) == 0) ||
            in->opcode == 0xcc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* find.c - finds the dynamic loader's calls that matter, by number, and sees to it that none of them is left out. */
+/* find.c - finds the dynamic loader's call sites by their numbers, and fails if one that matters cannot be had. */
 #include "find.h"
 
 #include <sys/syscall.h>
@@ -22,8 +22,8 @@ int mioc_callsites_find(const struct mioc_ldso *ld, struct mioc_callsite sites[M
         if (row >= 0)
             f = mioc_ldso_function(ld, (unsigned)row);
         if (row < 0 || !mioc_callsite_read(&f, at, &site)) {
-            /* A library that was opened as a copy and looked at for real would be a stranger to the loader, and
-             * loaded twice. */
+            /* The loader knows a library by device and inode. If it opened a copy but asked the kernel for the stat,
+             * it would not know the library again, and load it twice. */
             if (mioc_callsite_resembles(ld, at, LOOKS)) {
                 *why = "a look of ld.so at files has no known form";
                 return -1;

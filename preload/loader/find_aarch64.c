@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* find_aarch64.c - what a system call looks like in aarch64 code. One instruction is replaced by one, so no branch
- * can lead astray. */
+/* find_aarch64.c - what a system call looks like in aarch64 code. One instruction replaces one, so a branch to it does
+ * no harm. */
 #ifdef __aarch64__
 
 #include "find.h"
 
-#define LARGEST 256u /* bytes of a function: larger ones may have vectors, whose upper parts the stubs do not keep */
-#define FARTHEST 12u /* instructions between the number and the call */
-#define CALL 0xd4000001u /* svc #0 */
+/* Bytes of a function. Larger ones may use vectors, whose upper parts the stubs do not keep. */
+#define LARGEST 256u
+/* Instructions between the one that sets the number and the call. */
+#define FARTHEST 12u
+/* svc #0 */
+#define CALL 0xd4000001u
 
 static uint32_t instruction(uintptr_t at) { return (uint32_t)mioc_get32(at); }
 
-/* mov x8 or w8, #number: -1 if it is another instruction. */
+/* The number in `mov x8, #number` or `mov w8, #number`; -1 for any other instruction. */
 static long number_set_by(uint32_t word)
 {
     return (word & 0x7fe0001fu) == 0x52800008u ? (long)(word >> 5 & 0xffff) : -1;
@@ -19,7 +22,7 @@ static long number_set_by(uint32_t word)
 
 static int is_branch(uint32_t word) { return (word & 0x1c000000u) == 0x14000000u; }
 
-/* Whatever has 8 where most instructions name what they write, or the second register of a pair that is loaded. */
+/* Whether register 8 stands where most instructions name their result, or where a load of a pair names the second. */
 static int may_write_x8(uint32_t word) { return (word & 0x1fu) == 8 || (word >> 10 & 0x1fu) == 8; }
 
 uintptr_t mioc_callsite_next(const struct mioc_ldso *ld, uintptr_t from)

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* find_x86_64.c - what a system call looks like in x86-64 code, and which branches lead into the bytes behind it. */
+/* find_x86_64.c - what a system call looks like in x86-64 code, and whether a branch leads into the bytes after it. */
 #ifdef __x86_64__
 
 #include "decode_x86_64.h"
 #include "find.h"
 
-/* Functions of libc around one call are smaller. In larger ones there may be vectors, whose upper halves the stubs do
- * not keep. */
+/* Bytes of a function. libc's functions around one system call are smaller. Larger ones may use vectors, whose upper
+ * halves the stubs do not keep. */
 #define LARGEST 256u
 
-#define CALL "\x0f\x05"
+#define CALL "\x0f\x05" /* syscall */
 #define CALL_LENGTH 2u
-#define SHORT_REACH 130u
+#define SHORT_REACH 130u /* bytes that a short branch spans at most, in either direction */
 
-/* Sixteen bytes, and whether any of a comparison of them is true. All of the text is looked at, before main. */
+/* Sixteen bytes at a time: each process searches all of ld.so's text before main, so this has to be fast. */
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint32_t words4 __attribute__((vector_size(16)));
 #define BLOCK 16u
@@ -26,6 +26,7 @@ static inline bytes16 load(uintptr_t at)
     return value;
 }
 
+/* Whether a comparison is true for any of the bytes. */
 static inline int is_any(bytes16 mask)
 {
     uint64_t half[2];
@@ -46,7 +47,7 @@ uintptr_t mioc_callsite_next(const struct mioc_ldso *ld, uintptr_t from)
     return from + CALL_LENGTH <= ld->text_end ? from : ld->text_end;
 }
 
-/* `mov $number, %eax` */
+/* Looks for `mov $number, %eax`. */
 int mioc_callsite_resembles(const struct mioc_ldso *ld, uintptr_t at, unsigned kinds)
 {
     for (uintptr_t a = at - 5; a >= ld->text && a + 48 > at; a--)
@@ -57,13 +58,13 @@ int mioc_callsite_resembles(const struct mioc_ldso *ld, uintptr_t at, unsigned k
 
 /* --- A function, decoded from its start -------------------------------------------------------------------------- */
 
-/* By the offset in the function. */
+/* For each offset in the function: whether an instruction starts there, and whether a branch leads there. */
 struct sweep {
     unsigned char is_start[LARGEST], is_target[LARGEST];
 };
 
-/* 0, or -1: not all of it is understood, or it may go anywhere. Then every instruction of it and every branch within
- * it is known. */
+/* Finds every instruction of the function and every branch within it. Returns 0, or -1: an instruction is not known, or
+ * a jump may lead anywhere. */
 static int sweep(const struct mioc_function *f, struct sweep *s)
 {
     struct mioc_instruction in;
@@ -78,36 +79,39 @@ static int sweep(const struct mioc_function *f, struct sweep *s)
         if ((in.flow == MIOC_FLOW_BRANCH || in.flow == MIOC_FLOW_JUMP) && in.target - f->start < f->end - f->start)
             s->is_target[in.target - f->start] = 1;
     }
-    /* From the middle of an instruction on the bytes would mean something else; but not behind a prefix (old glibcs
-     * jump past `lock`). */
+    /* A branch into the middle of an instruction gives the bytes another meaning. One past a prefix does not: old
+     * glibcs jump past `lock`. */
     for (unsigned i = 0; i < f->end - f->start; i++)
         if (s->is_target[i] && !s->is_start[i] && !(s->is_start[i - 1] && *mioc_bytes(f->start + i - 1) == 0xf0))
             return -1;
     return 0;
 }
 
-/* Whether rax is as before; of what compilers put between its setting and the call. */
+/* Whether the instruction keeps rax. Knows those that compilers put between the setting of rax and the call. */
 static int keeps_number(const struct mioc_instruction *in)
 {
     const unsigned has_r = in->rex >> 2 & 1, has_b = in->rex & 1, mod = in->modrm >> 6;
     const int is_reg_rax = (in->modrm >> 3 & 7) == 0 && !has_r, is_rm_rax = mod == 3 && (in->modrm & 7) == 0 && !has_b;
 
     switch (in->opcode) {
+    /* mov and xor to r/m; mov and arithmetic of an immediate. */
     case 0x89:
     case 0x31:
     case 0xc7:
     case 0x81:
-    case 0x83: /* mov and xor to r/m, mov and arithmetic of an immediate */ return !is_rm_rax;
+    case 0x83: return !is_rm_rax;
+    /* mov, lea and movslq to a register. */
     case 0x8b:
     case 0x8d:
-    case 0x63: /* mov, lea, movslq to a register */ return !is_reg_rax;
-    default: /* mov of an immediate to another register, push */
+    case 0x63: return !is_reg_rax;
+    /* mov of an immediate to another register, and push. */
+    default:
         return (in->opcode >= 0xb8 && in->opcode <= 0xbf && (in->opcode != 0xb8 || has_b)) ||
                (in->opcode >= 0x50 && in->opcode <= 0x57);
     }
 }
 
-/* The call's number, or -1: not known. It is known from `mov $number, %eax` on. */
+/* The number of the system call, or -1: not known. `mov $number, %eax` sets it; a branch target forgets it. */
 static long number_at(const struct mioc_function *f, const struct sweep *s, uintptr_t call)
 {
     struct mioc_instruction in;
@@ -126,9 +130,9 @@ static long number_at(const struct mioc_function *f, const struct sweep *s, uint
     return s->is_target[call - f->start] ? -1 : number;
 }
 
-/* --- The comparison behind it ------------------------------------------------------------------------------------ */
+/* --- The comparison after the call ------------------------------------------------------------------------------- */
 
-/* A branch or the like by "above" or "below", which is all that is taken of the comparison. */
+/* Whether it is a branch by "above" or "below". The stub sets the flags that such a branch reads. */
 static int is_unsigned_condition(unsigned opcode)
 {
     const unsigned code = opcode & 15;
@@ -136,8 +140,8 @@ static int is_unsigned_condition(unsigned opcode)
     return ((opcode & ~15u) == 0x70 || (opcode & ~15u) == 0x0f80) && (code == 2 || code == 3 || code == 6 || code == 7);
 }
 
-/* `cmp $-4096 or -4095, %rax or %eax` and a branch by it: where that branch is, and *limit. Otherwise where the call
- * is over. */
+/* If `cmp $-4096` or `cmp $-4095` of rax or eax follows the call, and a branch that reads it: returns the address of
+ * that branch, and *limit. Otherwise returns the address after the call, and *limit is 0. */
 static uintptr_t behind_comparison(const struct mioc_function *f, const struct sweep *s, uintptr_t call, long *limit)
 {
     const uintptr_t behind = call + CALL_LENGTH;
@@ -170,6 +174,7 @@ int mioc_callsite_read(const struct mioc_function *f, uintptr_t at, struct mioc_
 
 /* --- Branches from elsewhere ------------------------------------------------------------------------------------- */
 
+/* Leaves the comparison after the call as it is: only the call is replaced. */
 static void shorten(struct mioc_callsite *site)
 {
     site->resume = site->at + CALL_LENGTH;
@@ -184,7 +189,7 @@ static void shorten_where_led(const struct mioc_ldso *ld, struct mioc_callsite *
 
         if (sites[i].row != MIOC_NO_ROW)
             f = mioc_ldso_function(ld, sites[i].row);
-        /* The function's own branches are known. */
+        /* behind_comparison() has checked the function's own branches. */
         if (to > sites[i].at && to < sites[i].resume && (from < f.start || from >= f.end))
             shorten(&sites[i]);
     }
@@ -197,8 +202,8 @@ static int is_short_branch(unsigned char byte)
     return (byte & 0xf0) == 0x70 || byte == 0xeb || (byte & 0xfc) == 0xe0;
 }
 
-/* Whether one of the sixteen branches that end with the four bytes at `at`, at + 1, … would lead into [low, low +
- * span). */
+/* Takes the four bytes at `at`, at + 1, … at + 15 for distances of sixteen branches. Whether one of them leads into
+ * [low, low + span). */
 static int may_lead(uintptr_t at, uintptr_t low, uint32_t span)
 {
     bytes16 mask = { 0 };
@@ -212,7 +217,7 @@ static int may_lead(uintptr_t at, uintptr_t low, uint32_t span)
     return is_any(mask);
 }
 
-/* Any bytes that could be a branch, wherever the instructions around begin: so no branch is missed. */
+/* Takes any bytes that could be a branch for one, wherever instructions begin. So it misses no branch. */
 void mioc_callsites_shorten(const struct mioc_ldso *ld, struct mioc_callsite *sites, unsigned count)
 {
     const uintptr_t low = sites[0].at, span = sites[count - 1].resume - low;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* handle.c - where the stubs come to: hands a call of the loader's to whoever answers. */
+/* handle.c - the stubs call this: it hands a system call of the loader to the answer in force. */
 #include "handle.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
 
-static mioc_loader_answer in_force = mioc_loader_pass; /* atomic */
+static mioc_loader_answer in_force = mioc_loader_pass; /* atomic: the answer in force */
 
 void mioc_loader_set_answer(mioc_loader_answer answer) { __atomic_store_n(&in_force, answer, __ATOMIC_RELEASE); }
 
@@ -23,10 +23,10 @@ __attribute__((used)) long mioc_loader_handle(const struct mioc_loader_call *cal
     int saved = errno, cancel;
     long rc;
 
-    /* ld.so's own calls are no cancellation points, so what is done in their place must be none. */
+    /* ld.so's own calls are no cancellation points, so what replaces them must be none. */
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     rc = answer(call);
     (void)pthread_setcancelstate(cancel, NULL);
-    errno = saved; /* libc's; the loader has its own */
+    errno = saved; /* this is libc's errno; the loader has its own */
     return rc;
 }

@@ -17,16 +17,16 @@
 #define AARCH64_FEATURES 0xc0000000u
 #define AARCH64_BTI 1
 
-/* A version of .eh_frame_hdr, and how it encodes: the address of .eh_frame relative to itself, a plain count, rows
- * relative to the header, all of 32 bits. All linkers of GNU systems write this one. */
+/* The head of .eh_frame_hdr: version 1, then three encodings. The address of .eh_frame is relative to itself, the count
+ * is plain, rows are relative to the header; all have 32 bits. All linkers of GNU systems write this head. */
 static const unsigned char table_format[4] = { 1, 0x1b, 0x03, 0x3b };
 #define TABLE_HEAD 12u
 #define ROW 8u
 #define FEWEST_FUNCTIONS 50u
 #define MOST_FUNCTIONS 8192u
 
-/* An entry of .eh_frame: its length, its CIE, where the function begins (relative to this field), the function's
- * size. */
+/* Offsets in an entry of .eh_frame, which has four fields: its length, its CIE, where the function begins (relative to
+ * this field), and the function's size. */
 #define ENTRY_START 8u
 #define ENTRY_SIZE 12u
 
@@ -49,7 +49,7 @@ struct mioc_function mioc_ldso_function(const struct mioc_ldso *ld, unsigned i)
 
 int mioc_ldso_find_function(const struct mioc_ldso *ld, uintptr_t address)
 {
-    unsigned low = 0, high = ld->functions; /* the last row whose start is not behind it is in [low, high) */
+    unsigned low = 0, high = ld->functions; /* the last row that starts at or before `address` is in [low, high) */
 
     while (high - low > 1) {
         const unsigned middle = low + (high - low) / 2;
@@ -98,8 +98,8 @@ static int is_elf_of_ours(const ElfW(Ehdr) * header)
            header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) <= 4096;
 }
 
-/* .note.gnu.property: a note's head of 12 bytes, "GNU", then properties: type, size, value. The processor's features
- * come first. */
+/* Reads .note.gnu.property: a note's head of 12 bytes, "GNU", then properties of type, size and value. The processor's
+ * features come first. */
 static int has_branch_targets(uintptr_t note, uintptr_t size)
 {
     return MACHINE == EM_AARCH64 && size >= 28 && (uint32_t)mioc_get32(note + 16) == AARCH64_FEATURES &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* loader.c - whether and how the dynamic loader's own opens are served. */
+/* loader.c - decides whether the dynamic loader is patched, patches it, and says what became of it. */
 #include "loader.h"
 #include "base/real.h"
 #include "find.h"
@@ -17,17 +17,19 @@
 #include <unistd.h>
 
 static struct {
-    struct mioc_ldso ld; /* what has been patched, and how */
+    struct mioc_ldso ld; /* the image that is patched */
     struct mioc_plan plan;
     enum mioc_loader_way way;
-    const char *why;
-    int is_unmappable, is_held_up;
+    const char *why;   /* NULL: it is patched */
+    int is_unmappable; /* mioc_loader_may_map() is 0 */
+    int is_held_up;    /* mioc_loader_may_ask() is 0 within a load */
     char text[256];
 } loader = { .way = MIOC_LOADER_SETTING, .why = "it was not asked for" };
 
 /* --- Whether it can be done -------------------------------------------------------------------------------------- */
 
-/* A link for each thread, and two. Another thread could be in the code that is changed. */
+/* Whether this process has one thread: another could be in the code that is changed. The folder has a link for each
+ * thread, and two more. */
 static int is_alone(void)
 {
     struct stat tasks;
@@ -35,8 +37,8 @@ static int is_alone(void)
     return mioc_real(stat)("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 3;
 }
 
-/* An emulator (qemu) has threads that no program sees. On aarch64, where one instruction takes the place of one and
- * both are of those that may change while others execute them, it is enough that libc has no thread. */
+/* The same, but an emulator's threads do not count on aarch64. An emulator (qemu) has threads that the program does not
+ * know. On aarch64 one instruction replaces one, and both are of a kind that may change while others execute it. */
 static int is_single_threaded(void)
 {
 #ifdef __aarch64__
@@ -49,7 +51,7 @@ static int is_single_threaded(void)
 }
 
 #if defined __x86_64__ || defined __aarch64__
-/* Its translations of code would not notice a change: does nothing elsewhere (valgrind.h). */
+/* valgrind translates code, and would not notice the change. These instructions do nothing elsewhere (valgrind.h). */
 static int is_under_valgrind(void)
 {
     uint64_t request[6] = { 0x1001 }, result = 0; /* RUNNING_ON_VALGRIND */
@@ -157,9 +159,10 @@ void mioc_loader_unpatch(void)
     errno = saved;
 }
 
-/* --- What becomes of it ------------------------------------------------------------------------------------------ */
+/* --- What became of it ------------------------------------------------------------------------------------------- */
 
-/* Tries it: a mount's options are one reason of several, and a security module's rules cannot be read. */
+/* Whether a file of the store can be mapped for execution. Only a try tells: a mount's options are one reason of
+ * several, and a security module's rules cannot be read. */
 static int is_mappable(const struct mioc_store *store)
 {
     char path[PATH_MAX];

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* patch.c - plans the patches of the dynamic loader's text, writes them, and takes them back.
+/* patch.c - plans the patches of the dynamic loader's text, writes them, and undoes them.
  *
- * Text is never writable and executable at once where the system lets go of one for the other, which is tried
- * beforehand on a page of ld.so's file: a policy may take the right to execute away for good. While ld.so's text is
- * not executable nothing may need ld.so: signals are blocked, and between the two mprotects there are only raw system
- * calls and stores. */
+ * Text is writable and executable at once only if it has to be: a policy may forbid text that was writable to become
+ * executable again, which is tried before on a page of ld.so's file. While ld.so's text is not executable, nothing may
+ * need ld.so. So signals are blocked, and between the two mprotects there are only raw system calls and stores. */
 #if defined __x86_64__ || defined __aarch64__
 
 #include "patch.h"
@@ -30,7 +29,7 @@ int mioc_plan_sites(const struct mioc_ldso *ld, const struct mioc_callsite *site
 
         mioc_loader_resume[i] = sites[i].resume;
         mioc_loader_limit[i] = sites[i].limit;
-        /* That one is asked for programs only, by the glibcs that there are. */
+        /* Today's glibcs call readlink for programs only, so a site of it may stay as it is. */
         if (mioc_plan_site(ld, &sites[i], i, plan) != 0 && kind != MIOC_CALLSITE_READLINK) {
             *why = "ld.so's calls are out of reach";
             return -1;
@@ -41,7 +40,7 @@ int mioc_plan_sites(const struct mioc_ldso *ld, const struct mioc_callsite *site
 
 /* --- Protection -------------------------------------------------------------------------------------------------- */
 
-/* PROT_BTI, where the kernel gave it: the processor has branch targets, and so has ld.so. */
+/* How the kernel maps ld.so's text: with PROT_BTI if the processor has branch targets and ld.so was built for them. */
 static int text_protection(const struct mioc_ldso *ld)
 {
 #ifdef __aarch64__
@@ -53,6 +52,7 @@ static int text_protection(const struct mioc_ldso *ld)
     return PROT_READ | PROT_EXEC;
 }
 
+/* The path of ld.so's file, or "". */
 static const char *file_of(const struct mioc_ldso *ld)
 {
     for (const struct link_map *map = _r_debug.r_map; map != NULL; map = map->l_next)
@@ -61,8 +61,8 @@ static const char *file_of(const struct mioc_ldso *ld)
     return "";
 }
 
-/* Whether text that was written to while it was not executable can be made executable again: on a private page of
- * ld.so's file. */
+/* Whether text that was writable and not executable may become executable again. Tries it on a private page of ld.so's
+ * file. */
 static int is_exchangeable(const struct mioc_ldso *ld)
 {
     volatile unsigned char *page;
@@ -88,23 +88,25 @@ struct span {
     uintptr_t start, end;
 };
 
+/* Writes those changes that are in `span`. */
 static void store(const struct mioc_plan *plan, struct span span, int is_undo)
 {
     for (unsigned i = 0; i < plan->count; i++) {
         const struct mioc_change *change = &plan->change[i];
         const unsigned char *now = is_undo ? change->before : change->after;
-        volatile unsigned char *to = (volatile unsigned char *)change->at; /* NOLINT; volatile: no call of memcpy() */
+        /* volatile, so that the compiler makes no call of memcpy(). */
+        volatile unsigned char *to = (volatile unsigned char *)change->at; /* NOLINT */
 
         for (unsigned k = 0; change->at >= span.start && change->at < span.end && k < change->size; k++)
             to[k] = now[k];
     }
 }
 
-/* Not by getauxval(): before glibc 2.36 that finds nothing on aarch64 where ld.so was started as a program. */
+/* getauxval() will not do: before glibc 2.36 it finds nothing on aarch64 if ld.so was started as a program. */
 static uintptr_t page_size(void) { return (uintptr_t)sysconf(_SC_PAGESIZE); }
 
-/* The changes in `span`, which is widened to whole pages: all of a segment, so that it stays one mapping. 0, or -1:
- * nothing is changed. */
+/* Writes the changes in `span`, widened to whole pages. The span is a whole segment, so that it stays one mapping.
+ * Returns 0, or -1: nothing is changed. */
 static int write_span(const struct mioc_plan *plan, struct span span, int protection, int is_exchange, int is_undo)
 {
     const uintptr_t page = page_size(), start = span.start & -page;
@@ -130,7 +132,7 @@ static int write_all(const struct mioc_ldso *ld, const struct mioc_plan *plan, i
     const int is_exchange = is_alone && is_exchangeable(ld);
 
 #ifdef __aarch64__
-    /* Larger pages hold other code of ours, too: this very function. */
+    /* Pages larger than 4 KiB hold other code of ours too, such as this function. */
     if (write_span(plan, stubs, PROT_READ | PROT_EXEC, is_exchange && page_size() <= 4096, is_undo) != 0)
         return -1;
 #else

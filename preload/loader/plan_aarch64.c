@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* plan_aarch64.c - the branch from a call site to its stub, and the one back. */
+/* plan_aarch64.c - plans the branch from a call site to its stub, and the branch back. */
 #ifdef __aarch64__
 
 #include "patch.h"
 #include "stubs.h"
 
 #define BRANCH 0x14000000u
-#define REACH (1 << 27)
-#define BACK_AT 20u /* of the stub: its sixth instruction */
+#define REACH (1 << 27) /* bytes, in either direction */
+#define BACK_AT 20u     /* the offset of the stub's sixth instruction */
 
 static int plan_branch(struct mioc_plan *plan, uintptr_t at, uintptr_t to)
 {

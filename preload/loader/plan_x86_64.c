@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* plan_x86_64.c - the jumps from a call site to its stub: straight, or by the padding between two functions. */
+/* plan_x86_64.c - plans the jumps from a call site to its stub: directly, or over padding between two functions. */
 #ifdef __x86_64__
 
 #include "decode_x86_64.h"
@@ -28,6 +28,7 @@ static int plan_short_jump(struct mioc_plan *plan, uintptr_t at, uintptr_t to)
     return mioc_plan_add(plan, at, jump, sizeof jump);
 }
 
+/* Whether a short jump at `at` reaches `to`. */
 static int is_short_way(uintptr_t at, uintptr_t to)
 {
     const intptr_t far = (intptr_t)(to - (at + SHORT_LENGTH));
@@ -37,8 +38,8 @@ static int is_short_way(uintptr_t at, uintptr_t to)
 
 /* --- Padding ----------------------------------------------------------------------------------------------------- */
 
-/* Whether nothing but filling lies between row `i` and the next one, and the function before ends there: nobody comes
- * there. */
+/* Whether code never runs between row `i` and the next one: there is only filling, and the function before ends with a
+ * return or a jump. Fills *gap with these bytes. */
 static int is_padding(const struct mioc_ldso *ld, unsigned i, struct mioc_function *gap)
 {
     const struct mioc_function f = mioc_ldso_function(ld, i);
@@ -54,6 +55,7 @@ static int is_padding(const struct mioc_ldso *ld, unsigned i, struct mioc_functi
     return in.flow == MIOC_FLOW_END || in.flow == MIOC_FLOW_JUMP;
 }
 
+/* Whether the plan changes one of the five bytes at `at` already. */
 static int is_taken(const struct mioc_plan *plan, uintptr_t at)
 {
     for (unsigned i = 0; i < plan->count; i++)
@@ -62,7 +64,7 @@ static int is_taken(const struct mioc_plan *plan, uintptr_t at)
     return 0;
 }
 
-/* Whether some bytes, taken for a branch, lead behind the padding's first one. */
+/* Whether a branch, or bytes that look like one, leads into the five bytes at `at`, past the first. */
 static int is_led_into(const struct mioc_ldso *ld, uintptr_t at)
 {
     struct mioc_callsite slot = { .at = at, .resume = at + JUMP_LENGTH, .row = MIOC_NO_ROW };
@@ -71,7 +73,7 @@ static int is_led_into(const struct mioc_ldso *ld, uintptr_t at)
     return slot.resume != at + JUMP_LENGTH;
 }
 
-/* Five bytes of padding behind row `i` that a short jump at `from` reaches; 0: none. */
+/* The address of five bytes of padding after row `i` that a short jump at `from` reaches; 0: there are none. */
 static uintptr_t find_slot(const struct mioc_ldso *ld, unsigned i, uintptr_t from, const struct mioc_plan *plan)
 {
     struct mioc_function gap;
@@ -84,7 +86,7 @@ static uintptr_t find_slot(const struct mioc_ldso *ld, unsigned i, uintptr_t fro
     return 0;
 }
 
-/* The same behind any row: from the site's own in both directions, as long as one may be in reach. */
+/* The same after any row. Goes from the site's own row in both directions, as far as a short jump may reach. */
 static uintptr_t find_nearest_slot(const struct mioc_ldso *ld, const struct mioc_callsite *site,
                                    const struct mioc_plan *plan)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* raw.h - a system call without libc, which might have to ask ld.so first where its function is. */
+/* raw.h - a system call without libc. A call into libc may have to ask ld.so first where the function is. */
 #ifndef MIOC_LOADER_RAW_H
 #define MIOC_LOADER_RAW_H
 
-/* The result as the kernel gives it: -errno on failure. */
+/* Returns the kernel's result: -errno on failure. errno stays as it is. */
 static inline __attribute__((always_inline)) long mioc_raw(long number, long a, long b, long c, long d)
 {
 #if defined __x86_64__

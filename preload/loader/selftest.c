@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* selftest.c - two loads that load nothing, through the patched calls; and, learnt in passing, which lock a load
- * holds.
+/* selftest.c - makes two loads through the patched calls that load nothing, and learns which lock a load holds.
  *
- * The first asks for a path that does not exist, and is answered without the filesystem. The second asks for libc by
- * another spelling of its path: the loader opens it, looks at it, and must come to know it as the one that is there. */
+ * The first load asks for a path that does not exist, and is answered without the filesystem. The second asks for libc
+ * by another spelling of its path: the loader opens it, calls stat, and must find that it has loaded libc already. */
 #include "find.h"
 #include "handle.h"
 #include "base/symbol.h"
@@ -23,12 +22,12 @@
 
 typedef void *(*dlopen_function)(const char *name, int flags);
 
-static unsigned seen; /* kinds of calls that have come, a bit each */
+static unsigned seen; /* a bit for each kind of call that has arrived */
 
 /* --- The loader's lock ------------------------------------------------------------------------------------------- */
 
-/* ld.so's _rtld_global, which no header shows. The lock is its one recursive mutex that this thread holds within a
- * load. */
+/* ld.so's _rtld_global, which no header declares. The load lock is the recursive mutex in it that this thread holds
+ * during a load. */
 static struct {
     const char *start;
     size_t size;
@@ -47,8 +46,8 @@ static void find_global(void)
             global.start = mioc_symbol_find(map, "_rtld_global", &global.size);
 }
 
-/* Within a load. The second one, since glibc 2.35, is held while tables of thread-local storage change, not by
- * constructors. */
+/* Called during a load: finds the load lock. glibc 2.35 and later have a second such mutex behind it. That one is held
+ * while tables of thread-local storage change, but not while constructors run. */
 static void note_lock(void)
 {
     load_lock = NULL;
@@ -77,7 +76,7 @@ static long watch(const struct mioc_loader_call *call)
     return -ENOENT;
 }
 
-/* Libc's own, and not that of another preload, which would see loads that the program does not make. */
+/* libc's own dlopen. Another preload's dlopen would see loads that the program does not make. */
 static dlopen_function find_dlopen(void)
 {
     static const char *const files[] = { "libc.so.6", "libdl.so.2" /* before glibc 2.34 */ };
@@ -96,7 +95,7 @@ static int is_missing(dlopen_function open)
     seen = 0;
     if (open(MISSING, RTLD_LAZY) != NULL || seen != BIT(MIOC_CALLSITE_OPEN))
         return 0;
-    (void)dlerror(); /* the program must not find it */
+    (void)dlerror(); /* so that the program does not get this error */
     return 1;
 }
 
@@ -129,6 +128,6 @@ int mioc_loader_test(void)
     is_working = open != NULL && is_missing(open) && is_recognised(open);
     mioc_loader_set_answer(mioc_loader_pass);
     if (load_lock != NULL && is_mine(load_lock))
-        load_lock = NULL; /* held without a load, too */
+        load_lock = NULL; /* this thread holds it without a load too, so it says nothing */
     return is_working ? 0 : -1;
 }

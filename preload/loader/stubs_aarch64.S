@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* stubs_aarch64.S - from a call site of ld.so to mioc_loader_handle() and back.
  *
- * Comes by a branch, in the place of `svc`: all registers but x0 and the flags, too, are to be kept, so none is free to
- * hold the address to go back to. The branch back is written into the stub (brk here). No unwind table can say where it
- * leads, as x30 there is still the loader's own: unwinders stop here, debuggers go on by the chain of x29. */
+ * A branch in the place of `svc` comes here. All registers but x0, and the flags, must be kept. So no register is
+ * free to hold the address to return to: the branch back is written into the stub (in the place of `brk`). An unwind
+ * table cannot say where that branch leads, because x30 is still the loader's own. Unwinders stop here; debuggers
+ * follow the chain of x29. */
 #ifdef __aarch64__
 
 #define SITES 16  /* MIOC_MOST_CALLSITES */

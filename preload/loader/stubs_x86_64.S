@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* stubs_x86_64.S - from a call site of ld.so to mioc_loader_handle() and back.
  *
- * Comes by a jump, in the place of `syscall`: all registers but rcx and r11 are to be kept, and what lies below the
- * stack pointer (the red zone). The address at which the loader goes on is pushed like a return address, so that
- * unwinders and debuggers see the loader's function as the caller. No `ret` and no indirect `call`: shadow stacks
- * stay in step, `notrack` lets the jump back pass where branches are tracked. */
+ * A jump in the place of `syscall` comes here. All registers but rcx and r11 must be kept, and the red zone below the
+ * stack pointer too. The address at which the loader goes on is pushed like a return address, so that unwinders and
+ * debuggers see the loader's function as the caller. There is no `ret` and no indirect `call`, so that shadow stacks
+ * stay in step. `notrack` lets the jump back pass if branches are tracked. */
 #ifdef __x86_64__
 
 #define SITES 16      /* MIOC_MOST_CALLSITES */
