@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* guard.c - keeps a process as it was while a library that takes liberties starts in it. */
+/* guard.c - keeps signals, environment and descriptors of a process as they were while MPI starts in it. */
 #include "guard.h"
+#include "base/folder.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -16,8 +16,8 @@
 #define SIGNALS 64
 #define ENOUGH_FDS 4096
 
-/* The kernel's own idea of an action, so that what a program installed past glibc comes back too. No processor's is
- * larger. */
+/* A signal's action as the kernel has it, so that one that was installed past glibc comes back, too. On no processor it
+ * is larger. */
 struct action {
     unsigned char bytes[64];
 };
@@ -27,7 +27,7 @@ static struct {
     sigset_t mask;
     struct action action[SIGNALS + 1];
     unsigned char has_action[SIGNALS + 1];
-    char **env;                           /* environ itself at enter, */
+    char **env;                           /* environ at enter, */
     size_t count;                         /* how many entries it had, */
     char **entry, **text;                 /* the entries' addresses, and copies of what stood there */
     struct rlimit descriptors, file_size; /* as they were; 0 where they were not raised */
@@ -37,8 +37,8 @@ static struct {
 
 /* --- Signals ----------------------------------------------------------------------------------------------------- */
 
-/* glibc's own two, for cancellation and setuid in threads: it installs them when the first thread is made, which may be
- * now, and never again. */
+/* glibc's own two signals, for cancellation and setuid in threads. glibc installs their handlers once, with the first
+ * thread, which may be now. So they must stay. */
 static int is_glibcs(int signal) { return signal == 32 || signal == 33; }
 
 static void save_signals(void)
@@ -47,9 +47,8 @@ static void save_signals(void)
 
     for (int i = 1; i <= SIGNALS; i++)
         guard.has_action[i] = !is_glibcs(i) && syscall(SYS_rt_sigaction, i, NULL, &guard.action[i], 8) == 0;
-    /* Those that a thread raises by a fault of its own stay open: a crash handler of the program's is to see them. Not
-     * those that somebody else may send to the process, which then is for the program's threads; abort() opens its own.
-     */
+    /* Signals of a thread's own faults stay open, for the program's crash handler. Those that others may send to the
+     * process are blocked: MPI's threads inherit the mask, and the program's get them. abort() opens its own. */
     sigfillset(&all);
     for (const int *fault = (const int[]){ SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, 0 }; *fault != 0; fault++)
         sigdelset(&all, *fault);
@@ -90,8 +89,8 @@ static void save_environment(char *assignment)
     *value = '=';
 }
 
-/* The vector that the kernel made, main()'s third argument, lies above all frames. One that setenv() made may have been
- * reallocated since; the present one has room for all that it was made from. */
+/* The kernel's vector, main()'s third argument, lies above all frames: it is used again. A vector that setenv() made
+ * may have been reallocated since. Then the present one has room for all entries of the old one. */
 static char **vector_to_restore(void)
 {
     return (uintptr_t)guard.env > (uintptr_t)__builtin_frame_address(0) ? guard.env : environ;
@@ -106,7 +105,7 @@ static void restore_environment(void)
     vector = vector_to_restore();
     for (size_t i = 0; i < guard.count; i++) {
         vector[i] = guard.entry[i];
-        /* Changed in place: longer than before it cannot be. */
+        /* Changed in place, so it has not become longer. */
         if (guard.text[i] != NULL && strcmp(vector[i], guard.text[i]) != 0)
             memcpy(vector[i], guard.text[i], strlen(guard.text[i]) + 1);
         free(guard.text[i]);
@@ -120,8 +119,8 @@ static void restore_environment(void)
 
 /* --- Limits ------------------------------------------------------------------------------------------------------ */
 
-/* MPICH ends the process when it cannot open or make what it needs, whatever the error handler; the program's soft
- * limits are not meant for it. */
+/* MPICH ends the process, whatever the error handler, when it cannot open or make what it needs. The program's soft
+ * limits must not do that. */
 static void raise_limit(__rlimit_resource_t resource, rlim_t enough, struct rlimit *old)
 {
     struct rlimit limit;
@@ -155,35 +154,33 @@ static void set(unsigned char *bits, long fd)
         bits[fd / 8] = (unsigned char)(bits[fd / 8] | 1 << (fd % 8));
 }
 
-/* Lists /proc/self/fd by raw system calls: past the interposers, and without an allocation that could open something.
- */
+struct descriptor_visit {
+    void (*visit)(int fd);
+};
+
+static int visit_name(void *ctx, int dir, const char *name)
+{
+    char *end;
+    long fd = strtol(name, &end, 10);
+
+    if (end != name && *end == '\0' && fd != dir && fd < MOST_FDS)
+        ((const struct descriptor_visit *)ctx)->visit((int)fd);
+    return 0;
+}
+
 static void visit_open(void (*visit)(int fd))
 {
     int dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    union {
-        struct dirent64 entry;
-        char bytes[8192];
-    } buf;
-    long n;
 
     if (dir < 0)
         return;
-    while ((n = syscall(SYS_getdents64, dir, buf.bytes, sizeof buf)) > 0)
-        for (long at = 0; at < n;) {
-            const struct dirent64 *entry = (const struct dirent64 *)(buf.bytes + at);
-            char *end;
-            long fd = strtol(entry->d_name, &end, 10);
-
-            if (end != entry->d_name && *end == '\0' && fd != dir && fd < MOST_FDS)
-                visit((int)fd);
-            at += entry->d_reclen;
-        }
+    (void)mioc_folder_walk(dir, visit_name, &(struct descriptor_visit){ visit });
     syscall(SYS_close, dir);
 }
 
 static void note_before(int fd) { set(guard.before, fd); }
 
-/* How far to occupy: MPI must find room above, whatever the limit. */
+/* Up to which number to occupy: MPI must find room above, whatever the limit. */
 static int occupied_end(int first)
 {
     struct rlimit limit;
@@ -226,10 +223,10 @@ void mioc_guard_restore(void)
         return;
     restore_signals();
     restore_environment();
-    restore_limit(RLIMIT_FSIZE, &guard.file_size); /* the store is made next, and keeps to it */
+    restore_limit(RLIMIT_FSIZE, &guard.file_size); /* the store is made next, within the program's limit */
 }
 
-static void (*new_visitor)(int fd); /* one thread, so a variable will do */
+static void (*new_visitor)(int fd); /* of the one thread that calls the guard */
 
 static void visit_if_new(int fd)
 {
@@ -253,6 +250,6 @@ void mioc_guard_leave(void)
     for (int fd = 0; fd < MOST_FDS; fd++)
         if (is_set(guard.ours, fd))
             syscall(SYS_close, fd);
-    restore_limit(RLIMIT_NOFILE, &guard.descriptors); /* what is open above stays so */
+    restore_limit(RLIMIT_NOFILE, &guard.descriptors); /* descriptors above it stay open */
     pthread_sigmask(SIG_SETMASK, &guard.mask, NULL);
 }

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* guard.h - keeps a process as it was while a library that takes liberties starts in it: signals, environment,
- * descriptors.
+/* guard.h - keeps signals, environment and descriptors of a process as they were while MPI starts in it.
  *
- * Main thread, before main(). Seen of MPICH 4.0.2 with UCX 1.13 (session, 4 and 32 ranks): handlers for HUP ILL BUS FPE
- * USR1 SEGV (USR1 even with UCX_ERROR_SIGNALS empty: MPICH's own), one or two threads, 11 to 15 descriptors, none of
- * them close-on-exec. Seen unchanged, so not guarded: the bytes of malloc, mmap, munmap, brk, close (no UCM patches),
- * umask, working directory, limits, MXCSR and rounding mode, CPU affinity, sequences of rand and lrand48. */
+ * Main thread, before main(), in the order enter, restore, leave; calls without enter do nothing.
+ *
+ * MPICH 4.0.2 with UCX 1.13 (session, 4 and 32 ranks) changes: handlers for HUP ILL BUS FPE USR1 SEGV (USR1 is MPICH's
+ * own), one or two more threads, 11 to 15 descriptors without close-on-exec. It was seen to keep, so this guards not:
+ * the code of malloc, mmap, munmap, brk, close; umask, working directory, limits, MXCSR, affinity, rand, lrand48. */
 #ifndef MIOC_GUARD_H
 #define MIOC_GUARD_H
 
-/* Saves signal actions and environment, blocks signals, hides `hidden` = value ("NAME=value" stands in the environment
- * for the time being; static storage), raises soft limits of descriptors and files' sizes and occupies the free
- * descriptors below `first`. */
+/* Saves signal actions and environment, and blocks signals. Sets the environment variable of `assignment`, "NAME=value"
+ * in writable static storage, until restore. Raises the soft limits of descriptors and of files' sizes. Occupies the
+ * free descriptors below `first`, so that MPI's are above. */
 void mioc_guard_enter(char *assignment, int first);
-/* Signal actions, environment and the limit of files' sizes are as they were at enter. */
+/* Puts back signal actions, environment and the limit of files' sizes. */
 void mioc_guard_restore(void);
-/* Calls visit() for each descriptor that appeared since enter and is none of the guard's own. */
+/* Calls visit() for each descriptor that has appeared since enter, but for those that the guard occupies. */
 void mioc_guard_visit_new(void (*visit)(int fd));
-/* Frees the occupied descriptors; their limit and the signal mask are as they were at enter. */
+/* Frees the occupied descriptors. Puts back their limit and the signal mask. */
 void mioc_guard_leave(void);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* limits.c - reads the memory cgroup's limit and use, and the store filesystem's free space. */
 #include "limits.h"
+#include "base/proc.h"
 #include "base/real.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +11,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* What version 1 says where there is no limit is a little less than 2^63. */
+/* Where there is no limit, version 1 says a little less than 2^63. */
 #define NO_LIMIT (1ull << 60)
-
-/* The file's beginning as a string; length or -1. */
-static ssize_t read_text(const char *path, char *text, size_t size)
-{
-    int fd = mioc_real(open)(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n;
-
-    if (fd < 0)
-        return -1;
-    n = mioc_real(read)(fd, text, size - 1);
-    mioc_real(close)(fd);
-    if (n >= 0)
-        text[n] = '\0';
-    return n;
-}
 
 /* The number in a file of a cgroup; UINT64_MAX for "max", nonsense, or no file. */
 static uint64_t read_bytes(const char *dir, const char *name)
@@ -35,7 +20,8 @@ static uint64_t read_bytes(const char *dir, const char *name)
     char path[PATH_MAX], text[64], *end;
     unsigned long long value;
 
-    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path || read_text(path, text, sizeof text) <= 0)
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path ||
+        mioc_proc_read(path, text, sizeof text) <= 0)
         return UINT64_MAX;
     value = strtoull(text, &end, 10);
     return end == text ? UINT64_MAX : value;
@@ -48,7 +34,7 @@ static uint64_t read_statistics(const char *dir, const char *const names[2])
     uint64_t sum = 0;
 
     if (snprintf(path, sizeof path, "%s/memory.stat", dir) >= (int)sizeof path ||
-        read_text(path, text, sizeof text) <= 0)
+        mioc_proc_read(path, text, sizeof text) <= 0)
         return 0;
     for (const char *line = text; line != NULL; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
         for (int i = 0; i < 2; i++)
@@ -57,17 +43,17 @@ static uint64_t read_statistics(const char *dir, const char *const names[2])
     return sum;
 }
 
+/* The file names of a cgroup version, and its two lines in memory.stat that count page cache. */
 struct version {
     const char *limit, *usage, *file[2];
-}; /* a hierarchy's names */
-
-struct allowance {
-    uint64_t least; /* bytes left, where that is the least; UINT64_MAX: no limit */
-    int is_near;    /* somewhere less than an eighth of the limit is left */
 };
 
-/* Takes one group into account. Page cache is not looked at where it cannot matter: many processors make memory.stat
- * slow. */
+struct allowance {
+    uint64_t least; /* bytes left in the tightest group; UINT64_MAX: no limit */
+    int is_near;    /* in some group less than an eighth of its limit is left */
+};
+
+/* Takes one group into account. Reads memory.stat only where page cache matters: with many processors it is slow. */
 static void add_group(const char *dir, const struct version *version, struct allowance *sum)
 {
     uint64_t limit = read_bytes(dir, version->limit), usage = read_bytes(dir, version->usage), cache, left;
@@ -111,7 +97,7 @@ static struct allowance cgroup_allowance(const char *root)
     struct allowance sum = { .least = UINT64_MAX };
 
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    if (read_text(path, text, sizeof text) <= 0)
+    if (mioc_proc_read(path, text, sizeof text) <= 0)
         return sum;
     for (char *line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
         char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;

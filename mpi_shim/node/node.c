@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node.c - a rank's life in the cache: joins the job, agrees with the others, makes or finds the node's store (its end:
- * node_end.c). */
+/* node.c - a rank's start in the cache: joins the job, agrees with the others, makes or finds the node's store. Its end
+ * is in node_end.c. */
 #include "base/clock.h"
 #include "base/hash.h"
 #include "node_internal.h"
@@ -20,13 +20,13 @@
 
 #define SECOND 1000000000ull
 #define ARENA_BYTES (256ull << 20)
-/* How long the leaders may take to meet before main(); who is not met by then is met later. */
+/* How long the leaders may take to meet before main(). Those who are late are met later. */
 #define MEET_NS (2 * SECOND)
 
-/* A leader's failure as one number that agree_min can carry: the first node's comes out. */
+/* A leader's failure as one number for agree_min(), which gives that of the first node. */
 #define FAILURE(node, error) ((int64_t)(node)*4096 + (error))
 
-/* The leader's store. 0, or its errno. */
+/* Makes the leader's store. 0 or an errno. */
 static int create_store(struct mioc_node *node, uint64_t key)
 {
     const struct mioc_store_limits limits = { .max_bytes = mioc_node_store_limit(node->config),
@@ -36,7 +36,7 @@ static int create_store(struct mioc_node *node, uint64_t key)
     node->store = mioc_store_create(node->config->dir, key, &limits);
     if (node->store == NULL)
         return errno != 0 ? errno : EIO;
-    /* Without it the writes of programs that are no interpreters would be heard by nobody. */
+    /* Programs that are no interpreters read the policy there. Without it nobody would hear of their writes. */
     if (mioc_policy_save(node->policy, mioc_store_path(node->store)) != 0) {
         error = errno != 0 ? errno : EIO;
         mioc_store_remove(node->store);
@@ -49,8 +49,8 @@ static int create_store(struct mioc_node *node, uint64_t key)
     return 0;
 }
 
-/* Whether all nodes have a store, and all ranks the rights by which the root answers; the room that the tightest node
- * has. */
+/* Makes the stores and agrees on them: all nodes must have one, all ranks the rights by which the root answers. The
+ * tightest node sets the bound. 0, or -1 and the reason in `line`. */
 static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size_t size)
 {
     int is_leader = node->world.local_rank == 0;
@@ -63,7 +63,7 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
         snprintf(line, size, "MPI failed while the ranks agreed");
         return -1;
     }
-    if (values[2] != -values[3]) { /* the least and the most */
+    if (values[2] != -values[3]) { /* the least rights differ from the most */
         snprintf(line, size,
                  "the ranks of the nodes were started with different rights: not all have one user, groups and "
                  "capabilities");
@@ -78,7 +78,7 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
     return -1;
 }
 
-/* The others of the node learn where the leader's store is. */
+/* The node's other ranks learn where the leader's store is, and map it. */
 static int attach_store(struct mioc_node *node, char *line, size_t size)
 {
     char path[1024] = "";
@@ -127,13 +127,13 @@ static int share_devices(struct mioc_node *node)
     return 0;
 }
 
-/* All that needs everybody, in the same order on all ranks; a failure that all see is left to all. */
+/* The collective steps, in the same order on all ranks. A rank that fails alone takes part in the rest all the same. */
 static int join(struct mioc_node *node, uint64_t key, char *line, size_t size)
 {
     if (agree_on_store(node, key, line, size) != 0)
         return -1;
     if (attach_store(node, line, size) != 0) {
-        (void)share_devices(node); /* the others wait there */
+        (void)share_devices(node); /* the others wait in there */
         return -1;
     }
     if (share_devices(node) != 0) {
@@ -155,8 +155,8 @@ static int start_leader(struct mioc_node *node, char *line, size_t size)
     return -1;
 }
 
-/* A leader has threads to start and neighbours to meet. On a busy node that takes longer than the other ranks take to
- * come to their first calls, which would all go to the filesystem. */
+/* On a busy node the leader starts its threads and meets its neighbours more slowly than the other ranks come to their
+ * first calls. These would all go to the filesystem, so the others wait for the leader. */
 static void await_leader(const struct mioc_node *node)
 {
     if (node->world.local_rank != 0)
@@ -178,8 +178,8 @@ int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config
     if (node->ahead != NULL)
         mioc_prefetch_release(node->ahead);
     if (node->transport != NULL)
-        node->owner = getpid(); /* MPI has begun, perhaps no more than that: it has a farewell to say */
-    if (rc == 0 && node->world.size != me->size) { /* each a world of its own: the launcher is another MPI's */
+        node->owner = getpid();                    /* MPI has begun, at least: depart() is due at the end */
+    if (rc == 0 && node->world.size != me->size) { /* another MPI's launcher: each rank is a world of its own */
         snprintf(line, size, "MPI speaks of %d rank%s, the launcher of %d: it is not this MPI's", node->world.size,
                  node->world.size == 1 ? "" : "s", me->size);
         rc = -1;

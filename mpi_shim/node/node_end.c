@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_end.c - a rank's end in the cache: what it reports, how a leader serves the others until they are through, and
- * the farewells.
+/* node_end.c - a rank's end in the cache: a leader serves the others until they have ended, reports, and leaves.
  *
- * A signal's handler may end the process, on a small stack, and the code that it interrupted may hold any lock of
- * libc's, ld.so's or MPI's: so the ending thread allocates nothing, starts no thread, loads nothing and takes no lock.
- * What it wants of the agent's thread, or of the store's, it asks by futex words, and waits no longer than until a
- * deadline: these threads may need such a lock. */
+ * A signal's handler may end the process, on a small stack, and the code that it interrupted may hold any lock of libc,
+ * ld.so or MPI. So the ending thread allocates nothing, starts no thread, loads nothing and takes no lock. It asks the
+ * agent's thread and the store's thread by futex words, and waits with a deadline: they may need such a lock. */
 #include "node_internal.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -25,19 +23,19 @@
 #include <unistd.h>
 
 #define SECOND 1000000000ull
-/* How long an ending process waits for its agent to say goodbye when it does not linger. */
+/* How long an ending process that does not linger waits for its agent to say LEAVE. */
 #define GOODBYE_NS (SECOND / 2)
 /* How long the manifest's filesystem may take at the end, beside all else. */
 #define MANIFEST_NS (SECOND / 2)
-/* How long another thread's goodbye to the launcher may take. */
+/* How long to wait for another thread that tells the launcher. */
 #define DEPART_NS SECOND
-/* How soon a lingering process sees that a signal wants it to end. */
+/* How soon a lingering process notices a signal. */
 #define LINGER_SLICE_NS (SECOND / 10)
-/* An agent that says nothing for that long, though it says so five times a second, hangs; perhaps for what this thread
- * holds. */
+/* An agent that shows no sign of life for so long hangs: it shows one at least five times a second. It may wait for a
+ * lock that this thread holds. */
 #define HANGS_NS SECOND
 
-/* Rank 0, at its end. */
+/* Rank 0 prints or writes the job's report. */
 static void print_report(const struct mioc_node *node, int status)
 {
     static struct mioc_report report; /* not on a small stack */
@@ -46,7 +44,7 @@ static void print_report(const struct mioc_node *node, int status)
     mioc_job_report(&report, node->line, node->config, status);
 }
 
-/* Sleeps until the agent's thread is through or the time is up. Returns whether it is through. */
+/* Sleeps until the agent's thread is done, for wait_ns at most. Whether it is done. */
 static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
 {
     uint64_t until = mioc_clock_ns() + wait_ns;
@@ -62,8 +60,7 @@ static int wait_for_agent(struct mioc_node *node, uint64_t wait_ns)
     }
 }
 
-/* --- Lingering: for the program this process is gone, with status 0, so no signal's action may change that any more
- * --- */
+/* --- Lingering: the program has ended with status 0, and no signal may change that any more ---------------------- */
 
 static int is_without_effect(int signal)
 {
@@ -74,7 +71,7 @@ static int is_without_effect(int signal)
     return action.sa_handler == SIG_DFL && (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH);
 }
 
-/* Whether a signal waits that the program had not blocked. */
+/* Whether a signal is pending that the program had not blocked. */
 static int is_called(const sigset_t *blocked)
 {
     sigset_t pending;
@@ -87,7 +84,7 @@ static int is_called(const sigset_t *blocked)
     return 0;
 }
 
-/* A watchdog's alarm() is no more, as it would be after the end; other threads could take the signal. */
+/* Timers end with the process. One that is left, a watchdog's alarm(), could strike another thread. */
 static void stop_timers(void)
 {
     const struct itimerval none = { { 0, 0 }, { 0, 0 } };
@@ -97,8 +94,8 @@ static void stop_timers(void)
     (void)setitimer(ITIMER_PROF, &none, NULL);
 }
 
-/* Serves until all are through, the time is up, the agent hangs or a signal came, which then stays blocked for the
- * moment that is left. */
+/* Serves until all ranks of the node and all children have ended, the time is up, the agent hangs, or a signal comes.
+ * The signal stays blocked for the moment that is left. Whether the agent's thread is done. */
 static int linger(struct mioc_node *node)
 {
     static const int open[] = { SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS,
@@ -117,7 +114,7 @@ static int linger(struct mioc_node *node)
     do {
         if (is_called(&blocked))
             return 0;
-        mioc_node_manifest_save(node); /* while the others come to their ends */
+        mioc_node_manifest_save(node); /* while the others end */
         is_done = wait_for_agent(node, LINGER_SLICE_NS);
     } while (!is_done && mioc_clock_ns() < until && !mioc_ring_is_silent(mioc_store_ring(node->store), HANGS_NS));
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -166,8 +163,7 @@ static void end_leader(struct mioc_node *node, int status)
     mioc_store_remove(node->store);
 }
 
-/* Another thread ends already, and may linger, or this one did and a signal's handler ends it now: that one waits no
- * more. */
+/* The process is ending already, in another thread or below this signal's handler, and may linger: it waits no more. */
 static void hurry_leader(struct mioc_node *node)
 {
     set_end_mode(node, MIOC_END_LEAVE);
@@ -175,8 +171,8 @@ static void hurry_leader(struct mioc_node *node)
     mioc_store_remove(node->store);
 }
 
-/* Says goodbye to the launcher, once, and not without having heard its answer: it takes a broken conversation for a
- * crash. A signal's handler that ends the process would break it; another thread that does waits for its end. */
+/* Tells the launcher, once, and waits for its answer: the launcher takes a broken conversation for a crash. A signal's
+ * handler that ends the process would break it, so signals are blocked. Another thread that ends the process waits. */
 static void depart(struct mioc_node *node)
 {
     uint64_t until = mioc_clock_ns() + DEPART_NS;
@@ -242,7 +238,7 @@ void mioc_node_retire(void)
     set_end_mode(node, MIOC_END_LEAVE);
     if (!wait_for_agent(node, GOODBYE_NS))
         mioc_store_set_state(node->store, MIOC_STORE_LEFT);
-    mioc_store_remove(node->store); /* it may be out of reach later */
+    mioc_store_remove(node->store); /* later its path may be out of reach */
     mioc_log(MIOC_LOG_DEBUG, "node %d: its leader gets another root or other rights and serves no more",
              node->world.node);
     errno = saved;

@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node_evict.c - the root gives contents up, on all nodes at once: old ones, and those that will not be complete.
- *
- * The stream is the same everywhere, so giving up is an item of it: every node unlinks the file when it applies it, and
- * what comes behind finds the same room on all. Only contents that all nodes have had are given up, so no agent has to
- * hand one on that is gone. The same goes for contents that will not be complete, of which nodes have a part.
- *
- * Oldest first: an import asks for a file once, in all ranks at about the same time. A rank that asks later is asked
- * for again by the ordinary way. Shared objects stay: they are mapped for a program's life, and unlinking would free
- * nothing. */
+ * mpi_shim/README.md ("A full store") says which, and why. */
 #include "node_internal.h"
 #include "base/clock.h"
 #include "base/path.h"
@@ -17,21 +10,21 @@
 #include <time.h>
 
 #define PAGE 4096u
-/* How long a resolver waits for room: nodes tell how far they are once a second. */
+/* How long a resolver's thread waits for room: nodes tell how far they are once a second. */
 #define WAIT_NS 1500000000ull
 #define NAP_NS 1000000l
-/* The stream's part of the bound: an eighth, within these. Contents that filled all of it would leave the stream no
- * place. */
+/* The stream's part of the bound: an eighth, within these two. Contents must not fill all of the bound. */
 #define ARENA_LEAST (512u << 10)
 #define ARENA_MOST (64u << 20)
 
+/* Stream offsets of CONTENT records, a queue: offset[first..first + count). */
 struct mioc_evictable {
     uint64_t first, count, cap, *offset;
 };
 struct mioc_abandoned {
     struct mioc_abandoned *next;
     struct mioc_resolved resolved;
-    uint64_t end; /* of the stream then */
+    uint64_t end; /* of the stream when the item came: all chunks stand below it */
 };
 
 static uint64_t pages_of(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE; }
@@ -82,7 +75,7 @@ int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict)
             return 0;
         if (__atomic_load_n(&node->refusals, __ATOMIC_ACQUIRE) != refusals)
             return -1;
-        if (__atomic_load_n(&node->wanted, __ATOMIC_ACQUIRE) == 0) { /* another's wish was met */
+        if (__atomic_load_n(&node->wanted, __ATOMIC_ACQUIRE) == 0) { /* another thread got its room */
             wanted = 0;
             (void)__atomic_compare_exchange_n(&node->wanted, &wanted, needed, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
         }
@@ -105,7 +98,7 @@ void mioc_node_note_published(struct mioc_node *node, const struct mioc_item *it
         uint64_t cap = e->count * 2 + 256, *grown = malloc(cap * sizeof *grown);
 
         if (grown == NULL)
-            return; /* that one stays */
+            return; /* without memory that content stays */
         if (e->count > 0)
             memcpy(grown, e->offset + e->first, e->count * sizeof *grown);
         free(e->offset);
@@ -114,7 +107,7 @@ void mioc_node_note_published(struct mioc_node *node, const struct mioc_item *it
     e->offset[e->first + e->count++] = offset;
 }
 
-/* The bytes that it gave back; 0: it could not be published. */
+/* Publishes that a content is given up. The bytes that this frees; 0: it could not be published. */
 static uint64_t evict(struct mioc_node *node, const struct mioc_content_record *content)
 {
     _Alignas(8) char buf[sizeof(struct mioc_invalidate_record) + MIOC_PATH_MAX + 64];
@@ -129,7 +122,7 @@ static uint64_t evict(struct mioc_node *node, const struct mioc_content_record *
                                                                                       : 0;
 }
 
-/* Whether what was noted is still there: the program can have written over it. */
+/* Whether the noted record is still there: the program can have written over the store. */
 static int is_content(const struct mioc_item *item)
 {
     return item != NULL && item->kind == MIOC_ITEM_CONTENT && item->path_len < MIOC_PATH_MAX &&
@@ -144,7 +137,7 @@ int mioc_node_take_abandoned(struct mioc_node *node, const struct mioc_resolved 
         return 0;
     entry = malloc(sizeof *entry);
     if (entry == NULL) {
-        struct mioc_resolved unsaid = *resolved; /* its place stays taken */
+        struct mioc_resolved unsaid = *resolved; /* nobody is told, and its room stays taken */
 
         mioc_resolved_free(&unsaid);
         return 1;
@@ -156,7 +149,7 @@ int mioc_node_take_abandoned(struct mioc_node *node, const struct mioc_resolved 
     return 1;
 }
 
-/* A node that has not had all chunks yet gets them from its parent's file. */
+/* Only what all nodes have had: a node that lacks chunks gets them from its parent's file, which must still exist. */
 static unsigned give_up_abandoned(struct mioc_node *node)
 {
     struct mioc_abandoned *entry;
@@ -174,7 +167,7 @@ static unsigned give_up_abandoned(struct mioc_node *node)
     return count;
 }
 
-/* Nobody is to wait for what will not come. */
+/* There will be no room: who waits for it stops waiting. */
 static void refuse(struct mioc_node *node)
 {
     (void)__atomic_fetch_add(&node->refusals, 1, __ATOMIC_RELEASE);
@@ -189,7 +182,7 @@ unsigned mioc_node_make_room(struct mioc_node *node)
 
     if (wanted == 0)
         return evicted;
-    /* What was given up is asked for again, and published again: that must end before the stream has no place. */
+    /* Contents that were given up are published again when asked for. That must end before the stream is full. */
     if (node->has_left || mioc_store_end(node->store) > node->arena_bound / 4 * 3) {
         refuse(node);
         return evicted;
@@ -205,7 +198,7 @@ unsigned mioc_node_make_room(struct mioc_node *node)
             return evicted;
         }
         if (e->offset[e->first] >= settled)
-            return evicted; /* soon: the resolver waits for a while */
+            return evicted; /* not all nodes have it yet; the resolver's thread still waits */
         item = mioc_store_item_at(node->store, e->offset[e->first]);
         e->first++;
         e->count--;

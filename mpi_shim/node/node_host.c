@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_host.c - what the protocol's state machine and the resolver ask of the node: store, policy, ring, transport. */
+/* node_host.c - what agent and resolver ask of the node: store, policy, ring, transport. */
 #include "node_internal.h"
 #include "base/clock.h"
 
@@ -11,7 +11,7 @@
 #define SECOND 1000000000ull
 #define MS 1000000ull
 
-/* --- What the state machine asks of its surroundings ------------------------------------------------------------- */
+/* --- The agent's side: agent's thread ---------------------------------------------------------------------------- */
 
 static int host_is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
@@ -56,7 +56,7 @@ static const struct mioc_item *host_item_at(void *ctx, uint64_t offset)
 
 static uint64_t host_end(void *ctx) { return mioc_store_end(((struct mioc_node *)ctx)->store); }
 
-/* A path that is local to the root's node is not the root's to answer for others. */
+/* The root does not answer this: everybody makes the real call. Its own policy may not serve the path. */
 static void refuse(struct mioc_node *node, unsigned kind, const char *path, uint32_t len)
 {
     void *buf = malloc(MIOC_ITEM_MAX);
@@ -77,7 +77,7 @@ static void host_resolve(void *ctx, unsigned kind, const char *path, uint32_t le
         refuse(node, kind, path, len);
 }
 
-/* What this very node wrote went through the kernel that the resolver asks. */
+/* What node 0 itself wrote, its kernel knows: the resolver can believe it. */
 static void host_invalidated(void *ctx, const char *path, uint32_t len, uint32_t flags, uint32_t writer)
 {
     mioc_resolver_invalidate(((struct mioc_node *)ctx)->resolver, path, len, flags, writer != 0);
@@ -134,7 +134,7 @@ void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, 
     uint64_t hash = kind == 0 ? 0 : mioc_item_hash(kind, path, len);
     unsigned kept = 0;
 
-    /* The agent has ended. Before its neighbours know that, and so wait for this node no more, it serves no more. */
+    /* The agent has ended. Neighbours that know wait for this node no more, so the store must not be served by then. */
     if (kind == 0)
         mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     for (unsigned i = 0; i < node->waiters; i++) {
@@ -193,7 +193,7 @@ static int resolver_maps_names(void *ctx, const char *path, uint32_t len)
     return mioc_policy_maps_names(((struct mioc_node *)ctx)->policy, path, len);
 }
 
-/* The manifest may have been written by anybody: what the policy would not serve is not read. */
+/* Anybody may have written the manifest: what the policy would not serve is not read. */
 int mioc_node_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
     const struct mioc_policy *policy = ((struct mioc_node *)ctx)->policy;
@@ -261,6 +261,6 @@ int mioc_node_host_start(struct mioc_node *node)
         node->resolver = mioc_resolver_new(&resolver);
     if (node->resolver == NULL)
         return -1;
-    node->ahead = NULL; /* the resolver's now */
+    node->ahead = NULL; /* the resolver owns it now */
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_manifest.c - at the root's end: what was asked is noted for the next run. */
+/* node_manifest.c - the manifest at the root's start and end: read ahead what it names, write the next one. */
 #include "node_internal.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define SECOND 1000000000ull
-/* What rank 0 holds of files until MPI has started. */
+/* The most that rank 0 holds of files until MPI has started. */
 #define AHEAD_BYTES (64ull << 20)
 
 void mioc_node_manifest_start(struct mioc_node *node)
@@ -28,7 +28,7 @@ void mioc_node_manifest_start(struct mioc_node *node)
 void mioc_node_manifest_drop(struct mioc_node *node)
 {
     if (node->ahead != NULL && mioc_prefetch_wait(node->ahead, SECOND) == 0)
-        mioc_prefetch_free(node->ahead); /* else it is left behind */
+        mioc_prefetch_free(node->ahead); /* else its threads still use it: it stays */
     node->ahead = NULL;
 }
 
@@ -37,15 +37,15 @@ static int save(void *arg)
     struct mioc_node *node = arg;
 
     mioc_client_exempt_thread(1);
-    /* Nothing can be said from here: this thread has no standard error. */
+    /* This thread has no standard error: mioc_node_manifest_complain() says what went wrong. */
     (void)mioc_manifest_write(&node->manifest, node->store, node->save_problem, sizeof node->save_problem);
     __atomic_store_n(&node->has_saved, 1, __ATOMIC_RELEASE);
     mioc_futex_wake(&node->has_saved, INT_MAX, 0);
     return 0;
 }
 
-/* Where not even the reading came to its end, the writing would hang, too. An agent that gave up has heard a part of
- * the questions only. */
+/* Whether to write one. A filesystem that has not finished reading would hang at writing, too. And an agent that has
+ * left has heard only a part of the questions. */
 static int is_wanted(struct mioc_node *node)
 {
     return node->world.rank == 0 && node->manifest.dir[0] != '\0' &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_memory.c - a thread of a leader's that watches the job's memory cgroup, where that has a limit. */
+/* node_memory.c - a thread of the leader that watches the job's memory cgroup, where that has a limit. */
 #include "limits.h"
 #include "node_internal.h"
 #include "base/io_thread.h"
@@ -10,7 +10,7 @@
 #define LOOK_NS 100000000l
 #define STACK (256u * 1024u)
 
-/* A thread of its own because what it opens must not come and go among the program's descriptors. */
+/* This is a thread of its own, so that the files that it opens are not among the program's descriptors. */
 static void *watch(void *arg)
 {
     struct mioc_node *node = arg;
@@ -30,5 +30,5 @@ void mioc_node_watch_memory(struct mioc_node *node)
 {
     if (mioc_limits_are_near("") < 0)
         return;
-    (void)mioc_thread_start(NULL, 0, STACK, watch, node); /* without it the bound of the start stays the only one */
+    (void)mioc_thread_start(NULL, 0, STACK, watch, node); /* without it only the store's bound counts */
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_report.c - what the node's processes and the root counted. */
+/* node_report.c - adds up what the node's processes and the root have counted. */
 #include "node_internal.h"
 
 #include <string.h>

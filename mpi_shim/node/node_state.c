@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_state.c - the one node that this process is of. */
+/* node_state.c - the node of this process. */
 #include "base/config.h"
 #include "limits.h"
 #include "node_internal.h"

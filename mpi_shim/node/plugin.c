@@ -23,11 +23,10 @@
 #define MOST_FDS MIOC_PLUGIN_MOST_FDS
 #define MOST_PROTECTED 512
 
-/* UCX handles crash signals by a backtrace and a hang for a debugger; the program's own handlers are to see them
- * instead. */
+/* UCX would handle crash signals, by a backtrace and a hang for a debugger. They are for the program's own handlers. */
 static char no_error_signals[] = "UCX_ERROR_SIGNALS=";
 
-/* What a rank takes of /dev/shm (seen: 4.3 MB with UCX 1.13), with room to spare. */
+/* What MPI takes of /dev/shm for each rank (4.3 MB with UCX 1.13), with room to spare. */
 #define SHM "/dev/shm"
 #define SHM_PER_RANK (8u << 20)
 #define MOST_RANKS_LEAST 8
@@ -89,8 +88,8 @@ int mioc_plugin_is_own_code(const void *address)
 
 static void nothing(void) {}
 
-/* MPI unloads some of what came with it. Read without ld.so's lock, which the code that a signal's handler interrupts
- * may hold. */
+/* Whether it is loaded: MPI unloads some of what came with it. Reads ld.so's list without its lock, which the code
+ * below a signal's handler may hold. */
 static int is_loaded(const struct new_object *object)
 {
     const struct link_map *map = _r_debug.r_map;
@@ -100,7 +99,7 @@ static int is_loaded(const struct new_object *object)
     return map != NULL;
 }
 
-/* As ld.so finds them. The section is read-only by now. */
+/* Changes the dynamic section, where ld.so finds them. It is read-only by now. */
 static void skip_destructors_of(const struct new_object *object)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -130,8 +129,7 @@ void mioc_plugin_skip_destructors(void)
 
 /* --- Which descriptors are MPI's --------------------------------------------------------------------------------- */
 
-/* A number alone is not enough: MPI may close its descriptor where we do not see it, and the program gets the number.
- */
+/* MPI may close a descriptor where nobody sees it, and the program gets the number. So the file counts, too. */
 struct holding {
     int fd;
     dev_t dev;
@@ -213,7 +211,7 @@ int mioc_plugin_next_protected_fd(int fd)
     return -1;
 }
 
-/* A program without MPI would not hand these to the programs that it starts. */
+/* Programs that this one starts must not inherit MPI's descriptors. */
 static void keep_to_ourselves(int fd)
 {
     long flags = syscall(SYS_fcntl, fd, F_GETFD);
@@ -229,7 +227,7 @@ void mioc_plugin_note_descriptors(void) { mioc_guard_visit_new(keep_to_ourselves
 
 static int is_without_room; /* main thread, and what MPI starts meanwhile */
 
-/* More ranks than processors are rare, but not where tests are run. Which ranks are on this node MPI only finds out. */
+/* Before MPI has started nobody knows how many ranks this node has. So: one for each processor, but at least eight. */
 static int has_room(void)
 {
     long ranks = sysconf(_SC_NPROCESSORS_ONLN);
@@ -242,7 +240,7 @@ static int has_room(void)
 
 int mioc_plugin_is_without_room(const char *path) { return is_without_room && strncmp(path, SHM "/", sizeof SHM) == 0; }
 
-/* UCX has System V's shared memory as well, and MPICH a directory to fall back to. The guard undoes this. */
+/* UCX can use System V's shared memory, and MPICH falls back to another directory. The guard undoes the setenv(). */
 static void keep_out_of_shm(void)
 {
     is_without_room = !has_room();
@@ -275,12 +273,12 @@ static int load(const char *path, const struct mioc_transport_ops **ops, char *r
     }
     found = dlsym(plugin, "mioc_transport");
     if (found == NULL || found->abi != MIOC_TRANSPORT_ABI) {
-        (void)dlerror(); /* the program's first dlerror() is not to find ours */
+        (void)dlerror(); /* so that the program's first dlerror() does not find this one */
         snprintf(reason, size, "%s is not a plug-in of this version", path);
         return -1;
     }
     if (found->watch_finalize != NULL) {
-        /* What the program has of MPI already would not find the plug-in's names before its own. */
+        /* MPI that the program itself is linked with comes before the plug-in in the search for names. */
         if (dlsym(RTLD_DEFAULT, "MPI_Init") != NULL) {
             snprintf(reason, size, "the program itself is linked with MPI, and this MPI has no sessions");
             return -1;
