@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* item.c - composing and checking the items of the publish stream. */
+/* item.c - builds, checks and reads the items of the publish stream. */
 #include "item.h"
 #include "base/hash.h"
 #include "ring.h"
@@ -11,7 +11,7 @@
 #define ERRNO_MAX 4095
 #define KNOWN_FLAGS (MIOC_FLAG_UNCACHED | MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY | MIOC_FLAG_EARLY | MIOC_FLAG_EVICT)
 #define BRIEF_FLAGS (MIOC_FLAG_UNCACHED | MIOC_FLAG_BRIEF)
-/* How far CLOCK_MONOTONIC_COARSE may be behind, and more. */
+/* More than CLOCK_MONOTONIC_COARSE can be behind. */
 #define TICK_MS 20u
 
 uint64_t mioc_item_hash(unsigned kind, const char *path, uint32_t len)
@@ -25,7 +25,7 @@ static char fold(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') :
 
 uint32_t mioc_name_hash(const char *name, uint32_t len)
 {
-    char folded[256] = ""; /* as gcc cannot see that nothing of it is read if len is 0 */
+    char folded[256] = ""; /* for gcc, which cannot see that nothing is read if len is 0 */
 
     if (len > sizeof folded) /* no directory has such a name */
         return 0;
@@ -45,7 +45,7 @@ const char *mioc_item_path(const struct mioc_item *item)
 
 static int is_errno(int32_t value) { return value >= 0 && value <= ERRNO_MAX; }
 
-/* Whether a NUL-terminated text of exactly len bytes stands at offset `at`. */
+/* Whether a NUL-terminated text of exactly len bytes is at offset `at`. */
 static int is_text(const struct mioc_item *item, uint64_t at, uint32_t len)
 {
     const char *text = (const char *)item + at;
@@ -94,7 +94,7 @@ static int is_chunk_sound(const struct mioc_chunk_record *r)
            r->total <= INT64_MAX && r->offset <= r->total && r->length <= r->total - r->offset;
 }
 
-/* Only a content's number and size come with EVICT, and numbers begin with 1. */
+/* With EVICT, token is a content's number, from 1 on, and pages its size. Without, pages is 0. */
 static int is_invalidate_sound(const struct mioc_invalidate_record *r)
 {
     if (!(r->item.flags & MIOC_FLAG_EVICT))
@@ -265,8 +265,8 @@ int mioc_name_is_ascii(const char *name, uint32_t len)
     return 1;
 }
 
-/* "PROGRA~1", "file:stream", "name." and "name " are other names of what is listed as something else, where that
- * exists. */
+/* Some filesystems have names such as "PROGRA~1", "file:stream", "name." and "name " for what they list under another
+ * name. */
 static int is_plain_name(const char *name, uint32_t len)
 {
     return len > 0 && name[len - 1] != '.' && name[len - 1] != ' ' && memchr(name, '~', len) == NULL &&

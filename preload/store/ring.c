@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ring.c - request slots and doorbell in memory that a node's processes share. */
+/* ring.c - request slots and doorbell in shared memory: the agent's side, and what both sides use. */
 #include "item.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define RING_MAGIC 0x4d494f4352303032ull
-/* An answer that nobody fetched for that long is abandoned. */
+/* An answer is abandoned if nobody fetched it for so long. */
 #define ABANDONED_NS 1000000000ull
 
 /* --- What both sides use ----------------------------------------------------------------------------------------- */
@@ -35,7 +35,8 @@ int mioc_slot_release(struct mioc_ring *ring, uint32_t slot, uint64_t word)
 {
     if (!mioc_slot_swap(ring, slot, word, mioc_word_with(word, MIOC_SLOT_FREE, 0)))
         return 0;
-    /* Who waits stores is_awaited and then looks at the slots, we the other way round: see mioc_ring_wake(). */
+    /* A waiter stores is_awaited and then looks at the slots. We do the same in reverse
+     * order, as in mioc_ring_wake(). */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     mioc_lane_wake(&ring->lane[slot >= MIOC_RING_READS]);
     return 1;
@@ -43,7 +44,7 @@ int mioc_slot_release(struct mioc_ring *ring, uint32_t slot, uint64_t word)
 
 int mioc_ring_is_gone(pid_t pid) { return pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH); }
 
-/* 0 where it cannot be told. */
+/* Returns the number of the PID namespace, or 0 if that cannot be told. */
 static uint64_t pid_namespace(void)
 {
     struct stat st;
@@ -89,7 +90,7 @@ int mioc_ring_is_tainted(const struct mioc_ring *ring)
     return __atomic_load_n(&ring->is_tainted, __ATOMIC_ACQUIRE) != 0;
 }
 
-/* How rarely the agent writes into a line that every call reads. */
+/* The agent writes a beat only so often, as every call reads that cache line. */
 #define BEAT_MS 50u
 
 void mioc_ring_beat(struct mioc_ring *ring)
@@ -116,8 +117,8 @@ void mioc_ring_wake(struct mioc_ring *ring)
 {
     int saved = errno;
 
-    /* The agent stores `sleeping` and then loads the doorbell, we the other way round: in the one order of all
-     * sequentially consistent operations at least one sees the other, so either it does not sleep or we wake it. */
+    /* The agent stores `sleeping` and then loads the doorbell; we do the same in reverse order. Sequentially consistent
+     * operations have one order, in which at least one side sees the other: the agent does not sleep, or we wake it. */
     __atomic_add_fetch(&ring->doorbell, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ring->sleeping, __ATOMIC_SEQ_CST))
         mioc_futex_wake(&ring->doorbell, INT_MAX, 0);
@@ -126,7 +127,8 @@ void mioc_ring_wake(struct mioc_ring *ring)
 
 /* --- Agent ------------------------------------------------------------------------------------------------------- */
 
-/* Copies a MIOC_SLOT_TAKEN request out: what stands there may be anything, and may change while it is read. 0 or -1. */
+/* Copies a taken request out. It may be anything, and may change while it is read. Returns 0, or
+ * -1: it is malformed. */
 static int copy_request(const struct mioc_slot *slot, struct mioc_ask_request *request)
 {
     request->what = (enum mioc_ask)__atomic_load_n(&slot->what, __ATOMIC_RELAXED);
@@ -201,8 +203,8 @@ void mioc_ring_sweep(struct mioc_ring *ring)
         uint64_t word = mioc_slot_load(ring, at);
         enum mioc_slot_phase phase = mioc_word_phase(word);
 
-        /* A DONE slot of a living process waits for a thread that is stopped, or never comes: the latter must not use
-         * slots up, and the former finds another generation and makes the real call. */
+        /* A DONE slot of a living process waits for a thread that is stopped, or that was cancelled and never comes.
+         * The slot is freed in both cases: a stopped thread then finds another generation, and makes the real call. */
         if (phase != MIOC_SLOT_FREE && (phase >= MIOC_SLOT_DROPPED || mioc_ring_is_gone(mioc_word_pid(word)) ||
                                         (phase == MIOC_SLOT_DONE && is_late && ring->swept[at] == word)))
             mioc_slot_release(ring, at, word);

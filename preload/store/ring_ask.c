@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ring_ask.c - the client's side of the ring: a slot, a question, a wait; all of it asleep. */
+/* ring_ask.c - the client's side of the ring: claims a slot, asks, and waits asleep. */
 #include "ring_internal.h"
 #include "base/clock.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-/* How often the agent is looked at. */
+/* How often a waiting client looks whether the agent lives. */
 #define SLICE_NS 100000000ull
 
 static const struct lane {
     uint32_t first, slots;
 } lanes[] = { { 0, MIOC_RING_READS }, { MIOC_RING_READS, MIOC_RING_SLOTS - MIOC_RING_READS } };
 
-/* Claims a free slot of the lane: its word, and *at; or 0. */
+/* Claims a free slot *at of the lane. Returns its state word, or 0: no slot is free. */
 static uint64_t claim(struct mioc_ring *ring, const struct lane *lane, uint32_t *at)
 {
     pid_t pid = getpid();
-    /* Where the stack is differs between threads, and the pid between processes. */
+    /* Threads differ in their stack's address, processes in their pid: so they start at different slots. */
     uint64_t start = ((uintptr_t)&start ^ (uint64_t)(uint32_t)pid << 20) * 0x9e3779b97f4a7c15ull >> 32;
 
     for (uint32_t i = 0; i < lane->slots; i++) {
@@ -34,12 +34,12 @@ static uint64_t claim(struct mioc_ring *ring, const struct lane *lane, uint32_t 
 }
 
 struct patience {
-    uint64_t deadline, look; /* when it ends, when the agent is looked at next */
+    uint64_t deadline, look; /* when the wait ends; when to look next whether the agent lives */
     int (*is_agent_alive)(void *ctx);
     void *ctx;
 };
 
-/* Sleeps while the word has that value, for a while. ANSWERED: look again; else it is time to give up. */
+/* Sleeps for a while, as long as the word has that value. Returns ANSWERED: look again; else: give up. */
 static enum mioc_ask_status sleep_on(struct patience *p, uint32_t *word, uint32_t value)
 {
     uint64_t now = mioc_clock_ns(), until;
@@ -65,9 +65,10 @@ static int has_free(const struct mioc_ring *ring, const struct lane *lane)
     return 0;
 }
 
-/* Waits until there is a slot to claim: ANSWERED and its word, or why not. Each slot that comes free wakes one, which
- * lets the next be woken before it looks, and itself wakes one if there are more: as many may have come free before it
- * ran. Who dies in between costs the others a slice. */
+/* Waits until it has claimed a slot. Returns ANSWERED and the slot's state word, or why it gave up. Each slot that
+ * comes free wakes one waiter. A waiter sets is_awaited again before it looks, so that the next slot wakes another one.
+ * At the end it wakes one more if a slot is free, because several slots may have come free before it ran. If a waiter
+ * dies in between, the others lose one slice. */
 static enum mioc_ask_status await_slot(struct mioc_ring *ring, const struct lane *lane, struct patience *p,
                                        uint64_t *mine, uint32_t *at)
 {
@@ -92,7 +93,7 @@ static enum mioc_ask_status await_slot(struct mioc_ring *ring, const struct lane
     return status;
 }
 
-/* Gives up waiting; 1, or 0 if the word changed meanwhile. One that the agent reads right now is its own to free. */
+/* Gives a slot up. Returns 1, or 0: its state word has changed. The agent itself frees a slot that it has taken. */
 static int drop(struct mioc_ring *ring, uint32_t slot, uint64_t word)
 {
     if (mioc_word_phase(word) == MIOC_SLOT_TAKEN)
@@ -107,7 +108,7 @@ static enum mioc_ask_status await(struct mioc_ring *ring, uint32_t slot, uint64_
         enum mioc_ask_status status;
 
         if ((word ^ mine) & ~0xffull)
-            return MIOC_ASK_REAL; /* swept away: the agent took us for dead */
+            return MIOC_ASK_REAL; /* swept: the agent took us for dead */
         if (mioc_word_phase(word) == MIOC_SLOT_DONE) {
             mioc_slot_release(ring, slot, word);
             return (enum mioc_ask_status)(word >> 3 & 0x1fu);
@@ -141,7 +142,7 @@ enum mioc_ask_status mioc_ring_ask(struct mioc_ring *ring, enum mioc_ask what, u
         memcpy(slot->path, path, len);
         slot->path[len] = '\0';
         asked = mioc_word_with(mine, MIOC_SLOT_ASKED, 0);
-        status = MIOC_ASK_REAL; /* swept away, as above */
+        status = MIOC_ASK_REAL; /* swept, as above */
         if (mioc_slot_swap(ring, at, mine, asked)) {
             mioc_ring_wake(ring);
             status = await(ring, at, asked, &patience);

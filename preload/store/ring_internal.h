@@ -5,18 +5,19 @@
 
 #include "ring.h"
 
-struct mioc_slot { /* the client's between CLAIMED and ASKED, the agent's to read while TAKEN */
+/* The client writes it from CLAIMED to ASKED; the agent reads it while TAKEN. */
+struct mioc_slot {
     uint32_t what, kind, len, reserved;
     char path[MIOC_PATH_MAX];
 };
 
 struct mioc_process {
-    _Alignas(64) uint64_t id; /* {pid : 32, rank : 32}, 0: not claimed */
+    _Alignas(64) uint64_t id; /* {pid : 32, rank : 32}; 0: not claimed */
     uint32_t ended;
     struct mioc_stats stats;
 };
 
-/* Those who wait for a slot of a lane sleep on `freed`, which changes when one comes free. */
+/* Clients that wait for a slot of this lane sleep on `freed`, which changes when a slot comes free. */
 struct mioc_lane {
     _Alignas(64) uint32_t freed;
     uint32_t is_awaited;
@@ -26,12 +27,12 @@ struct mioc_ring {
     uint64_t magic; /* stored last */
     uint64_t pid_namespace;
     int32_t agent;
-    uint64_t beat_ms;    /* CLOCK_MONOTONIC_COARSE of the agent's last sign of life, 0: none yet */
-    uint32_t is_tainted; /* a write could not be told: what the store has may be old; set once, by anyone */
+    uint64_t beat_ms;    /* CLOCK_MONOTONIC_COARSE of the agent's last beat; 0: none yet */
+    uint32_t is_tainted; /* the agent did not hear of a write: records may be old; anybody sets it, for good */
     _Alignas(64) uint32_t doorbell;
     uint32_t sleeping;
     struct mioc_lane lane[2];   /* reads, writes */
-    _Alignas(64) uint32_t seen; /* from here on the agent's own */
+    _Alignas(64) uint32_t seen; /* from here to swept[]: only the agent uses them */
     uint32_t cursor;
     uint64_t swept_ns;
     uint64_t swept[MIOC_RING_SLOTS];
@@ -40,8 +41,8 @@ struct mioc_ring {
     struct mioc_process process[MIOC_RING_PROCESSES];
 };
 
-/* A state word is {pid : 32, generation : 24, status : 5, phase : 3}. Each claim has the next generation of its slot.
- * The futex is the lower half. */
+/* A state word is {pid : 32, generation : 24, status : 5, phase : 3}. Each claim takes the slot's next generation. The
+ * lower half is the futex. */
 enum mioc_slot_phase {
     MIOC_SLOT_FREE,
     MIOC_SLOT_CLAIMED,
@@ -73,18 +74,19 @@ static inline int mioc_slot_swap(struct mioc_ring *ring, uint32_t slot, uint64_t
 {
     return __atomic_compare_exchange_n(&ring->state[slot], &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
-/* The half of a state word that changes with phase and generation. */
+/* The half of a state word that has phase and generation. */
 static inline uint32_t *mioc_slot_futex(struct mioc_ring *ring, uint32_t slot)
 {
     return (uint32_t *)(void *)&ring->state[slot] + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
 }
 
+/* Sleeps while *at is `value`, for at most `ns`. Changes errno. */
 void mioc_ring_futex_wait(uint32_t *at, uint32_t value, uint64_t ns);
-/* Makes a slot free, and wakes one who waits for it; 1, or 0 if its word is not `word` any more. */
+/* Frees a slot, and wakes one client that waits for a slot. Returns 1; or 0: its state word is not `word` any more. */
 int mioc_slot_release(struct mioc_ring *ring, uint32_t slot, uint64_t word);
-/* Wakes one who waits for a slot of the lane, if anybody does. */
+/* Wakes one client that waits for a slot of the lane, if any does. */
 void mioc_lane_wake(struct mioc_lane *lane);
-/* Whether no process has that pid any more. Changes errno. */
+/* Whether no process has that pid. Changes errno. */
 int mioc_ring_is_gone(pid_t pid);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ring_stats.c - the statistics blocks of a node's processes, and which of its ranks still run. */
+/* ring_stats.c - the statistics blocks of a node's processes, and how many of its ranks still run. */
 #include "ring_internal.h"
 #include <errno.h>
 
@@ -16,7 +16,7 @@ struct mioc_stats *mioc_ring_stats_claim(struct mioc_ring *ring, pid_t pid, int 
 
         if (__atomic_compare_exchange_n(&process->id, &seen, id, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             return &process->stats;
-        if (seen == id) { /* the same process after an exec: it goes on counting */
+        if (seen == id) { /* the same process after an exec: its counters go on */
             __atomic_store_n(&process->ended, 0, __ATOMIC_RELEASE);
             return &process->stats;
         }

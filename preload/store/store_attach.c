@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_attach.c - finding a store that is there, mapping it, and telling whether its agent lives. */
+/* store_attach.c - finds and maps a store, and says whether its agent lives. */
 #include "base/folder.h"
 #include "base/clock.h"
 #include "base/real.h"
@@ -16,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What is left of a store's path, which is passed on in buffers of 1024 bytes, for the directory that it is in. */
+/* The most bytes of the directory's path: a store's path is passed on in buffers of 1024 bytes. */
 #define DIR_MAX (1024u - 128u)
-/* A store's lock comes right behind its directory. */
+/* A maker takes the lock right after it has made the directory. */
 #define JUST_MADE_NS 100000000
 
 /* --- Names ------------------------------------------------------------------------------------------------------- */
@@ -66,8 +66,8 @@ int mioc_store_open_dir(int dirfd, const char *name)
 
 /* --- The directory of stores ------------------------------------------------------------------------------------- */
 
-/* Whether only root and this user can rename or remove what is in the directory that is not theirs. Where user
- * namespaces hide root's number, /proc shows what stands for it. */
+/* Whether nobody but root and this user can rename or remove other users' files in the directory. Where a user
+ * namespace hides root's number, the owner of /proc shows what stands for it. */
 static int is_safe(const char *path, int flags)
 {
     struct stat st, proc;
@@ -106,7 +106,7 @@ int mioc_store_open_parent(const char *dir, char path[MIOC_STORE_PATH_MAX])
     fd = mioc_real(open)(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -1;
-    /* By a link that changes later everything would go elsewhere. */
+    /* Without symbolic links: a link that changes later would lead elsewhere. */
     snprintf(link, sizeof link, "/proc/thread-self/fd/%d", fd);
     n = mioc_real(readlink)(link, path, MIOC_STORE_PATH_MAX);
     errno = n < 0 ? errno : ENAMETOOLONG;
@@ -117,7 +117,7 @@ int mioc_store_open_parent(const char *dir, char path[MIOC_STORE_PATH_MAX])
     if (path[0] != '/' || !are_all_safe(path))
         goto failed;
     if (n == 1)
-        path[0] = '\0'; /* "/": names follow behind a slash */
+        path[0] = '\0'; /* "/": names are appended behind a slash */
     return fd;
 failed:
     saved = errno;
@@ -128,16 +128,16 @@ failed:
 
 /* --- Who is alive ------------------------------------------------------------------------------------------------ */
 
-/* Whether somebody else holds, or for all we can tell may hold, the lock of the file `path`, which is never one of this
- * process's own. */
+/* Whether another process holds, or may hold for all we can tell, the lock of the file `path`. The file must not be
+ * this process's own `owner`. */
 static int is_locked(int dirfd, const char *path)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    /* By system calls: who waits for the agent looks here, and libc's functions are points of cancellation. */
+    /* Raw system calls: a thread that waits for the agent comes here, and libc's functions are cancellation points. */
     int fd = (int)syscall(SYS_openat, dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int locked;
 
-    if (fd < 0) /* nobody knows, if only there is no descriptor left */
+    if (fd < 0) /* without a descriptor left, nobody can tell */
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM;
     locked = syscall(SYS_fcntl, fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     syscall(SYS_close, fd);
@@ -154,8 +154,9 @@ int mioc_store_is_owner_alive(const struct mioc_store *s)
         return 1;
     memcpy(path, s->path, s->path_len);
     memcpy(path + s->path_len, owner, sizeof(owner));
-    /* Behind a chroot or as another user it cannot be looked at. */
-    alive = is_locked(AT_FDCWD, path) || (mioc_credentials() != s->index->view && !mioc_ring_is_gone(s->ring->agent));
+    /* After a chroot, or as another user, the lock cannot be looked at. */
+    alive = is_locked(AT_FDCWD, path) ||
+            (mioc_credentials() != s->index->credentials && !mioc_ring_is_gone(s->ring->agent));
     errno = saved;
     return alive;
 }
@@ -164,10 +165,10 @@ struct search {
     uint64_t key;
     char *path;
     size_t size, dir_len;
-    int error; /* why one of that key was not taken */
+    int error; /* why a store of that key was not taken */
 };
 
-/* Whether there may be no lock because its maker has not come to that yet. */
+/* Whether the store is so young that its maker may not have taken the lock yet. */
 static int is_just_made(int dirfd)
 {
     struct stat st;
@@ -193,7 +194,7 @@ static int visit_candidate(void *ctx, int dirfd, const char *name)
         search->error = EAGAIN;
     mioc_real(close)(fd);
     if (!found)
-        return 0; /* a dead one of the same key: there may be a live one */
+        return 0; /* a dead store of this key; there may also be a live one */
     if ((size_t)snprintf(search->path + search->dir_len, search->size - search->dir_len, "/%s", name) >=
         search->size - search->dir_len) {
         errno = ENAMETOOLONG;
@@ -228,7 +229,7 @@ int mioc_store_find(const char *dir, uint64_t key, char *path, size_t size)
 
 /* --- Mapping ----------------------------------------------------------------------------------------------------- */
 
-/* Opens a file of this user's, mode 0600, that is not empty: a descriptor, or -1 with errno. */
+/* Opens a file that is this user's, has mode 0600 and is not empty. Returns a descriptor, or -1 with errno. */
 static int open_file(int dirfd, const char *name, int is_writable, struct stat *st)
 {
     int fd = mioc_real(openat)(dirfd, name, (is_writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC),
@@ -247,6 +248,7 @@ static int open_file(int dirfd, const char *name, int is_writable, struct stat *
     return -1;
 }
 
+/* Closes fd. Returns `result`, with errno as it was. */
 static int close_file(int fd, int result)
 {
     int saved = errno;

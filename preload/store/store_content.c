@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_content.c - the agent's side of content files: chunks arrive, the CONTENT record seals.
+/* store_content.c - the files of contents: chunks fill them, and the CONTENT record seals them.
  *
- * Files are opened aside (io_thread.h), and none is kept open from one call to the next. */
+ * The I/O thread opens the files (base/io_thread.h). No file stays open between two calls. */
 #include "base/io.h"
 #include "base/real.h"
 #include "store_internal.h"
@@ -53,7 +53,7 @@ static void count_bytes(struct mioc_store *s, int64_t bytes, int64_t contents)
     __atomic_store_n(&s->index->contents, s->index->contents + (uint64_t)contents, __ATOMIC_RELAXED);
 }
 
-/* Gives the file of a content that will not come to its end back. Keeps errno. */
+/* Unlinks the file of a content that will never be complete. Keeps errno. */
 static void discard(struct mioc_store *s, uint32_t content, uint64_t total)
 {
     char path[MIOC_STORE_PATH_MAX];
@@ -78,7 +78,7 @@ void mioc_store_drop_content(struct mioc_store *s, uint32_t content, uint32_t pa
         return;
     }
     mioc_store_content_path(s, content, path);
-    if (mioc_real(unlinkat)(AT_FDCWD, path, 0) == 0) /* or it did not come to its end here */
+    if (mioc_real(unlinkat)(AT_FDCWD, path, 0) == 0) /* else it was never complete here */
         count_bytes(s, -(int64_t)((uint64_t)pages * 4096), -1);
     errno = saved;
 }
@@ -90,7 +90,8 @@ int mioc_store_has_room(const struct mioc_store *s, uint64_t bytes)
     return !s->writer->is_full && used <= max && bytes <= INT64_MAX && mioc_page_round(bytes) <= max - used;
 }
 
-/* Aside. Makes the file with room for all of it: a descriptor, or -1 and nothing left behind. */
+/* In the I/O thread. Makes the file, with space for all of it. Returns a descriptor; or -1, and leaves nothing behind.
+ */
 static int create_content(struct mioc_store *s, uint32_t content, uint64_t total)
 {
     int fd, saved;
@@ -112,15 +113,16 @@ static int create_content(struct mioc_store *s, uint32_t content, uint64_t total
     return -1;
 }
 
-/* A chunk's way into its file, or out of it. */
+/* A chunk that is written to its file, or read from it. */
 struct transfer {
     struct mioc_store *s;
     const struct mioc_chunk_record *chunk;
     void *bytes;
     int is_first;
-    int is_there; /* there is a file now, and it is ours */
+    int is_there; /* the file is there, and we made it */
 };
 
+/* In the I/O thread. */
 static int write_file(void *arg)
 {
     struct transfer *t = arg;
@@ -132,7 +134,7 @@ static int write_file(void *arg)
     t->is_there = fd >= 0 || !t->is_first;
     if (fd < 0)
         return -1;
-    /* It is reserved, but the program may have lowered RLIMIT_FSIZE since. */
+    /* The space is reserved, but the program may have lowered RLIMIT_FSIZE since then. */
     if (mioc_store_reserve(fd, chunk->offset + chunk->length, 0) == 0)
         result = mioc_io_pwrite(fd, t->bytes, chunk->length, (off_t)chunk->offset);
     saved = errno;
@@ -172,6 +174,7 @@ int mioc_store_write_chunk(struct mioc_store *s, const struct mioc_chunk_record 
     return result;
 }
 
+/* In the I/O thread. */
 static int read_file(void *arg)
 {
     const struct transfer *t = arg;
@@ -196,8 +199,8 @@ int mioc_store_read_chunk(struct mioc_store *s, const struct mioc_chunk_record *
     return mioc_io_thread_run(s->writer->io_thread, read_file, &t);
 }
 
-/* Without a descriptor. The order matters: whoever opens the file only by a record that is reachable finds it sealed.
- */
+/* Sets mode and mtime, by the path and without a descriptor. The record becomes reachable after that, so whoever opens
+ * the file by its record finds it sealed. */
 static int seal_file(const struct mioc_store *s, const struct mioc_content_record *record, uint64_t offset)
 {
     struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = (time_t)(offset / MIOC_ITEM_ALIGN) } };
@@ -216,6 +219,7 @@ static int seal_file(const struct mioc_store *s, const struct mioc_content_recor
                : -1;
 }
 
+/* In the I/O thread. */
 static int make_empty(void *arg)
 {
     const struct transfer *t = arg;
@@ -244,7 +248,8 @@ int mioc_store_seal(struct mioc_store *s, const struct mioc_content_record *reco
         discard(s, was.content, was.total);
         return -1;
     }
-    /* Else nothing of it was made; what has that name is another's. */
+    /* Without an arrival the content is empty, and no chunk has made its file. If that fails, a file of that name is
+     * not ours to remove. */
     if (arrival == NULL && mioc_io_thread_run(s->writer->io_thread, make_empty, &t) != 0)
         return -1;
     result = seal_file(s, record, offset);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_files.c - making a store's directory and files. */
+/* store_files.c - makes a store's directory and files. */
 #include "base/proc.h"
 #include "base/real.h"
 #include "store_internal.h"
@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* The least arena that is worth a store. */
+/* The smallest arena that is worth a store. */
 #define MIN_ARENA (64u << 10)
 #define RESERVE_STEP (2u << 20)
 
@@ -31,7 +31,7 @@ int mioc_store_reserve(int fd, uint64_t offset, uint64_t length)
         return -1;
     }
     while (offset < end) {
-        /* A signal undoes the call under way: small steps get on even under a profiler's timer. */
+        /* A signal undoes the step under way. Small steps succeed even under a profiler's timer. */
         uint64_t step = end - offset < RESERVE_STEP ? end - offset : RESERVE_STEP;
         int err = posix_fallocate(fd, (off_t)offset, (off_t)step);
 
@@ -48,7 +48,7 @@ int mioc_store_reserve(int fd, uint64_t offset, uint64_t length)
 
 /* --- Making ------------------------------------------------------------------------------------------------------ */
 
-/* Makes a file of exactly mode 0600, whatever the umask. */
+/* Makes a file with exactly mode 0600, whatever the umask. Returns a descriptor, or -1 with errno. */
 static int make_file(int dirfd, const char *name)
 {
     int fd = mioc_store_open(dirfd, name, O_RDWR | O_CREAT | O_EXCL);
@@ -81,7 +81,7 @@ static int make_dir(int dirfd, const char *name)
     return fd;
 }
 
-/* The way back from a descriptor is in its mtime: a filesystem that rounds it cannot hold a store. */
+/* Whether the filesystem keeps an mtime exactly. A copy's mtime leads from its descriptor back to its record. */
 static int has_exact_times(int fd)
 {
     struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 123457, .tv_nsec = 987654321 } };
@@ -129,7 +129,7 @@ static int make_ring(int dirfd)
     return result;
 }
 
-/* The one descriptor that stays open in the program. 0 or -1. */
+/* Makes and locks `owner`, whose descriptor stays open in the program. Returns 0 or -1. */
 static int make_owner(struct mioc_store *s, int dirfd)
 {
     int fd = make_file(dirfd, "owner");
@@ -142,7 +142,8 @@ static int make_owner(struct mioc_store *s, int dirfd)
     return s->lock_fd < 0 ? -1 : mioc_store_lock_owner(s->lock_fd);
 }
 
-/* Fills an empty store directory and maps it. 0 or -1; EAGAIN: somebody took it for a dead one, try another name. */
+/* Fills an empty store directory, and maps it. Returns 0, or -1 with errno (EAGAIN: somebody took the directory for a
+ * dead store; try another name). */
 static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
 {
     int fd;
@@ -162,7 +163,7 @@ static int fill_store(struct mioc_store *s, int dirfd, uint64_t key)
     s->index->slots = MIOC_INDEX_SLOTS;
     s->index->size = s->index_size;
     s->index->key = key;
-    s->index->view = mioc_credentials();
+    s->index->credentials = mioc_credentials();
     __atomic_store_n(&s->index->magic, MIOC_STORE_MAGIC, __ATOMIC_RELEASE);
     return 0;
 raced:

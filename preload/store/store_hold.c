@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_hold.c - which keys must not become reachable here until the log brings a token of this node back.
+/* store_hold.c - which keys are on hold: their records stay unreachable until the stream brings back a token of this
+ * node.
  *
- * What a process of this node wrote must not be hidden by an answer that the root read before the write and that is
- * still under way. One hold is up to three entries: the path, its parent's STAT and LIST, and, with subtree, all below.
- */
+ * A hold has up to three entries: the path, its parent's STAT and LIST, and, with `subtree`, all below (README.md). */
 #include "base/path.h"
 #include "base/hash.h"
 #include "store_internal.h"

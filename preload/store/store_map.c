@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_map.c - maps the index as far as it is in use, so that a program that locks its memory (mlockall) does not pull
- * in the rest.
+/* store_map.c - maps the index as far as it is in use, because a program may lock its memory (mlockall).
  *
- * The index is a sparse file of some 256 MiB, of which an import uses a few. Locked, every page of a mapping is made,
- * holes too, in shared memory. So the first mapping is small, and when the stream has outgrown the last one, another of
- * twice its length is made beside it. None goes while the store is attached: pointers into the arena stay valid. */
+ * The index is a sparse file of some 256 MiB, of which an import uses a few. In locked memory the kernel makes every
+ * page of a mapping, also for holes. So the first mapping is small. When the stream outgrows the last mapping, another
+ * one of twice the length is made beside it. No mapping goes while the store is attached: pointers into the arena stay
+ * valid. */
 #include "store_internal.h"
 #include <errno.h>
 #include <sched.h>
@@ -16,8 +16,8 @@ static void use(struct mioc_store *s, char *map, uint64_t size)
 {
     s->map[s->maps].at = map;
     s->map[s->maps++].size = size;
-    (void)madvise(map, size, MADV_DONTDUMP); /* a core file of the program is about the program */
-    /* In this order: who sees the length sees an arena that has it. */
+    (void)madvise(map, size, MADV_DONTDUMP); /* the program's core files need no store */
+    /* In this order, whoever sees the new length sees the new arena. */
     __atomic_store_n(&s->arena, map + MIOC_INDEX_ARENA_AT, __ATOMIC_RELAXED);
     __atomic_store_n(&s->mapped, size - MIOC_INDEX_ARENA_AT, __ATOMIC_RELEASE);
 }
@@ -61,7 +61,7 @@ char *mioc_store_map_more(struct mioc_store *s, uint64_t end, int is_patient)
         for (size = s->mapped + MIOC_INDEX_ARENA_AT; size < end + MIOC_INDEX_ARENA_AT;)
             size *= 2;
         size = size < s->index_size ? size : s->index_size;
-        /* The same file once more, without a descriptor. */
+        /* Old length 0: maps the same file once more, without a descriptor. */
         map = (char *)syscall(SYS_mremap, s->index, 0, size, MREMAP_MAYMOVE, 0);
         if (map != MAP_FAILED)
             use(s, map, size);

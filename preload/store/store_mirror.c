@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_mirror.c - shared objects under their original names: hard links of their copies, made by the agent, for
- * whoever maps them.
+/* store_mirror.c - hard links of shared objects' copies, by the objects' original names, for processes that map them.
  *
- * A link may be missing (no room, a path that was a file once and a directory later, a filesystem without hard links),
- * and it stays when its record is dead: only what fstat says of the opened file counts. */
+ * A link may be missing (no space, a path that was a file and became a directory, a filesystem without hard links), and
+ * it stays when its record is dead. So only what fstat says about the opened file counts. */
 #include "base/path.h"
 #include "base/real.h"
 #include "store_internal.h"
@@ -13,12 +12,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define MIRROR_PATH_MAX 4096u /* the kernel takes no longer one */
+#define MIRROR_PATH_MAX 4096u /* the kernel takes no longer path */
 #define DIR_LEN 2u            /* of "/m" */
-_Static_assert(MIRROR_PATH_MAX <= MIOC_PATH_MAX, "a path has room where a key has");
+_Static_assert(MIRROR_PATH_MAX <= MIOC_PATH_MAX, "a key's buffer has room for the path");
 #define OWN_MAX 12u /* of "/=4294967295" */
 
-/* Writes a directory that is a content's own. Its length. */
+/* Writes "/=N", a directory for content N alone. Returns its length. */
 static uint32_t own_directory(char *at, uint32_t content)
 {
     uint32_t n = 2, digits = 1;
@@ -32,8 +31,10 @@ static uint32_t own_directory(char *at, uint32_t content)
     return n + digits;
 }
 
-/* Where a record's copy has its second name; -1: nowhere. No stdio, for signal handlers. A spelling with ".." has the
- * name that it comes to, in a directory of its own: another spelling of the same object may have another copy. */
+/* Writes the second name of a record's copy. Returns 0, or -1: it has none. Async-signal-safe: no stdio. A spelling
+ * with
+ * ".." gets its normal form, below a directory for this content alone: another spelling of the object may have another
+ * copy. */
 static int mirror_path(const struct mioc_store *s, const struct mioc_content_record *record, char path[MIRROR_PATH_MAX])
 {
     uint32_t len = record->item.path_len, at = s->path_len + DIR_LEN;
@@ -56,7 +57,7 @@ static int mirror_path(const struct mioc_store *s, const struct mioc_content_rec
 
 /* --- Making ------------------------------------------------------------------------------------------------------ */
 
-/* Makes the directories on the way to `path`, of exactly mode 0700, whatever the umask. 0 or -1. */
+/* Makes the directories on the way to `path`, with exactly mode 0700, whatever the umask. Returns 0 or -1. */
 static int make_parents(char *path, uint32_t base_len)
 {
     for (char *slash = path + base_len; (slash = strchr(slash + 1, '/')) != NULL;) {
@@ -73,10 +74,10 @@ static int make_parents(char *path, uint32_t base_len)
     return 0;
 }
 
-/* Puts the copy in the place of an older one at once: a reader finds one of the two. */
+/* Replaces an older copy atomically: a reader finds one of the two. */
 static void replace(const struct mioc_store *s, const char *from, const char *to)
 {
-    static const char name[] = "/c/new"; /* contents have numbers */
+    static const char name[] = "/c/new"; /* no content: those have numbers */
     char new[MIOC_STORE_PATH_MAX];
 
     memcpy(new, s->path, s->path_len);
@@ -105,8 +106,7 @@ void mioc_store_mirror(struct mioc_store *s, const struct mioc_content_record *r
 
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* Whether the descriptor is that of the record's copy. By statx, as its structure is the kernel's own on every
- * processor. */
+/* Whether the descriptor is that of the record's copy. By statx(), whose structure is the same on every processor. */
 static int is_copy(const struct mioc_store *s, const struct mioc_content_record *record, int fd)
 {
     struct statx stx;

@@ -4,7 +4,8 @@
 
 #include <unistd.h>
 
-static struct mioc_store *own_stores; /* pushed and taken by whoever creates and detaches, read by anybody */
+/* A list: creating pushes, detaching removes, any thread reads. */
+static struct mioc_store *own_stores;
 
 int mioc_store_is_own(const char *name)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_reach.c - what of the stream can be found: linking records into the table and declaring them dead. */
+/* store_reach.c - which records can be found: makes them reachable in the table, and marks them dead. */
 #include "base/path.h"
 #include "base/hash.h"
 #include "store_internal.h"
@@ -20,8 +20,8 @@ uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *
         item = mioc_slot_item(s, slot);
         if (mioc_slot_may_be(slot, hash) && mioc_item_is(item, kind, path, len, hash))
             return at;
-        /* Another key's dead record may give its slot: who looks for that key finds nothing either way. But the whole
-         * chain is walked first, as no key may stand in it twice. */
+        /* A dead record of another key can give up its slot: a search for that key finds nothing either way. But the
+         * whole chain is walked first, because no key may be in it twice. */
         if (reusable == UINT32_MAX && mioc_item_is_dead(item))
             reusable = at;
     }
@@ -33,7 +33,7 @@ uint32_t mioc_store_slot(const struct mioc_store *s, unsigned kind, const char *
 
 /* --- Records whose path is not in normal form -------------------------------------------------------------------- */
 
-/* A write to /a/b concerns the records of /a/x/../b too. There are few of those, so they are in a list. */
+/* A write to /a/b concerns records of /a/x/../b too. There are few such records, so a list has them. */
 static int remember_odd(struct mioc_store *s, uint64_t offset, uint64_t plain, int has_turns)
 {
     struct mioc_store_writer *w = s->writer;
@@ -80,7 +80,7 @@ void mioc_store_link(struct mioc_store *s, struct mioc_item *item, uint64_t offs
 
     plain = mioc_path_plain(path, &len, buf);
     has_turns = plain != path && mioc_path_has_dotdot(path, item->path_len);
-    /* A sticky record says "make the real call", which is right during a hold too, and it does not come again. */
+    /* A sticky record says "make the real call", which is right during a hold too, and it does not come twice. */
     if ((item->flags & sticky) != sticky &&
         (mioc_hold_has(w, item->kind, plain, len) || has_sticky(s, item->kind, path, item->path_len) ||
          (plain != path && has_sticky(s, item->kind, plain, len)) ||
@@ -97,7 +97,7 @@ void mioc_store_link(struct mioc_store *s, struct mioc_item *item, uint64_t offs
         __atomic_store_n(&mioc_slot_item(s, old)->local_dead, 1, __ATOMIC_RELEASE);
 }
 
-/* --- Declaring dead ---------------------------------------------------------------------------------------------- */
+/* --- Marking dead ------------------------------------------------------------------------------------------------ */
 
 /* A sticky record survives: whoever wrote the path may write on. */
 static void kill_item(struct mioc_item *item)

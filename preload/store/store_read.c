@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_read.c - everyone's side of the store: lock-free lookup and the way from a descriptor back to its record. */
+/* store_read.c - everyone's side of the store: lock-free lookup, and the way from a descriptor back to its record. */
 #include "base/real.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How soon it is noticed that an agent's process died during its start. */
+/* How often a waiter looks whether the agent's process died during its start. */
 #define AWAIT_SLICE_NS 100000000
 
-/* The item that a slot leads to. The agent's program may have written over slot and item: then there is none, or one
- * that is wrong, but nobody is led out of the arena. */
+/* Returns the bounded item that a slot leads to, or NULL. The agent's program may have overwritten slot and item. Then
+ * the item may be wrong, but nobody is led out of the arena. */
 static const struct mioc_item *bounded_item(const struct mioc_store *s, uint64_t slot)
 {
     uint64_t offset = ((slot & 0xffffffffu) - 1) * MIOC_ITEM_ALIGN, end = mioc_store_end(s);
@@ -40,8 +40,8 @@ const struct mioc_item *mioc_store_lookup(const struct mioc_store *s, unsigned k
         if (item != NULL && mioc_item_is(item, kind, path, len, hash)) {
             if (!mioc_item_is_dead(item))
                 return item;
-            /* Superseding stores the slot first and marks the old record dead then, so a dead record in an unchanged
-             * slot has no successor. */
+            /* The agent stores the new record's slot before it marks the old record dead. So a dead record in a slot
+             * that has not changed has no successor. */
             if (__atomic_load_n(&s->table[at], __ATOMIC_ACQUIRE) == slot)
                 return NULL;
             continue;
@@ -60,7 +60,7 @@ const struct mioc_item *mioc_store_item_at(const struct mioc_store *s, uint64_t 
     const struct mioc_item *item;
     const char *arena;
 
-    /* The offset may be a neighbour's claim: something that is no item must not lead anybody out of the arena. */
+    /* The offset may come from a neighbour. What is no item must not lead anybody out of the arena. */
     if (end > s->index_size - MIOC_INDEX_ARENA_AT || offset % MIOC_ITEM_ALIGN != 0 || offset >= end ||
         end - offset < sizeof(*item) || (arena = mioc_store_arena(s, end)) == NULL)
         return NULL;
@@ -96,7 +96,7 @@ int mioc_store_open_content(const struct mioc_store *s, const struct mioc_conten
         return -1;
     }
     mioc_store_content_path(s, record->content, path);
-    return mioc_real(open)(path, O_RDONLY | open_flags); /* no more flags: F_GETFL shows them */
+    return mioc_real(open)(path, O_RDONLY | open_flags); /* F_GETFL would show other flags */
 }
 
 const struct mioc_content_record *mioc_store_record_of(const struct mioc_store *s, const struct stat *st)
@@ -111,7 +111,7 @@ const struct mioc_content_record *mioc_store_record_of(const struct mioc_store *
     if (item == NULL || item->kind != MIOC_ITEM_CONTENT ||
         item->size < offsetof(struct mioc_content_record, path) + item->path_len + 1u)
         return NULL;
-    /* Anybody's file may have such a time by chance: only a record whose hash is right is a record. */
+    /* Any file can have such an mtime by chance: only a record with the right hash is a record. */
     record = (const void *)item;
     if (mioc_content_tag(item->hash) != st->st_mtim.tv_nsec || record->size != (uint64_t)st->st_size ||
         record->open_errno != 0 || (item->flags & MIOC_FLAG_UNCACHED) ||
@@ -120,7 +120,7 @@ const struct mioc_content_record *mioc_store_record_of(const struct mioc_store *
     return record;
 }
 
-/* NULL: it is not known. */
+/* Returns the pair of a device of the root, or NULL. */
 static const struct mioc_device_pair *find_device(const struct mioc_store *s, uint64_t root_dev)
 {
     uint32_t n = __atomic_load_n(&s->index->devices, __ATOMIC_ACQUIRE);
@@ -166,7 +166,7 @@ void mioc_store_fill_stat(const struct mioc_store *s, const struct mioc_stat *fr
     to->st_ctim.tv_nsec = from->ctime_ns;
 }
 
-uint64_t mioc_store_credentials(const struct mioc_store *s) { return s->index->view; }
+uint64_t mioc_store_credentials(const struct mioc_store *s) { return s->index->credentials; }
 
 enum mioc_store_state mioc_store_get_state(const struct mioc_store *s)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_remove.c - removing a store, one's own or what a dead job left. */
+/* store_remove.c - removes a store: this process's own, or one that a dead job left. */
 #include "base/folder.h"
 #include "base/clock.h"
 #include "base/real.h"
@@ -10,23 +10,23 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A directory without `owner` that is younger is one that somebody is just making. */
+/* A younger directory without an index may be a store that somebody is making. */
 #define YOUNG_NS 60000000000
 
-/* How long the thread with descriptors of its own may still be busy with something else, as the manifest: without it a
- * program that has used up its own descriptors could not remove the store. */
+/* How long to wait while the I/O thread is busy with other work, such as the manifest. Without that thread a program
+ * that has used up its own descriptors could not remove the store. */
 #define PATIENCE_NS 1000000000ull
 
-/* A tree is removed from its top: what lies deeper is first renamed into the top. So no depth, not even of a tree that
- * somebody else made, costs stack or descriptors. */
+/* A tree is removed from its top: directories that lie deeper are first renamed into the top. So no depth, not even of
+ * a tree that somebody else made, costs stack or descriptors. */
 struct tree {
     int top;
-    unsigned renamed;  /* names given to what was moved up, by number */
-    unsigned progress; /* of this pass */
+    unsigned renamed;  /* the number for the next directory that moves to the top */
+    unsigned progress; /* names removed or moved in this pass */
 };
 #define RENAMES_MAX (1u << 20)
 
-/* 0, or -1: it is a directory that is not empty, or cannot be removed. */
+/* Returns 0, or -1: the name is a directory that is not empty, or it cannot be removed. */
 static int remove_name(struct tree *tree, int dirfd, const char *name)
 {
     if (mioc_real(unlinkat)(dirfd, name, 0) != 0 && mioc_real(unlinkat)(dirfd, name, AT_REMOVEDIR) != 0)
@@ -42,7 +42,7 @@ static int visit_nested(void *ctx, int dirfd, const char *name)
 
     if (remove_name(tree, dirfd, name) == 0 || errno != ENOTEMPTY)
         return 0;
-    /* The name may be taken: the original root directory may have had it. */
+    /* A name such as ".0" may be taken: m/ has whatever names the original root directory has. */
     while (tree->renamed < RENAMES_MAX) {
         snprintf(to, sizeof(to), ".%u", tree->renamed++);
         if (mioc_real(renameat)(dirfd, name, tree->top, to) == 0) {
@@ -74,7 +74,7 @@ static void remove_tree(int dirfd, const char *name)
 
     if (tree.top < 0)
         return;
-    do { /* more than once: something may arrive meanwhile, and a directory's listing may miss what is moved into it */
+    do { /* repeatedly: files may come meanwhile, and a listing may miss what moves into its directory */
         tree.progress = 0;
         mioc_folder_walk(tree.top, visit_top, &tree);
     } while (mioc_real(unlinkat)(dirfd, name, AT_REMOVEDIR) != 0 && errno == ENOTEMPTY && tree.progress > 0 &&
@@ -84,11 +84,11 @@ static void remove_tree(int dirfd, const char *name)
 
 static void remove_contents(int dirfd)
 {
-    remove_tree(dirfd, "c"); /* first: without contents an agent that is still at it makes nothing new in m */
+    remove_tree(dirfd, "c"); /* first: without contents an agent that still works makes no new links in m */
     remove_tree(dirfd, "m");
 }
 
-/* Aside. */
+/* In the I/O thread. */
 static int give_back(void *store)
 {
     int dirfd = mioc_store_open_dir(AT_FDCWD, ((const struct mioc_store *)store)->path);
@@ -119,12 +119,12 @@ int mioc_store_unlink(int parent, const char *name, int dirfd)
     remove_contents(dirfd);
     mioc_real(unlinkat)(dirfd, "index", 0);
     mioc_real(unlinkat)(dirfd, "ring", 0);
-    mioc_real(unlinkat)(dirfd, "policy", 0); /* writer_join.c's */
+    mioc_real(unlinkat)(dirfd, "policy", 0); /* policy/policy_file.c */
     mioc_real(unlinkat)(dirfd, "owner", 0);
     return mioc_real(unlinkat)(parent, name, AT_REMOVEDIR);
 }
 
-/* Aside: also where the program ends with all its descriptors used up. */
+/* In the I/O thread, so that it works if the program has used up its descriptors. */
 static int remove_store(void *store)
 {
     const struct mioc_store *s = store;
@@ -172,7 +172,8 @@ static int is_young(const struct stat *st)
     return age < YOUNG_NS && age > -YOUNG_NS;
 }
 
-/* Its maker may not have come to its lock, which it needs before the index: to try that lock, too, would be felt. */
+/* Whether the maker may not have the lock yet. It takes the lock before it makes the index, and would notice if we
+ * tried the lock. */
 static int is_being_made(int dirfd)
 {
     struct stat st;
@@ -199,7 +200,7 @@ static int visit_dead(void *ctx, int parent, const char *name)
     if (may_remove && mioc_store_unlink(parent, name, dirfd) == 0)
         ++*removed;
     if (owner >= 0)
-        mioc_real(close)(owner); /* the lock lasted until here, so two that reclaim do not meet */
+        mioc_real(close)(owner); /* releases the lock: no two processes remove one store */
     mioc_real(close)(dirfd);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* store_write.c - the agent's side: the publish stream grows and takes effect. */
+/* store_write.c - the agent's side: the publish stream grows, and its items take effect. */
 #include "base/real.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -14,7 +14,7 @@
 #define FIRST_STEP (256u << 10)
 #define STEP (1u << 20)
 
-/* The arena's fallocated size that `end` needs, or 0 if the limits forbid it. */
+/* Returns how many bytes of the arena to reserve for `end`, or 0: the limits forbid it. */
 static uint64_t size_for(const struct mioc_store *s, uint64_t end)
 {
     const struct mioc_store_limits *limits = &s->writer->limits;
@@ -35,7 +35,7 @@ struct growth {
     uint64_t size;
 };
 
-/* Aside. */
+/* In the I/O thread. */
 static int grow_file(void *arg)
 {
     static const char index[] = "/index";
@@ -88,7 +88,7 @@ static void evict(struct mioc_store *s, const struct mioc_invalidate_record *rec
     const struct mioc_content_record *content = (const void *)mioc_store_lookup(
         s, MIOC_ITEM_CONTENT, record->path, len, mioc_item_hash(MIOC_ITEM_CONTENT, record->path, len));
 
-    /* Not a newer one that has its place. */
+    /* Not a newer record, which has superseded it. */
     if (content != NULL && content->content == record->token && !(content->item.flags & MIOC_FLAG_UNCACHED))
         __atomic_store_n(&((struct mioc_content_record *)content)->item.local_dead, 1, __ATOMIC_RELEASE);
     mioc_store_drop_content(s, (uint32_t)record->token, record->pages);
@@ -123,7 +123,7 @@ static void apply(struct mioc_store *s, struct mioc_item *item, uint64_t offset)
             break;
         if (mioc_store_seal(s, content, offset) != 0)
             return;
-        mioc_store_mirror(s, content); /* before anybody can find the record, so that all open it by the same name */
+        mioc_store_mirror(s, content); /* before the record is reachable, so that all open the copy by one name */
         break;
     default: break;
     }
@@ -137,7 +137,7 @@ int64_t mioc_store_append(struct mioc_store *s, const struct mioc_item *item)
     int saved = errno;
 
     if (s->writer->is_full || !has_slot_for(s, item) || mioc_store_grow(s, offset + item->size) != 0) {
-        /* What follows in the stream has no place either. But nothing written may be hidden by what is here already. */
+        /* Later items have no place either. But no record that is here may hide a write. */
         s->writer->is_full = 1;
         mioc_store_set_state(s, MIOC_STORE_FULL);
         if (item->kind == MIOC_ITEM_INVALIDATE)
@@ -147,7 +147,7 @@ int64_t mioc_store_append(struct mioc_store *s, const struct mioc_item *item)
     }
     copy = mioc_store_appended(s, offset);
     memcpy(copy, item, item->size);
-    copy->local_dead = 1; /* until it is linked */
+    copy->local_dead = 1; /* until it is reachable */
     copy->local_applied_ms = mioc_clock_coarse_ms();
     __atomic_store_n(&s->index->end, offset + item->size, __ATOMIC_RELEASE);
     apply(s, copy, offset);
@@ -181,11 +181,11 @@ void mioc_store_set_state(struct mioc_store *s, enum mioc_store_state state)
 {
     uint32_t now = __atomic_load_n(&s->index->state, __ATOMIC_ACQUIRE);
 
-    /* Forward only: an exiting thread's LEFT must not be undone by the agent's FULL. */
+    /* Forward only: the agent's FULL must not undo the LEFT of a thread that ends the process. */
     while ((uint32_t)state > now &&
            !__atomic_compare_exchange_n(&s->index->state, &now, (uint32_t)state, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         ;
-    mioc_futex_wake(&s->index->state, INT_MAX, 0); /* of mioc_store_await() */
+    mioc_futex_wake(&s->index->state, INT_MAX, 0); /* sleepers in mioc_store_await() */
 }
 
 void mioc_store_set_devices(struct mioc_store *s, const struct mioc_device_pair *pairs, unsigned n)
