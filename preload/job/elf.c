@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* elf.c - which libraries an ELF file asks for, and where, read with a handful of reads and no trust. */
+/* elf.c - reads which libraries an ELF file needs, in a few reads, and believes no number in it. */
 #include "elf.h"
 
 #include <elf.h>
@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* A file with more segments is refused; entries beyond this many are not looked at. */
 #define MOST_SEGMENTS 64
 #define MOST_DYNAMIC 512
 #define NAME_BYTES 256
@@ -20,13 +21,13 @@ struct file {
     ElfW(Phdr) segment[MOST_SEGMENTS];
 };
 
-/* All of it or nothing. */
+/* Reads all of it. 0, or -1: it cannot, or the file ends before. */
 static int read_at(const struct file *file, void *buf, size_t size, uint64_t offset)
 {
     return file->source->read(file->source->ctx, buf, size, offset) == (long)size ? 0 : -1;
 }
 
-/* File offset of a virtual address. */
+/* Finds the file offset of a virtual address. 0, or -1: no segment has it. */
 static int find_offset(const struct file *file, uint64_t address, uint64_t *offset)
 {
     for (unsigned i = 0; i < file->segments; i++) {
@@ -53,7 +54,7 @@ static int read_segments(struct file *file)
     return read_at(file, file->segment, file->segments * sizeof file->segment[0], head.e_phoff);
 }
 
-/* How many entries there are before DT_NULL, or -1. */
+/* Reads the dynamic section. Returns how many entries it has before DT_NULL, or -1. */
 static long read_dynamic(const struct file *file, ElfW(Dyn) dynamic[MOST_DYNAMIC])
 {
     for (unsigned i = 0; i < file->segments; i++)
@@ -72,7 +73,7 @@ static long read_dynamic(const struct file *file, ElfW(Dyn) dynamic[MOST_DYNAMIC
     return -1;
 }
 
-/* The string table's file offset. */
+/* Finds the string table's file offset. 0 or -1. */
 static int find_strings(const struct file *file, const ElfW(Dyn) * dynamic, long entries, uint64_t *strings)
 {
     int rc = -1;
@@ -83,7 +84,7 @@ static int find_strings(const struct file *file, const ElfW(Dyn) * dynamic, long
     return rc;
 }
 
-/* 0: no text of a library's. */
+/* Returns how many bytes the text behind such an entry can have, NUL included; 0: the entry has no text for visit(). */
 static size_t most_of(int64_t tag)
 {
     if (tag == DT_NEEDED || tag == DT_SONAME)
@@ -110,7 +111,7 @@ int mioc_elf_texts(const struct mioc_elf_source *source, void (*visit)(void *ctx
 
         if (most == 0)
             continue;
-        /* The text may be the file's last bytes, so less than the buffer may come. */
+        /* The text may be at the end of the file: fewer bytes than asked for are no error. */
         n = source->read(source->ctx, text, most, strings + dynamic[i].d_un.d_val);
         if (n <= 0 || memchr(text, '\0', (size_t)n) == NULL)
             return -1;
@@ -121,6 +122,7 @@ int mioc_elf_texts(const struct mioc_elf_source *source, void (*visit)(void *ctx
 
 /* --- Files ------------------------------------------------------------------------------------------------------- */
 
+/* By raw system calls: exec looks at files by this, also in a child of vfork, and is no cancellation point. */
 static long read_file(void *ctx, void *buf, size_t size, uint64_t offset)
 {
     const int fd = *(const int *)ctx;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* pmi.c - a word with the launcher over its PMI-1 wire, by raw socket calls that no interposer sees. */
+/* pmi.c - speaks with the launcher over its PMI-1 wire, by calls that no interposer sees. */
 #include "pmi.h"
 #include "base/clock.h"
 
@@ -46,7 +46,7 @@ int mioc_pmi_is_hydra_task(void)
     return n == 16 && memcmp(name, "hydra_pmi_proxy\n", 16) == 0;
 }
 
-/* Waits until the socket is ready. 0, or -1 (ETIMEDOUT). */
+/* Waits until the socket is ready. 0, or -1 with errno (ETIMEDOUT). */
 static int await(int fd, short events, int64_t until)
 {
     for (;;) {
@@ -102,7 +102,7 @@ int mioc_pmi_ask(int fd, const char *command, char *answer, size_t size, int tim
 
         if (await(fd, POLLIN, until) != 0)
             return -1;
-        /* One byte at a time: what follows the newline would be the MPI library's. */
+        /* One byte at a time, as what follows the newline is the MPI library's. */
         n = recv(fd, answer + got, 1, MSG_DONTWAIT);
         if (n < 0 && errno != EINTR && errno != EAGAIN)
             return -1;

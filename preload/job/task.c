@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* task.c - what the launcher's environment says of a node's tasks. */
+/* task.c - how many tasks this node has, from the launcher's environment. */
 #include "task.h"
 #include "base/proc.h"
 
 #include <stdlib.h>
 
-/* "4(x2),3" and node 2: 3. 0 if it cannot be understood. */
+/* Reads one node's number from Slurm's list: "4(x2),3" and node 2 give 3. 0: the list is malformed. */
 static int tasks_of_node(const char *list, long node)
 {
     for (;;) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* task.h - what a process is to its launcher and to us. launch/role.h fills it in; from then on it does not change. */
+/* task.h - what a process is to its launcher, and to the cache. launch/role.c fills this in once, before main(). */
 #ifndef MIOC_TASK_H
 #define MIOC_TASK_H
 
@@ -11,17 +11,18 @@ enum mioc_launcher { MIOC_LAUNCHER_NONE, MIOC_LAUNCHER_HYDRA, MIOC_LAUNCHER_SLUR
 struct mioc_task {
     enum mioc_role role;
     enum mioc_launcher launcher;
-    int has_pmix;      /* its process manager speaks PMIx, not PMI: for Open MPI */
-    int rank, size;    /* of the step; -1 unless the launcher told them */
-    int local_rank;    /* on this node, -1 if unknown */
-    uint64_t key;      /* names this job step on this node, the same in all its ranks and guests (store.h); 0: none */
-    char reason[256];  /* of a dormant process, for people; "" where there is nothing to say (bash, gcc, …) */
-    char plugin[1024]; /* rank: path of the plug-in */
-    char store[1024];  /* guest: the node's store */
+    int has_pmix;      /* the process manager speaks PMIx, not PMI; that is Open MPI's */
+    int rank, size;    /* in the step; -1: the launcher does not say */
+    int local_rank;    /* on this node; -1: not known */
+    uint64_t key;      /* of the job step on this node (store.h), the same in all its ranks and guests; 0: none */
+    char reason[256];  /* why it is dormant, for people; "" where nobody wants to know (bash, gcc, …) */
+    char plugin[1024]; /* of a rank: the path of the plug-in */
+    char store[1024];  /* of a guest: the node's store */
 };
 
-#define MIOC_TASKS_MAX 1024 /* of one node; more are not believed */
-/* How many tasks this node has, 0 if the environment does not say. */
+/* The most tasks that a node can have; the environment is not believed beyond that. */
+#define MIOC_TASKS_MAX 1024
+/* How many tasks this node has; 0: the environment does not say. Any thread. */
 int mioc_task_count_on_node(const struct mioc_task *me, char *const *env);
 
 #endif
