@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* breaker.c - how long a call waits for the agent, and when this process stops to ask it. */
+/* breaker.c - how long a call waits for the agent, and when this process stops asking it. */
 #include "base/clock.h"
 #include "client_internal.h"
 #include "base/log.h"
 #include <unistd.h>
 
-/* An agent that lives says so five times a second. */
+/* A living agent beats five times a second. */
 #define DEAD_NS 500000000
 
 uint64_t mioc_client_deadline(void) { return mioc_clock_ns() + mioc_client.timeout_ns; }
 
 int mioc_client_is_agent_alive(void *store)
 {
-    /* It has ended, though its process may go on for as long as it likes: what was asked behind its last look is
-     * nobody's. */
+    /* The agent has ended, although its process may go on: nobody takes what was asked after its last look. */
     if (mioc_store_get_state(store) == MIOC_STORE_LEFT)
         return 0;
-    /* The look at its lock takes a descriptor for a moment, which other threads of the program could miss. */
+    /* The beat first: a look at the agent's lock takes a descriptor for a moment, which the program could miss. */
     if (mioc_ring_is_beating(mioc_store_ring(store), DEAD_NS) || mioc_store_is_owner_alive(store))
         return 1;
-    /* It never comes back: nobody else on this node has to find out by waiting. But in another root its lock cannot be
-     * found. */
+    /* A dead agent never comes back, and nobody else on this node needs to wait to find that out. But only silence
+     * proves it: a process with another root cannot find the lock. */
     if (mioc_ring_is_silent(mioc_store_ring(store), DEAD_NS))
         mioc_ring_taint(mioc_store_ring(store));
     return 0;
@@ -38,7 +37,6 @@ void mioc_client_note_status(enum mioc_ask_status status)
     if (!__atomic_exchange_n(&c->is_broken, 1, __ATOMIC_RELAXED))
         mioc_log(MIOC_LOG_WARN,
                  "the cache did not answer %d times in a row within %llu ms; this process (pid %d) asks no more, "
-                 "running uncached "
-                 "where it has no answer yet. MPIIO_CACHE_TIMEOUT gives slow nodes more time",
+                 "running uncached where it has no answer yet. MPIIO_CACHE_TIMEOUT gives slow nodes more time",
                  MIOC_BREAKER_LIMIT, (unsigned long long)(c->timeout_ns / 1000000), (int)getpid());
 }

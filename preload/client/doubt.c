@@ -1,13 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* doubt.c - what a process whose writing call failed looks at itself for a while.
- *
- * The error tells that a name is there, or gone. Where the store says nothing of the name, an answer from before may be
- * on its way; and the root may look through a kernel in which the other's call has not returned yet. So this process
- * makes real calls until the other's write has been heard of, or will not be: MPIIO_CACHE_TIMEOUT.
- *
- * An answer that agrees with the error cannot be told from plain's. Where a name is there, what is said to be there
- * below it is served; only that something is not there is looked at. Of the name's folder all is looked at: its listing
- * has the name, or has it not. */
+/* doubt.c - what a process does not believe for a while after a call of its own has failed (README.md, doubts). */
 #include "base/clock.h"
 #include "base/hash.h"
 #include "client_internal.h"
@@ -15,23 +7,24 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define DOUBTS 64u /* the last ones */
+#define DOUBTS 64u
 
-/* Each atomic; hashes of normal forms. */
+/* The last doubts, a ring. All fields are atomic. */
 static struct {
-    uint64_t name, folder, until_ms;
+    uint64_t name, folder;  /* hashes of the normal forms */
+    uint64_t until_ms;      /* 0: this entry is empty */
     unsigned itself, below; /* enum doubt_kind */
 } doubts[DOUBTS];
-static unsigned doubted;
+static unsigned doubted; /* how many there have been */
 
-/* What is not believed of a path. */
+/* What is not believed of a path; a later one includes those before. */
 enum doubt_kind {
     DOUBT_NONE,
-    DOUBT_ABSENCE, /* that it is not there */
+    DOUBT_ABSENCE, /* that it is absent */
     DOUBT_ALL,
 };
 
-/* After an error: of the name, and of all below it. */
+/* What is not believed of the name itself, and of all below it. */
 struct doubt {
     enum doubt_kind itself, below;
 };
@@ -40,14 +33,14 @@ static struct doubt doubt_of(int error)
 {
     if (error == EEXIST || error == EADDRINUSE)
         return (struct doubt){ DOUBT_ABSENCE, DOUBT_ABSENCE };
-    if (error == EISDIR || error == ENOTEMPTY) /* it is more than there */
+    if (error == EISDIR || error == ENOTEMPTY) /* the error also says what it is: a record could contradict that */
         return (struct doubt){ DOUBT_ALL, DOUBT_ABSENCE };
     return (struct doubt){ DOUBT_ALL, DOUBT_ALL };
 }
 
 static uint64_t hash_of(const char *plain, uint32_t len) { return len > 0 ? mioc_hash(plain, len) : 0; }
 
-/* Threads that note at the same time may mix two names' entries: then one of them is looked at longer, or less long. */
+/* Two threads that write one entry at the same time may mix two names; then one is doubted longer, or shorter. */
 static void note(const struct doubt *doubt, const char *plain, uint32_t len)
 {
     unsigned i = __atomic_fetch_add(&doubted, 1, __ATOMIC_RELAXED) % DOUBTS;
@@ -62,7 +55,7 @@ static void note(const struct doubt *doubt, const char *plain, uint32_t len)
     __atomic_store_n(&mioc_client.doubts_until_ms, until, __ATOMIC_RELEASE);
 }
 
-/* Of "folder/.." the error says that "folder" is there, or not. */
+/* Notes one name. Of "folder/.." the error says whether "folder" is there. */
 static __attribute__((noinline)) void note_names(void *ctx, const char *path, uint32_t len)
 {
     const int is_turn = len > 3 && memcmp(path + len - 3, "/..", 3) == 0;
@@ -84,7 +77,8 @@ void mioc_client_note_doubt(const char *path, int error)
     (void)mioc_client_each_name(&names, AT_FDCWD, path);
 }
 
-/* `at`: the path, or with is_above what it is in. */
+/* What is not believed of a path, by the doubts about `at`: the hash of the path itself, or (is_above) of a folder
+ * above it. */
 static enum doubt_kind noted(uint64_t at, int is_above, uint64_t now)
 {
     enum doubt_kind most = DOUBT_NONE, one;
@@ -110,7 +104,7 @@ static enum doubt_kind doubt_about(const char *path, uint32_t len)
     const char *plain;
     int is_above = 0;
 
-    if (now >= until) { /* the last one is over */
+    if (now >= until) { /* the last doubt has ended */
         (void)__atomic_compare_exchange_n(&mioc_client.doubts_until_ms, &until, 0, 0, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED);
         return DOUBT_NONE;
@@ -130,7 +124,7 @@ __attribute__((noinline)) int mioc_client_may_serve(struct mioc_query *q)
     return doubt != DOUBT_ALL;
 }
 
-/* Not that of the folder that is there, or of one below it. */
+/* The name that the error says is there, and all below it, have no doubtful listing: only their absence is doubted. */
 __attribute__((noinline)) int mioc_client_is_doubtful(const struct mioc_query *q, const struct mioc_list_record *list,
                                                       uint32_t len)
 {

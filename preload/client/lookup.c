@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lookup.c - reading: finds the answer to an interposed call in the store, or asks the agent for it and waits. */
+/* lookup.c - finds the answer to a call in the store, or asks the agent for it and waits (README.md). */
 #include "client_internal.h"
 #include "base/clock.h"
 #include "base/stack.h"
@@ -11,8 +11,8 @@
 
 /* --- Whose call is it -------------------------------------------------------------------------------------------- */
 
-/* Only what can be told from the bytes as they stand; most calls end here. (A path with "//" or "/./" in the middle of
- * a prefix is not recognised and not served, which is right, if slow.) */
+/* Whether the path could be ours, from its bytes alone; most calls end here. (A path with "//" or "/./" inside a prefix
+ * is not recognised, and so is a real call: right, if slow.) */
 static int may_be_ours(const struct mioc_client *c, int dirfd, const char *path)
 {
     size_t len;
@@ -31,20 +31,19 @@ static int may_be_ours(const struct mioc_client *c, int dirfd, const char *path)
         return 0;
     if (covered == MIOC_POLICY_LIBRARY)
         return 1;
-    /* Data beside a script is common: its names cost no getcwd. */
+    /* Programs often read data beside their script; the names of data are to cost no getcwd. */
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     return mioc_policy_is_import_name(name, (uint32_t)strlen(name));
 }
 
-/* A path as it stands is classified as fast as it is looked at: only what needs a system call is looked at before. (So
- * the loader's names, with 300 slashes in the middle, are served too.) */
+/* Whether a key is worth making. For an absolute path the class is as cheap as the look at its bytes, so only paths
+ * that need a system call are looked at before. (So the loader's names, with 300 slashes in them, are served, too.) */
 static int may_have_key(const struct mioc_client *c, int dirfd, const char *path)
 {
     return !mioc_path_is_nowhere(path) && (path[0] == '/' || may_be_ours(c, dirfd, path));
 }
 
-/* Once the agent has left, is full or stands still, nobody hears of other nodes' writes: what the store has may be old.
- */
+/* If the agent has left, is full, or is silent, nobody hears of other nodes' writes: the store may be old. */
 static int is_trustworthy(const struct mioc_store *store)
 {
     const struct mioc_ring *ring = mioc_store_ring(store);
@@ -55,7 +54,7 @@ static int is_trustworthy(const struct mioc_store *store)
 
 static int is_cwd_at_its_name(struct mioc_query *q);
 
-/* Most calls are nobody's of ours: nothing is noted for them but the time, if that is wanted. */
+/* Most calls are not ours; for those only the time is taken, if calls are timed. */
 static inline __attribute__((always_inline)) int begin(struct mioc_query *q, enum mioc_call call, int dirfd,
                                                        const char *path)
 {
@@ -101,7 +100,7 @@ int mioc_client_begin(struct mioc_query *q, enum mioc_call call, int dirfd, cons
 {
     if (!begin(q, call, dirfd, path))
         return 0;
-    /* So that the trace can tell whether the call failed. */
+    /* The trace tells by errno whether the call failed. */
     q->error_before = errno;
     if (mioc_trace_is_on())
         errno = 0;
@@ -132,8 +131,8 @@ static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t
     return mioc_store_lookup(mioc_client_store(), kind, path, len, mioc_item_hash(kind, path, len));
 }
 
-/* In a directory that others write to, a name that is not there may be there soon, and what is there may have changed
- * before anybody touched it. What the root could not tell, it may be able to tell now. */
+/* Whether the record no longer counts. In a directory that others write to, an absent name may come soon, and what
+ * nobody had asked for yet may have changed. And what the root could not tell then, it may tell now. */
 static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
 {
     int is_brief = (item->flags & MIOC_FLAG_BRIEF) != 0,
@@ -146,7 +145,7 @@ static int is_stale(const struct mioc_query *q, const struct mioc_item *item)
     return is_brief ? mioc_item_is_over(item, now_ms) : now_ms >= item->local_applied_ms + mioc_client.ttl_ms;
 }
 
-/* Worse outcomes stay: a call that waited for one record and found the next is a miss. */
+/* The worst outcome counts: a call that waited for one record and found the next one is a miss. */
 static void note_outcome(struct mioc_query *q, enum mioc_outcome outcome)
 {
     static const int weight[MIOC_OUTCOMES] = { [MIOC_PASS] = 0, [MIOC_HIT] = 1, [MIOC_MISS] = 2, [MIOC_TIMEOUT] = 3 };
@@ -155,7 +154,7 @@ static void note_outcome(struct mioc_query *q, enum mioc_outcome outcome)
         q->outcome = outcome;
 }
 
-/* Asks for a record of path[0..len) and waits for it. 1: look again. */
+/* Asks the agent for a record of path[0..len), and waits for it. 1: look again; 0: make the real call. */
 static int ask_about(struct mioc_query *q, unsigned kind, const char *path, uint32_t len)
 {
     struct mioc_store *store = mioc_client_store();
@@ -178,8 +177,8 @@ static int ask_about(struct mioc_query *q, unsigned kind, const char *path, uint
 
 static int ask(struct mioc_query *q, unsigned kind) { return ask_about(q, kind, q->key.text, q->key.len); }
 
-/* The kernel follows a relative path from the directory itself. Where another node has renamed that, or a folder above
- * it, the name that this node's kernel gives it leads elsewhere. */
+/* Whether the key of a relative path means what the kernel means, which follows the path from the directory itself. If
+ * another node has renamed that directory, or one above it, this node's kernel has an old name for it. */
 static int is_cwd_at_its_name(struct mioc_query *q)
 {
     const struct mioc_item *item = look_up(MIOC_ITEM_STAT, q->key.text, q->key.base);
@@ -191,14 +190,13 @@ static int is_cwd_at_its_name(struct mioc_query *q)
     return item != NULL && !(item->flags & MIOC_FLAG_UNCACHED) && st->stat_errno == 0 && st->stat.ino == ino;
 }
 
-/* Whether everybody who may read the directory's names may look them up too; else a name that is not there is EACCES.
- */
+/* Whether whoever may read the directory's names may look them up, too. If not, an absent name may be EACCES. */
 static int is_searchable(const struct mioc_stat *dir)
 {
     return (dir->mode & 0111) == 0111 || ((dir->mode & 0100) && dir->uid == geteuid());
 }
 
-/* "folder/." needs the right to search it, which its key, "folder/", does not. */
+/* Whether the record of "folder/" is right for "folder/.", which needs the right to search the folder. */
 static int is_right_with_dot(const struct mioc_item *item)
 {
     const struct mioc_stat_record *st = (const void *)item;
@@ -209,7 +207,7 @@ static int is_right_with_dot(const struct mioc_item *item)
     return item->kind == MIOC_ITEM_LIST && (list->list_errno != 0 || is_searchable(&list->stat));
 }
 
-/* What a call gets of a record that was found: nothing if the root does not share it, or this process knows better. */
+/* Returns the record for the call, or NULL: the root does not share the answer, or this process knows better. */
 static const struct mioc_item *accept(struct mioc_query *q, const struct mioc_item *item, enum mioc_outcome outcome)
 {
     if ((item->flags & MIOC_FLAG_UNCACHED) || (q->has_absence_doubted && !mioc_item_says_there(item)) ||
@@ -221,8 +219,8 @@ static const struct mioc_item *accept(struct mioc_query *q, const struct mioc_it
     return item;
 }
 
-/* `item`: what has been found. */
-static const struct mioc_item *record_behind(struct mioc_query *q, unsigned kind, const struct mioc_item *item)
+/* Returns the record for the call. `item` is what the store has, or NULL; if it does not count the agent is asked. */
+static const struct mioc_item *find_or_ask(struct mioc_query *q, unsigned kind, const struct mioc_item *item)
 {
     if (item != NULL && !is_stale(q, item))
         return accept(q, item, MIOC_HIT);
@@ -238,23 +236,23 @@ const struct mioc_item *mioc_client_record(struct mioc_query *q, unsigned kind)
     if (q->kind == MIOC_POLICY_NONE ||
         (kind == MIOC_ITEM_LIST && !mioc_policy_is_whole(mioc_client.policy, q->key.text, q->key.len)))
         return NULL;
-    return record_behind(q, kind, look_up(kind, q->key.text, q->key.len));
+    return find_or_ask(q, kind, look_up(kind, q->key.text, q->key.len));
 }
 
-/* The errno that a directory's listing gives for the name behind it, or 0: it says nothing. */
+/* Returns the errno that a folder's listing gives for a name in it, or 0: the listing does not tell. */
 static int absent_in(const struct mioc_list_record *list, const char *name, uint32_t len)
 {
     if (list->item.flags & MIOC_FLAG_UNCACHED)
         return 0;
     if (list->list_errno != 0)
         return list->list_errno == ENOENT || list->list_errno == ENOTDIR ? list->list_errno : 0;
-    if (name[0] == '.') /* .snapshot, .zfs: there, but in no listing */
+    if (name[0] == '.') /* .snapshot and .zfs are there, but in no listing */
         return 0;
     return is_searchable(&list->stat) && !mioc_list_may_have(list, name, len) ? ENOENT : 0;
 }
 
-/* The errno that the nearest known listing above this path gives for it, 0: it says nothing, -1: that is for the kernel
- * to say. */
+/* Returns the errno that the nearest known listing above the path gives for it, 0: it does not tell, or -1: the listing
+ * is doubtful, make the real call. */
 static int absent_by_listing(const struct mioc_query *q)
 {
     const char *path = q->key.text;
@@ -288,8 +286,8 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
         *absent = *absent > 0 ? *absent : 0;
         return NULL;
     }
-    item = record_behind(q, MIOC_ITEM_STAT, item);
-    /* The root may answer a first question with the listing alone. */
+    item = find_or_ask(q, MIOC_ITEM_STAT, item);
+    /* The root may answer with the listing alone, when it is first asked about a folder. */
     if (item == NULL && q->outcome == MIOC_PASS && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
         (*absent = absent_by_listing(q)) > 0)
         note_outcome(q, MIOC_MISS);
@@ -297,7 +295,7 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
     return (const void *)item;
 }
 
-/* Only by names that are regular files' everywhere: opening alone would be felt by a FIFO's writer or a device. */
+/* Only by names that imports open, as those are regular files': a FIFO's writer or a device would feel an open. */
 void mioc_client_expect_content(struct mioc_query *q)
 {
     uint32_t parent;

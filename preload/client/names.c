@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* names.c - by which names the cache could know a file that a call was given a path of. */
+/* names.c - the names by which the cache could know the file that a path names (README.md, a write). */
 #include "base/io_thread.h"
 #include "client_internal.h"
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Which other names a file has is then not to be found out. */
+/* Whether errno says so; then a file's other names cannot be found. */
 static int is_out_of_descriptors(void) { return errno == EMFILE || errno == ENFILE; }
 
 static int is_concerned(const struct mioc_names *names, const char *path, uint32_t len)
@@ -17,6 +17,7 @@ static int is_concerned(const struct mioc_names *names, const char *path, uint32
     return mioc_policy_is_concerned(mioc_client.policy, path, len, names->subtree);
 }
 
+/* Whether a prefix that is a symbolic link gives the path another name. */
 static int has_alias(const char *path, uint32_t len)
 {
     const struct mioc_policy *policy = mioc_client.policy;
@@ -33,7 +34,7 @@ int mioc_client_may_know(const char *path, uint32_t len)
     return mioc_policy_is_concerned(mioc_client.policy, path, len, 1) || has_alias(path, len);
 }
 
-/* The spellings that reach it through a prefix that is a symbolic link. */
+/* Visits the names that reach the path through a prefix that is a symbolic link. */
 static __attribute__((noinline)) void visit_aliases(const struct mioc_names *names, const char *path, uint32_t len)
 {
     const struct mioc_policy *policy = mioc_client.policy;
@@ -57,8 +58,8 @@ static void visit(const struct mioc_names *names, const char *path, uint32_t len
         visit_aliases(names, path, len);
 }
 
-/* Where the last name of path[0..*len) begins, slashes behind it not counted: 0 and *len, *parent and *name; -1: there
- * is none. */
+/* Splits path[0..*len): *len without trailing slashes, *parent the folder's length, *name where the last name begins.
+ * 0, or -1: there is no last name. */
 static int split(const char *path, uint32_t *len, uint32_t *parent, uint32_t *name)
 {
     while (*len > 1 && path[*len - 1] == '/')
@@ -90,15 +91,15 @@ int mioc_client_open_folder(int dirfd, const char *path)
     return open_folder(key.text, parent);
 }
 
-/* The same file with its directory spelled as the kernel does, and whether where it leads is to be asked. 0, or -1: no
- * such directory, or no last name. */
+/* Fills in the file's path with its folder as the kernel spells it. *is_link: the path may lead to another file. 0, or
+ * -1: there is no such folder, or no last name. */
 static int find_physical(struct mioc_path *out, int folder, const char *path, uint32_t len, int *is_link)
 {
     char last[NAME_MAX + 2], c;
     uint32_t parent, name;
     int fd, result, is_without = split(path, &len, &parent, &name);
 
-    *is_link = is_without && len > 1; /* "..": it may lead anywhere */
+    *is_link = is_without && len > 1; /* a path that ends with ".." may lead anywhere */
     if (is_without || len - name >= sizeof last)
         return -1;
     memcpy(last, path + name, len - name);
@@ -113,7 +114,7 @@ static int find_physical(struct mioc_path *out, int folder, const char *path, ui
     return result;
 }
 
-/* What a link leads to was written, perhaps, and not the link: no harm to the other if not. */
+/* Visits what the path leads to. Perhaps that was written and not the link; if not, it loses a record, no more. */
 static __attribute__((noinline)) int visit_target(const struct mioc_names *names, const char *path)
 {
     char name[40], target[4096];
@@ -138,8 +139,8 @@ struct spelling {
     uint32_t len;
 };
 
-/* The path goes through a symbolic link below the prefix, perhaps: the other spelling is ours as well. 0, or -1: there
- * is no descriptor. */
+/* Visits the name with the folder as the kernel spells it, as the path may go through a symbolic link; and what the
+ * path leads to. 0, or -1: there is no descriptor. */
 static __attribute__((noinline)) int visit_physical(void *arg)
 {
     const struct spelling *spelling = arg;
@@ -170,7 +171,7 @@ int mioc_client_each_name(const struct mioc_names *names, int dirfd, const char 
         names->visit(names->ctx, key.text, key.len);
         spelling.path = key.text;
         spelling.len = key.len;
-        if (visit_physical(&spelling) != 0) { /* again, where there are descriptors, others than ours */
+        if (visit_physical(&spelling) != 0) { /* again, in a thread with descriptors of its own */
             elsewhere.has_folder = 0;
             spelling.names = &elsewhere;
             result = mioc_io_thread_run_once(visit_physical, &spelling);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* notify.c - tells the agent what this process wrote, by every name that the cache could know. */
+/* notify.c - tells the agent what this process wrote, by each name that the cache could know it by (README.md). */
 #include "base/hash.h"
 #include "base/cancel.h"
 #include "client_internal.h"
@@ -16,11 +16,12 @@
 
 /* --- Writes ------------------------------------------------------------------------------------------------------ */
 
-struct write_notice { /* of one write */
+/* The notice of one write, by all its names. */
+struct write_notice {
     uint32_t flags;
-    int told;         /* how many spellings were ours */
-    int is_unsettled; /* other nodes have yet to hear of it */
-    int has_sticky;   /* one of them is written to for longer */
+    int told;        /* how many names were told */
+    int is_unsynced; /* other nodes have yet to hear of it */
+    int has_sticky;  /* one of the names is STICKY: the file may still be written to */
     enum mioc_outcome outcome;
 };
 
@@ -32,11 +33,12 @@ static enum mioc_ask_status ask_agent(enum mioc_ask what, uint32_t flags, const 
                          mioc_client_is_agent_alive, store);
 }
 
+/* Tells the agent of one name. ANSWERED or UNSYNCED: this node serves nothing old any more. */
 static enum mioc_ask_status ask(const char *path, uint32_t len, uint32_t flags)
 {
     enum mioc_ask_status status = MIOC_ASK_REAL;
 
-    /* A store without agent is served to nobody (mioc_client_begin) and never again: there is nothing to be dead. */
+    /* A store without an agent is served to nobody, and never again (mioc_client_begin): nothing in it needs to die. */
     if (mioc_store_get_state(mioc_client_store()) > MIOC_STORE_ACTIVE)
         return MIOC_ASK_ANSWERED;
     if (__atomic_load_n(&mioc_client.is_broken, __ATOMIC_RELAXED))
@@ -54,7 +56,7 @@ static int is_sticky(const char *path, uint32_t len)
     return item != NULL && (item->flags & MIOC_FLAG_STICKY) != 0;
 }
 
-/* The store goes on saying what was there before the write, to every process of the node. */
+/* The store goes on saying what was there before the write: no process of this node may believe it. */
 static void distrust_store(void)
 {
     mioc_ring_taint(mioc_store_ring(mioc_client_store()));
@@ -68,8 +70,8 @@ static void give_up(const char *path)
     distrust_store();
 }
 
-/* In the form by which it is compared with what is known. Where ".." leaves a link that is another file: no harm to it.
- */
+/* Tells one name, in the normal form by which paths are compared. If ".." leaves a symbolic link that form names
+ * another file, which loses a record, no more. */
 static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint32_t len)
 {
     struct write_notice *t = ctx;
@@ -80,12 +82,14 @@ static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint3
     t->told++;
     if (status == MIOC_ASK_TIMEOUT)
         t->outcome = MIOC_TIMEOUT;
-    t->is_unsettled |= status == MIOC_ASK_UNSYNCED;
+    t->is_unsynced |= status == MIOC_ASK_UNSYNCED;
     t->has_sticky |= is_sticky(path, len);
     if (status != MIOC_ASK_ANSWERED && status != MIOC_ASK_UNSYNCED)
         give_up(path);
 }
 
+/* Tells all names of the path. `folder`: the path's folder as it was before the call, or -1. 0, or -1: there may be
+ * more names. */
 static int tell_all(struct write_notice *t, int folder, int dirfd, const char *path)
 {
     const struct mioc_names names = { .visit = tell,
@@ -104,10 +108,10 @@ static void tell_all_or_give_up(struct write_notice *t, int folder, int dirfd, c
         give_up(path);
 }
 
-/* Other nodes are to know what this one did before their ranks can learn that it was done, by MPI or otherwise. If one
- * of them does not answer it is stopped or gone; its neighbours find that out, and this call waits no longer than any
- * other. */
-static void settle(struct write_notice *t)
+/* Waits until all nodes have heard of the write: their ranks may learn of it, by MPI or otherwise, as soon as the call
+ * returns. A node that does not answer is stopped or gone; its neighbours find that out, and this call waits no longer
+ * than any other. */
+static void await_other_nodes(struct write_notice *t)
 {
     if (ask_agent(MIOC_ASK_SYNC, 0, "/", 1) == MIOC_ASK_TIMEOUT)
         t->outcome = MIOC_TIMEOUT;
@@ -129,7 +133,7 @@ int mioc_client_is_telling(void)
            (__atomic_load_n(&mioc_client.is_telling, __ATOMIC_ACQUIRE) && !mioc_client_is_exempt());
 }
 
-/* Of the last path that was written with MIOC_WROTE_SOON. */
+/* A hash of the last path that this thread wrote with MIOC_WROTE_SOON. */
 static __thread uint64_t written_soon __attribute__((tls_model("initial-exec")));
 
 static uint64_t hash_of(const char *path)
@@ -137,10 +141,11 @@ static uint64_t hash_of(const char *path)
     return mioc_path_is_nowhere(path) ? 0 : mioc_hash(path, strnlen(path, 4096));
 }
 
+/* Waits for the other nodes if need be, and counts the call. */
 static void finish(struct write_notice *t, const char *path, uint64_t started, int is_soon)
 {
-    if (t->is_unsettled && !is_soon)
-        settle(t);
+    if (t->is_unsynced && !is_soon)
+        await_other_nodes(t);
     if (t->told == 0 && (started == 0 || mioc_client_is_exempt()))
         return;
     mioc_stats_count(MIOC_CALL_WRITE, t->outcome, 0, mioc_stats_since(started));
@@ -148,56 +153,56 @@ static void finish(struct write_notice *t, const char *path, uint64_t started, i
         mioc_trace_call(MIOC_CALL_WRITE, t->outcome, path, 0, 0, started);
 }
 
-/* What was done, for somebody else's stack. */
-struct deed {
+/* A change that was made, for work on another stack. */
+struct change {
     int dirfd, new_dirfd;
-    const char *path, *new_path; /* new_path: it was a renaming */
+    const char *path, *new_path; /* new_path: of a rename or link only */
     struct mioc_folders folders;
     uint32_t flags;
     int is_exchange;
 };
 
-static void tell_deed(int (*work)(void *deed), struct deed *deed)
+static void tell_change(int (*work)(void *change), struct change *change)
 {
     int saved = errno, type = mioc_cancel_defer();
 
-    if ((mioc_client_is_telling() || mioc_stats_is_timed()) && mioc_stack_run(MIOC_STACK_TOLD, work, deed) != 0 &&
+    if ((mioc_client_is_telling() || mioc_stats_is_timed()) && mioc_stack_run(MIOC_STACK_TOLD, work, change) != 0 &&
         mioc_client_store() != NULL)
-        distrust_store(); /* there is no stack to tell it from */
+        distrust_store(); /* there is no memory for a stack, so it cannot be told */
     errno = saved;
     mioc_cancel_restore(type);
 }
 
 static __attribute__((noinline)) int tell_written(void *arg)
 {
-    const struct deed *deed = arg;
-    struct write_notice t = { .flags = deed->flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
+    const struct change *change = arg;
+    struct write_notice t = { .flags = change->flags & ~MIOC_WROTE_SOON, .outcome = MIOC_PASS };
     uint64_t started = mioc_stats_now();
-    int is_soon = (deed->flags & MIOC_WROTE_SOON) != 0;
+    int is_soon = (change->flags & MIOC_WROTE_SOON) != 0;
 
     if (mioc_client_is_telling())
-        tell_all_or_give_up(&t, -1, deed->dirfd, deed->path);
+        tell_all_or_give_up(&t, -1, change->dirfd, change->path);
     if (is_soon)
-        written_soon = hash_of(deed->path);
-    finish(&t, deed->path, started, is_soon);
+        written_soon = hash_of(change->path);
+    finish(&t, change->path, started, is_soon);
     return 0;
 }
 
 void mioc_client_wrote(int dirfd, const char *path, uint32_t flags)
 {
-    struct deed deed = { .dirfd = dirfd, .path = path, .flags = flags };
+    struct change change = { .dirfd = dirfd, .path = path, .flags = flags };
 
-    tell_deed(tell_written, &deed);
+    tell_change(tell_written, &change);
 }
 
-void mioc_client_learned(const char *path)
+void mioc_client_invalidate(const char *path)
 {
     struct write_notice t = { .flags = MIOC_FLAG_SUBTREE };
 
-    (void)tell_all(&t, -1, AT_FDCWD, path); /* by the names that can be found out */
+    (void)tell_all(&t, -1, AT_FDCWD, path); /* by the names that can be found */
 }
 
-/* importlib and py_compile close "X.pyc.140212345" before they rename it to "X.pyc". */
+/* Whether importlib or py_compile made this rename: they close "X.pyc.140212345" before they rename it to "X.pyc". */
 static int is_finished_bytecode(const char *path, const char *new_path)
 {
     const char *name = strrchr(path, '/'), *new_name = strrchr(new_path, '/');
@@ -219,22 +224,22 @@ static __attribute__((noinline)) int is_regular(int dirfd, const char *path)
 
 static int open_both(void *arg)
 {
-    struct deed *deed = arg;
+    struct change *change = arg;
 
-    deed->folders.from = mioc_client_open_folder(deed->dirfd, deed->path);
-    deed->folders.to = mioc_client_open_folder(deed->new_dirfd, deed->new_path);
+    change->folders.from = mioc_client_open_folder(change->dirfd, change->path);
+    change->folders.to = mioc_client_open_folder(change->new_dirfd, change->new_path);
     return 0;
 }
 
 struct mioc_folders mioc_client_open_folders(int dirfd, const char *path, int new_dirfd, const char *new_path)
 {
-    struct deed deed = { dirfd, new_dirfd, path, new_path, { -1, -1 }, 0, 0 };
+    struct change change = { dirfd, new_dirfd, path, new_path, { -1, -1 }, 0, 0 };
     int saved = errno;
 
     if (mioc_client_is_telling())
-        (void)mioc_stack_run(MIOC_STACK_TOLD, open_both, &deed);
+        (void)mioc_stack_run(MIOC_STACK_TOLD, open_both, &change);
     errno = saved;
-    return deed.folders;
+    return change.folders;
 }
 
 void mioc_client_close_folders(const struct mioc_folders *folders)
@@ -251,7 +256,7 @@ void mioc_client_close_folders(const struct mioc_folders *folders)
 static __attribute__((noinline)) int tell_moved(void *arg)
 {
     struct write_notice t = { .flags = MIOC_FLAG_SUBTREE, .outcome = MIOC_PASS };
-    const struct deed *d = arg;
+    const struct change *d = arg;
     uint64_t started = mioc_stats_now();
 
     if (mioc_client_is_telling()) {
@@ -279,7 +284,7 @@ void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *n
 void mioc_client_moved_in(const struct mioc_folders *folders, int dirfd, const char *path, int new_dirfd,
                           const char *new_path, int is_exchange)
 {
-    struct deed deed = { dirfd, new_dirfd, path, new_path, *folders, MIOC_FLAG_SUBTREE, is_exchange };
+    struct change change = { dirfd, new_dirfd, path, new_path, *folders, MIOC_FLAG_SUBTREE, is_exchange };
 
-    tell_deed(tell_moved, &deed);
+    tell_change(tell_moved, &change);
 }

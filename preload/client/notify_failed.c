@@ -1,46 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* notify_failed.c - a call that failed says something too: where the store says otherwise, its answer ends.
+/* notify_failed.c - after a call that failed: invalidates what the store says, if the error shows that it is wrong.
  *
- * Whoever comes second learns from the error that a name is there, or gone: makedirs(exist_ok=True), a lock file,
- * unlink. What is asked of it next must agree with that, though the other's write has not been heard of here yet. Which
- * of a call's paths, or of the folders above them, an error is about, it does not say. So they are looked at, by real
- * calls, as plain would look at them next; and only where the store says anything of them at all. What it contradicts
- * is told as a write of this process would be, with all below.
- *
- * Where it says nothing, an answer from before may be under way: doubt.c. */
+ * README.md has the way of a failed call. */
 #include "base/cancel.h"
-#include "base/clock.h"
-#include "base/hash.h"
+#include "base/folder.h"
 #include "client_internal.h"
 #include "base/stack.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What is said of a path, all that the records say. */
+/* What the records say of a path, as bits. */
 #define SAYS_ABSENT 0x1u
 #define SAYS_THERE 0x2u
 #define SAYS_LINK 0x4u
 #define SAYS_NO_LINK 0x8u
-#define SAYS_FOLDER 0x10u /* it, or what it leads to */
+#define SAYS_FOLDER 0x10u /* the path, or what it leads to, is a folder */
 #define SAYS_NO_FOLDER 0x20u
-#define SAYS_EMPTY 0x40u /* a folder with nothing in it */
+#define SAYS_EMPTY 0x40u /* it is a folder with nothing in it */
 #define SAYS_ALL 0x7fu
 
-/* The errors that are about what is where, and whether they may be about the folders on the way. What is wrong with the
- * call itself, with rights or with the filesystem is about nothing that the store says. */
+/* The errors about what is where, and whether they may be about the folders on the way. Errors about the call itself,
+ * about rights or about the filesystem say nothing of the store. */
 static const struct {
     int error, is_on_the_way;
 } errors[] = {
-    { EEXIST, 0 },                                   /* mkdir, O_EXCL, symlink, link, mknod, RENAME_NOREPLACE */
-    { EADDRINUSE, 0 },                               /* bind */
-    { EISDIR, 0 },                                   /* open to write, unlink, rename onto it */
-    { ENOTEMPTY, 0 },                                /* rmdir, rename onto it */
-    { ENOENT, 1 },     { ENOTDIR, 1 }, { ELOOP, 1 }, /* O_NOFOLLOW, or links on the way */
-    { ESTALE, 1 },                                   /* removed under us */
+    { EEXIST, 0 },     /* mkdir, O_EXCL, symlink, link, mknod, RENAME_NOREPLACE */
+    { EADDRINUSE, 0 }, /* bind */
+    { EISDIR, 0 },     /* open to write, unlink, rename onto it */
+    { ENOTEMPTY, 0 },  /* rmdir, rename onto it */
+    { ENOENT, 1 },     /* all calls */
+    { ENOTDIR, 1 },    /* all calls */
+    { ELOOP, 1 },      /* O_NOFOLLOW, or links on the way */
+    { ESTALE, 1 },     /* somebody removed it during the call */
 };
 
 static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t len)
@@ -53,7 +47,7 @@ static const struct mioc_item *look_up(unsigned kind, const char *path, uint32_t
 
 /* --- What the store says ----------------------------------------------------------------------------------------- */
 
-/* With a slash behind it, a file is ENOTDIR. */
+/* What an errno in a record says. A file's path with a slash behind it is ENOTDIR. */
 static unsigned by_error(int error, int has_slash)
 {
     if (error == ENOTDIR && has_slash)
@@ -81,7 +75,7 @@ static unsigned by_list(const struct mioc_list_record *list)
     return SAYS_THERE | SAYS_FOLDER | (list->count == dots ? SAYS_EMPTY : 0);
 }
 
-/* The listings of the folders above: a name that is not in one is not there, nor is anything below it. */
+/* What the listings of the folders above say: a name that is in none is absent, and so is all below it. */
 static unsigned by_folders(const char *path, uint32_t len)
 {
     unsigned says = 0;
@@ -102,6 +96,7 @@ static unsigned by_folders(const char *path, uint32_t len)
     return says;
 }
 
+/* What all records of this spelling say. */
 static unsigned says_of(const char *path, uint32_t len)
 {
     int has_slash = len > 1 && path[len - 1] == '/';
@@ -121,7 +116,7 @@ static unsigned says_of(const char *path, uint32_t len)
     return says;
 }
 
-/* A name, and with a slash behind it. */
+/* Collects what is said of a name, with and without a slash behind it. */
 static __attribute__((noinline)) void collect(void *ctx, const char *path, uint32_t len)
 {
     unsigned *says = ctx;
@@ -137,24 +132,27 @@ static __attribute__((noinline)) void collect(void *ctx, const char *path, uint3
 
 /* --- What the kernel says ---------------------------------------------------------------------------------------- */
 
-static int is_empty(const char *path)
+static int stop_at_name(void *unused, int dirfd, const char *name)
 {
-    _Alignas(8) char buf[1024];
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC), is_empty = 1;
-    long n = 0;
-
-    while (fd >= 0 && is_empty && (n = syscall(SYS_getdents64, fd, buf, sizeof buf)) > 0)
-        for (long at = 0; at < n; at += ((const struct dirent64 *)(const void *)(buf + at))->d_reclen) {
-            const char *name = ((const struct dirent64 *)(const void *)(buf + at))->d_name;
-
-            is_empty &= strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-        }
-    if (fd >= 0)
-        (void)syscall(SYS_close, fd);
-    return is_empty;
+    (void)unused;
+    (void)dirfd;
+    (void)name;
+    return 1;
 }
 
-/* What would be wrong to say. */
+/* Whether the folder has no name in it, as far as it can be read. */
+static int is_empty(const char *path)
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC), has_name;
+
+    if (fd < 0)
+        return 1;
+    has_name = mioc_folder_walk(fd, stop_at_name, NULL) > 0;
+    (void)syscall(SYS_close, fd);
+    return !has_name;
+}
+
+/* Returns the bits that would be wrong to say of the path. */
 static unsigned kernel_denies(const char *path)
 {
     struct stat st;
@@ -172,7 +170,7 @@ static unsigned kernel_denies(const char *path)
 
 /* --- Both -------------------------------------------------------------------------------------------------------- */
 
-/* Tells if the store contradicts. */
+/* Invalidates what the store says of the path if that is wrong, and notes a doubt. */
 static void check(const char *path, int error, int is_write)
 {
     unsigned says = 0, denied;
@@ -182,10 +180,10 @@ static void check(const char *path, int error, int is_write)
     (void)mioc_client_each_name(&names, AT_FDCWD, path);
     denied = says != 0 ? kernel_denies(path) : 0;
     is_wrong = (says & denied) || ((says & SAYS_EMPTY) && !is_empty(path));
-    if (is_wrong || (is_write && says == 0)) /* what the store has right stays served, with all below */
+    if (is_wrong || (is_write && says == 0)) /* if the store is right it is served on */
         mioc_client_note_doubt(path, error);
     if (is_wrong)
-        mioc_client_learned(path);
+        mioc_client_invalidate(path);
 }
 
 static int is_folder(const char *path)
@@ -195,11 +193,13 @@ static int is_folder(const char *path)
     return syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* A call that failed, for work on another stack. */
 struct failure {
     int dirfd, is_on_the_way, error, is_write;
     const char *path;
 };
 
+/* Checks the path, and the folders above it as far as the error may be about them. */
 static __attribute__((noinline)) int learn(void *arg)
 {
     const struct failure *failure = arg;
@@ -217,7 +217,7 @@ static __attribute__((noinline)) int learn(void *arg)
     check(at, failure->error, failure->is_write);
     while (failure->is_on_the_way && (len = mioc_path_parent(at, len)) > 1) {
         at[len] = '\0';
-        if (is_folder(at)) /* and so are all above */
+        if (is_folder(at)) /* then all above are folders, too */
             break;
         if (mioc_client_may_know(at, len))
             check(at, failure->error, failure->is_write);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* state.c - what is in force in this process: the store, the policy, whether it is served. */
+/* state.c - what is in force in this process: the store, the policy, and whether it is served. */
 #include "client_internal.h"
 #include "base/log.h"
 #include "base/stack.h"
@@ -29,7 +29,7 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     c->missed = 0;
     c->is_broken = 0;
     c->doubts_until_ms = 0;
-    c->view = mioc_credentials();
+    c->credentials = mioc_credentials();
     c->pid = getpid();
     __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);
     __atomic_store_n(&c->store, store, __ATOMIC_RELEASE);
@@ -38,8 +38,8 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     __atomic_store_n(&c->is_serving, 1, __ATOMIC_RELEASE);
 }
 
-/* Several threads may be here at once, all with a view of the same store: what they write is the same, and whoever
- * sees the store sees all of it. */
+/* Several threads may be here at once, each with its own mapping of the same store and policy. All write the same
+ * values, and whoever sees the store sees the rest. */
 int mioc_client_start_telling(struct mioc_store *store, const struct mioc_policy *policy)
 {
     struct mioc_client *c = &mioc_client;
@@ -63,7 +63,7 @@ void mioc_client_stop(void)
 
 void mioc_client_stop_serving(void)
 {
-    /* In a child of vfork this is its parent's memory; it has exec before it. */
+    /* A child of vfork has its parent's memory, and will exec soon. */
     if (mioc_client_store() == NULL || mioc_client.pid != (pid_t)syscall(SYS_getpid) ||
         !__atomic_exchange_n(&mioc_client.is_serving, 0, __ATOMIC_ACQ_REL))
         return;
@@ -73,19 +73,19 @@ void mioc_client_stop_serving(void)
              (int)getpid());
 }
 
-static __attribute__((noinline)) int look_at_view(void *unused)
+static __attribute__((noinline)) int compare_credentials(void *unused)
 {
     (void)unused;
-    return mioc_credentials() == mioc_client.view ? 0 : -1;
+    return mioc_credentials() == mioc_client.credentials ? 0 : -1;
 }
 
-/* Where there is no room to look, it is taken for another. */
+/* If there is no memory to compare them, they are taken for others. */
 void mioc_client_credentials_changed(void)
 {
     int saved = errno;
 
     if (mioc_client_store() != NULL && __atomic_load_n(&mioc_client.is_serving, __ATOMIC_ACQUIRE) &&
-        mioc_stack_run(MIOC_STACK_SERVED, look_at_view, NULL) != 0)
+        mioc_stack_run(MIOC_STACK_SERVED, compare_credentials, NULL) != 0)
         mioc_client_stop_serving();
     errno = saved;
 }
@@ -114,7 +114,7 @@ static __attribute__((noinline)) enum mioc_policy_class look_at_cwd(const struct
     return mioc_policy_covers_cwd(policy, cwd);
 }
 
-/* Asks no server: the number does not change. */
+/* 0: not known. It asks no server, because an inode's number does not change. */
 static __attribute__((noinline)) uint64_t ino_of_cwd(void)
 {
     struct statx st;
@@ -123,7 +123,7 @@ static __attribute__((noinline)) uint64_t ino_of_cwd(void)
                                                                                                         : 0;
 }
 
-/* A vfork child shares this memory, not its parent's directory. Its chdir is not to be believed. */
+/* A child of vfork has its parent's memory, but a working directory of its own: its chdir does not count here. */
 void mioc_client_cwd_changed(void)
 {
     enum mioc_policy_class covered = MIOC_POLICY_LIBRARY;
@@ -131,7 +131,7 @@ void mioc_client_cwd_changed(void)
     uint64_t ino = 0;
     int saved = errno;
 
-    /* Without room to look, any name may be ours; it is looked at when it is asked for. */
+    /* Without room on the stack to look, any relative path may be ours; a call that uses one looks again. */
     if (mioc_client_store() != NULL && getpid() == __atomic_load_n(&c->pid, __ATOMIC_RELAXED)) {
         if (mioc_stack_has_room(MIOC_STACK_SERVED))
             covered = look_at_cwd(c->policy);
