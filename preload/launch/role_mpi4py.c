@@ -5,9 +5,9 @@
  * once it has started. The first directory of sys.path that has mpi4py counts, as for Python. */
 #include "role.h"
 #include "job/elf.h"
+#include "base/folder.h"
 #include "base/proc.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -24,7 +24,7 @@ struct names {
 };
 
 struct search {
-    const char *plugin;
+    const char *dir;      /* of sys.path, which is being searched */
     struct names plugins; /* the MPI libraries that the plug-in needs */
     int is_found;         /* mpi4py is there */
     int is_good;          /* mpi4py is linked with one of those, or with no known MPI */
@@ -71,32 +71,34 @@ static void judge_extension(struct search *search, const char *path)
     }
 }
 
-/* Looks at DIR/mpi4py/MPI*.so. */
+/* Judges MPI*.so in DIR/mpi4py. */
+static int visit_extension(void *ctx, int dirfd, const char *name)
+{
+    struct search *search = ctx;
+    size_t length = strlen(name);
+    char path[1400];
+
+    (void)dirfd;
+    if (length < 7 || strncmp(name, "MPI.", 4) != 0 || strcmp(name + length - 3, ".so") != 0)
+        return 0;
+    snprintf(path, sizeof path, "%s/mpi4py/%s", search->dir, name);
+    judge_extension(search, path);
+    return 0;
+}
+
 static void search_directory(struct search *search, const char *dir)
 {
-    union {
-        struct dirent64 entry;
-        char bytes[4096];
-    } buf;
     char path[1400];
     int fd;
-    long n;
 
     if (search->is_found || (size_t)snprintf(path, sizeof path, "%s/mpi4py", dir) >= sizeof path - 300)
         return;
     fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    while (fd >= 0 && (n = syscall(SYS_getdents64, fd, buf.bytes, sizeof buf)) > 0)
-        for (long at = 0; at < n; at += ((const struct dirent64 *)(buf.bytes + at))->d_reclen) {
-            const char *name = ((const struct dirent64 *)(buf.bytes + at))->d_name;
-            size_t length = strlen(name);
-
-            if (length < 7 || strncmp(name, "MPI.", 4) != 0 || strcmp(name + length - 3, ".so") != 0)
-                continue;
-            snprintf(path, sizeof path, "%s/mpi4py/%s", dir, name);
-            judge_extension(search, path);
-        }
-    if (fd >= 0)
-        syscall(SYS_close, fd);
+    if (fd < 0)
+        return;
+    search->dir = dir;
+    (void)mioc_folder_walk(fd, visit_extension, search);
+    syscall(SYS_close, fd);
 }
 
 /* Fills in the directory above the file's: "/opt/env/bin/python" → "/opt/env". 0, or -1: there is none. */
@@ -211,7 +213,7 @@ static int judge_loaded(struct dl_phdr_info *info, size_t size, void *ctx)
 
 int mioc_role_check_mpi4py(const struct mioc_role_python *python, const char *plugin, char *reason, size_t size)
 {
-    struct search search = { .plugin = plugin };
+    struct search search = { 0 };
     int saved = errno, rc = 0;
 
     if (mioc_elf_needed(plugin, add_name, &search.plugins) != 0 || search.plugins.count == 0) {
