@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* job.c - what the statistics say of the job itself, and where they go at its end. */
+/* job.c - the facts of the job, and the files that the statistics go to. */
 #include "job.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,10 +28,11 @@ static void note_id(char *const *env)
         snprintf(job.id, sizeof job.id, "hydra");
 }
 
-/* The date of a day after 1970-01-01. libc's takes a lock, and settles for good which timezone the program is in. */
+/* The date of a day, counted from 1970-01-01. gmtime_r() takes a lock and reads the timezone, which the program may
+ * still want to set. */
 static void date_of(int64_t day, unsigned *year, unsigned *month, unsigned *day_of_month)
 {
-    /* Years that begin in March, in cycles of 400 with 146,097 days. */
+    /* Years begin in March here. 400 of them are a cycle of 146,097 days. */
     int64_t shifted = day + 719468, cycle = shifted / 146097, in_cycle = shifted % 146097;
     int64_t year_in_cycle = (in_cycle - in_cycle / 1460 + in_cycle / 36524 - in_cycle / 146096) / 365;
     int64_t in_year = in_cycle - (365 * year_in_cycle + year_in_cycle / 4 - year_in_cycle / 100),
@@ -42,7 +43,8 @@ static void date_of(int64_t day, unsigned *year, unsigned *month, unsigned *day_
     *year = (unsigned)(year_in_cycle + cycle * 400 + (*month <= 2));
 }
 
-/* A name for everybody's folder: of what others chose only what cannot lead elsewhere. */
+/* Makes the record's name. The folder is everybody's, and host and job id come from others: characters that could lead
+ * elsewhere become "_". */
 static void name_record(void)
 {
     unsigned year, month, day, second = (unsigned)(job.started % 86400);
@@ -95,11 +97,11 @@ static void report_statistics(const struct mioc_report *report, const char *line
         mioc_real(close)(fd);
 }
 
-/* Under a name that begins with a dot until it is whole. The folder is everybody's, with the sticky bit: no link is
- * followed and nothing of others replaced. */
+/* Writes the record. Its name begins with a dot until it is complete. The folder is everybody's, with the sticky bit,
+ * so this follows no link and replaces no file of others. */
 static int write_record(const struct mioc_report *report, const char *line, const char *folder, int status)
 {
-    static char from[1024], to[1024]; /* not on a small stack */
+    static char from[1024], to[1024]; /* the thread that calls exit() may have a small stack */
     int fd, error;
 
     snprintf(from, sizeof from, "%s/.%s", folder, record_name);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* job.h - what the statistics say of the job itself, and where they go at its end: MPIIO_CACHE_STATS and the site's
- * RECORDS.
+/* job.h - notes facts about the job at its start, and writes the statistics at its end: to MPIIO_CACHE_STATS and to the
+ * site's RECORDS.
  *
- * For rank 0, or a dormant process that reports by itself. mioc_job_note() before main, while environment and arguments
- * are as the launcher gave them; mioc_job_report() at the end, in whatever thread ends the process. */
+ * Rank 0 uses it, or a dormant process that reports by itself. */
 #ifndef MIOC_JOB_H
 #define MIOC_JOB_H
 
@@ -12,25 +11,31 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* All strings are NUL-terminated, and cut if they are too long. */
 struct mioc_job {
-    char id[128];                                 /* "slurm 4711.0", "hydra", "" */
-    char host[72], interpreter[512], script[512]; /* script as on the command line, "" if there is none */
+    char id[128]; /* "slurm 4711.0", "hydra", "" */
+    char host[72];
+    char interpreter[512]; /* the program's path, "" if /proc does not say */
+    char script[512];      /* as on the command line, "" if there is none */
     uid_t user;
     pid_t pid;
-    int64_t started;     /* seconds of the epoch */
-    uint64_t started_ns; /* CLOCK_MONOTONIC */
+    int64_t started;     /* seconds since 1970 */
+    uint64_t started_ns; /* by CLOCK_MONOTONIC */
 };
 
-/* Whether anything is to be written at the end. */
+/* Whether mioc_job_report() would write anything. */
 static inline int mioc_job_is_wanted(const struct mioc_config *config)
 {
     return config->stats || config->site.records[0] != '\0';
 }
+/* Notes the facts. Called before main, with one thread, while environment and arguments are as the launcher gave them.
+ * Keeps errno. */
 void mioc_job_note(char *const *argv, char *const *env);
 
-/* Writes what is asked for: the table or the file of MPIIO_CACHE_STATS, and one file in RECORDS, mode 0644, named
- * UID-JOB-HOST-PID-START.json, complete or not there at all. What cannot be written is one warning each. `status`: of
- * the process. */
+/* Writes what the configuration asks for: the table on standard error or the file of MPIIO_CACHE_STATS, and one file in
+ * RECORDS. That file has mode 0644 and the name UID-JOB-HOST-PID-START.json, and is complete or not there at all. A
+ * file that cannot be written is one warning. `line` is the active or inactive line, `status` the process's exit
+ * status. Called once, at the end, by the thread that ends the process. */
 void mioc_job_report(const struct mioc_report *report, const char *line, const struct mioc_config *config, int status);
 
 #endif

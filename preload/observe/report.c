@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* report.c - the statistics as a table for people and as JSON; the same numbers, without the locale's decimal point. */
+/* report.c - prints the statistics as a table and as JSON. Numbers have a point, whatever the locale says. */
 #include "job.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -18,8 +18,8 @@ static const char *const outcome_names[MIOC_OUTCOMES] = {
     [MIOC_HIT] = "hit", [MIOC_MISS] = "miss", [MIOC_PASS] = "passed", [MIOC_TIMEOUT] = "timeout"
 };
 
-/* The text under construction; what does not fit makes `is_full`, and nothing is written. Static: whoever calls exit()
- * may have a small stack. */
+/* The text under construction. If it does not fit, is_full is set, and nothing is written. It is static because the
+ * thread that calls exit() may have a small stack. */
 static struct text {
     char bytes[12288];
     size_t used;
@@ -54,7 +54,7 @@ struct figure {
     char text[40];
 };
 
-/* As it is up to six digits of thousands, beyond that with a decimal suffix: fits ten columns. */
+/* A number in at most ten columns: all its digits, or, above 9,999,999,999, a decimal suffix. */
 static struct figure count_figure(uint64_t n)
 {
     static const char suffixes[] = "kMGTPE";
@@ -73,6 +73,7 @@ static struct figure count_figure(uint64_t n)
     return f;
 }
 
+/* A number of bytes with a binary suffix, cut to one decimal. */
 static struct figure bytes_figure(uint64_t bytes)
 {
     static const char suffixes[] = "KMGTPE";
@@ -90,6 +91,7 @@ static struct figure bytes_figure(uint64_t bytes)
     return f;
 }
 
+/* Nanoseconds as seconds with 3 or 9 decimals. */
 static struct figure seconds_figure(uint64_t ns, unsigned digits)
 {
     struct figure f;
@@ -102,7 +104,7 @@ static struct figure seconds_figure(uint64_t ns, unsigned digits)
 
 static uint64_t mean(uint64_t sum, uint32_t n) { return n != 0 ? sum / n : 0; }
 
-/* The sum of all classes; its ns_min and ns_max stay 0, there is no such rank. */
+/* The sum of all classes. ns_min and ns_max stay 0, because the classes' extremes need not be of one rank. */
 static struct mioc_report_row sum_rows(const struct mioc_report *report)
 {
     struct mioc_report_row all = { 0 };
@@ -117,7 +119,7 @@ static struct mioc_report_row sum_rows(const struct mioc_report *report)
     return all;
 }
 
-/* Operations saved, and the same as text in percent of those that were answered. */
+/* The number of operations saved; *percent is the same in percent of those that were answered. */
 static int64_t saved_operations(const struct mioc_report *report, struct figure *percent)
 {
     struct mioc_report_row all = sum_rows(report);
@@ -163,6 +165,7 @@ static void put_table(struct text *t, const struct mioc_report *report)
     put(t, "%9s%9s\n", "", seconds_figure(mean(all.ns_sum, report->ranks), 3).text);
 }
 
+/* The number of processes whose loader is not patched. */
 static uint64_t unpatched(const struct mioc_report *report)
 {
     uint64_t n = 0;
@@ -207,13 +210,12 @@ int mioc_report_print(const struct mioc_report *report, const char *line, int fd
 
 /* --- JSON -------------------------------------------------------------------------------------------------------- */
 
-/* Bytes of the well-formed UTF-8 character at s, 0 if there is none. Surrogates and overlong forms are not well-formed.
- */
+/* The length in bytes of the UTF-8 character at s; 0 if it is not well-formed, as surrogates and overlong forms are. */
 static unsigned utf8_length(const unsigned char *s)
 {
     unsigned n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
     for (unsigned i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80) /* a NUL ends it here too */
+        if ((s[i] & 0xc0) != 0x80) /* true for the NUL at the end, too */
             return 0;
     if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) ||
         (s[0] == 0xf4 && s[1] >= 0x90))

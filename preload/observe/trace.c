@@ -20,29 +20,27 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EPOCH_2026 1767225600ull
-#define SECOND 1000000000ull
-#define PATH_SHOWN 1000u /* bytes of a path that an event has at most */
+#define EPOCH_2026 1767225600ull /* seconds after 1970 */
+#define PATH_SHOWN 1000u         /* an event shows at most so many bytes of a path */
 #define END_TRIES 100
-#define END_PAUSE_NS 1000000
 
 int mioc_trace_state;
 
 static struct {
     int fd, rank;
-    pid_t owner;
-    uint64_t offset; /* from CLOCK_MONOTONIC to our epoch */
-    uint64_t max;
+    pid_t owner;                    /* the traced process */
+    uint64_t offset;                /* from CLOCK_MONOTONIC to 2026, ns */
+    uint64_t max;                   /* bytes of the file */
     uint64_t used, events, dropped; /* atomic */
-    int composing;                  /* atomic: events between is_owner() and done() */
+    int composing;                  /* atomic: how many events are between begin_event() and end_event() */
 } trace = { .fd = -1 };
 
-/* A thread's own descriptor and one, for those that share none with the process; -1 if it could have none. */
+/* 0; or, in a thread with a descriptor table of its own, its descriptor plus one, -1 if it could get none. */
 static __thread int own_fd __attribute__((tls_model("initial-exec")));
 
-/* On the stacks of the program's threads and signal handlers, which may be small. PATH_ROOM is for what an event has
- * besides. */
+/* The rest of an event, beside its path, fits in so many bytes. */
 #define PATH_ROOM 320u
+/* An event under construction. It lies on a stack of the program or of a signal handler, which may be small. */
 struct event {
     char text[PATH_SHOWN + PATH_ROOM + 512];
     size_t used;
@@ -84,7 +82,8 @@ static void put_time(struct event *e, const char *name, uint64_t ns)
     put_text(e, decimals);
 }
 
-/* Bytes beyond ASCII are shown as Latin-1 has them: a path is bytes, JSON is characters, and this way none is lost. */
+/* A path consists of bytes, JSON of characters. Bytes beyond ASCII become the characters of Latin-1, so that none is
+ * lost. */
 static void put_path(struct event *e, const char *path, uint32_t len)
 {
     static const char hex[] = "0123456789abcdef";
@@ -105,7 +104,7 @@ uint64_t mioc_trace_now(void) { return mioc_trace_is_on() ? mioc_clock_ns() : 0;
 
 /* --- Events ------------------------------------------------------------------------------------------------------ */
 
-static void begin(struct event *e, const char *phase, const char *cat, const char *name)
+static void put_head(struct event *e, const char *phase, const char *cat, const char *name)
 {
     e->used = 0;
     put_text(e, ",\n{\"ph\":\"");
@@ -120,7 +119,7 @@ static void begin(struct event *e, const char *phase, const char *cat, const cha
     put_number(e, (uint64_t)syscall(SYS_gettid));
 }
 
-/* Beyond the program's own limit the kernel would not only refuse: it would send the program a signal, SIGXFSZ. */
+/* Whether the file may grow to `end` bytes. Past the program's own limit a write would send it SIGXFSZ. */
 static int has_room(uint64_t end)
 {
     struct rlimit limit;
@@ -141,12 +140,13 @@ static void write_event(const struct event *e)
         return;
     }
     (void)__atomic_fetch_add(&trace.dropped, 1, __ATOMIC_RELAXED);
-    if (n > 0) /* half an event: what followed it could not be read */
+    /* Half an event: no reader could read what follows. */
+    if (n > 0)
         __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_RELAXED);
 }
 
-/* Whether this process, which may be the child of a vfork, is the one that is traced. If so, done() follows. */
-static int is_owner(void)
+/* Whether an event may be composed: this process is traced, and is no child of vfork. If so, end_event() follows. */
+static int begin_event(void)
 {
     if (!mioc_trace_is_on() || syscall(SYS_getpid) != trace.owner)
         return 0;
@@ -157,7 +157,7 @@ static int is_owner(void)
     return 0;
 }
 
-static void done(int saved)
+static void end_event(int saved)
 {
     (void)__atomic_sub_fetch(&trace.composing, 1, __ATOMIC_SEQ_CST);
     errno = saved;
@@ -173,9 +173,9 @@ void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char 
     int saved = errno;
     struct event e;
 
-    if (!is_owner())
+    if (!begin_event())
         return;
-    begin(&e, "X", "call", mioc_call_names[call]);
+    put_head(&e, "X", "call", mioc_call_names[call]);
     put_time(&e, ",\"ts\":", started + trace.offset);
     put_time(&e, ",\"dur\":", now - started);
     put_text(&e, ",\"args\":{\"path\":");
@@ -189,7 +189,7 @@ void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char 
     put_number(&e, bytes);
     put_text(&e, "}}");
     write_event(&e);
-    done(saved);
+    end_event(saved);
 }
 
 static const char *kind_name(unsigned kind)
@@ -211,9 +211,9 @@ void mioc_trace_work(const char *cat, const char *name, unsigned kind, const cha
     int saved = errno;
     struct event e;
 
-    if (!is_owner())
+    if (!begin_event())
         return;
-    begin(&e, "X", cat, name);
+    put_head(&e, "X", cat, name);
     put_time(&e, ",\"ts\":", started + trace.offset);
     put_time(&e, ",\"dur\":", now - started);
     put_text(&e, ",\"args\":{\"kind\":\"");
@@ -222,7 +222,7 @@ void mioc_trace_work(const char *cat, const char *name, unsigned kind, const cha
     put_path(&e, path, len);
     put_text(&e, "}}");
     write_event(&e);
-    done(saved);
+    end_event(saved);
 }
 
 void mioc_trace_flow(char phase, unsigned kind, const char *path, uint32_t len)
@@ -231,16 +231,16 @@ void mioc_trace_flow(char phase, unsigned kind, const char *path, uint32_t len)
     int saved = errno;
     struct event e;
 
-    if (!is_owner())
+    if (!begin_event())
         return;
-    begin(&e, phases, "question", kind_name(kind));
+    put_head(&e, phases, "question", kind_name(kind));
     put_time(&e, ",\"ts\":", mioc_clock_ns() + trace.offset);
-    /* 53 bits: what a number in JSON can say. */
+    /* A number in JSON has 53 bits. */
     put_text(&e, ",\"id\":");
     put_number(&e, mioc_item_hash(kind, path, len) >> 11);
     put_text(&e, phase == 'f' ? ",\"bp\":\"e\"}" : "}");
     write_event(&e);
-    done(saved);
+    end_event(saved);
 }
 
 void mioc_trace_name_thread(const char *name)
@@ -248,18 +248,19 @@ void mioc_trace_name_thread(const char *name)
     int saved = errno;
     struct event e;
 
-    if (!is_owner())
+    if (!begin_event())
         return;
-    begin(&e, "M", "__metadata", "thread_name");
+    put_head(&e, "M", "__metadata", "thread_name");
     put_text(&e, ",\"args\":{\"name\":\"");
     put_text(&e, name);
     put_text(&e, "\"}}");
     write_event(&e);
-    done(saved);
+    end_event(saved);
 }
 
 /* --- Start and end ----------------------------------------------------------------------------------------------- */
 
+/* Whether a list like "0,4-7", or "all", contains a rank. */
 static int is_wanted(const char *ranks, int rank)
 {
     if (strcmp(ranks, "all") == 0)
@@ -316,13 +317,12 @@ int mioc_trace_start(const struct mioc_config *config, int rank, const char *job
     trace.rank = rank;
     trace.owner = getpid();
     trace.max = config->trace_max;
-    trace.offset = mioc_clock_real_ns() - EPOCH_2026 * SECOND - mioc_clock_ns();
+    trace.offset = mioc_clock_real_ns() - EPOCH_2026 * MIOC_NS_PER_S - mioc_clock_ns();
     trace.fd = mioc_trace_create(config->trace, rank, job);
     if (trace.fd < 0) {
         mioc_log(rank == 0 || !is_wanted(config->trace_ranks, 0) ? MIOC_LOG_WARN : MIOC_LOG_INFO,
                  "cannot write a trace below MPIIO_CACHE_TRACE=%s: %s; running without. Name a folder that can be made "
-                 "or written on every "
-                 "node",
+                 "or written on every node",
                  config->trace, strerror(errno));
     } else {
         (void)pthread_atfork(NULL, NULL, stop_in_child);
@@ -337,18 +337,19 @@ void mioc_trace_reopen(void)
 {
     int saved = errno, fd;
 
-    if (!is_owner())
+    if (!begin_event())
         return;
     fd = mioc_trace_reopen_file(trace.fd);
     own_fd = fd >= 0 ? fd + 1 : -1;
-    done(saved);
+    end_event(saved);
 }
 
-/* Bounded, for a handler may have left an event by longjmp, and this may be one that interrupts an event. */
+/* Waits for events under way, but not for ever: a handler may have left an event by longjmp, or this may be a handler
+ * that interrupts one. */
 static void wait_for_events(void)
 {
     for (int i = 0; i < END_TRIES && __atomic_load_n(&trace.composing, __ATOMIC_SEQ_CST) > 0; i++)
-        (void)nanosleep(&(struct timespec){ 0, END_PAUSE_NS }, NULL);
+        (void)nanosleep(&(struct timespec){ 0, MIOC_NS_PER_MS }, NULL);
 }
 
 void mioc_trace_end(void)
@@ -356,12 +357,12 @@ void mioc_trace_end(void)
     int saved = errno;
     struct event e;
 
-    if (!is_owner())
+    if (!begin_event())
         return;
     __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_SEQ_CST);
-    done(saved);
+    end_event(saved);
     wait_for_events();
-    begin(&e, "M", "__metadata", "mpiio_cache_end");
+    put_head(&e, "M", "__metadata", "mpiio_cache_end");
     put_text(&e, ",\"args\":{\"events\":");
     put_number(&e, __atomic_load_n(&trace.events, __ATOMIC_RELAXED));
     put_text(&e, ",\"dropped\":");

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* trace.h - what a rank's calls, its agent and its resolvers did, as events that Perfetto and chrome://tracing open.
+/* trace.h - writes what a rank's calls, its agent and its resolvers did, as events for Perfetto and chrome://tracing.
  *
- * One file a rank, MPIIO_CACHE_TRACE (a folder; %r is the rank, %j the job, %h the host) /rank-NNNNN.json, in the
- * JSON array form of the Trace Event Format (Google, 2016): every event is one write(2) that appends one line, so
- * that what was traced is there after SIGKILL; only the closing bracket, which readers do not need, is missing then.
- * Times are microseconds since the beginning of 2026, UTC, by the node's clocks at the start; pid is the rank, tid
- * the thread's. Events:
+ * Each rank has one file, rank-NNNNN.json in the folder MPIIO_CACHE_TRACE (%r is the rank, %j the job, %h the host). It
+ * has the JSON array form of the Trace Event Format (Google, 2016). Each event is one line, appended by one write(2),
+ * so after SIGKILL the events are there; only the closing bracket is missing, which readers do not need. Times are
+ * microseconds since the beginning of 2026, UTC, by the node's clock at the start. pid is the rank, tid the thread.
  *
- *   X  cat "call": an interposed call, name its class (stats.h); args {path, answer, errno, bytes}
- *   X  cat "agent": the agent takes a question, or publishes an answer; cat "root": a resolver makes the real calls
- *      for one
- *   s, t, f  cat "question": a flow from the call that asks over agents and resolver to the answer; id is the key's
- *            hash
- *   M  names of process and threads; the last one, "mpiio_cache_end", has args {events, dropped, bytes}
  *
- * A file is new, and bounded by MPIIO_CACHE_TRACE_MAX and the process's limit of files' sizes; what does not fit, or
- * cannot be written, is counted as dropped. Forked children and the children of vfork are not traced. All but start,
- * reopen and end: any thread, async-signal-safe, errno kept; nothing but one load where no trace is made. */
+ *   X        cat "call": an interposed call; name is its class (stats.h); args {path, answer, errno, bytes}
+ *   X        cat "agent": the agent takes a question, or publishes an answer
+ *   X        cat "root": a resolver makes the real calls for a question; args of both {kind, path}
+ *   s, t, f  cat "question": the flow of a question from the call over agents and resolver to the answer; id is the
+ *            key's hash
+ *   M        names of the process and of threads; the last one, "mpiio_cache_end", has args {events, dropped, bytes}
+ *
+ * A file is always new. MPIIO_CACHE_TRACE_MAX and the process's limit on file size bound it. An event that does not
+ * fit, or cannot be written, is counted as dropped. Children of fork and vfork are not traced.
+ *
+ * All functions keep errno unless they say otherwise. All but start, reopen and end are for any thread and any signal
+ * handler, and write nothing where no trace is made. mioc_trace_is_on() costs one load. */
 #ifndef MIOC_TRACE_H
 #define MIOC_TRACE_H
 
@@ -30,32 +32,36 @@ static inline int mioc_trace_is_on(void)
     return __builtin_expect(__atomic_load_n(&mioc_trace_state, __ATOMIC_RELAXED), 0);
 }
 
-/* In a rank, before main, with no other thread about; `job` is a name that may go into a path. Does nothing where no
- * trace of this rank is wanted. What cannot be made is one warning (of the first traced rank). Returns the descriptor
- * that the process is to protect, or -1. */
+/* Starts the trace of rank `rank`, if the configuration wants it. `job` is the job's name, for %j. Called before main,
+ * with one thread. Returns the file's descriptor, which the caller protects from the program and closes after the end;
+ * or -1: there is no trace. If the file cannot be made, rank 0 warns; each traced rank does if rank 0 is not traced. */
 int mioc_trace_start(const struct mioc_config *config, int rank, const char *job);
-/* In a thread that has a descriptor table of its own from here on. */
+/* Called by a thread that has a descriptor table of its own from here on: it opens the file for itself. */
 void mioc_trace_reopen(void);
+/* Names the calling thread. `name` goes into JSON as it is. */
 void mioc_trace_name_thread(const char *name);
-/* Completes the file. */
+/* Completes the file: waits some time for events under way, and writes the last one. Later events are lost. */
 void mioc_trace_end(void);
 
-/* When something began that is to be traced: CLOCK_MONOTONIC ns, or 0 where no trace is made. */
+/* The start of something that will be traced: CLOCK_MONOTONIC, ns; or 0 where no trace is made. */
 uint64_t mioc_trace_now(void);
-/* A call that began at `started` (CLOCK_MONOTONIC ns) and ends now. path may be any pointer that the program gave
- * unless error is EFAULT. */
+/* Writes a call that began at `started` (CLOCK_MONOTONIC, ns) and ends now. `path` is the program's pointer: it is not
+ * read if it is no path, or `error` is EFAULT. */
 void mioc_trace_call(enum mioc_call call, enum mioc_outcome outcome, const char *path, int error, uint64_t bytes,
                      uint64_t started);
-/* cat is "agent" or "root". `kind`: enum mioc_item_kind. */
+/* Writes work of the agent or a resolver that began at `started` and ends now. `cat` is "agent" or "root", `kind` an
+ * enum mioc_item_kind; the path has `len` bytes. */
 void mioc_trace_work(const char *cat, const char *name, unsigned kind, const char *path, uint32_t len,
                      uint64_t started);
-/* phase: 's' begins the flow of a question, 't' is on its way, 'f' ends it. */
+/* Writes a step of a question's flow: phase 's' begins it, 't' is a step on the way, 'f' ends it. */
 void mioc_trace_flow(char phase, unsigned kind, const char *path, uint32_t len);
 
 /* --- trace_file.c ------------------------------------------------------------------------------------------------ */
-/* A new, empty rank-NNNNN.json in the folder, which is made if need be, open for appending; or -1 with errno. */
+/* Makes the folder, if it is not there, and a new, empty rank-NNNNN.json in it. Returns a descriptor for appending,
+ * which is the caller's; or -1 with errno (EINVAL: a "%" with an unknown letter). On success errno is undefined. */
 int mioc_trace_create(const char *folder, int rank, const char *job);
-/* The same file for a thread that has a descriptor table of its own; `fd` is the process's. -1: none. */
+/* Opens the file again, for a thread with a descriptor table of its own. `fd` is the process's descriptor. Returns a
+ * new one, or -1 with errno. */
 int mioc_trace_reopen_file(int fd);
 
 #endif

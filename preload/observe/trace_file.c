@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* trace_file.c - makes the file that a rank's events go to (trace.h), whatever the environment says and others left
- * there. */
+/* trace_file.c - makes the file that a rank's events go to (trace.h). The environment and other users' files cannot
+ * lead it elsewhere. */
 #include "trace.h"
+#include "base/proc.h"
 #include "base/real.h"
 
 #include <errno.h>
@@ -10,10 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-/* What the environment says may not lead out of the folder. */
+/* Makes a text from the environment a plain file name, which cannot lead out of the folder. */
 static void defuse(char *text)
 {
     if (text[0] == '.')
@@ -23,7 +23,7 @@ static void defuse(char *text)
             *text = '_';
 }
 
-/* The folder with %r, %j and %h filled in; 0 or -1. */
+/* Fills `out` with the folder, %r, %j and %h replaced. Returns 0, or -1 with errno. */
 static int expand(char *out, size_t size, const char *folder, int rank, const char *job)
 {
     char host[HOST_NAME_MAX + 1] = "", number[16], name[NAME_MAX + 1];
@@ -60,7 +60,7 @@ static int expand(char *out, size_t size, const char *folder, int rank, const ch
     return 0;
 }
 
-/* The folder and those above it, as far as they are missing. */
+/* Makes the folder and those above it, where they are missing. Returns 0, or -1 with errno. */
 static int make_folders(char *path)
 {
     for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
@@ -76,24 +76,19 @@ static int make_folders(char *path)
     }
 }
 
-/* Away from the numbers that programs get, and expect; below a low limit as far as it goes. */
+/* Moves a descriptor away from the low numbers that programs expect to get. Keeps it where there is no other. */
 static int lift(int fd)
 {
-    static const int firsts[] = { 200, 60, 20 };
+    int high = fd < 0 ? -1 : mioc_proc_high_fd(fd);
 
-    for (unsigned i = 0; i < sizeof firsts / sizeof firsts[0] && fd >= 0 && fd < firsts[i]; i++) {
-        int high = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, firsts[i]);
-
-        if (high < 0)
-            continue;
-        mioc_real(close)(fd);
-        return high;
-    }
-    return fd;
+    if (high < 0)
+        return fd;
+    mioc_real(close)(fd);
+    return high;
 }
 
-/* Always a new file: what has the name already may be a FIFO without reader, another job's trace that is still written,
- * or a link to something dear that somebody planted. */
+/* The file is always new. A file that has the name already may be a FIFO without a reader, another job's trace that is
+ * still being written, or a link that somebody planted. */
 int mioc_trace_create(const char *folder, int rank, const char *job)
 {
     char path[PATH_MAX];
@@ -108,8 +103,8 @@ int mioc_trace_create(const char *folder, int rank, const char *job)
     return lift(mioc_real(open)(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666));
 }
 
-/* Through the process's table, which /proc/self shows whatever the thread's own has; not by name, which may be
- * another's by now. */
+/* /proc/self shows the process's table, whatever the thread's own table has. The file's name may be another file's by
+ * now. */
 int mioc_trace_reopen_file(int fd)
 {
     char path[48];
