@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* api.c - what a program may ask of us (mpiio_cache.h). */
+/* api.c - the public functions (mpiio_cache.h). */
 #include "mpiio_cache.h"
 #include "client/client.h"
 #include "interpose/serve.h"
@@ -19,12 +19,12 @@ MIOC_EXPORT int mpiio_cache_status(const char **text)
     if (text != NULL)
         *text = is_active || mioc_start_line()[0] != 'a'
                     ? mioc_start_line()
-                    : "inactive: this process went on without the cache (its node's agent is "
-                      "gone, or could not be told of a write)";
+                    : "inactive: this process went on without the cache (its node's agent is gone, or could not be "
+                      "told of a write)";
     return is_active;
 }
 
-/* Where in json the next text goes; what does not fit is only measured. */
+/* The place for the next text, and the room there. Text that does not fit is only measured. */
 static char *at(char *json, size_t size, size_t used) { return used < size ? json + used : NULL; }
 
 static size_t left(size_t size, size_t used) { return used < size ? size - used : 0; }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* start.c - the first thing that runs: between the loader and main() decides what this process is, and starts that.
+/* start.c - runs between the loader and main(): decides what this process is, and starts that.
  *
- * The end of a rank is heard of by on_exit(), registered after MPI is there and before the program registers anything:
- * it is called last but for what constructors registered, before libraries (UCX) take themselves down, with the true
- * status, whoever called exit(): main's return, a library, err(). _exit() and exec are wrap_process.c's.
+ * on_exit() tells us of a rank's end. It is registered after MPI has started and before the program registers anything.
+ * So our function runs after the program's own and before libraries (UCX) shut themselves down. It gets the true
+ * status, whoever called exit(): main's return, a library, err(). wrap_process.c sees _exit() and exec.
  *
- * A forked child shares its rank's counters, is served from the same store and ends without ceremony: all that is the
- * rank's alone asks for the process id first. */
+ * A forked child shares its rank's counters and is served from the same store. It is no rank: a function that is for
+ * the rank alone compares the process id first. */
 #include "launch/rendezvous.h"
 #include "launch/writer_join.h"
 #include "client/client.h"
@@ -44,13 +44,13 @@ typedef int (*start_function)(main_function main, int argc, char **argv, void (*
 static main_function program_main;
 static struct mioc_task me;
 static struct mioc_policy policy;
-static char line[384]; /* "active: …", for the log, the statistics and mpiio_cache_status() */
-static pid_t reporter; /* a dormant process that reports at its end; its forked children do not */
+static char line[384]; /* mioc_start_line(), for the log and the statistics too */
+static pid_t reporter; /* the dormant process that reports at its end; its forked children do not */
 
 /* --- Ends -------------------------------------------------------------------------------------------------------- */
 
-/* exit() flushes stdio last of all, behind our wait for others: what a rank has said is to be seen before. A FILE that
- * another thread is in is left alone, as exit() would leave it. */
+/* exit() flushes stdio last, after our wait for other ranks. The rank's output should be seen before. If another thread
+ * uses the FILE it is left alone. */
 static void flush_output(void)
 {
     if (ftrylockfile(stdout) != 0)
@@ -68,7 +68,7 @@ static void end_rank(int status, void *unused)
     mioc_node_exit(status & 0377);
 }
 
-/* A program that replaced a rank, or a dormant one that has spoken with the launcher. */
+/* For a program that replaced a rank, and for a dormant process that has spoken with the launcher. */
 static void end_heir(int status, void *unused)
 {
     (void)status;
@@ -76,7 +76,7 @@ static void end_heir(int status, void *unused)
     mioc_pmi_relay_end();
 }
 
-/* A dormant process that was asked for statistics: the bare calls' counts and times, to compare with. */
+/* For a dormant process that was asked for statistics: reports counts and times of its real calls, to compare with. */
 static void report_alone(int status, void *unused)
 {
     const struct mioc_config *config = mioc_config();
@@ -101,12 +101,12 @@ static void complain(const struct mioc_config *config)
         mioc_log(MIOC_LOG_WARN, "%s (and %u more)", config->complaint, config->complaints - 1);
 }
 
-/* Cause, consequence and remedy. */
+/* Prints cause, consequence and advice. */
 static void say_inactive(enum mioc_log_level level)
 {
-    const char *remedy = mioc_advice(line);
+    const char *advice = mioc_advice(line);
 
-    mioc_log(level, "%s; running uncached%s%s", line, remedy != NULL ? ". " : "", remedy != NULL ? remedy : "");
+    mioc_log(level, "%s; running uncached%s%s", line, advice != NULL ? ". " : "", advice != NULL ? advice : "");
 }
 
 static void start_dormant(const struct mioc_config *config, char **argv)
@@ -117,7 +117,7 @@ static void start_dormant(const struct mioc_config *config, char **argv)
     if (me.reason[0] != '\0')
         snprintf(line, sizeof line, INACTIVE "%s", me.reason);
     if (me.rank > 0)
-        return; /* rank 0 says it for all */
+        return; /* rank 0 speaks for all */
     if (me.rank == 0 || me.launcher == MIOC_LAUNCHER_NONE)
         complain(config);
     if (line[0] != '\0')
@@ -143,11 +143,10 @@ static void start_guest(const struct mioc_config *config)
 {
     struct mioc_store *store = mioc_store_attach(me.store);
 
-    /* Its rank spoke of everything that there is to say. */
+    /* Its rank has printed all that there is to say. */
     if (config->log < MIOC_LOG_DEBUG)
         mioc_log_set_level(MIOC_LOG_WARN);
-    /* Below a chroot, say, or in a container of its own, it has other files by these names; but what it writes is told.
-     */
+    /* With other credentials, in a chroot or a container, the same names mean other files. Its writes are told. */
     if (store == NULL || mioc_store_credentials(store) != mioc_credentials()) {
         if (store != NULL)
             (void)mioc_client_start_telling(store, &policy);
@@ -167,7 +166,7 @@ static int start_trace(const struct mioc_config *config)
     return mioc_trace_start(config, me.rank, job != NULL ? job : "hydra");
 }
 
-/* There are no other threads that it could be of use to. */
+/* For a rank that does not become active: no other thread uses the trace. */
 static void end_trace(int fd)
 {
     mioc_trace_end();
@@ -178,7 +177,7 @@ static void end_trace(int fd)
 static void start_rank(const struct mioc_config *config, char **argv)
 {
     struct mioc_store *store = NULL;
-    int rc, trace_fd = start_trace(config); /* before there are threads */
+    int rc, trace_fd = start_trace(config); /* while there is one thread */
 
     if (me.rank == 0) {
         complain(config);
@@ -195,11 +194,12 @@ static void start_rank(const struct mioc_config *config, char **argv)
     else
         end_trace(trace_fd);
     if (rc != 0)
-        mioc_writer_join_allow(); /* others may be served */
+        mioc_writer_join_allow(); /* other ranks may be served, and must hear of its writes */
     mioc_plugin_settle();
     mioc_rendezvous_after_mpi();
     mioc_process_guard();
-    /* Twice: an exit() in another thread or in a signal's handler while the first waits goes on with the second. */
+    /* Twice: while the first waits, exit() may be called in another thread or a signal handler. It then runs the
+     * second. */
     (void)on_exit(end_rank, NULL);
     (void)on_exit(end_rank, NULL);
     if (rc != 0) {
@@ -218,8 +218,8 @@ static void start(int argc, char **argv, char **envp)
     const struct mioc_config *config;
     int saved = errno;
 
-    /* A program with more rights than who started it, into which only an administrator can have preloaded us: the
-     * environment, which says what we write and where, is that of the other one. */
+    /* The program has more rights than the user who started it. Only an administrator can have preloaded us there. The
+     * user's environment must not say what such a program writes, and where. */
     if (getauxval(AT_SECURE) != 0)
         return;
     mioc_role_note_marks(envp);
@@ -252,8 +252,8 @@ static int our_main(int argc, char **argv, char **envp)
     return program_main(argc, argv, envp);
 }
 
-/* Called by the program's start code with its main. `init` and `fini` are those of a program linked before glibc 2.34,
- * NULL otherwise; glibc's own function, of whatever version, takes both. */
+/* The program's start code calls this with its main. `init` and `fini` are NULL unless the program was linked before
+ * glibc 2.34. glibc's own function takes both in every version. */
 int __libc_start_main(main_function main, int argc, char **argv, void (*init)(void), void (*fini)(void),
                       void (*rtld_fini)(void), void *stack_end);
 
