@@ -60,7 +60,8 @@ configure() {
 
 # A house of two floors: `upper` may use `lower`.
 make_house() {
-  mkdir -p "$SCRATCH/house/"{scripts,preload/upper,preload/lower,mpi_shim} "$SCRATCH/house/build/preload/CMakeFiles/mioc_core.dir/"{upper,lower}
+  mkdir -p "$SCRATCH/house/"{scripts,preload/upper,preload/lower,mpi_shim} \
+    "$SCRATCH/house/build/preload/CMakeFiles/mioc_core.dir/"{upper,lower}
   cp "$MIOC_ROOT/scripts/check-layers" "$SCRATCH/house/scripts/"
   printf '```floors\nupper\nlower\n```\n' >"$SCRATCH/house/preload/README.md"
   echo 'int lower(void);' >"$SCRATCH/house/preload/lower/lower.h"
@@ -72,7 +73,8 @@ make_house() {
 
 source_file() {
   echo "$2" >"$SCRATCH/house/preload/$1.c"
-  cc -I"$SCRATCH/house/preload" -c "$SCRATCH/house/preload/$1.c" -o "$SCRATCH/house/build/preload/CMakeFiles/mioc_core.dir/$1.c.o"
+  cc -I"$SCRATCH/house/preload" -c "$SCRATCH/house/preload/$1.c" \
+    -o "$SCRATCH/house/build/preload/CMakeFiles/mioc_core.dir/$1.c.o"
 }
 
 check_layers() { run "$SCRATCH/house/scripts/check-layers" "$SCRATCH/house/build"; }
@@ -83,10 +85,12 @@ check_layers() { run "$SCRATCH/house/scripts/check-layers" "$SCRATCH/house/build
   [[ $status == 0 && $output == 'check-layers: 4 files on 2 floors, nothing runs up, no circle' ]]
   source_file lower/other '#include "upper/upper.h"'
   check_layers
-  [[ $status == 1 && $output == *'preload/lower/other.c uses the header of preload/upper/upper.h, which is not on a floor below'* ]]
+  [[ $status == 1 &&
+    $output == *'preload/lower/other.c uses the header of preload/upper/upper.h, which is not on a floor below'* ]]
   source_file lower/other 'int upper(void); int other(void); int other(void) { return upper(); }'
   check_layers
-  [[ $status == 1 && $output == *'preload/lower/other.c uses upper of preload/upper/upper.c, which is not on a floor below'* ]]
+  [[ $status == 1 &&
+    $output == *'preload/lower/other.c uses upper of preload/upper/upper.c, which is not on a floor below'* ]]
   source_file lower/other 'int lower(void); int other(void); int other(void) { return lower(); }'
   source_file lower/lower 'int other(void); int lower(void); int lower(void) { return other(); }'
   check_layers
@@ -124,8 +128,8 @@ check_layers() { run "$SCRATCH/house/scripts/check-layers" "$SCRATCH/house/build
 @test "bench imports runs every variant and writes table, CSV, JSON and plot" {
   need_fuse
   need_hosts
-  run "$MIOC_ROOT/scripts/bench" imports --jobs 2x2 --servers 8 --latency-us 50 --runs 1 --modules json --steps --csv "$SCRATCH/f.csv" \
-    --json "$SCRATCH/f.json" --plot "$SCRATCH/f.png"
+  run "$MIOC_ROOT/scripts/bench" imports --jobs 2x2 --servers 8 --latency-us 50 --runs 1 --modules json \
+    --steps --csv "$SCRATCH/f.csv" --json "$SCRATCH/f.json" --plot "$SCRATCH/f.png"
   echo "$output"
   [[ $status -le 1 && $output == *'plain, local disk'* && $output == *'time line'*'library, manifest'* ]]
   [[ $(jq -r '.rows | map(.variant) | join(" ")' "$SCRATCH/f.json") == 'plain first manifest tar floor local' ]]
@@ -140,7 +144,8 @@ check_layers() { run "$SCRATCH/house/scripts/check-layers" "$SCRATCH/house/build
   run "$MIOC_ROOT/scripts/bench" pingpong --runs 1 --idle 1 --json
   echo "$output"
   [[ $status == 0 || $status == 1 ]]
-  [[ $(jq '[.plain, .session, .cache] | map(.latency_us > 0 and .messages_per_us > 0) | all' <<<"$(sed -n '/^{/,$p' <<<"$output")") == true ]]
+  [[ $(jq '[.plain, .session, .cache] | map(.latency_us > 0 and .messages_per_us > 0) | all' \
+    <<<"$(sed -n '/^{/,$p' <<<"$output")") == true ]]
 }
 
 # bats test_tags=all

@@ -7,7 +7,8 @@ setup() {
   SITE=$(strings -a "$MIOC_LIBRARY" | grep -m 1 '/mpiio_cache\.conf$')
   mkdir "$SCRATCH/lib"
   echo 'value = 42' >"$SCRATCH/lib/module.py"
-  echo 'import sys; sys.path.insert(0, sys.argv[1]); import module; print("ran", module.value); sys.exit(3)' >"$SCRATCH/app.py"
+  echo 'import sys; sys.path.insert(0, sys.argv[1]); import module; print("ran", module.value); sys.exit(3)' \
+    >"$SCRATCH/app.py"
 }
 
 teardown() { helper_teardown; }
@@ -65,15 +66,16 @@ refused() {
   mkdir "$SCRATCH/etc"
   mkdir -p "${SITE%/*}"
   printf 'MPIIO_CACHE_TTL=5\nMPIIO_CACHE_LINGER=9\nDENY_USERS=77\n' >"$SCRATCH/etc/mpiio_cache.conf"
-  MPIIO_CACHE_LINGER=4 unshare --mount --propagation private bash -c 'mount --bind "$1" "$2" && mpiio-cache config' bash \
-    "$SCRATCH/etc" "${SITE%/*}" >"$SCRATCH/out"
+  MPIIO_CACHE_LINGER=4 unshare --mount --propagation private bash -c 'mount --bind "$1" "$2" && mpiio-cache config' \
+    bash "$SCRATCH/etc" "${SITE%/*}" >"$SCRATCH/out"
   cat "$SCRATCH/out"
   grep -qE "^MPIIO_CACHE_TTL +5 +$SITE\$" "$SCRATCH/out"
   grep -qE '^MPIIO_CACHE_LINGER +4 +environment$' "$SCRATCH/out"
   grep -qE '^MPIIO_CACHE_MAX_FILE +256M +default$' "$SCRATCH/out"
   grep -qE "^DENY_USERS +77 +$SITE\$" "$SCRATCH/out"
   MPIIO_CACHE_TTL=x run mpiio-cache config
-  [[ $status == 1 && $output == *'MPIIO_CACHE_TTL="x": expected seconds'* && $output == *'MPIIO_CACHE_TTL            2 '*default* ]]
+  [[ $status == 1 && $output == *'MPIIO_CACHE_TTL="x": expected seconds'* &&
+    $output == *'MPIIO_CACHE_TTL            2 '*default* ]]
 }
 
 @test "check says yes here, in two lines" {
@@ -92,23 +94,29 @@ refused() {
   local mpich
   mpich=$(ldd "$MIOC_BUILD/lib/libmpiio_cache_mpich.so" | sed -n 's/.* => \(.*libmpich[^ ]*\) .*/\1/p')
   [[ -e $mpich ]]
-  run unshare --mount --propagation private bash -c 'mount --bind /dev/null "$1"; [[ ! -e $3 ]] || mount --bind /dev/null "$(realpath "$3")"; mpiio-cache check --python "$2"' bash \
+  run unshare --mount --propagation private bash -c \
+    'mount --bind /dev/null "$1"; [[ ! -e $3 ]] || mount --bind /dev/null "$(realpath "$3")"
+    mpiio-cache check --python "$2"' bash \
     "$(realpath "$mpich")" "$PYTHON" /usr/lib/x86_64-linux-gnu/libmpi.so.40
   echo "$output"
-  [[ $status == 1 && ${#lines[@]} == 2 && ${lines[0]} == 'no: the MPI plug-in cannot be loaded: '*libmpich* && ${lines[1]} == 'remedy: install MPICH 4'* ]]
+  [[ $status == 1 && ${#lines[@]} == 2 && ${lines[0]} == 'no: the MPI plug-in cannot be loaded: '*libmpich* &&
+    ${lines[1]} == 'remedy: install MPICH 4'* ]]
   cp -r "$MIOC_BUILD/bin" "$MIOC_BUILD/lib" "$SCRATCH/"
   rm "$SCRATCH"/lib/libmpiio_cache_*.so
   run "$SCRATCH/bin/mpiio-cache" check --python "$PYTHON"
   echo "$output"
   [[ $status == 1 && ${lines[0]} == 'no: the MPI plug-in libmpiio_cache_mpich.so is not beside libmpiio_cache.so' ]]
   MPIIO_CACHE_DIR=/nowhere run mpiio-cache check --python "$PYTHON"
-  [[ $status == 1 && ${lines[0]} == 'no: /nowhere cannot be used for a node'*': No such file or directory' && ${lines[1]} == 'remedy: set MPIIO_CACHE_DIR'* ]]
+  [[ $status == 1 && ${lines[0]} == 'no: /nowhere cannot be used for a node'*': No such file or directory' &&
+    ${lines[1]} == 'remedy: set MPIIO_CACHE_DIR'* ]]
   run mpiio-cache check --python no-python
   [[ $status == 1 && ${lines[0]} == 'no: no-python does not run' ]]
   run mpiio-cache check --python /bin/true
   [[ $status == 1 && ${lines[0]} == 'no: /bin/true is no Python 3' ]]
   # A store that is little, and a mount that forbids execution.
-  run unshare --mount --propagation private bash -c 'mount -t tmpfs -o size=2M,noexec tmpfs /mnt; MPIIO_CACHE_DIR=/mnt mpiio-cache check --python "$1"' bash "$PYTHON"
+  run unshare --mount --propagation private bash \
+    -c 'mount -t tmpfs -o size=2M,noexec tmpfs /mnt; MPIIO_CACHE_DIR=/mnt mpiio-cache check --python "$1"' bash \
+    "$PYTHON"
   echo "$output"
   [[ $status == 0 && ${lines[1]} == 'note: only '*' MiB are left for a node'* ]]
 }
@@ -118,22 +126,26 @@ refused() {
   : >"$SCRATCH/site/mpi4py/__init__.py"
   echo 'void f(void) {}' >"$SCRATCH/x.c"
   cc -shared -fPIC -Wl,-soname,libmpi.so.99 "$SCRATCH/x.c" -o "$SCRATCH/libmpi.so.99"
-  cc -shared -fPIC "$SCRATCH/x.c" -Wl,--no-as-needed "$SCRATCH/libmpi.so.99" -o "$SCRATCH/site/mpi4py/MPI.cpython-311-x86_64-linux-gnu.so"
+  cc -shared -fPIC "$SCRATCH/x.c" -Wl,--no-as-needed "$SCRATCH/libmpi.so.99" \
+    -o "$SCRATCH/site/mpi4py/MPI.cpython-311-x86_64-linux-gnu.so"
   PYTHONPATH=$SCRATCH/site run mpiio-cache check --python "$PYTHON"
   echo "$output"
-  [[ $status == 1 && ${lines[0]} == 'no: in the environment of '*' mpi4py is linked with libmpi.so.99'* && ${lines[1]} == 'remedy: use an mpi4py'* ]]
+  [[ $status == 1 && ${lines[0]} == 'no: in the environment of '*' mpi4py is linked with libmpi.so.99'* &&
+    ${lines[1]} == 'remedy: use an mpi4py'* ]]
 }
 
 @test "stats prints jobs and their sum, and refuses what is none" {
   need_command mpiexec.mpich
   local i
   for i in 1 2; do
-    RUN_TIMEOUT=60 MPIIO_CACHE_PATHS=$SCRATCH/lib MPIIO_CACHE_STATS=$SCRATCH/$i.json run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+    RUN_TIMEOUT=60 MPIIO_CACHE_PATHS=$SCRATCH/lib MPIIO_CACHE_STATS=$SCRATCH/$i.json run_cached on_mpiexec 2 "$PYTHON" \
+      "$SCRATCH/app.py" "$SCRATCH/lib"
     [[ $CACHED_RC == 3 ]]
   done
   run mpiio-cache stats "$SCRATCH/1.json" "$SCRATCH/2.json"
   echo "$output"
-  [[ $status == 0 && $output == *"hydra, user $EUID, $SCRATCH/app.py"*'exit status 3'*'all 2 jobs:'*'  4 ranks and 0 guests'* ]]
+  [[ $status == 0 &&
+    $output == *"hydra, user $EUID, $SCRATCH/app.py"*'exit status 3'*'all 2 jobs:'*'  4 ranks and 0 guests'* ]]
   local sum
   sum=$(jq -s 'map(.calls.stat.hit) | add' "$SCRATCH/1.json" "$SCRATCH/2.json")
   [[ $(sed -n '/^all 2 jobs/,$p' <<<"$output" | awk '$1 == "stat" { print $3 }') == "$sum" ]]

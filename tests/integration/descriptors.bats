@@ -15,7 +15,8 @@ setup() {
 
 teardown() { helper_teardown; }
 
-# PROGRAM (on standard input) in 2 ranks, plain and cached; the cached run must have been active, and have opened the file from the store.
+# PROGRAM (on standard input) in 2 ranks, plain and cached; the cached run must have been active,
+# and have opened the file from the store.
 check() {
   { cat <<'PY'
 import os, sys, package
@@ -55,7 +56,8 @@ child(lambda: os.read(os.dup(f), 100))
 at("fork, dup")
 subprocess.run([sys.executable, "-c", "import os, sys; os.read(int(sys.argv[1]), 7)", str(f)], pass_fds=[f])
 at("an interpreter that inherits it")
-subprocess.run("read -r -N 3 <&%d; dd bs=11 count=1 <&%d >/dev/null 2>&1" % (f, f), shell=True, pass_fds=[f], executable="/bin/bash")
+subprocess.run("read -r -N 3 <&%d; dd bs=11 count=1 <&%d >/dev/null 2>&1" % (f, f), shell=True, pass_fds=[f],
+               executable="/bin/bash")
 at("a shell and what it starts")
 PY
 }
@@ -65,7 +67,8 @@ PY
   need_command dpkg
   # The table's other names are commands of fcntl and ioctl, and further ways to call a function.
   diff <("$PYTHON" "$PROGRAMS/descriptor_names.py") \
-    <("$MIOC_BUILD/programs/differential" names "$SCRATCH" | sort -u | comm -12 - <("$PYTHON" "$PROGRAMS/descriptor_names.py"))
+    <("$MIOC_BUILD/programs/differential" names "$SCRATCH" | sort -u |
+    comm -12 - <("$PYTHON" "$PROGRAMS/descriptor_names.py"))
 }
 
 # A forkserver or multiprocessing passes open files on; who gets one may have our library or not.
@@ -79,8 +82,9 @@ fds = socket.recv_fds(s, 100, 2)[1]
 real = os.stat(sys.argv[2])
 for fd in fds:
     st = os.fstat(fd)
-    print(os.lseek(fd, 0, 1), st.st_size == real.st_size, st.st_mode == real.st_mode, st.st_ino == real.st_ino, st.st_dev == real.st_dev,
-          st.st_mtime_ns == real.st_mtime_ns, os.readlink("/proc/self/fd/%d" % fd) == sys.argv[2])
+    print(os.lseek(fd, 0, 1), st.st_size == real.st_size, st.st_mode == real.st_mode,
+          st.st_ino == real.st_ino, st.st_dev == real.st_dev, st.st_mtime_ns == real.st_mtime_ns,
+          os.readlink("/proc/self/fd/%d" % fd) == sys.argv[2])
 print(len(os.read(fds[0], 50)))
 """
 for without in 0, 1:
@@ -92,15 +96,17 @@ for without in 0, 1:
     shared = os.dup(f)
     os.lseek(f, 100, os.SEEK_SET)
     socket.send_fds(ours, [b"x"], [f, g])
-    print(me, "without" if without else "with", p.communicate()[0].splitlines(), os.lseek(f, 0, 1), os.lseek(shared, 0, 1), flush=True)
+    print(me, "without" if without else "with", p.communicate()[0].splitlines(), os.lseek(f, 0, 1),
+          os.lseek(shared, 0, 1), flush=True)
 PY
 }
 
-@test "a program that inherits a descriptor sees the file's attributes, name and filesystem by it, whatever program it is" {
+@test "a program that inherits a descriptor sees the file's attributes, name and filesystem by it, whatever it is" {
   check <<'PY'
 import subprocess
-for command in ("stat -L -c '%a %s %Y %i %d %h' /dev/stdin", "stat -L -c '%a %s %Y %i %d' /proc/self/fd/0", "readlink /proc/self/fd/0",
-                "realpath /dev/stdin", "stat -f -L -c %T /dev/stdin", "test -w /dev/stdin; echo $?", "ls -lL --time-style=+%s /dev/stdin",
+for command in ("stat -L -c '%a %s %Y %i %d %h' /dev/stdin", "stat -L -c '%a %s %Y %i %d' /proc/self/fd/0",
+                "readlink /proc/self/fd/0", "realpath /dev/stdin", "stat -f -L -c %T /dev/stdin",
+                "test -w /dev/stdin; echo $?", "ls -lL --time-style=+%s /dev/stdin",
                 "find -L /dev/stdin -perm 644 -size 32 -printf '%m %s'", "cmp /dev/stdin %s && echo same" % path,
                 "chmod 640 /dev/stdin; stat -c %%a %s; chmod 644 %s" % (path, path)):
     with open(path, "rb") as f:
@@ -124,15 +130,18 @@ def attempt(f, *args):
 def same(name):
     with open(to + name, "rb") as f:
         return f.read() == want
-print(me, same(os.path.basename(shutil.copyfile(path, to + "a"))), os.stat(shutil.copy2(path, to + "b")).st_mtime_ns == os.stat(path).st_mtime_ns)
-for name, copy in (("sendfile", lambda a, b: os.sendfile(b, a, 0, 1 << 20)), ("range", lambda a, b: os.copy_file_range(a, b, 1 << 20)),
+print(me, same(os.path.basename(shutil.copyfile(path, to + "a"))),
+      os.stat(shutil.copy2(path, to + "b")).st_mtime_ns == os.stat(path).st_mtime_ns)
+for name, copy in (("sendfile", lambda a, b: os.sendfile(b, a, 0, 1 << 20)),
+                   ("range", lambda a, b: os.copy_file_range(a, b, 1 << 20)),
                    ("clone", lambda a, b: fcntl.ioctl(b, 0x40049409, a))):
     with open(path, "rb") as a, open(to + name, "wb") as b:
         print(me, name, attempt(copy, a.fileno(), b.fileno()), same(name), os.lseek(a.fileno(), 0, 1))
 with open(path, "rb") as f:
     a = f.fileno()
-    print(me, attempt(lambda: fcntl.ioctl(a, 0x80086601, b"\0" * 8)), attempt(lambda: fcntl.ioctl(a, 0x801c581f, b"\0" * 28)),
-          fcntl.ioctl(a, 0x541b, b"\0" * 4), os.fpathconf(a, "PC_LINK_MAX"), os.fstatvfs(a).f_fsid == os.statvfs(path).f_fsid,
+    print(me, attempt(lambda: fcntl.ioctl(a, 0x80086601, b"\0" * 8)),
+          attempt(lambda: fcntl.ioctl(a, 0x801c581f, b"\0" * 28)), fcntl.ioctl(a, 0x541b, b"\0" * 4),
+          os.fpathconf(a, "PC_LINK_MAX"), os.fstatvfs(a).f_fsid == os.statvfs(path).f_fsid,
           attempt(os.ftruncate, a, 0), attempt(os.write, a, b"x"), attempt(fcntl.fcntl, a, 1034))
 with open(path, "rb") as f:
     pair = socket.socketpair()
@@ -140,7 +149,8 @@ with open(path, "rb") as f:
 PY
 }
 
-# Not every data base has a lock. The reader opens it before anybody writes, so nothing but what is in it tells what it is.
+# Not every data base has a lock. The reader opens it before anybody writes,
+# so nothing but what is in it tells what it is.
 @test "a data base that is mapped shows what another process writes to it" {
   printf '0123456789abcdef\xde\xc0\xef\xbe and old' | dd of="$SCRATCH/lib/data" bs=8192 conv=sync 2>/dev/null
   check <<'PY'
@@ -200,8 +210,8 @@ PY
   echo 'int dep(void); int user(void) { return dep(); }' >"$SCRATCH/user.c"
   gcc -shared -fPIC -o "$SCRATCH/lib/real.libs/libmiocdep.so.1" -Wl,-soname,libmiocdep.so.1 "$SCRATCH/dep.c"
   for part in one two; do
-    gcc -shared -fPIC -o "$SCRATCH/lib/$part/inner/user$part.so" "$SCRATCH/user.c" "$SCRATCH/lib/real.libs/libmiocdep.so.1" \
-      -Wl,--enable-new-dtags,-rpath,'$ORIGIN/../../real.libs'
+    gcc -shared -fPIC -o "$SCRATCH/lib/$part/inner/user$part.so" "$SCRATCH/user.c" \
+      "$SCRATCH/lib/real.libs/libmiocdep.so.1" -Wl,--enable-new-dtags,-rpath,'$ORIGIN/../../real.libs'
   done
   check <<'PY'
 import ctypes

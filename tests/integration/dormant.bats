@@ -18,7 +18,9 @@ int main(void)
     DIR *dir;
     FILE *f = fopen("/proc/self/status", "r");
     while (fgets(line, sizeof line, f))
-        if (!strncmp(line, "Threads", 7) || !strncmp(line, "SigCgt", 6) || !strncmp(line, "SigIgn", 6) || !strncmp(line, "SigBlk", 6) || !strncmp(line, "Shd", 3)) fputs(line, stdout);
+        if (!strncmp(line, "Threads", 7) || !strncmp(line, "SigCgt", 6) || !strncmp(line, "SigIgn", 6) ||
+            !strncmp(line, "SigBlk", 6) || !strncmp(line, "Shd", 3))
+            fputs(line, stdout);
     fclose(f);
     dir = opendir("/proc/self/fd");
     for (struct dirent *e; (e = readdir(dir)) != NULL;) puts(e->d_name);
@@ -96,9 +98,11 @@ static void *call(void *path) {
     struct stat st;
     char text[100];
     sem_wait(&loading);
-    int fd = open(path, O_RDONLY), all = fd >= 0 && stat(path, &st) == 0 && fstat(fd, &st) == 0 && access(path, R_OK) == 0;
+    int fd = open(path, O_RDONLY);
+    int all = fd >= 0 && stat(path, &st) == 0 && fstat(fd, &st) == 0 && access(path, R_OK) == 0;
     DIR *d = opendir("/");
-    all = all && d != NULL && readdir(d) != NULL && closedir(d) == 0 && readlink("/proc/self/exe", text, sizeof text) > 0;
+    all = all && d != NULL && readdir(d) != NULL && closedir(d) == 0 &&
+          readlink("/proc/self/exe", text, sizeof text) > 0;
     all = all && dup2(fd, 50) == 50 && fcntl(50, F_GETFD) == 0 && close(50) == 0 && signal(SIGUSR1, SIG_IGN) == SIG_DFL;
     all = all && unlink("/nowhere/nothing") != 0 && mkdir("/nowhere/nothing", 0700) != 0 && chdir("/") == 0;
     printf("%s\n", all ? "all" : "not all");

@@ -1,4 +1,5 @@
-# How a job's processes end while the cache still works for the others: nobody is killed, kept or told a wrong exit code for it.
+# How a job's processes end while the cache still works for the others: nobody is killed,
+# kept or told a wrong exit code for it.
 
 setup() {
   load helper
@@ -11,11 +12,13 @@ setup() {
 
 teardown() { helper_teardown; }
 
-# HOW CODE VICTIMS THREADS SEEDS: jobs of two ranks, of which signals' handlers end the victims; all must end as the plain one does.
+# HOW CODE VICTIMS THREADS SEEDS: jobs of two ranks, of which signals' handlers end the victims;
+# all must end as the plain one does.
 handlers_end() {
   local seed
   for seed in $5; do
-    on_ends() { on_mpiexec 2 "$PYTHON" "$PROGRAMS/ends.py" "$MIOC_BUILD/programs/ends.so" "$SCRATCH/lib" "$3" "$1" "$2" "$4" "$seed"; }
+    on_ends() { on_mpiexec 2 "$PYTHON" "$PROGRAMS/ends.py" "$MIOC_BUILD/programs/ends.so" "$SCRATCH/lib" "$3" "$1" \
+      "$2" "$4" "$seed"; }
     # What plain does is the same for each seed.
     [[ $seed != "${5%% *}" ]] || run_plain on_ends "$@"
     run_cached on_ends "$@"

@@ -16,11 +16,13 @@ teardown() { helper_teardown; }
 cases() {
   mkdir "$SCRATCH/$1"
   "$PYTHON" "$EXPORTED" --make "$SCRATCH/files"
-  on_mpiexec 2 "$PYTHON" "$EXPORTED" "$SCRATCH/files" "$MODULE" "$MIOC_BUILD/programs/exported_main" "$SCRATCH/$1" "${@:2}"
+  on_mpiexec 2 "$PYTHON" "$EXPORTED" "$SCRATCH/files" "$MODULE" "$MIOC_BUILD/programs/exported_main" "$SCRATCH/$1" \
+    "${@:2}"
 }
 
 @test "every exported function has a case" {
-  diff <(sed -e 's:/\*.*\*/::' "$MIOC_ROOT/preload/libmpiio_cache.map" | tr -d ' \n' | sed 's/.*global:\(.*\)local:.*/\1/' | tr ';' '\n' |
+  diff <(sed -e 's:/\*.*\*/::' "$MIOC_ROOT/preload/libmpiio_cache.map" | tr -d ' \n' |
+    sed 's/.*global:\(.*\)local:.*/\1/' | tr ';' '\n' |
            sed '/^$/d' | sort) <("$PYTHON" "$EXPORTED" --names "$MODULE" | sort)
 }
 
@@ -29,7 +31,8 @@ cases() {
   run_plain cases plain
   ((PLAIN_RC == 0))
   # The others must be seen to succeed, or nothing is tested. These never come back.
-  [[ $("$PYTHON" "$EXPORTED" --idle "$SCRATCH/plain") == "_Exit _exit abort execl execle execlp execv execve execveat execvp execvpe fexecve quick_exit" ]]
+  [[ $("$PYTHON" "$EXPORTED" --idle "$SCRATCH/plain") \
+    == "_Exit _exit abort execl execle execlp execv execve execveat execvp execvpe fexecve quick_exit" ]]
   MPIIO_CACHE_LOG=info run_cached cases cached
   ((CACHED_RC == 0))
   [[ $(said) == *'active: 2 ranks'* ]]
@@ -65,7 +68,8 @@ cases() {
 }
 
 # NAME: MIOC_STACK_NAME of preload/base/stack.h, in bytes.
-room_of() { sed -n "s/^#define MIOC_STACK_$1 (\([0-9]*\)u \* 1024u)$/\1 1024/p" "$MIOC_ROOT/preload/base/stack.h" | { read -r a b && echo "$((a * b))"; }; }
+room_of() { sed -n "s/^#define MIOC_STACK_$1 (\([0-9]*\)u \* 1024u)$/\1 1024/p" "$MIOC_ROOT/preload/base/stack.h" |
+  { read -r a b && echo "$((a * b))"; }; }
 
 @test "what a call needs that is served, or told of, fits in the room that it asks for" {
   run_plain cases plain all
@@ -131,7 +135,8 @@ PY
       same_as_plain alone "$SCRATCH/handler" "$SCRATCH/report" "$what" "$size"
       ((CACHED_RC == 0))
       # In ranks, and in programs beside them that are no interpreters; of cached files.
-      same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/handler.so" "$MPIIO_CACHE_PATHS/report" "$what" "$size"
+      same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/handler.so" "$MPIIO_CACHE_PATHS/report" "$what" \
+        "$size"
       ((CACHED_RC == 0))
       same_as_plain on_mpiexec 2 "$SCRATCH/handler" "$MPIIO_CACHE_PATHS/report0" "$what" "$size"
       ((CACHED_RC == 0))

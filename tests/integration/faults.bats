@@ -1,5 +1,5 @@
-# Faults under a running import: ranks that die or stand still, a full /dev/shm, a file server in trouble, limits that are reached.
-# Survivors go on with right answers, nothing waits longer than the deadline, nothing is left.
+# Faults under a running import: ranks that die or stand still, a full /dev/shm, a file server in trouble, limits that
+# are reached. Survivors go on with right answers, nothing waits longer than the deadline, nothing is left.
 
 setup() {
   load helper
@@ -47,7 +47,8 @@ PY
   SLACK=8 # rank 0's node notices the silence of rank 2's
   run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
   rm "$SCRATCH/abort"
-  PRELOAD="$MIOC_LIBRARY:$MIOC_BUILD/programs/aborting_mpi.so" run_into "$CACHED" on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
+  PRELOAD="$MIOC_LIBRARY:$MIOC_BUILD/programs/aborting_mpi.so" run_into "$CACHED" on_hosts 2 2 "$PYTHON" \
+    "$SCRATCH/app.py"
   CACHED_RC=$RC CACHED_SECONDS=$TOOK
   assert_same
   [[ $(said) == *'node 1: MPI gave up'* ]]
@@ -57,8 +58,10 @@ PY
 @test "a /dev/shm without room for MPI does not end the program" {
   need_root
   local size
-  small() { unshare --mount bash -c 'mount -t tmpfs -o size='"$size"' tmpfs /dev/shm && head -c '"$size"' /dev/zero >/dev/shm/full; exec "$@"' \
-    bash env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} timeout 60 mpiexec.mpich -n 4 "$PYTHON" -c 'import package1; print(package1.value)'; }
+  small() { unshare --mount bash \
+    -c 'mount -t tmpfs -o size='"$size"' tmpfs /dev/shm && head -c '"$size"' /dev/zero >/dev/shm/full; exec "$@"' \
+    bash env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} timeout 60 mpiexec.mpich -n 4 "$PYTHON" \
+    -c 'import package1; print(package1.value)'; }
   for size in 64k 4m; do
     same_as_plain small
     said
@@ -71,7 +74,8 @@ PY
   cat >"$SCRATCH/app.py" <<'PY'
 import subprocess, sys, package1
 for offset in ("100000", "-1"):
-    done = subprocess.run(["unshare", "--time", "--monotonic", offset, sys.executable, "-c", "import package1, package2; print(package2.value)"],
+    done = subprocess.run(["unshare", "--time", "--monotonic", offset, sys.executable, "-c",
+                           "import package1, package2; print(package2.value)"],
                           capture_output=True, text=True)
     print(done.returncode, done.stdout)
 PY
@@ -91,15 +95,18 @@ in_cgroup() {
     mkdir "$group"
     echo "$limit" >"$group/memory.max"
   fi
-  bash -c 'echo $$ >"$0" && exec "$@"' "$group/cgroup.procs" timeout -k 5 60 env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} "$@" || rc=$?
+  bash -c 'echo $$ >"$0" && exec "$@"' "$group/cgroup.procs" timeout -k 5 60 env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} \
+    "$@" || rc=$?
   for _ in {1..50}; do rmdir "$group" 2>/dev/null && break; sleep 0.1; done
   return "$rc"
 }
 
-# Seen: what was read at the start stayed in the store, and the kernel killed the job. 64 MiB are what MPI takes in 3 ranks, and more.
+# Seen: what was read at the start stayed in the store, and the kernel killed the job.
+# 64 MiB are what MPI takes in 3 ranks, and more.
 @test "a program that grows to just below its memory cgroup's limit is not killed for what the cache holds" {
   need_root
-  mkdir "/sys/fs/cgroup/memory/$MIOC_TEST_ID" 2>/dev/null || mkdir "/sys/fs/cgroup/$MIOC_TEST_ID" 2>/dev/null || skip "no memory cgroup to write to"
+  mkdir "/sys/fs/cgroup/memory/$MIOC_TEST_ID" 2>/dev/null || mkdir "/sys/fs/cgroup/$MIOC_TEST_ID" 2>/dev/null ||
+    skip "no memory cgroup to write to"
   rmdir "/sys/fs/cgroup/memory/$MIOC_TEST_ID" 2>/dev/null || rmdir "/sys/fs/cgroup/$MIOC_TEST_ID"
   for i in 1 2 3 4; do head -c 14M /dev/zero >"$SCRATCH/lib/blob$i.py"; done
   cat >"$SCRATCH/app.py" <<'PY'

@@ -1,5 +1,5 @@
-# Processes below a rank: however they are started and however they end, they are served from their node's store, never touch
-# MPI, and disturb nobody.
+# Processes below a rank: however they are started and however they end, they are served from their node's store, never
+# touch MPI, and disturb nobody.
 
 setup() {
   load helper
@@ -17,7 +17,8 @@ setup() {
   cat >"$SCRATCH/source/helpers.py" <<'PY'
 import os, signal, subprocess, sys, early
 me, scratch = int(os.environ["PMI_RANK"]), os.environ["SCRATCH"]
-guest = [sys.executable, "-S", "-c", "import all_of_it, os; os.write(1, ('%s %s\\n' % (all_of_it.__file__, all_of_it.value)).encode())"]
+guest = [sys.executable, "-S", "-c",
+         "import all_of_it, os; os.write(1, ('%s %s\\n' % (all_of_it.__file__, all_of_it.value)).encode())"]
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 def meet(): # both ranks; each takes the other's end of the two pipes
@@ -113,14 +114,16 @@ if __name__ == "__main__":
 PY
   nothing_asked 12
   jq -c '[.ranks, .guests, .calls.open]' "$SCRATCH/stats.json"
-  # A rank's ten and three of multiprocessing's, whose pool may end before a worker begins; forked children count in their parents'.
+  # A rank's ten and three of multiprocessing's, whose pool may end before a worker begins;
+  # forked children count in their parents'.
   (($(stats .ranks) == 2 && $(stats .guests) >= 26))
 }
 
 # Seen at once: 16 interpreters that start together, before anybody knows anything.
 @test "torchrun-like parents whose eight children import at once cost the filesystem what one Python does" {
   check <<'PY'
-children = [subprocess.Popen(guest, env={**os.environ, "RANK": str(8 * me + i), "LOCAL_RANK": str(i), "WORLD_SIZE": "16"})
+children = [subprocess.Popen(guest, env={**os.environ, "RANK": str(8 * me + i), "LOCAL_RANK": str(i),
+                                         "WORLD_SIZE": "16"})
             for i in range(8)]
 say([child.wait() for child in children])
 PY
@@ -144,7 +147,8 @@ for line in open("/proc/self/status"):
     if line.startswith(("Threads", "SigBlk", "SigIgn", "SigCgt", "SigPnd", "NoNewPrivs", "Seccomp")):
         say(*line.split())
 fds = [int(fd) for fd in os.listdir("/proc/self/fd")]
-say([(fd, os.readlink("/proc/self/fd/%d" % fd).rstrip("0123456789[]")) for fd in fds if os.path.exists("/proc/self/fd/%d" % fd)])
+say([(fd, os.readlink("/proc/self/fd/%d" % fd).rstrip("0123456789[]")) for fd in fds
+     if os.path.exists("/proc/self/fd/%d" % fd)])
 PY
   check <<'PY'
 look = [sys.executable, "-S", scratch + "/look.py"]
@@ -276,8 +280,9 @@ def run(name, rank): # what it reads after the end of rank and launcher is told 
     except ImportError as error:
         print(error)
     with open(os.environ["TOLD"] + ".tmp" + name, "w") as told:
-        print(name, copy.read(), os.fstat(copy.fileno()).st_size, other.__file__, package.inner.value, os.stat(package.part.__file__).st_size,
-              os.path.exists(other.__file__ + "x"), sorted(os.listdir(os.path.dirname(package.__file__))), file=told)
+        print(name, copy.read(), os.fstat(copy.fileno()).st_size, other.__file__, package.inner.value,
+              os.stat(package.part.__file__).st_size, os.path.exists(other.__file__ + "x"),
+              sorted(os.listdir(os.path.dirname(package.__file__))), file=told)
     os.rename(told.name, os.environ["TOLD"] + "." + name)
 if __name__ == "__main__":
     run(sys.argv[1], int(sys.argv[2]))
@@ -302,8 +307,8 @@ if os.fork() == 0:
     os.closerange(3, 1024)
     orphan.run("forked%d" % me, os.getppid())
     os._exit(0)
-subprocess.Popen([sys.executable, "-S", orphan.__file__, "spawned%d" % me, str(os.getpid())], start_new_session=True, stdin=null,
-                 stdout=null, stderr=null)
+subprocess.Popen([sys.executable, "-S", orphan.__file__, "spawned%d" % me, str(os.getpid())], start_new_session=True,
+                 stdin=null, stdout=null, stderr=null)
 for name in "forked%d" % me, "spawned%d" % me:
     while not os.path.exists(os.environ["TOLD"] + ".ready" + name):
         time.sleep(0.01)
@@ -315,7 +320,9 @@ PY
 
 @test "a shell script that is the task, with Pythons before, beside and instead of itself" {
   cat >"$SCRATCH/task.sh" <<'SH'
-python=$1 app="import os, all_of_it; os.write(1, ('%s %s %s\n' % (os.environ.get('WHO'), os.environ['PMI_RANK'], all_of_it.value)).encode())"
+python=$1
+app="import os, all_of_it
+os.write(1, ('%s %s %s\n' % (os.environ.get('WHO'), os.environ['PMI_RANK'], all_of_it.value)).encode())"
 "$python" -S -c 'pass' || exit 9 # as `conda activate` does
 WHO=child "$python" -S -c "$app" || exit 8
 case $2 in

@@ -3,14 +3,15 @@
 #   setup() { load helper; helper_setup; }   teardown() { helper_teardown; }
 #
 #   same_as_plain on_hosts 4 4 python3 app.py     runs it twice; output, exit code and time must agree
-#   run_plain CMD... / run_cached CMD...          the pieces: $PLAIN_RC, $PLAIN_SECONDS, $PLAIN/stdout, $PLAIN/stderr, and CACHED
+#   run_plain CMD... / run_cached CMD...          the pieces: $PLAIN_RC, $PLAIN_SECONDS, $PLAIN/stdout, $PLAIN/stderr,
+#                                                 and CACHED
 #   on_mpiexec N, on_hosts N P, on_slurm N P      launchers, in front of a command; alone: none
 #
 #   for_each_client FUNCTION                      runs it for each kind of client that a shared filesystem may have
 #
 # Variables before a call hold for that run: MPIIO_CACHE_LOG=info run_cached on_mpiexec 2 python3 app.py
-# $SCRATCH is the test's own folder. helper_teardown fails the test if it left processes or stores behind. A test that kills
-# ranks sets STORES_MAY_STAY=1: theirs are for the next job to reclaim.
+# $SCRATCH is the test's own folder. helper_teardown fails the test if it left processes or stores behind. A test that
+# kills ranks sets STORES_MAY_STAY=1: theirs are for the next job to reclaim.
 # shellcheck shell=bash disable=SC2034 # variables are for the tests
 
 # What the caller's shell or job has would disturb: an unbuffered Python writes half lines.
@@ -52,7 +53,7 @@ helper_teardown() {
   return "$rc"
 }
 
-# --- Runs ---------------------------------------------------------------------------------------------------------------
+# --- Runs -------------------------------------------------------------------------------------------------------------
 
 # FOLDER CMD...: sets RC and TOOK. `timeout` starts no group of its own in the foreground, so stdin stays usable.
 run_into() {
@@ -93,15 +94,16 @@ alone() { launch "$@"; }
 on_mpiexec() { launch mpiexec.mpich -n "$1" "${@:2}"; }
 on_hosts() {
   # Clients that keep nothing. It is FUSE, of which the cache expects the worst.
-  [[ ${HOSTS_MOUNT:-} != *'--dir-timeout 0 --file-attr-timeout 0'* ]] || local -x MPIIO_CACHE_ACTIMEO=${MPIIO_CACHE_ACTIMEO-0}
+  [[ ${HOSTS_MOUNT:-} != *'--dir-timeout 0 --file-attr-timeout 0'* ]] ||
+    local -x MPIIO_CACHE_ACTIMEO=${MPIIO_CACHE_ACTIMEO-0}
   launch "$FIXTURES/simulated-hosts" ${HOSTS_MOUNT:+--mount "$HOSTS_MOUNT"} "$1" "$2" "${@:3}"
 }
 on_slurm() { launch srun -N "$1" --ntasks-per-node="$2" --mpi=pmi2 "${@:3}"; }
 
 # Where more than two tasks wait for each core, all takes longer by as much.
 is_in_time() {
-  awk -v p="$PLAIN_SECONDS" -v c="$CACHED_SECONDS" -v s="$SLACK" -v load="$(cut -d' ' -f1 /proc/loadavg)" -v cores="$(nproc)" \
-    'BEGIN { busy = load / cores / 2; exit !(c <= p + s * (busy > 1 ? busy : 1)) }'
+  awk -v p="$PLAIN_SECONDS" -v c="$CACHED_SECONDS" -v s="$SLACK" -v load="$(cut -d' ' -f1 /proc/loadavg)" \
+    -v cores="$(nproc)" 'BEGIN { busy = load / cores / 2; exit !(c <= p + s * (busy > 1 ? busy : 1)) }'
 }
 
 # Compares the last two runs. Lines may come in any order: ranks share one standard output.
@@ -141,15 +143,17 @@ said() { grep -h '^mpiio_cache: ' "$CACHED/stderr" || true; }
 # A number or text of a statistics file: stat_of FILE .calls.stat.hit
 stat_of() { jq -r "$2" "$1"; }
 
-# --- Leftovers ------------------------------------------------------------------------------------------------------------
+# --- Leftovers --------------------------------------------------------------------------------------------------------
 
 # Stores that nobody holds. A held one is of somebody else's job, or its process is found by own_processes.
 own_stores() {
   local store dev inode
-  find "${MPIIO_CACHE_DIR:-/dev/shm}" -maxdepth 1 -name "mpiio_cache-$EUID-*" 2>/dev/null | sort | while read -r store; do
+  find "${MPIIO_CACHE_DIR:-/dev/shm}" -maxdepth 1 -name "mpiio_cache-$EUID-*" 2>/dev/null | sort |
+    while read -r store; do
     read -r dev inode < <(stat -c '%d %i' "$store/owner" 2>/dev/null) || dev=0 inode=none
     # Other mounts have files of that number, too.
-    grep -q "$(printf ' %02x:%02x:%s ' $((dev >> 8 & 0xfff)) $((dev & 0xff | dev >> 12 & 0xfff00)) "$inode")" /proc/locks || echo "$store"
+    grep -q "$(printf ' %02x:%02x:%s ' $((dev >> 8 & 0xfff)) $((dev & 0xff | dev >> 12 & 0xfff00)) "$inode")" \
+      /proc/locks || echo "$store"
   done
 }
 
@@ -180,7 +184,7 @@ no_leftovers() {
   return 1
 }
 
-# --- Fixtures: each skips the test, saying what is missing --------------------------------------------------------------
+# --- Fixtures: each skips the test, saying what is missing ------------------------------------------------------------
 
 need_root() { [[ $EUID -eq 0 ]] || skip "needs root"; }
 need_command() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
@@ -210,12 +214,13 @@ need_python_env() {
   fixture python-env "$PYTHON_ENV"
 }
 
-# Runs a test's body, a function with arguments, in each kind of client that a shared filesystem may have: one that keeps nothing,
-# one like NFS's and one like Lustre's (see mioc_metadata_server --help). Sets for it
+# Runs a test's body, a function with arguments, in each kind of client that a shared filesystem may have: one that
+# keeps nothing, one like NFS's and one like Lustre's (see mioc_metadata_server --help). Sets for it
 #   CLIENT_MODEL     none, nfs or lustre
 #   CLIENT_OPTIONS   the server's options, for mount_shared (unquoted) and HOSTS_MOUNT
-#   CLIENT_TIME      seconds after which, at the latest, a client sees what another one wrote; 0: when the write returns.
-#                    Exported, as MPIIO_CACHE_ACTIMEO is: the filesystem is FUSE, of which the cache expects the worst
+#   CLIENT_TIME      seconds after which, at the latest, a client sees what another one wrote; 0: when the write
+#                    returns. Exported, as MPIIO_CACHE_ACTIMEO is: the filesystem is FUSE,
+#                    of which the cache expects the worst
 # CLIENT_MODELS="nfs" bats …: only in these.
 for_each_client() {
   local -x MPIIO_CACHE_ACTIMEO CLIENT_TIME

@@ -1,4 +1,5 @@
-# What hooks dlopen itself, before us, after us or while the program runs, takes no load from the cache and sees none of ours.
+# What hooks dlopen itself, before us, after us or while the program runs,
+# takes no load from the cache and sees none of ours.
 
 setup() {
   load helper
@@ -12,7 +13,8 @@ teardown() { helper_teardown; }
 
 stats() { stat_of "$SCRATCH/stats.json" "$1"; }
 
-# PRELOADS PROGRAM [ARGUMENT...]: two ranks, plain with these preloads ("" for none; OURS is our library's place) and cached.
+# PRELOADS PROGRAM [ARGUMENT...]: two ranks, plain with these preloads ("" for none; OURS is our library's place)
+# and cached.
 check_with() {
   local preloads=$1
   shift
@@ -117,11 +119,18 @@ unsigned la_objopen(struct link_map *map, Lmid_t lmid, uintptr_t *cookie)
         _exit(99);
     return 0;
 }
-char *la_objsearch(const char *name, uintptr_t *cookie, unsigned flag) { (void)cookie; (void)flag; return (char *)name; }
+char *la_objsearch(const char *name, uintptr_t *cookie, unsigned flag)
+{
+    (void)cookie;
+    (void)flag;
+    return (char *)name;
+}
 C
-  run_plain on_mpiexec 2 env LD_AUDIT="$SCRATCH/audit.so" "$PYTHON" -c 'import numpy, scipy.linalg; print(numpy.__file__)'
+  run_plain on_mpiexec 2 env LD_AUDIT="$SCRATCH/audit.so" "$PYTHON" \
+    -c 'import numpy, scipy.linalg; print(numpy.__file__)'
   (($(grep -c '^opened /usr/lib/python3' "$PLAIN/stdout") > 50))
-  run_cached on_mpiexec 2 env LD_AUDIT="$SCRATCH/audit.so" "$PYTHON" -c 'import numpy, scipy.linalg; print(numpy.__file__)'
+  run_cached on_mpiexec 2 env LD_AUDIT="$SCRATCH/audit.so" "$PYTHON" \
+    -c 'import numpy, scipy.linalg; print(numpy.__file__)'
   assert_same
   said
   [[ $(said) == *', loader patch'* ]]

@@ -26,8 +26,8 @@ count_on() {
 
 import_on() { count_on "$@" "${IMPORT[@]}"; }
 
-# NAME N P -- what happens before main(), which no preload can serve: the kernel's exec, and ld.so's search for what the interpreter
-# is linked with. `--version` ends before anything is read or imported.
+# NAME N P -- what happens before main(), which no preload can serve: the kernel's exec, and ld.so's search for what the
+# interpreter is linked with. `--version` ends before anything is read or imported.
 before_main_on() {
   run_plain count_on "$@" "$SHARED/bin/python3" --version
   [[ $PLAIN_RC == 0 && $(stat_of "$SCRATCH/$1.json" '.other.open + .other.opendir') == 0 ]]
@@ -44,8 +44,8 @@ count_one_rank() {
   cp "$SCRATCH"/{before,bare}.json "$BATS_FILE_TMPDIR"
 }
 
-# WHAT JQ: the issue's bar for the last cached run, in operations that JQ takes from a report: what comes behind the start of main()
-# is at most 1.1 times one bare rank's.
+# WHAT JQ: the issue's bar for the last cached run, in operations that JQ takes from a report: what comes behind the
+# start of main() is at most 1.1 times one bare rank's.
 check_bar() {
   local bare before cached before_cached
   bare=$(stat_of "$BARE" "$2") before=$(stat_of "$BEFORE" "$2")
@@ -99,8 +99,9 @@ for suffix in ".py", ".so", "/__init__.py", "/data":
   cat >"$SCRATCH/diverge.py" <<'PY'
 import importlib, os, random, sys, threading
 rank = int(os.environ.get("PMI_RANK", "0"))
-names = ["json", "sqlite3", "email.mime.text", "xml.dom.minidom", "unittest.mock", "asyncio", "http.server", "ctypes.util",
-         "numpy.fft", "multiprocessing.pool", "concurrent.futures", "logging.handlers", "mioc_missing_%d" % rank]
+names = ["json", "sqlite3", "email.mime.text", "xml.dom.minidom", "unittest.mock", "asyncio", "http.server",
+         "ctypes.util", "numpy.fft", "multiprocessing.pool", "concurrent.futures", "logging.handlers",
+         "mioc_missing_%d" % rank]
 random.Random(rank).shuffle(names)
 def work(part):
     for name in part:
@@ -135,7 +136,8 @@ PY
     misses=$(stat_of "$SCRATCH/stats.json" .calls.all.miss)
     questions=$(stat_of "$SCRATCH/stats.json" .root.questions)
     operations=$(stat_of "$SCRATCH/$run.json" .metadata)
-    echo "$run run: $modules modules, $misses misses of four ranks, $questions questions at the root, $operations metadata operations"
+    echo "$run run: $modules modules, $misses misses of four ranks, $questions questions at the root," \
+      "$operations metadata operations"
     if [[ $run == first ]]; then
       # What a module imports is read while it is on its way.
       ((misses <= modules * 3 && questions * 3 <= modules * 2))

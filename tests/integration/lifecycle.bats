@@ -1,5 +1,5 @@
-# Every way to start a Python and to find its modules: what a program sees of it is what it sees without us. Each rank's output and
-# errors are compared line by line.
+# Every way to start a Python and to find its modules: what a program sees of it is what it sees without us. Each rank's
+# output and errors are compared line by line.
 
 setup() {
   load helper
@@ -26,7 +26,8 @@ teardown() { helper_teardown; }
 in_ranks() {
   local rc=0 rank
   rm -f "$SCRATCH"/rank.*
-  launch mpiexec.mpich -n "${RANKS:-2}" -outfile-pattern "$SCRATCH/rank.%r.out" -errfile-pattern "$SCRATCH/rank.%r.err" "$@" || rc=$?
+  launch mpiexec.mpich -n "${RANKS:-2}" -outfile-pattern "$SCRATCH/rank.%r.out" -errfile-pattern \
+    "$SCRATCH/rank.%r.err" "$@" || rc=$?
   for rank in "$SCRATCH"/rank.*; do
     sed "s/^/${rank##*/rank.} /" "$rank"
   done
@@ -34,7 +35,8 @@ in_ranks() {
 }
 
 # What we say, and what no two runs share.
-without_ours() { grep -vE '^[0-9]+\.err mpiio_cache: ' "$1" | sed -E "s, at 0x[0-9a-f]+,,g; ${FILTER:-}" >"$1.filtered" || true; mv "$1.filtered" "$1"; }
+without_ours() { grep -vE '^[0-9]+\.err mpiio_cache: ' "$1" |
+  sed -E "s, at 0x[0-9a-f]+,,g; ${FILTER:-}" >"$1.filtered" || true; mv "$1.filtered" "$1"; }
 
 # COMMAND...: plain and cached, which must have been active; and has said something.
 check() {
@@ -72,7 +74,8 @@ import describe; describe.describe("json", "sqlite3", "numpy.fft", "late")' "$SH
 }
 
 @test "python -m with a module, a package and a module of the working directory" {
-  printf 'import describe, sys\nif __name__ == "__main__": describe.describe("late"); sys.exit(7)\n' >"$SCRATCH/source/package/__main__.py"
+  printf 'import describe, sys\nif __name__ == "__main__": describe.describe("late"); sys.exit(7)\n' \
+    >"$SCRATCH/source/package/__main__.py"
   EXPECTED_RC=7 check "$PYTHON" -m package argument
   EXPECTED_RC=7 check "$PYTHON" -m package.__main__
   unset PYTHONPATH
@@ -91,7 +94,8 @@ import describe; describe.describe("json", "sqlite3", "numpy.fft", "late")' "$SH
 
 @test "a script, by a path with a symbolic link, and a directory and a zip archive with a __main__.py" {
   mkdir "$SCRATCH/source/app"
-  printf 'import inside, describe\nprint(__file__, __spec__ and __spec__.origin)\ndescribe.describe("inside", "late")\n' >"$SCRATCH/source/app/__main__.py"
+  printf '%s\n' 'import inside, describe' 'print(__file__, __spec__ and __spec__.origin)' \
+    'describe.describe("inside", "late")' >"$SCRATCH/source/app/__main__.py"
   echo 'value = 1' >"$SCRATCH/source/app/inside.py"
   ln -s app/__main__.py "$SCRATCH/source/link.py"
   "$PYTHON" -m zipapp "$SCRATCH/source/app" -o "$SCRATCH/source/app.pyz" -c
@@ -114,7 +118,8 @@ make_venv() {
 @test "a venv with copies, activated, with site-packages of its base" {
   make_venv --copies --system-site-packages
   # shellcheck disable=SC2016 # for the ranks' shell
-  SERVED_AT_LEAST=300 check bash -c '. "$SHARED/venv/bin/activate" && exec python -c "$1"' bash 'import describe; describe.describe("json", "own", "numpy.fft", "late")'
+  SERVED_AT_LEAST=300 check bash -c '. "$SHARED/venv/bin/activate" && exec python -c "$1"' bash \
+    'import describe; describe.describe("json", "own", "numpy.fft", "late")'
 }
 
 @test "a prefix that was moved, and one that is reached by a symbolic link" {
@@ -149,11 +154,14 @@ def see(name):
     except ImportError as error:
         print(name, repr(error), error.path)
 see("which")
-for change in ('sys.path.append(shared + "/first")', 'sys.path.append(shared + "/second")', 'sys.path.remove(shared + "/first")',
-               'sys.path.insert(0, shared + "/first")', 'sys.path.insert(0, local)', 'sys.path[:] = [shared + "/second"] + sys.path',
-               'site.addsitedir(shared + "/first")', 'sys.path_importer_cache.clear()', 'os.chdir(shared + "/second"); sys.path[0] = ""',
-               'os.chdir(shared); sys.path[0] = "first"', 'sys.path[0] = shared + "//./first/"', 'sys.path[0] = shared + "/first/../second"',
-               'sys.path[0] = shared + "/nowhere"', 'importlib.invalidate_caches()', 'sys.path[:] = [p for p in sys.path if "shared" not in p]'):
+for change in ('sys.path.append(shared + "/first")', 'sys.path.append(shared + "/second")',
+               'sys.path.remove(shared + "/first")', 'sys.path.insert(0, shared + "/first")',
+               'sys.path.insert(0, local)', 'sys.path[:] = [shared + "/second"] + sys.path',
+               'site.addsitedir(shared + "/first")', 'sys.path_importer_cache.clear()',
+               'os.chdir(shared + "/second"); sys.path[0] = ""', 'os.chdir(shared); sys.path[0] = "first"',
+               'sys.path[0] = shared + "//./first/"', 'sys.path[0] = shared + "/first/../second"',
+               'sys.path[0] = shared + "/nowhere"', 'importlib.invalidate_caches()',
+               'sys.path[:] = [p for p in sys.path if "shared" not in p]'):
     exec(change)
     print("--", change)
     for name in "which", "only_first", "only_second":
@@ -169,7 +177,10 @@ PY
 
 @test "namespace packages, whose parts lie in several directories and come later" {
   mkdir -p "$SCRATCH"/source/{one,two,three}/space/deeper "$SCRATCH/source/regular/space" "$SCRATCH/source/one/empty"
-  for part in one two three; do echo "value = __file__, __package__" | tee "$SCRATCH/source/$part/space/$part.py" >"$SCRATCH/source/$part/space/deeper/$part.py"; done
+  for part in one two three; do
+    echo "value = __file__, __package__" |
+      tee "$SCRATCH/source/$part/space/$part.py" >"$SCRATCH/source/$part/space/deeper/$part.py"
+  done
   echo "value = 'regular'" >"$SCRATCH/source/regular/space/__init__.py"
   check_program <<'PY'
 import importlib, os, pkgutil, sys
@@ -178,7 +189,8 @@ sys.path += [shared + "/one", shared + "/two"]
 import space, space.one, space.two, space.deeper, space.deeper.two, empty
 def see():
     for module in space, space.deeper, empty:
-        print(module, getattr(module, "__file__", None), list(module.__path__), type(module.__path__).__name__, module.__spec__, type(module.__loader__).__name__)
+        print(module, getattr(module, "__file__", None), list(module.__path__), type(module.__path__).__name__,
+              module.__spec__, type(module.__loader__).__name__)
     print(sorted(m.name for m in pkgutil.walk_packages(space.__path__, "space.")))
 see()
 print(space.one.value, space.deeper.two.value)
@@ -199,7 +211,9 @@ PY
   make_venv --symlinks
   local packages=$SCRATCH/source/venv/lib/python3.11/site-packages
   mkdir "$packages/added" "$SCRATCH/source/sites" "$SCRATCH/source/sites/more"
-  printf '# comment\nadded\nnowhere\n\nimport sys, os, hook; hook.ran.append(sys._getframe().f_code.co_filename and os.environ["PMI_RANK"])\n' >"$packages/a.pth"
+  printf '%s\n' '# comment' added nowhere '' \
+    'import sys, os, hook; hook.ran.append(sys._getframe().f_code.co_filename and os.environ["PMI_RANK"])' \
+    >"$packages/a.pth"
   printf 'import hook; hook.ran.append("b"); import in_added\n' >"$packages/b.pth"
   printf 'import hook; 1 / 0\n' >"$packages/c.pth" # is told, and the site goes on
   echo 'ran = []' >"$packages/hook.py"
@@ -222,7 +236,8 @@ PY
 
 @test "modules, packages and data in zip archives" {
   mkdir -p "$SCRATCH/zip/zipped/inner" "$SCRATCH/zip/sub"
-  echo 'value = __file__, __loader__.archive' | tee "$SCRATCH/zip/zipped/__init__.py" "$SCRATCH/zip/zipped/inner/__init__.py" "$SCRATCH/zip/sub/below.py" >"$SCRATCH/zip/alone.py"
+  echo 'value = __file__, __loader__.archive' | tee "$SCRATCH/zip/zipped/__init__.py" \
+    "$SCRATCH/zip/zipped/inner/__init__.py" "$SCRATCH/zip/sub/below.py" >"$SCRATCH/zip/alone.py"
   echo 'data' >"$SCRATCH/zip/zipped/data.txt"
   "$PYTHON" -c 'import shutil, sys; shutil.make_archive(*sys.argv[1:])' "$SCRATCH/source/archive" zip "$SCRATCH/zip"
   mv "$SCRATCH/source/archive.zip" "$SCRATCH/source/archive.egg"
@@ -260,7 +275,8 @@ print(number, len(sys.modules), sys.path, hash(tuple(sorted(sys.modules))) and s
 made = [interpreters.create() for _ in range(4)]
 for number, interpreter in enumerate(made): # one after the other, then at once, without output
     interpreters.run_string(interpreter, code, {"number": number})
-threads = [threading.Thread(target=interpreters.run_string, args=(i, "import xml.dom.minidom, difflib, other, package.part")) for i in made]
+threads = [threading.Thread(target=interpreters.run_string,
+                            args=(i, "import xml.dom.minidom, difflib, other, package.part")) for i in made]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 for interpreter in made:
@@ -273,8 +289,9 @@ PY
 @test "threads that import the same and other modules at once" {
   check_program <<'PY'
 import importlib, sys, threading
-names = ["json", "sqlite3", "email.mime.text", "xml.dom.minidom", "unittest.mock", "asyncio", "http.server", "ctypes.util", "numpy.fft", "numpy.linalg",
-         "multiprocessing.pool", "concurrent.futures", "logging.handlers", "package.inner", "package.part", "late", "missing", "package.missing"]
+names = ["json", "sqlite3", "email.mime.text", "xml.dom.minidom", "unittest.mock", "asyncio", "http.server",
+         "ctypes.util", "numpy.fft", "numpy.linalg", "multiprocessing.pool", "concurrent.futures", "logging.handlers",
+         "package.inner", "package.part", "late", "missing", "package.missing"]
 start, seen = threading.Barrier(16), [None] * 16
 def work(i):
     start.wait()
@@ -291,7 +308,7 @@ print(sorted(name for name in sys.modules))
 PY
 }
 
-# --- In the company of other preloads -----------------------------------------------------------------------------------
+# --- In the company of other preloads ---------------------------------------------------------------------------------
 
 # COMMAND...: in_ranks with $OTHER preloaded; in the cached run before ours or, with $ORDER after, after it.
 in_company() {
@@ -318,16 +335,19 @@ print(subprocess.run([sys.executable, '-c', 'import late']))"
   ORDER=before RUN=in_company check "$PYTHON" -c "$DESCRIBE"
   cat "$SCRATCH"/beside.?
   [[ $(sort -u "$SCRATCH/beside.0" | wc -l) == 1 && $(cat "$SCRATCH"/beside.? | wc -l) == 4 ]]
-  # Its functions ask the loader, whose lock a thread in dlopen() has; in a constructor too, which opens what no rank knows yet.
+  # Its functions ask the loader, whose lock a thread in dlopen() has; in a constructor too,
+  # which opens what no rank knows yet.
   printf '%s\n' '#include <fcntl.h>' '#include <stdlib.h>' '#include <unistd.h>' \
-    '__attribute__((constructor)) static void look(void) { if (chdir(getenv("SHARED")) != 0 || open("late.py", O_RDONLY) < 0) abort(); }' |
+    '__attribute__((constructor)) static void look(void)' \
+    '{ if (chdir(getenv("SHARED")) != 0 || open("late.py", O_RDONLY) < 0) abort(); }' |
     gcc -shared -fPIC -x c - -o "$SCRATCH/source/opens.so"
-  ORDER=after RUN=in_company check "$PYTHON" -c "import ctypes, os; ctypes.CDLL(os.environ['SHARED'] + '/opens.so'); $DESCRIBE"
+  ORDER=after RUN=in_company check "$PYTHON" \
+    -c "import ctypes, os; ctypes.CDLL(os.environ['SHARED'] + '/opens.so'); $DESCRIBE"
   grep -F 'loader patch, asking nobody' "$SCRATCH/said"
   (($(stat_of "$SCRATCH/stats.json" '[.calls[].timeout] | add') == 0))
 }
 
-# --- Extension modules built with AddressSanitizer -----------------------------------------------------------------------
+# --- Extension modules built with AddressSanitizer --------------------------------------------------------------------
 
 # Sets OTHER and builds a module, checked, that fills a buffer and, where it is told, reads one byte behind it.
 need_asan_module() {
@@ -352,7 +372,8 @@ static PyMethodDef methods[] = { { "run", run, METH_VARARGS, NULL }, { NULL, NUL
 static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, "checked", NULL, -1, methods, NULL, NULL, NULL, NULL };
 PyMODINIT_FUNC PyInit_checked(void) { return PyModule_Create(&definition); }
 C
-  gcc -shared -fPIC -g -fsanitize=address "-I$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
+  gcc -shared -fPIC -g -fsanitize=address \
+    "-I$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
     "$SCRATCH/checked.c" -o "$SCRATCH/source/checked.so"
   # CPython itself frees not all, and verify_asan_link_order is for the tests where we come first.
   export ASAN_OPTIONS=detect_leaks=0:exitcode=23
@@ -376,9 +397,12 @@ try: checked.run(0)
 finally: print(late.value, flush=True)
 if os.fork() == 0: checked.run(1)
 print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)'
-  FILTER='s/==[0-9]+==/==PID==/; s/0x[0-9a-f]+/ADDRESS/g; s/BuildId: [0-9a-f]+//; /Shadow byte|ADDRESS:|^[01].err  (Addressable|Partially|Heap|Freed|Stack|Global|Poisoned|Container|Array|Intra|ASan|Left|Right)/d'
+  local legend='Addressable|Partially|Heap|Freed|Stack|Global|Poisoned|Container|Array|Intra|ASan|Left|Right'
+  local filter='s/==[0-9]+==/==PID==/; s/0x[0-9a-f]+/ADDRESS/g; s/BuildId: [0-9a-f]+//'
+  FILTER="$filter; /Shadow byte|ADDRESS:|^[01].err  ($legend)/d"
   LINES_AT_LEAST=10 SERVED_AT_LEAST=1 RUN=in_company check "$PYTHON" -c "$program"
-  [[ $(grep -c 'heap-buffer-overflow on address' "$CACHED/stdout") == 2 && $(grep -cE '^[01].out 23$' "$CACHED/stdout") == 2 ]]
+  [[ $(grep -c 'heap-buffer-overflow on address' "$CACHED/stdout") == 2 &&
+    $(grep -cE '^[01].out 23$' "$CACHED/stdout") == 2 ]]
   [[ $(grep -c "in run $SCRATCH/checked.c" "$CACHED/stdout") -ge 2 ]]
   EXPECTED_RC=any RUN=in_company both_fail "$PYTHON" -c 'import checked; checked.run(1)'
 }

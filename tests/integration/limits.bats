@@ -34,15 +34,16 @@ check_limit() {
   same_as_plain on_mpiexec 3 bash -c "[ \$PMI_RANK != 1 ] || ulimit -S -n 24; exec $PYTHON $SCRATCH/app.py"
 }
 
-# Seen: contents were put into the node's store by descriptors of a moment in the leader's own table. What the program opened meanwhile
-# got other numbers, or a table that it had filled had room again.
+# Seen: contents were put into the node's store by descriptors of a moment in the leader's own table. What the program
+# opened meanwhile got other numbers, or a table that it had filled had room again.
 @test "what a leader's program opens while its node imports gets the numbers that it gets without us, and as many" {
   need_hosts
   for i in {1..2500}; do echo "value = $i" >"$SCRATCH/lib/module$i.py"; done
   cat >"$SCRATCH/fill.py" <<'PY'
 import errno, os, resource, sys
 node, rank = divmod(int(os.environ["PMI_RANK"]), 2)
-done = "%s/done.%d." % (os.path.dirname(sys.argv[0]), node) + ("cached" if "mpiio_cache" in os.environ.get("LD_PRELOAD", "") else "plain")
+done = "%s/done.%d." % (os.path.dirname(sys.argv[0]),
+                        node) + ("cached" if "mpiio_cache" in os.environ.get("LD_PRELOAD", "") else "plain")
 if rank == 1:
     files = ["%s/module%d.py" % (sys.argv[1], i) for i in range(1, 2501)]
     print(sum(len(open(file).read()) for file in (files if node else reversed(files))))

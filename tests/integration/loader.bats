@@ -1,5 +1,6 @@
-# Libraries that the dynamic loader opens: served from the store they are what they are without us, in every respect that a program
-# can see. The cases are tests/programs/dl_*.c; each runs plain, and cached with the loader patched and not.
+# Libraries that the dynamic loader opens: served from the store they are what they are without us, in every respect
+# that a program can see. The cases are tests/programs/dl_*.c; each runs plain,
+# and cached with the loader patched and not.
 
 setup_file() {
   load helper
@@ -50,7 +51,8 @@ check() {
   done
 }
 
-stats_hold() { [[ $(stat_of "$SCRATCH/$1.json" "$2 $3") == true ]] || { echo "$1: not $2 $3"; jq -c .loader "$SCRATCH/$1.json"; return 1; }; }
+stats_hold() { [[ $(stat_of "$SCRATCH/$1.json" "$2 $3") == true ]] ||
+  { echo "$1: not $2 $3"; jq -c .loader "$SCRATCH/$1.json"; return 1; }; }
 
 # And the loader was answered from the store, or left alone.
 check_served() {
@@ -81,7 +83,7 @@ run_alone_cached() {
   rm -rf "$SCRATCH/store"
 }
 
-# --- What cannot be loaded -----------------------------------------------------------------------------------------------
+# --- What cannot be loaded --------------------------------------------------------------------------------------------
 
 @test "missing libraries and dependencies: dlerror says what it says without us" { check_served missing; }
 
@@ -124,7 +126,7 @@ run_alone_cached() {
 
 @test "errno after loads that succeed and fail" { check_served errno_after; }
 
-# --- How they are called ---------------------------------------------------------------------------------------------------
+# --- How they are called ----------------------------------------------------------------------------------------------
 
 @test "names by dladdr, dlinfo and dl_iterate_phdr, and which libraries are the same" { check_served names; }
 
@@ -160,7 +162,7 @@ run_alone_cached() {
 
 @test "libraries that a child of the program replaces and removes" { check_served replaced_by_child; }
 
-# --- What is bound to what -------------------------------------------------------------------------------------------------
+# --- What is bound to what --------------------------------------------------------------------------------------------
 
 @test "under-linked libraries find what was made global" { check_served under_linked; }
 
@@ -187,7 +189,7 @@ run_alone_cached() {
 
 @test "exceptions from one library are caught in another" { check_served exceptions; }
 
-# --- Constructors ----------------------------------------------------------------------------------------------------------
+# --- Constructors -----------------------------------------------------------------------------------------------------
 
 @test "constructors and destructors run in the same order" { check_served order; }
 
@@ -222,7 +224,7 @@ run_alone_cached() {
 
 @test "a backtrace in a constructor reaches the program" { check_served backtraces; }
 
-# --- Signals ---------------------------------------------------------------------------------------------------------------
+# --- Signals ----------------------------------------------------------------------------------------------------------
 
 @test "a program that answers system calls in a handler for SIGSYS" { check_served filtered; }
 
@@ -233,7 +235,7 @@ run_alone_cached() {
   check_served bound_in_handler LD_DEBUG=all
 }
 
-# --- Threads and processes -------------------------------------------------------------------------------------------------
+# --- Threads and processes --------------------------------------------------------------------------------------------
 
 @test "eight threads load at once" { check_served many_threads; }
 
@@ -249,7 +251,7 @@ run_alone_cached() {
 
 @test "loads after main" { check_served at_exit; }
 
-# --- What libc loads by itself -----------------------------------------------------------------------------------------------
+# --- What libc loads by itself ----------------------------------------------------------------------------------------
 
 # FILE: both ranks were given its copy, and that of simple.so.
 is_among_served() {
@@ -362,7 +364,7 @@ C
   rm -rf "$SCRATCH/store"
 }
 
-# --- Stores and filesystems ------------------------------------------------------------------------------------------------
+# --- Stores and filesystems -------------------------------------------------------------------------------------------
 
 @test "libraries that are too large for the store" {
   MPIIO_CACHE_MAX_FILE=1K check simple
@@ -390,7 +392,7 @@ C
   ((rc == 0)) && grep -q 'failed to map segment' "$PLAIN/stdout"
 }
 
-# --- Stress ----------------------------------------------------------------------------------------------------------------
+# --- Stress -----------------------------------------------------------------------------------------------------------
 
 @test "a thousand loads in eight threads under a profiler's signals and queued ones" {
   check_served stress

@@ -23,7 +23,7 @@ bytes_used() {
   done | awk '{ n += $1 } END { print n }'
 }
 
-@test "a node holds at most 1.25 times the bytes of the files used, a rank at most 512 KiB beyond MPI's own, its lowest 1.25 MiB" {
+@test "a node holds at most 1.25 times the files' bytes, a rank at most 512 KiB beyond MPI's own, its lowest 1.25 MiB" {
   : >"$SCRATCH/log"
   run_plain measure_on 2 4 session numpy scipy.linalg
   # hydra may call the end of a rank whose session is still open a crash: not the exit code, what all ranks said counts.
@@ -35,8 +35,8 @@ bytes_used() {
   [[ $CACHED_RC == 0 ]]
   grep -h '^rank' "$CACHED/stdout" | sort -k2n
   echo "a rank with MPI and a session: $plain KiB; files used: $used bytes"
-  # Leaders (rank 0 and 4) have the agent as well, two messages' buffers above all; rank 0 the resolvers too, and what they have sent a
-  # moment ago.
+  # Leaders (rank 0 and 4) have the agent as well, two messages' buffers above all; rank 0 the resolvers too, and what
+  # they have sent a moment ago.
   local bound
   while read -r _ rank node kib; do
     bound=512

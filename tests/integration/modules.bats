@@ -12,7 +12,9 @@ setup() {
     sed -e "s|$PREFIX|$SCRATCH/apps/other|g; s|0\.1\.0|9.9.9|g" "$file" >"$other"
   done
   cat >"$SCRATCH/session.sh" <<'SH'
-state() { for name in PATH LD_LIBRARY_PATH MANPATH PKG_CONFIG_PATH LD_PRELOAD; do echo "$1 $name=${!name-unset}"; done; }
+state() {
+  for name in PATH LD_LIBRARY_PATH MANPATH PKG_CONFIG_PATH LD_PRELOAD; do echo "$1 $name=${!name-unset}"; done
+}
 unset LD_LIBRARY_PATH MANPATH PKG_CONFIG_PATH
 state before
 module load mpiio-cache/0.1.0
@@ -53,7 +55,8 @@ check_session() {
   need_command mpiexec.mpich
   local lmod=/usr/share/lmod/lmod/libexec/lmod
   [[ -e $lmod ]] || skip "lmod is not installed"
-  env -u LD_PRELOAD PATH=/usr/local/bin:/usr/bin:/bin LIB="$SCRATCH/lib" PYTHON="$PYTHON" MODULEPATH="$FILES" LMOD_DIR=/usr/share/lmod/lmod/libexec LMOD_PAGER=none HOME="$SCRATCH" \
+  env -u LD_PRELOAD PATH=/usr/local/bin:/usr/bin:/bin LIB="$SCRATCH/lib" PYTHON="$PYTHON" MODULEPATH="$FILES" \
+    LMOD_DIR=/usr/share/lmod/lmod/libexec LMOD_PAGER=none HOME="$SCRATCH" \
     bash -c "module() { eval \"\$($lmod bash \"\$@\")\"; }; . '$SCRATCH/session.sh'" >"$SCRATCH/out" 2>&1
   check_session
 }
@@ -63,7 +66,9 @@ check_session() {
   need_command tclsh
   local modules=$PYTHON_ENVS/environment-modules
   fixture environment-modules "$modules"
-  env -u LD_PRELOAD PATH=/usr/local/bin:/usr/bin:/bin LIB="$SCRATCH/lib" PYTHON="$PYTHON" MODULEPATH="$FILES" HOME="$SCRATCH" MODULES_PAGER= \
-    bash -c "module() { eval \"\$(tclsh '$modules/modulecmd.tcl' bash \"\$@\")\"; }; . '$SCRATCH/session.sh'" >"$SCRATCH/out" 2>&1
+  env -u LD_PRELOAD PATH=/usr/local/bin:/usr/bin:/bin LIB="$SCRATCH/lib" PYTHON="$PYTHON" MODULEPATH="$FILES" \
+    HOME="$SCRATCH" MODULES_PAGER= \
+    bash -c "module() { eval \"\$(tclsh '$modules/modulecmd.tcl' bash \"\$@\")\"; }; . '$SCRATCH/session.sh'" \
+    >"$SCRATCH/out" 2>&1
   check_session
 }

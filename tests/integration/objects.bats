@@ -1,4 +1,5 @@
-# Every extension module of Debian's large packages: what the loader says of it, served from a store, is what it says otherwise.
+# Every extension module of Debian's large packages: what the loader says of it, served from a store,
+# is what it says otherwise.
 
 setup() {
   load helper
@@ -54,5 +55,6 @@ check_objects() {
   unset MPIIO_CACHE_PATHS
   PYTHON=$SCRATCH/shared/bin/python3 FOLDER=$SCRATCH/shared/lib/python3/dist-packages
   mkdir "$SCRATCH/shared"
-  HOSTS_MOUNT=$PYTHON_ENV:$SCRATCH/shared check_objects numpy scipy pandas matplotlib PIL kiwisolver contourpy ../../python3.11
+  HOSTS_MOUNT=$PYTHON_ENV:$SCRATCH/shared check_objects numpy scipy pandas matplotlib PIL kiwisolver contourpy \
+    ../../python3.11
 }

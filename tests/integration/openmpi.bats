@@ -1,5 +1,5 @@
-# MPI without sessions: Open MPI under its own mpiexec and under srun --mpi=pmix, with Debian's mpi4py and petsc4py, and MPICH as if it
-# were an MPICH 3.
+# MPI without sessions: Open MPI under its own mpiexec and under srun --mpi=pmix, with Debian's mpi4py and petsc4py, and
+# MPICH as if it were an MPICH 3.
 
 setup() {
   load helper
@@ -8,7 +8,8 @@ setup() {
   local name
   for name in package late later; do echo 'value = 42' >"$SCRATCH/lib/$name.py"; done
   export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONDONTWRITEBYTECODE=1 MPIIO_CACHE_LOG=info
-  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_tcp_if_include=lo \
+    OMPI_MCA_oob_tcp_if_include=lo
   export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
   PYTHONPATH=$SCRATCH/lib
 }
@@ -55,7 +56,8 @@ print("given", MPI.Init_thread(level) == level, MPI.Query_thread() == level, MPI
 print("now", MPI.Is_initialized(), MPI.Is_finalized())
 import late
 comm = MPI.COMM_WORLD
-print("sum", comm.allreduce(comm.rank), sorted(comm.alltoall(list(range(comm.size)))), comm.bcast({"a": [1]}, 0), comm.Get_attr(MPI.TAG_UB) > 0)
+print("sum", comm.allreduce(comm.rank), sorted(comm.alltoall(list(range(comm.size)))), comm.bcast({"a": [1]}, 0),
+      comm.Get_attr(MPI.TAG_UB) > 0)
 key = MPI.Comm.Create_keyval(delete_fn=lambda *a: print("deleted with COMM_SELF", flush=True))
 MPI.COMM_SELF.Set_attr(key, 1)
 MPI.Finalize()
@@ -67,7 +69,8 @@ PY
   for level in SINGLE FUNNELED SERIALIZED MULTIPLE; do
     same_as_plain on_openmpi 3 "$PYTHON" "$SCRATCH/app.py" $level
     was_active '3 ranks on 1 node' 'Open MPI'
-    (($(grep -c 'given True True True' "$CACHED/stdout") == 3 && $(grep -c 'deleted with COMM_SELF' "$CACHED/stdout") == 3))
+    (($(grep -c 'given True True True' "$CACHED/stdout") == 3 &&
+      $(grep -c 'deleted with COMM_SELF' "$CACHED/stdout") == 3))
   done
   need_hosts
   same_as_plain on_openmpi_hosts 2 2 "$PYTHON" "$SCRATCH/app.py" MULTIPLE
@@ -162,7 +165,11 @@ for i in range(first, last):
 A.assemble()
 x, b = A.createVecs()
 b.set(1.0)
-solver = PETSc.KSP().create(); solver.setOperators(A); solver.setType("cg"); solver.getPC().setType("jacobi"); solver.setTolerances(rtol=1e-10)
+solver = PETSc.KSP().create()
+solver.setOperators(A)
+solver.setType("cg")
+solver.getPC().setType("jacobi")
+solver.setTolerances(rtol=1e-10)
 solver.solve(b, x)
 import late
 print(PETSc.COMM_WORLD.size, round(x.norm(), 4), solver.getConvergedReason() > 0)
@@ -171,8 +178,8 @@ PY
   was_active '3 ranks on 1 node' 'Open MPI'
 }
 
-# After each signal to a job that it ends, mpiexec waits a second, or not, as it happens: two runs of one kind differ by two seconds. At once,
-# a killed leader's store stays.
+# After each signal to a job that it ends, mpiexec waits a second, or not, as it happens: two runs of one kind differ by
+# two seconds. At once, a killed leader's store stays.
 kill_at_once() { export OMPI_MCA_odls_base_sigkill_timeout=0 STORES_MAY_STAY=1; }
 
 @test "every way in which rank 1 can end gives what plain gives" {
@@ -180,8 +187,8 @@ kill_at_once() { export OMPI_MCA_odls_base_sigkill_timeout=0 STORES_MAY_STAY=1; 
   kill_at_once
   export PYTHONPATH=$SCRATCH/lib
   local end
-  for end in 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'sys.exit(1)' 'raise ValueError("wrong")' \
-    'os.execv("/nowhere", ["nowhere"])' 'os.kill(os.getpid(), 9)'; do
+  for end in 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'sys.exit(1)' \
+    'raise ValueError("wrong")' 'os.execv("/nowhere", ["nowhere"])' 'os.kill(os.getpid(), 9)'; do
     echo "rank 1: $end"
     cat >"$SCRATCH/app.py" <<PY
 import os, sys, package
@@ -225,7 +232,8 @@ PY
     on_pmix() { launch srun -N "$1" --ntasks-per-node="$2" --mpi=pmix "${@:3}"; }
     echo 'import package; print(package.value); import late' >"$SCRATCH/app.py"
     same_as_plain on_pmix 4 2 "$PYTHON" "$SCRATCH/app.py" && was_active '8 ranks on 4 nodes' 'Open MPI' &&
-      echo 'import package; from mpi4py import MPI; print(MPI.COMM_WORLD.allreduce(1)); import late' >"$SCRATCH/app.py" &&
+      echo 'import package; from mpi4py import MPI; print(MPI.COMM_WORLD.allreduce(1)); import late' \
+      >"$SCRATCH/app.py" &&
       same_as_plain on_pmix 4 2 "$PYTHON" "$SCRATCH/app.py" && was_active '8 ranks on 4 nodes' 'Open MPI' &&
       grep -qx 8 "$CACHED/stdout"
   } || rc=1
@@ -269,7 +277,9 @@ PY
   export PYTHONPATH=$SCRATCH/lib
   MPIIO_CACHE_MPI=mpich same_as_plain on_openmpi 2 "$PYTHON" "$SCRATCH/app.py"
   said
-  [[ $(said) == *'inactive: MPIIO_CACHE_MPI=mpich, but the launcher speaks PMIx; running uncached. Unset it, or start the job by that MPI'\''s launcher' ]]
+  local way='Unset it, or start the job by that MPI'\''s launcher'
+  [[ $(said) == *'inactive: MPIIO_CACHE_MPI=mpich, but the launcher speaks PMIx; running uncached. '"$way" ]]
   MPIIO_CACHE_MPI=other same_as_plain on_openmpi 2 "$PYTHON" "$SCRATCH/app.py"
-  [[ $(said) == *'inactive: the MPI plug-in libmpiio_cache_other.so is not beside libmpiio_cache.so; running uncached. mpiio-cache check says what is missing' ]]
+  local lack='the MPI plug-in libmpiio_cache_other.so is not beside libmpiio_cache.so'
+  [[ $(said) == *"inactive: $lack; running uncached. mpiio-cache check says what is missing" ]]
 }

@@ -53,8 +53,8 @@ all_at_once() {
     # Between nodes it takes many: an answer must be under way, or the other's call not have returned.
     [[ $job == '2 1' ]] && rounds=150 || rounds=20
     # shellcheck disable=SC2086 # two words
-    MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_LOG=info run_cached on_shared_hosts $job "$PYTHON" -S "$PROGRAMS/at_once.py" "$SHARED/folder" \
-      "$SCRATCH/sync" "$rounds" "$CLIENT_MODEL"
+    MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_LOG=info run_cached on_shared_hosts $job "$PYTHON" -S "$PROGRAMS/at_once.py" \
+      "$SHARED/folder" "$SCRATCH/sync" "$rounds" "$CLIENT_MODEL"
     said
     cat "$CACHED/stdout" "$CACHED/stderr"
     [[ $CACHED_RC == 0 && $(grep -c 'wrong: {}$' "$CACHED/stdout") == $((${job/ / * })) && $(said) == *"active: "* ]]

@@ -53,7 +53,8 @@ is_plain_because_of() {
   SHOW_MAPS=1 run_cached on_mpiexec 4 "${PROGRAM[@]}"
   grep /numpy/core/_multiarray_umath "$CACHED/stdout" | grep -v ^5 | sort -u
   # Four ranks, one name, that ends in the original path.
-  (($(grep -c '^/dev/shm/mpiio_cache-.*/usr/lib/python3/dist-packages/numpy/core/_multiarray_umath.*\.so$' "$CACHED/stdout") == 4))
+  (($(grep -c '^/dev/shm/mpiio_cache-.*/usr/lib/python3/dist-packages/numpy/core/_multiarray_umath.*\.so$' \
+    "$CACHED/stdout") == 4))
   (($(grep '^/dev/shm/mpiio_cache-' "$CACHED/stdout" | sort -u | wc -l) == 1))
 }
 
@@ -101,7 +102,8 @@ C
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = { 6, filter };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return 1;'
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 1;
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return 1;'
   PROGRAM=("$SCRATCH/wrapper" "${PROGRAM[@]}")
   says "plain: ld.so's text may not be written"
   is_plain_because_of text
@@ -164,10 +166,12 @@ if int(os.environ["PMI_RANK"]) == 1:
     import scipy.linalg
     print("under a debugger:", scipy.linalg.__name__)
 PY
-  PRELOAD=$MIOC_LIBRARY launch mpiexec.mpich -n 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/pid" >"$SCRATCH/out" 2>&1 </dev/null &
+  PRELOAD=$MIOC_LIBRARY launch mpiexec.mpich -n 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/pid" >"$SCRATCH/out" 2>&1 \
+    </dev/null &
   local job=$! deadline=$((SECONDS + 30))
   until [[ -s $SCRATCH/pid ]] || ((SECONDS > deadline)); do sleep 0.1; done
-  timeout 60 gdb -nx -batch -ex 'info sharedlibrary' -ex continue -p "$(<"$SCRATCH/pid")" >"$SCRATCH/gdb" 2>&1 </dev/null
+  timeout 60 gdb -nx -batch -ex 'info sharedlibrary' -ex continue -p "$(<"$SCRATCH/pid")" >"$SCRATCH/gdb" 2>&1 \
+    </dev/null
   wait "$job"
   grep -E '^(Thread|Program|\[Inf).*(SIG|exited)|multiarray_umath' "$SCRATCH/gdb"
   grep -q ' /usr/lib/python3/dist-packages/numpy/core/_multiarray_umath' "$SCRATCH/gdb"
@@ -188,8 +192,9 @@ PY
   is_patched
 }
 
-# RUNS: UCX, which MPICH sits upon, rewrites mmap() and the like in memory. (Its other way, UCX_MEM_MMAP_HOOK_MODE=reloc, which replaces
-# dlopen() too, hangs in a plain run here already: in its own malloc, from dlsym().)
+# RUNS: UCX, which MPICH sits upon, rewrites mmap() and the like in memory. (Its other way,
+# UCX_MEM_MMAP_HOOK_MODE=reloc, which replaces dlopen() too, hangs in a plain run here already: in its own malloc,
+# from dlsym().)
 load_with_ucx() {
   local run order orders=(init,numpy,scipy.linalg numpy,init,scipy.linalg numpy,scipy.linalg,init)
   cat >"$SCRATCH/ucx.py" <<'PY'
@@ -202,7 +207,8 @@ for name in sys.argv[2].split(","):
         mioc_mpi.init_thread(3)
     else:
         __import__(name)
-threads = [threading.Thread(target=__import__, args=(name,)) for name in ("scipy.spatial", "scipy.ndimage", "lxml.etree")]
+threads = [threading.Thread(target=__import__, args=(name,))
+           for name in ("scipy.spatial", "scipy.ndimage", "lxml.etree")]
 for thread in threads: thread.start()
 total = sum(mioc_mpi.allreduce_sum(float(rank + i)) for i in range(200))
 for thread in threads: thread.join()

@@ -20,7 +20,8 @@ teardown() { helper_teardown; }
 
 # PROGRAM (on standard input) on 2 hosts x 2 ranks, plain and cached; the cached run must have been active.
 check() {
-  { echo 'import os, sys, ctypes, package; me = int(os.environ["PMI_RANK"]); libc = ctypes.CDLL(None)'; cat; } >"$SCRATCH/app.py"
+  { echo 'import os, sys, ctypes, package; me = int(os.environ["PMI_RANK"]); libc = ctypes.CDLL(None)'; cat; } \
+    >"$SCRATCH/app.py"
   run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
   MPIIO_CACHE_LOG=info run_cached on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"
   assert_same && [[ $(said) == *'active: 4 ranks on 2 nodes'* ]]
@@ -76,7 +77,8 @@ PY
 
 @test "the program that follows by exec finds the environment as without us" {
   check <<'PY'
-show = "import os; os.write(1, repr(sorted(k for k in os.environ if 'MPIIO' in k and 'LOG' not in k)).encode() + b'\\n')"
+show = ("import os; os.write(1, repr(sorted(k for k in os.environ if 'MPIIO' in k and 'LOG' not in k)).encode() "
+        "+ b'\\n')")
 os.execv(sys.executable, [sys.executable, "-c", show])
 PY
 }
@@ -156,7 +158,8 @@ PY
 }
 
 @test "an MPMD launch whose launcher is not preloaded runs as plain" {
-  local preload=(env "LD_PRELOAD=$MIOC_LIBRARY" "$PYTHON" -c 'import os, package; os.write(1, package.value.encode() + b"\n")')
+  local preload=(env "LD_PRELOAD=$MIOC_LIBRARY" "$PYTHON" \
+    -c 'import os, package; os.write(1, package.value.encode() + b"\n")')
   RUN_TIMEOUT=30
   run_plain mpiexec.mpich -n 3 "${preload[@]:2}" : -n 1 /bin/sleep 0.5
   run_cached mpiexec.mpich -n 3 "${preload[@]}" : -n 1 /bin/sleep 0.5
@@ -165,7 +168,8 @@ PY
 
 @test "ranks behind shells that take their time all take part" {
   run_plain on_hosts 2 2 bash -c "sleep 0.\$PMI_RANK; exec $PYTHON -c 'import package; print(package.value)'"
-  MPIIO_CACHE_LOG=info run_cached on_hosts 2 2 bash -c "sleep 0.\$PMI_RANK; exec $PYTHON -c 'import package; print(package.value)'"
+  MPIIO_CACHE_LOG=info run_cached on_hosts 2 2 bash \
+    -c "sleep 0.\$PMI_RANK; exec $PYTHON -c 'import package; print(package.value)'"
   assert_same
   [[ $(said) == *'active: 4 ranks on 2 nodes'* ]]
 }

@@ -1,4 +1,5 @@
-# Other processors than x86-64: all of it but the plug-in compiles without a warning, and runs; on aarch64 libraries are served, too.
+# Other processors than x86-64: all of it but the plug-in compiles without a warning, and runs;
+# on aarch64 libraries are served, too.
 
 setup() {
   load helper
@@ -30,7 +31,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < 3; i++) {
         rc = stat(path, &st);
         fd = open(path, O_RDONLY);
-        printf("stat %d %ld %o %ld, read %zd: %s", rc, (long)st.st_size, st.st_mode, (long)st.st_mtime, read(fd, text, 63), text);
+        printf("stat %d %ld %o %ld, read %zd: %s", rc, (long)st.st_size, st.st_mode, (long)st.st_mtime,
+               read(fd, text, 63), text);
         close(fd);
         printf("missing: %d\n", access("/missing", F_OK) | stat(strcat(path, "x"), &st) << 1);
         path[strlen(path) - 1] = '\0';
@@ -52,7 +54,8 @@ build_with() {
   need_command "$1"
   mkdir -p "$SCRATCH/include" "$SCRATCH/libs"
   # Of this machine's headers only the one that is the same everywhere.
-  cp "$(echo '#include <xxhash.h>' | gcc -E - | sed -n 's/^# [0-9]* "\(.*xxhash\.h\)".*/\1/p' | head -n 1)" "$SCRATCH/include"
+  cp "$(echo '#include <xxhash.h>' | gcc -E - | sed -n 's/^# [0-9]* "\(.*xxhash\.h\)".*/\1/p' | head -n 1)" \
+    "$SCRATCH/include"
   common=(-std=gnu11 -D_GNU_SOURCE -O1 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow
     -Wmissing-prototypes -Wstrict-prototypes -Werror -isystem "$SCRATCH/include"
     -DMIOC_SITE_FILE='"/etc/mpiio_cache.conf"' -DMIOC_VERSION='"0"')
@@ -76,7 +79,8 @@ check_processor() {
   command -v "$qemu" >/dev/null || skip "it compiles; $qemu, to run it, is not installed"
   echo 'int inner(void) { return 41; }' | "$cc" -shared -fPIC -x c - -o "$SCRATCH/libs/libinner.so"
   echo 'int inner(void); int outer(void) { return inner() + 1; }' |
-    "$cc" -shared -fPIC -x c - -x none -o "$SCRATCH/libs/outer.so" "$SCRATCH/libs/libinner.so" -Wl,-rpath,"\$ORIGIN" -Wl,-soname,outer.so
+    "$cc" -shared -fPIC -x c - -x none -o "$SCRATCH/libs/outer.so" "$SCRATCH/libs/libinner.so" -Wl,-rpath,"\$ORIGIN" \
+    -Wl,-soname,outer.so
   patchelf --replace-needed "$SCRATCH/libs/libinner.so" libinner.so "$SCRATCH/libs/outer.so"
   echo "some text" >"$SCRATCH/libs/text.txt"
   write_program
@@ -123,7 +127,8 @@ END
   [[ $PLAIN_RC == 0 && $(<"$PLAIN/stdout") == *'_multiarray_umath'* ]]
   mkdir "$SCRATCH/store"
   LOCAL_AGENT_REPORT=$SCRATCH/report MPIIO_CACHE_DIR=$SCRATCH/store MPIIO_CACHE_PATHS=$root/usr/lib \
-    run_cached_as_guest $qemu -L "$root" -E LD_LIBRARY_PATH="$path" -E LD_PRELOAD="$SCRATCH/local_agent.so" "${python[@]}"
+    run_cached_as_guest $qemu -L "$root" -E LD_LIBRARY_PATH="$path" -E LD_PRELOAD="$SCRATCH/local_agent.so" \
+    "${python[@]}"
   SLACK=60 assert_same
   cat "$SCRATCH/report"
   # Each extension module, and libblas behind it.

@@ -1,4 +1,5 @@
-# What programs do in the ranks: children, closed descriptors, MPI of their own, every way to end. Plain and cached agree.
+# What programs do in the ranks: children, closed descriptors, MPI of their own, every way to end.
+# Plain and cached agree.
 
 setup() {
   load helper
@@ -28,7 +29,8 @@ share_library() {
 @test "subprocess.run with an importing Python in the child" {
   check <<'PY'
 import subprocess, sys, package
-print(subprocess.run([sys.executable, "-c", "import late; print(late.value, late.__file__)"], capture_output=True, text=True))
+print(subprocess.run([sys.executable, "-c", "import late; print(late.value, late.__file__)"], capture_output=True,
+                     text=True))
 print(subprocess.run("exit 7", shell=True).returncode)
 PY
 }
@@ -38,8 +40,8 @@ written_by_children() {
   check <<'PY'
 import os, subprocess, package
 lib, rank = os.environ["MPIIO_CACHE_PATHS"], os.environ["PMI_RANK"]
-for i, command in enumerate(["touch %s", "echo x >%s", "tar -cf %s /etc/hostname", "cp /etc/passwd %s", "install -m 700 /etc/passwd %s",
-                             "ln -s late.py %s", "mkdir %s"]):
+for i, command in enumerate(["touch %s", "echo x >%s", "tar -cf %s /etc/hostname", "cp /etc/passwd %s",
+                             "install -m 700 /etc/passwd %s", "ln -s late.py %s", "mkdir %s"]):
     name = "%s/made.%d.%s" % (lib, i, rank)
     before = os.path.exists(name), os.path.basename(name) in os.listdir(lib)
     subprocess.run(command.replace("%s", name) + " 2>&-", shell=True)
@@ -56,7 +58,9 @@ os.remove(name)
 PY
 }
 
-@test "what a child that is no Python writes below a cached prefix is seen at once" { for_each_client written_by_children; }
+@test "what a child that is no Python writes below a cached prefix is seen at once" {
+  for_each_client written_by_children
+}
 
 @test "multiprocessing with fork and with spawn, importing in the children" {
   check <<'PY'
@@ -97,7 +101,8 @@ PY
 @test "signals that a program blocks in all its threads wait for it" {
   check <<'PY'
 import os, signal, package
-numbers = signal.SIGABRT, signal.SIGSYS, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM, signal.SIGCHLD, signal.SIGRTMIN + 1
+numbers = (signal.SIGABRT, signal.SIGSYS, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM, signal.SIGCHLD,
+           signal.SIGRTMIN + 1)
 signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 for number in numbers:
     os.kill(os.getpid(), number)
@@ -130,8 +135,8 @@ PY
 
 @test "every way in which rank 1 can end gives what plain gives" {
   local end
-  for end in 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'sys.exit(1)' 'sys.exit("words")' \
-    'raise ValueError("wrong")' 'os.execv("/nowhere", ["nowhere"])'; do
+  for end in 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'sys.exit(1)' \
+    'sys.exit("words")' 'raise ValueError("wrong")' 'os.execv("/nowhere", ["nowhere"])'; do
     echo "rank 1: $end"
     cat >"$SCRATCH/app.py" <<PY
 import os, sys, package
@@ -230,7 +235,8 @@ rank = int(os.environ["PMI_RANK"])
 path = "$MPIIO_CACHE_PATHS/written%d.py" % rank
 print(os.path.exists(path))
 open(path, "w").write("value = %d" % rank)
-print(os.path.exists(path), os.stat(path).st_size, open(path).read(), os.path.basename(path) in os.listdir("$MPIIO_CACHE_PATHS"))
+print(os.path.exists(path), os.stat(path).st_size, open(path).read(),
+      os.path.basename(path) in os.listdir("$MPIIO_CACHE_PATHS"))
 os.rename(path, path + ".moved")
 print(os.path.exists(path), os.path.exists(path + ".moved"))
 os.unlink(path + ".moved")

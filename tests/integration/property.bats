@@ -1,6 +1,6 @@
-# Random writers and readers (tests/programs/property): four ranks on two simulated hosts make random calls on a small tree, and every
-# answer must be one that plain could have given in that kind of client. A seed that fails is named with the command that plays it again
-# and shortens its history.
+# Random writers and readers (tests/programs/property): four ranks on two simulated hosts make random calls on a small
+# tree, and every answer must be one that plain could have given in that kind of client. A seed that fails is named with
+# the command that plays it again and shortens its history.
 
 setup() {
   load helper
@@ -17,7 +17,9 @@ play() {
   timeout -k 10 600 "$PYTHON" "$PROGRAMS/property" --model "$1" --seeds "$2" --no-shrink "${@:3}"
 }
 
-@test "random writers and readers, a client that keeps nothing: plain could have given each answer" { play none 68-134; }
+@test "random writers and readers, a client that keeps nothing: plain could have given each answer" {
+  play none 68-134
+}
 
 @test "random writers and readers, a client like NFS's: plain could have given each answer" { play nfs 1-66,340; }
 

@@ -1,5 +1,5 @@
-# Hundreds of extension modules and a web of libraries that they need, found in all the ways in which a loader finds libraries: the same
-# objects in the same order with the same bindings as without us, and the mount sees one rank.
+# Hundreds of extension modules and a web of libraries that they need, found in all the ways in which a loader finds
+# libraries: the same objects in the same order with the same bindings as without us, and the mount sees one rank.
 
 setup() {
   load helper
@@ -22,14 +22,15 @@ teardown() {
   helper_teardown
 }
 
-# NAME N P ARGUMENT... -- python3 ARGUMENT...; leaves NAME.json, the server's counts, and NAME/bindings.PID, what the loader bound.
+# NAME N P ARGUMENT... -- python3 ARGUMENT...; leaves NAME.json, the server's counts, and NAME/bindings.PID,
+# what the loader bound.
 count_on() {
   local name=$1 n=$2 p=$3
   shift 3
   mkdir -p "$SCRATCH/$name-bound"
   # The libraries' path and the loader's messages are for the program alone, not for the launcher.
-  HOSTS_MOUNT="$PYNAMIC:$SEEN_AT:--counters $SCRATCH/$name.counters --log $SCRATCH/$name.log" on_hosts "$n" "$p" env LD_LIBRARY_PATH=$SEEN_AT/env \
-    LD_DEBUG=bindings LD_DEBUG_OUTPUT="$SCRATCH/$name-bound/by" "$PYTHON" "$@"
+  HOSTS_MOUNT="$PYNAMIC:$SEEN_AT:--counters $SCRATCH/$name.counters --log $SCRATCH/$name.log" on_hosts "$n" "$p" env \
+    LD_LIBRARY_PATH=$SEEN_AT/env LD_DEBUG=bindings LD_DEBUG_OUTPUT="$SCRATCH/$name-bound/by" "$PYTHON" "$@"
   "$MIOC_METADATA_SERVER" --report "$SCRATCH/$name.counters" >"$SCRATCH/$name.json"
 }
 
@@ -48,16 +49,18 @@ bindings_of() {
   done | sort | uniq -c
 }
 
-# How often the loader looked for libraries in LD_LIBRARY_PATH that no plain rank looks for: MPI's own, when each rank loads it before main().
+# How often the loader looked for libraries in LD_LIBRARY_PATH that no plain rank looks for: MPI's own,
+# when each rank loads it before main().
 looks_for_mpi() {
-  comm -23 <(grep -o '^lookup /env/lib[^ ]*' "$SCRATCH/cached.log" | sort) <(grep -o '^lookup /env/lib[^ ]*' "$SCRATCH/plain.log" | sort) | wc -l
+  comm -23 <(grep -o '^lookup /env/lib[^ ]*' "$SCRATCH/cached.log" | sort) \
+    <(grep -o '^lookup /env/lib[^ ]*' "$SCRATCH/plain.log" | sort) | wc -l
 }
 
 # NAME: the shared objects that were opened on the mount, by any rank.
 opened() { sed -nE 's/^open ([^ ]*\.so[.0-9]*) .*/\1/p' "$SCRATCH/$1.log" | sort -u; }
 
-# WHAT JQ MPI: in operations that JQ takes from a report, behind the start of main(), all ranks together are one bare rank. MPI: how many more
-# come before main() in the cached run.
+# WHAT JQ MPI: in operations that JQ takes from a report, behind the start of main(), all ranks together are one bare
+# rank. MPI: how many more come before main() in the cached run.
 check_bar() {
   local bare before cached before_cached
   bare=$(stat_of "$SCRATCH/bare.json" "$2") before=$(stat_of "$SCRATCH/before-one.json" "$2")
@@ -79,7 +82,8 @@ check_pynamic() {
   diff <(bindings_of plain) <(bindings_of cached)
   [[ $(bindings_of cached | awk '{ print $1, ($2 > 1800), NR }') == "$((n * p)) 1 1" ]]
   jq -c .loader "$SCRATCH/stats.json"
-  (($(stat_of "$SCRATCH/stats.json" .loader.loads) >= n * p * 190 && $(stat_of "$SCRATCH/stats.json" .loader.unpatched) == 0))
+  (($(stat_of "$SCRATCH/stats.json" .loader.loads) >= n * p * 190 &&
+    $(stat_of "$SCRATCH/stats.json" .loader.unpatched) == 0))
   run_plain load_on bare 1 1
   run_plain count_on before-one 1 1 --version
   run_plain count_on before "$n" "$p" --version
@@ -93,7 +97,11 @@ check_pynamic() {
   check_bar "reads" .shared_object.read 0
 }
 
-@test "180 modules and 60 libraries on 2 x 2 ranks are loaded and bound as without us, for one rank's operations" { check_pynamic 2 2; }
+@test "180 modules and 60 libraries on 2 x 2 ranks are loaded and bound as without us, for one rank's operations" {
+  check_pynamic 2 2
+}
 
 # bats test_tags=all
-@test "180 modules and 60 libraries on 8 x 4 ranks are loaded and bound as without us, for one rank's operations" { check_pynamic 8 4; }
+@test "180 modules and 60 libraries on 8 x 4 ranks are loaded and bound as without us, for one rank's operations" {
+  check_pynamic 8 4
+}

@@ -19,7 +19,8 @@ commands() { sed -nE 's/^(    |      )([^ ].*)$/\2/p' "$MIOC_ROOT/README.md" | s
   fixture slurm start "$SCRATCH/slurm"
   chmod 755 "$SCRATCH"
   mkdir -p "$SCRATCH/clone" "$SCRATCH/bin" "$SCRATCH/lib"
-  ln -s "$MIOC_ROOT"/{CMakeLists.txt,CMakePresets.json,README.md,LICENSE,preload,mpi_shim,scripts,tests} "$SCRATCH/clone/"
+  ln -s "$MIOC_ROOT"/{CMakeLists.txt,CMakePresets.json,README.md,LICENSE,preload,mpi_shim,scripts,tests} \
+    "$SCRATCH/clone/"
   ln -s "$PYTHON" "$SCRATCH/bin/python"
   echo 'value = 42' >"$SCRATCH/lib/module.py"
   echo 'import module; print("ran", module.value)' >"$SCRATCH/clone/app.py"
@@ -28,8 +29,8 @@ commands() { sed -nE 's/^(    |      )([^ ].*)$/\2/p' "$MIOC_ROOT/README.md" | s
   (($(wc -l <"$SCRATCH/commands") >= 14)) # or the extraction has lost them
   # What a test may not do, or not here: 4096 ranks, other people's folders, the two commands that run this very test.
   sed -E -e "s|/apps/mpiio-cache|$SCRATCH/apps|g; s|SYSCONFDIR=/etc|SYSCONFDIR=$SCRATCH/etc|; s|-n 4096|-n 4|" \
-    -e 's|srun (-n 4 )?(--mpi=pmi2 )?python|srun -N 2 -n 4 --mpi=pmi2 python|' -e 's|^(\./scripts/(demo\|test)).*|\1 --help|' \
-    "$SCRATCH/commands" >"$SCRATCH/lines"
+    -e 's|srun (-n 4 )?(--mpi=pmi2 )?python|srun -N 2 -n 4 --mpi=pmi2 python|' \
+    -e 's|^(\./scripts/(demo\|test)).*|\1 --help|' "$SCRATCH/commands" >"$SCRATCH/lines"
   {
     echo "module() { eval \"\$($lmod bash \"\$@\")\"; }"
     echo "cd '$SCRATCH/clone'"
@@ -43,8 +44,11 @@ commands() { sed -nE 's/^(    |      )([^ ].*)$/\2/p' "$MIOC_ROOT/README.md" | s
   } >"$SCRATCH/session.sh"
   local rc=0
   # shellcheck disable=SC1091
-  (source "$SCRATCH/slurm/env" && env PATH="$SCRATCH/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" MPIIO_CACHE_LOG=info PYTHONPATH="$SCRATCH/lib" \
-    MPIIO_CACHE_PATHS="$SCRATCH/lib" LMOD_DIR=/usr/share/lmod/lmod/libexec HOME="$SCRATCH" bash "$SCRATCH/session.sh" </dev/null) >"$SCRATCH/out" 2>&1 || rc=1
+  (source "$SCRATCH/slurm/env" &&
+    env PATH="$SCRATCH/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" MPIIO_CACHE_LOG=info \
+    PYTHONPATH="$SCRATCH/lib" \
+    MPIIO_CACHE_PATHS="$SCRATCH/lib" LMOD_DIR=/usr/share/lmod/lmod/libexec HOME="$SCRATCH" bash "$SCRATCH/session.sh" \
+    </dev/null) >"$SCRATCH/out" 2>&1 || rc=1
   fixture slurm stop "$SCRATCH/slurm"
   cat "$SCRATCH/out"
   ((rc == 0))

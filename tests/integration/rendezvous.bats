@@ -1,5 +1,6 @@
-# Ranks that could be, where one of them never comes, a node lacks something, or the job has other programs too: nobody waits in
-# MPI for anybody, all run as plain, at the price of one deadline at most. And where all come, however late, all take part.
+# Ranks that could be, where one of them never comes, a node lacks something, or the job has other programs too: nobody
+# waits in MPI for anybody, all run as plain, at the price of one deadline at most. And where all come, however late,
+# all take part.
 
 setup() {
   load helper
@@ -9,7 +10,8 @@ setup() {
   echo 'value = "package"' >"$SCRATCH/lib/package.py"
   echo 'import os, package; os.write(1, package.value.encode() + bytes([10]))' >"$SCRATCH/app.py"
   # The first import of a program with MPI of its own.
-  echo 'import os, package, mioc_mpi as m; m.init(); os.write(1, b"%d of %d" % (m.rank(), m.size()) + bytes([10])); m.finalize()' >"$SCRATCH/mpi.py"
+  printf '%s\n' 'import os, package, mioc_mpi as m' 'm.init()' \
+    'os.write(1, b"%d of %d" % (m.rank(), m.size()) + bytes([10]))' 'm.finalize()' >"$SCRATCH/mpi.py"
   export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONPATH=$SCRATCH/lib:$MIOC_BUILD/lib PYTHONDONTWRITEBYTECODE=1
   # The shortest there is; longer than what is nobody's to wait for.
   export MPIIO_CACHE_TIMEOUT=4 MPIIO_CACHE_LOG=info APP=$SCRATCH/app.py PYTHON
@@ -19,7 +21,8 @@ setup() {
 
 teardown() { helper_teardown; }
 
-# LAUNCHER N [P]: SHELL (on standard input) is every task. Plain and cached agree, nobody started MPI, and it says why: $WHY.
+# LAUNCHER N [P]: SHELL (on standard input) is every task. Plain and cached agree, nobody started MPI, and it says why:
+# $WHY.
 stays_as_plain() {
   cat >"$SCRATCH/task.sh"
   SLACK=${WAITS:-2} same_as_plain "$@" bash "$SCRATCH/task.sh"
@@ -82,7 +85,8 @@ without_plugin_on() {
   cp "$MIOC_BUILD"/lib/libmpiio_cache{,_mpich}.so "$SCRATCH/with"
   cp "$MIOC_BUILD/lib/libmpiio_cache.so" "$SCRATCH/without"
   { echo "[[ \$(hostname) != $1 ]] || mount --bind '$SCRATCH/without' '$SCRATCH/with'"; cat; } >"$SCRATCH/body.sh"
-  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so WHY=${WHY-'the MPI plug-in'} stays_as_plain on_hosts 2 2 <"$SCRATCH/body.sh"
+  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so WHY=${WHY-'the MPI plug-in'} stays_as_plain on_hosts 2 2 \
+    <"$SCRATCH/body.sh"
 }
 
 @test "a plug-in that is missing on some nodes: all stay dormant at once, and their own MPI works" {
@@ -102,7 +106,8 @@ with_plugin_spoilt_on() {
   cp "$MIOC_BUILD"/lib/libmpiio_cache{,_mpich}.so "$SCRATCH/with"
   export MPICH PLUGIN=$SCRATCH/with/libmpiio_cache_mpich.so
   { echo "[[ \$(hostname) != $1 ]] || { $2; }"; echo 'exec "$PYTHON" "$APP"'; } >"$SCRATCH/body.sh"
-  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so WHY='the MPI plug-in cannot be loaded: '$3 stays_as_plain on_hosts 2 2 <"$SCRATCH/body.sh"
+  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so WHY='the MPI plug-in cannot be loaded: '$3 stays_as_plain on_hosts 2 2 \
+    <"$SCRATCH/body.sh"
 }
 
 @test "a plug-in that cannot be loaded on some nodes: all stay dormant at once" {
@@ -122,8 +127,10 @@ with_plugin_spoilt_on() {
 
 @test "a rank that stays after all may close descriptors, exec and end as it likes" {
   local end
-  for end in 'os.closerange(3, 1024)' 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'ctypes.CDLL(None).quick_exit(0)' \
-    'os.closerange(3, 1024); os.execve("/bin/echo", ["echo", "bare"], {})' 'os.execv(sys.executable, [sys.executable, os.environ["APP"]])'; do
+  for end in 'os.closerange(3, 1024)' 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' \
+    'ctypes.CDLL(None).quick_exit(0)' \
+    'os.closerange(3, 1024); os.execve("/bin/echo", ["echo", "bare"], {})' \
+    'os.execv(sys.executable, [sys.executable, os.environ["APP"]])'; do
     echo "all ranks: $end"
     echo "import ctypes, os, sys, package; os.write(1, b'x\\n'); $end" >"$SCRATCH/end.py"
     without_plugin_on node1 <<<'exec "$PYTHON" "${APP%app.py}end.py"'

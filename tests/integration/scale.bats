@@ -10,7 +10,8 @@ teardown() { helper_teardown; }
 @test "a real import is recorded and replayed" {
   need_command mpiexec.mpich
   "$MIOC_ROOT/tests/sim/record-trace" "$MIOC_BUILD" "$SCRATCH/trace.xz" json
-  /usr/bin/python3 -c 'import lzma, sys; print(end=lzma.open(sys.argv[1], "rt").read())' "$SCRATCH/trace.xz" >"$SCRATCH/trace"
+  /usr/bin/python3 -c 'import lzma, sys; print(end=lzma.open(sys.argv[1], "rt").read())' "$SCRATCH/trace.xz" \
+    >"$SCRATCH/trace"
   # What the module needs is asked for, its bytecode brings its bytes, and a listing answers for what is not there.
   grep -E '^J 1 1 /usr/lib/python3[^ ]*/json/__init__.py ' "$SCRATCH/trace"
   grep -E '^J 1 3 /usr/lib/python3[^ ]*/json/__pycache__/__init__[^ ]*.pyc [0-9]+ [1-9][0-9]+ ' "$SCRATCH/trace"
@@ -41,15 +42,17 @@ teardown() { helper_teardown; }
 @test "an import that takes longer on more nodes misses its aim" {
   cat >"$SCRATCH/growing" <<'EOF'
 #!/bin/sh
-echo "{\"nodes\": $2, \"mode\": \"first run\", \"seconds\": $2, \"root_messages\": 1, \"root_bytes\": 1, \"node_messages\": 1,
-       \"node_bytes\": 1, \"requests_at_root\": 1, \"cpu_seconds\": 1, \"memory_mib\": 1}" | case $3 in
+echo "{\"nodes\": $2, \"mode\": \"first run\", \"seconds\": $2, \"root_messages\": 1, \"root_bytes\": 1,
+       \"node_messages\": 1, \"node_bytes\": 1,
+       \"requests_at_root\": 1, \"cpu_seconds\": 1, \"memory_mib\": 1}" | case $3 in
   --manifest) sed 's/first run/manifest/' ;;
   --lead-ms) sed 's/first run/&, last node first/' ;;
   *) cat ;;
 esac
 EOF
   chmod +x "$SCRATCH/growing"
-  run "$MIOC_ROOT/tests/sim/scale-table" --nodes 10,20 "$SCRATCH/growing" "$MIOC_ROOT/tests/sim/numpy-scipy.linalg.trace.xz"
+  run "$MIOC_ROOT/tests/sim/scale-table" --nodes 10,20 "$SCRATCH/growing" \
+    "$MIOC_ROOT/tests/sim/numpy-scipy.linalg.trace.xz"
   [[ $status == 1 && $output == *'first run, time: 20 nodes / 10 nodes = 2.000, aim <= 2.0: reached'* ]]
   [[ $output == *'manifest, time: 20 nodes / 10 nodes = 2.000, aim <= 1.3: missed'* ]]
 }

@@ -1,5 +1,5 @@
-# Security: what another user of the node can do to a job and its store, and what a job may be told that its rights do not allow.
-# Two other users: nobody (65534) and 65533; nothing of them is left.
+# Security: what another user of the node can do to a job and its store, and what a job may be told that its rights do
+# not allow. Two other users: nobody (65534) and 65533; nothing of them is left.
 
 setup() {
   load helper
@@ -30,21 +30,23 @@ teardown() {
 
 as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 
-# --- The store ----------------------------------------------------------------------------------------------------------
+# --- The store --------------------------------------------------------------------------------------------------------
 
 @test "another user can neither list, read, write, map nor remove a store or anything in it" {
   cat >>"$SCRATCH/app.py" <<'PY'
 import glob, os, subprocess
 store, = [s for s in glob.glob("/dev/shm/mpiio_cache-0-*") if os.path.exists(s + "/c")]
 names = [store] + [os.path.join(at, name) for at, dirs, files in os.walk(store) for name in dirs + files]
-assert {os.path.relpath(n, store).split("/")[0] for n in names} >= {".", "owner", "index", "ring", "policy", "c", "m"}, names
+assert {os.path.relpath(n, store).split("/")[0] for n in names} >= {".", "owner", "index", "ring", "policy", "c",
+                                                                    "m"}, names
 # What it really is: to this process, a copy looks like its original.
-print(subprocess.run(["find", store, "(", "-perm", "/077", "-o", "-not", "-user", "0", "-o", "-type", "l", ")"], capture_output=True,
-                     text=True, env={"PATH": "/usr/bin:/bin"}))
+print(subprocess.run(["find", store, "(", "-perm", "/077", "-o", "-not", "-user", "0", "-o", "-type", "l", ")"],
+                     capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}))
 attack = r"""
 import os, sys
-tries = [os.listdir, os.unlink, os.rmdir, os.chdir, lambda n: open(n, "rb"), lambda n: open(n, "wb"), lambda n: open(n + "/x", "wb"),
-         lambda n: os.chmod(n, 0o777), lambda n: os.rename(n, n + "x"), lambda n: os.symlink("/", n + "/l"), lambda n: os.link(n, "/dev/shm/hard")]
+tries = [os.listdir, os.unlink, os.rmdir, os.chdir, lambda n: open(n, "rb"), lambda n: open(n, "wb"),
+         lambda n: open(n + "/x", "wb"), lambda n: os.chmod(n, 0o777), lambda n: os.rename(n, n + "x"),
+         lambda n: os.symlink("/", n + "/l"), lambda n: os.link(n, "/dev/shm/hard")]
 for name in sys.argv[1:]:
     for number, attempt in enumerate(tries):
         try:
@@ -53,8 +55,8 @@ for name in sys.argv[1:]:
             continue
         print("broken in:", name, number)
 """
-print(subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "python3", "-c", attack] + names,
-                     capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}))
+print(subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "python3", "-c", attack]
+                     + names, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}))
 PY
   run_cached on_mpiexec 2 "${APP[@]}"
   cat "$CACHED/stdout" "$CACHED/stderr"
@@ -91,11 +93,14 @@ planted() { find "$1" -maxdepth 1 -user 65534 | wc -l; }
   cat >>"$SCRATCH/app.py" <<PY
 import glob, os, subprocess
 if os.environ["PMI_RANK"] == "0":
-    mine, = [s for s in glob.glob("$SCRATCH/dir/mpiio_cache-0-*") if os.lstat(s).st_uid == 0 and os.path.isdir(s + "/c")] or ["-" * 9]
+    mine, = [s for s in glob.glob("$SCRATCH/dir/mpiio_cache-0-*") if os.lstat(s).st_uid == 0
+             and os.path.isdir(s + "/c")] or ["-" * 9]
     if not mine.startswith("-"):
-        subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "python3", "$SCRATCH/plant.py",
-                        "$SCRATCH/dir", mine.split("-")[2], "$SCRATCH/victim"], check=True, env={"PATH": "/usr/bin:/bin"})
-    print(subprocess.run([sys.executable, "-c", "import sys; sys.path.insert(0, '$SCRATCH/lib'); import module; print(module.value)"],
+        subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "python3",
+                        "$SCRATCH/plant.py", "$SCRATCH/dir", mine.split("-")[2], "$SCRATCH/victim"], check=True,
+                        env={"PATH": "/usr/bin:/bin"})
+    print(subprocess.run([sys.executable, "-c",
+                          "import sys; sys.path.insert(0, '$SCRATCH/lib'); import module; print(module.value)"],
                          capture_output=True, text=True))
 PY
   MPIIO_CACHE_DIR=$SCRATCH/dir run_plain on_mpiexec 2 "${APP[@]}"
@@ -157,13 +162,14 @@ PY
   mkdir "$SCRATCH"/{one,two}
   echo 'value = 1' >"$SCRATCH/one/module.py"
   echo 'value = 2' >"$SCRATCH/two/module.py"
-  in_tree() { launch unshare --mount sh -c "mount --bind $SCRATCH/$1 $SCRATCH/lib && exec mpiexec.mpich -n 2 ${APP[*]}"; }
+  in_tree() { launch unshare --mount sh \
+    -c "mount --bind $SCRATCH/$1 $SCRATCH/lib && exec mpiexec.mpich -n 2 ${APP[*]}"; }
   both() { in_tree one & in_tree two; local rc=$?; wait $! && return "$rc"; }
   MPIIO_CACHE_LOG=info same_as_plain both
   [[ $(said | grep -c 'active: 2 ranks') == 2 ]]
 }
 
-# --- Rights ---------------------------------------------------------------------------------------------------------------
+# --- Rights -----------------------------------------------------------------------------------------------------------
 
 # Files that root and group 5 may read, in the cached tree.
 make_secrets() {
@@ -197,7 +203,8 @@ PY
 import look
 print(look.look())
 PY
-  for options in "--reuid 65534 --regid 65534 --clear-groups" "--reuid 65534 --regid 65534 --groups 5" "--reuid 65533 --regid 65533 --clear-groups"; do
+  for options in "--reuid 65534 --regid 65534 --clear-groups" "--reuid 65534 --regid 65534 --groups 5" \
+    "--reuid 65533 --regid 65533 --clear-groups"; do
     # shellcheck disable=SC2086
     job() { launch setpriv $options env HOME=/tmp mpiexec.mpich -n 2 "${APP[@]}"; }
     MPIIO_CACHE_LOG=info same_as_plain job
@@ -229,11 +236,13 @@ def own_namespace():
     assert libc.mount(b"none", b"/", None, (1 << 14) | (1 << 18), None) == 0
     assert libc.mount(b"tmpfs", b"$SCRATCH/lib", b"tmpfs", 0, None) == 0
 drops = {
-    "setuid": lambda: os.setuid(65534), "seteuid": lambda: os.seteuid(65534), "setreuid": lambda: os.setreuid(65534, 65534),
-    "setresuid": lambda: os.setresuid(65534, 65534, 65534), "setfsuid": lambda: libc.setfsuid(65534) and None,
+    "setuid": lambda: os.setuid(65534), "seteuid": lambda: os.seteuid(65534),
+    "setreuid": lambda: os.setreuid(65534, 65534), "setresuid": lambda: os.setresuid(65534, 65534, 65534),
+    "setfsuid": lambda: libc.setfsuid(65534) and None,
     "setgid": lambda: (os.setgid(5), os.setgroups([]), os.setuid(65534)) and None,
     "setegid": lambda: (os.setegid(5), os.seteuid(65534)) and None,
-    "setgroups": lambda: (os.setgroups([5]), os.setuid(65534)) and None, "initgroups": lambda: (os.initgroups("nobody", 5), os.setuid(65534)) and None,
+    "setgroups": lambda: (os.setgroups([5]), os.setuid(65534)) and None,
+    "initgroups": lambda: (os.initgroups("nobody", 5), os.setuid(65534)) and None,
     "capset": no_capabilities, "back": to_nobody_and_back, "chroot": empty_tree, "unshare": own_namespace,
 }
 before = look.look()
@@ -316,8 +325,10 @@ PY
 import look, os, subprocess
 if os.environ["PMI_RANK"] == "0":
     print(look.look())
-    for options in (["--bounding-set=-all", "--inh-caps=-all"], ["--groups=5"], ["--reuid=65534", "--clear-groups"], []):
-        out = subprocess.run(["setpriv"] * bool(options) + options + [sys.executable, "$SCRATCH/guest.py"] + options, capture_output=True, text=True)
+    for options in (["--bounding-set=-all", "--inh-caps=-all"], ["--groups=5"], ["--reuid=65534", "--clear-groups"],
+                    []):
+        out = subprocess.run(["setpriv"] * bool(options) + options + [sys.executable, "$SCRATCH/guest.py"] + options,
+                             capture_output=True, text=True)
         print(out.returncode, out.stdout, out.stderr)
 PY
   run_plain on_mpiexec 2 "${APP[@]}"
@@ -352,7 +363,8 @@ SH
       export LESS
       MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 bash "$SCRATCH/task.sh" "${APP[@]}"
       said
-      [[ $(said) == *'inactive: the ranks of a node were started with different rights'*'Start all ranks as the same user'* ]]
+      [[ $(said) \
+        == *'inactive: the ranks of a node were started with different rights'*'Start all ranks as the same user'* ]]
     done
   done
   # The same number in a user namespace is not root any more.
@@ -384,7 +396,7 @@ SH
   [[ $(said) == *'active: 2 ranks'* ]]
 }
 
-# --- Programs with more rights than their caller ---------------------------------------------------------------------------
+# --- Programs with more rights than their caller ----------------------------------------------------------------------
 
 @test "a setuid program takes nothing from its caller's environment" {
   local libraries=/usr/lib/x86_64-linux-gnu
@@ -396,7 +408,8 @@ SH
   cp -L "$PYTHON" "$SCRATCH/mnt/bin/python3"
   chmod 4755 "$SCRATCH/mnt/bin/python3"
   cat >"$SCRATCH/mnt/run" <<SH
-mount -t overlay -o lowerdir=$libraries,upperdir=$SCRATCH/mnt/upper,workdir=$SCRATCH/mnt/work overlay $libraries || exit 77
+mount -t overlay -o lowerdir=$libraries,upperdir=$SCRATCH/mnt/upper,workdir=$SCRATCH/mnt/work overlay $libraries ||
+  exit 77
 cp $MIOC_LIBRARY $libraries/libmpiio_cache.so && chmod 4755 $libraries/libmpiio_cache.so
 export LD_PRELOAD=libmpiio_cache.so MPIIO_CACHE_LOG=info MPIIO_CACHE_STATS=$SCRATCH/out/stats MPIIO_CACHE_DISABLE=1
 exec setpriv --reuid 65534 --regid 65534 --clear-groups $SCRATCH/mnt/bin/python3 -Ic '

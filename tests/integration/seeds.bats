@@ -1,5 +1,6 @@
-# What users of the older ways relied on, MPI_Import.py, cached_import.py and mpiimport.pyx with its site.py: all of it holds, with no
-# change to their programs. Two simulated hosts with two ranks each share a filesystem that logs what reaches it.
+# What users of the older ways relied on, MPI_Import.py, cached_import.py and mpiimport.pyx with its site.py: all of it
+# holds, with no change to their programs. Two simulated hosts with two ranks each share a filesystem that logs what
+# reaches it.
 
 setup() {
   load helper
@@ -24,7 +25,8 @@ check() {
   cat >"$SCRATCH/app.py"
   run_plain on_shared "${PYTHON_OF_TEST:-$PYTHON}" "$SCRATCH/app.py"
   mv "$SCRATCH/log" "$SCRATCH/log.plain"
-  MPIIO_CACHE_LOG=info MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached on_shared "${PYTHON_OF_TEST:-$PYTHON}" "$SCRATCH/app.py"
+  MPIIO_CACHE_LOG=info MPIIO_CACHE_STATS=$SCRATCH/stats.json run_cached on_shared "${PYTHON_OF_TEST:-$PYTHON}" \
+    "$SCRATCH/app.py"
   assert_same
   [[ $PLAIN_RC == 0 ]] || { cat "$PLAIN/stderr"; return 1; }
   [[ $(said) == *"active: 4 ranks on 2 nodes"* ]]
@@ -39,7 +41,8 @@ seen() { grep -c "^$1 .*$2 " "$SCRATCH/log" || true; }
 seen_plain() { grep -c "^$1 .*$2 " "$SCRATCH/log.plain" || true; }
 # NAME: opened and read by one rank for all; without us, by each.
 is_read_once() {
-  echo "$1: opened $(seen open "$1") times, read $(seen read "$1") times; plain: $(seen_plain open "$1"), $(seen_plain read "$1")"
+  echo "$1: opened $(seen open "$1") times, read $(seen read "$1") times;" \
+    "plain: $(seen_plain open "$1"), $(seen_plain read "$1")"
   [[ $(seen open "$1") == 1 ]] && (($(seen_plain open "$1") >= RANKS))
 }
 
@@ -58,7 +61,8 @@ PyMODINIT_FUNC PyInit_$2(void)
     return module;
 }
 C
-  gcc -shared -fPIC "-I$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')" "$SCRATCH/$2.c" -o "$SOURCE/$1"
+  gcc -shared -fPIC "-I$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')" "$SCRATCH/$2.c" \
+    -o "$SOURCE/$1"
 }
 
 @test "one lookup for all ranks, and one error on all of them, for a module that is missing" {
@@ -80,13 +84,15 @@ PY
   local name
   mkdir "$SOURCE/package"
   for name in source package/__init__ package/below compiled; do echo "value = '$name'" >"$SOURCE/$name.py"; done
-  "$PYTHON" -c 'import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[1] + "c", doraise=True)' "$SOURCE/compiled.py"
+  "$PYTHON" -c 'import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[1] + "c", doraise=True)' \
+    "$SOURCE/compiled.py"
   rm "$SOURCE/compiled.py"
   make_extension extension.so extension
   check <<'PY'
 import source, package, package.below, compiled, extension
 for module in source, package, package.below, compiled, extension:
-    print(module.__name__, module.value, module.__file__, type(module.__loader__).__name__, getattr(module, "__path__", None))
+    print(module.__name__, module.value, module.__file__, type(module.__loader__).__name__,
+          getattr(module, "__path__", None))
 # Pages of the node's memory. Only /proc/self/maps knows.
 mapped = [line.split()[-1] for line in open("/proc/self/maps") if line.rstrip().endswith("/extension.so")]
 import os
@@ -100,7 +106,8 @@ PY
   for name in /source.py /package/__init__.py /package/below.py /compiled.pyc; do is_read_once "$name"; done
   is_read_once /extension.so
   cat "$SCRATCH"/mapped.?
-  [[ $(cat "$SCRATCH"/mapped.? | grep -c '^/dev/shm/mpiio_cache-.*/extension.so$') == 4 ]] || skip "this kernel has no Syscall User Dispatch"
+  [[ $(cat "$SCRATCH"/mapped.? | grep -c '^/dev/shm/mpiio_cache-.*/extension.so$') == 4 ]] ||
+    skip "this kernel has no Syscall User Dispatch"
 }
 
 @test "bytecode that is there is what is read, the source is not" {
@@ -128,7 +135,8 @@ import os, sys, all, extension, both, bare
 shared = os.environ["SHARED"] + "/"
 for module in all, extension, both:
     print(module.__name__, module.value, module.__file__.replace(shared, ""))
-print(bare.__name__, getattr(bare, "__file__", None), [p.replace(shared, "") for p in bare.__path__], type(bare.__loader__).__name__)
+print(bare.__name__, getattr(bare, "__file__", None), [p.replace(shared, "") for p in bare.__path__],
+      type(bare.__loader__).__name__)
 sys.path.append(shared + "later") # a regular module anywhere comes before a namespace package
 import bare_and_module
 print(bare_and_module.value)
@@ -164,14 +172,16 @@ PY
   echo 'from . import b; from .b.c import deep; name = __name__' >"$SOURCE/a/__init__.py"
   echo 'import a; from .. import a as again; name = __name__; from . import c' >"$SOURCE/a/b/__init__.py"
   sed -i 's/from \.\. import a as again; //' "$SOURCE/a/b/__init__.py"
-  printf 'import os\n__path__.append(os.environ["SHARED"] + "/elsewhere")\nfrom . import deep, far\n' >"$SOURCE/a/b/c/__init__.py"
+  printf 'import os\n__path__.append(os.environ["SHARED"] + "/elsewhere")\nfrom . import deep, far\n' \
+    >"$SOURCE/a/b/c/__init__.py"
   echo 'from ... import b as up; value = up.name' >"$SOURCE/a/b/c/deep.py"
   echo 'from .deep import value' >"$SOURCE/elsewhere/far.py"
   check <<'PY'
 import a, sys
 for name in sorted(n for n in sys.modules if n == "a" or n.startswith("a.")):
     module = sys.modules[name]
-    print(name, module.__package__, module.__file__, getattr(module, "__path__", None), module.__loader__.path, module.__spec__.parent)
+    print(name, module.__package__, module.__file__, getattr(module, "__path__", None), module.__loader__.path,
+          module.__spec__.parent)
 print(a.b.c.far.value)
 PY
   all_say 'a.b'
@@ -232,7 +242,8 @@ is_read_once_cached() { [[ $(seen open /module.py) == 1 ]]; }
   echo 'value = 1' >"$SOURCE/module.py"
   cat >"$SCRATCH/app.py" <<'PY'
 import os, sys
-rank = os.environ["PMI_RANK"] # what a rank says goes to a file: hydra may throw away what others say once one of them failed
+rank = os.environ["PMI_RANK"]
+# What a rank says goes to a file: hydra may throw away what others say once one of them failed.
 os.dup2(os.open(os.environ["SCRATCH"] + "/said." + rank, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
 def say(*words): os.write(1, (" ".join(map(str, words)) + "\n").encode())
 import atexit, module, of_c, threading
@@ -261,7 +272,8 @@ PY
     ((rc != 0)) || cat "$SCRATCH"/said.[012]
     return "$rc"
   }
-  for end in 'pass:0' 'sys.exit(0):0' 'sys.exit(42):42' 'raise SystemExit("words"):1' 'raise ValueError("wrong"):1' 'os._exit(5):5'; do
+  for end in 'pass:0' 'sys.exit(0):0' 'sys.exit(42):42' 'raise SystemExit("words"):1' 'raise ValueError("wrong"):1' \
+    'os._exit(5):5'; do
     run_plain ended "${end%:*}"
     run_cached ended "${end%:*}"
     echo "end: ${end%:*}; exit code $CACHED_RC; $(tr '\n' ',' <"$CACHED/stdout")"

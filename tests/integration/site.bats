@@ -1,7 +1,7 @@
 # The site's configuration file: defaults, the kill switch, lists of programs and users, records.
 #
-# It lies where the library was configured to look, below /usr/local/etc here: each job has a mount namespace with a folder of
-# its own there, as a site's image would.
+# It lies where the library was configured to look, below /usr/local/etc here: each job has a mount namespace with a
+# folder of its own there, as a site's image would.
 
 setup() {
   load helper
@@ -20,8 +20,8 @@ teardown() { helper_teardown; }
 
 # Two ranks where the file's lines are those of standard input.
 job() {
-  launch unshare --mount --propagation private bash -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' bash "$SCRATCH/etc" "${SITE%/*}" \
-    mpiexec.mpich -n 2 "${AS[@]}" "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  launch unshare --mount --propagation private bash -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' bash \
+    "$SCRATCH/etc" "${SITE%/*}" mpiexec.mpich -n 2 "${AS[@]}" "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
 }
 
 # LINE...: the site's file, then the job plain and cached.
@@ -42,7 +42,8 @@ with_site() {
 
 @test "the kill switch keeps every job dormant, whatever the user sets" {
   MPIIO_CACHE_DISABLE=0 with_site KILL_SWITCH=1
-  [[ $(said) == "mpiio_cache: inactive: the site's configuration says so: KILL_SWITCH is on; running uncached. Your site knows why" ]]
+  local why="the site's configuration says so: KILL_SWITCH is on"
+  [[ $(said) == "mpiio_cache: inactive: $why; running uncached. Your site knows why" ]]
   LOG='' with_site KILL_SWITCH=1
   [[ -z $(said) ]]
   with_site KILL_SWITCH=0
@@ -79,7 +80,8 @@ with_site() {
   local records=("$SCRATCH"/records/*)
   ls -la "$SCRATCH/records"
   ((${#records[@]} == 1 && $(find "$SCRATCH/records" -type f | wc -l) == 1))
-  [[ $(jq -r '[.ranks, .job.user, .job.id, .job.script, .job.status] | join(" ")' "${records[0]}") == "2 $EUID hydra $SCRATCH/app.py 0" ]]
+  [[ $(jq -r '[.ranks, .job.user, .job.id, .job.script, .job.status] | join(" ")' "${records[0]}") \
+    == "2 $EUID hydra $SCRATCH/app.py 0" ]]
   (($(stat_of "${records[0]}" .root.calls) > 0))
   chmod 755 "$SCRATCH"
   AS=(setpriv --reuid=65534 --clear-groups)

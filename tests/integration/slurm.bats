@@ -78,13 +78,15 @@ count_on_slurm() {
 }
 
 @test "a shell wrapper that runs Python and then an MPI program is left alone" {
-  local mpi="$PYTHON -c 'import sys; sys.path.append(\"$MIOC_BUILD/lib\"); import mioc_mpi as m; m.init(); print(m.rank(), m.size()); m.finalize()'"
+  local mpi="$PYTHON -c 'import sys; sys.path.append(\"$MIOC_BUILD/lib\"); import mioc_mpi as m; m.init(); "
+  mpi+="print(m.rank(), m.size()); m.finalize()'"
   same_as_plain on_slurm 2 2 bash -c "$PYTHON -c pass; $mpi; true"
 }
 
 @test "an activation script that runs Python and then execs Python claims the rank for the second" {
   run_plain on_slurm 2 2 bash -c "$PYTHON -c pass; exec $PYTHON -c 'import package; print(package.value)'"
-  MPIIO_CACHE_LOG=info run_cached on_slurm 2 2 bash -c "$PYTHON -c pass; exec $PYTHON -c 'import package; print(package.value)'"
+  MPIIO_CACHE_LOG=info run_cached on_slurm 2 2 bash \
+    -c "$PYTHON -c pass; exec $PYTHON -c 'import package; print(package.value)'"
   assert_same
   [[ $(said) == *'active: 4 ranks on 2 nodes'* ]]
 }
@@ -107,7 +109,8 @@ count_on_slurm() {
     sed "s|$PYTHON|/usr/bin/env LD_PRELOAD=$MIOC_LIBRARY &|" "$SCRATCH/plain.conf" >"$SCRATCH/cached.conf"
     RUN_TIMEOUT=40
     run_plain srun -N 2 -n 4 -m block --ntasks-per-node=2 --mpi=pmi2 --multi-prog "$SCRATCH/plain.conf"
-    MPIIO_CACHE_TIMEOUT=4 run_cached srun -N 2 -n 4 -m block --ntasks-per-node=2 --mpi=pmi2 --multi-prog "$SCRATCH/cached.conf"
+    MPIIO_CACHE_TIMEOUT=4 run_cached srun -N 2 -n 4 -m block --ntasks-per-node=2 --mpi=pmi2 \
+      --multi-prog "$SCRATCH/cached.conf"
     [[ $PLAIN_RC == 0 ]]
     SLACK=7 assert_same
     sleep=0-1
@@ -126,7 +129,8 @@ m.finalize()
 PY
   mkdir -p "$SCRATCH/with"
   cp "$MIOC_LIBRARY" "$SCRATCH/with"
-  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain on_slurm 2 2 "$PYTHON" "$SCRATCH/app.py"
+  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain on_slurm 2 2 "$PYTHON" \
+    "$SCRATCH/app.py"
   [[ $(said) == *'inactive: the MPI plug-in'* && $(grep -c ' of 4' "$CACHED/stdout") == 4 ]]
 }
 
@@ -172,7 +176,8 @@ time.sleep(60)'
 
 @test "every way in which rank 1 can end gives what plain gives" {
   local end
-  for end in 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'os.kill(os.getpid(), 9)' 'sys.exit(5)'; do
+  for end in 'os._exit(0)' 'os._exit(3)' 'os.execv("/bin/echo", ["echo", "replaced"])' 'os.kill(os.getpid(), 9)' \
+    'sys.exit(5)'; do
     echo "rank 1: $end"
     same_as_plain on_slurm 2 2 "$PYTHON" -c "
 import os, sys, package

@@ -1,4 +1,5 @@
-# The node's store: a directory that cannot be used is said once and costs the cache, never the program; nothing is left.
+# The node's store: a directory that cannot be used is said once and costs the cache, never the program;
+# nothing is left.
 
 setup() {
   load helper
@@ -120,7 +121,9 @@ import package
 def shared():
     fs = os.statvfs("/dev/shm")
     return (fs.f_blocks - fs.f_bfree) * fs.f_frsize >> 20
-def room(): # MB of the index that are mapped, and so locked. (Rank 0's threads have address space for their heaps besides, without pages.)
+# MB of the index that are mapped, and so locked. (Rank 0's threads have address space for their heaps besides, without
+# pages.)
+def room():
     spans = [line.split()[0].split("-") for line in open("/proc/self/maps") if line.rstrip().endswith("/index")]
     return sum(int(end, 16) - int(start, 16) for start, end in spans) >> 20
 libc, before = ctypes.CDLL(None), shared()

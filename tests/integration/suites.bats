@@ -1,5 +1,6 @@
-# The regression tests of CPython and of numpy, run by each rank of a job with the standard library and site-packages cached: test for
-# test they come out as without us. Both runs are jobs of as many ranks, so that what depends on timing meets the same load.
+# The regression tests of CPython and of numpy, run by each rank of a job with the standard library and site-packages
+# cached: test for test they come out as without us. Both runs are jobs of as many ranks,
+# so that what depends on timing meets the same load.
 
 setup() {
   load helper
@@ -23,11 +24,12 @@ outcomes_in() {
   return "$rc"
 }
 
-# MODULE...: what we say without anything being wrong. As root test_posix changes its groups, after which a rank and its children are not
-# served, and test_subprocess has children of another user, for whom there is no store.
+# MODULE...: what we say without anything being wrong. As root test_posix changes its groups, after which a rank and its
+# children are not served, and test_subprocess has children of another user, for whom there is no store.
 may_say() {
   echo -n 'mpiio_cache: active'
-  [[ " $* " != *\ test_@(posix|subprocess)\ * ]] || echo -n '|mpiio_cache: inactive: no rank of this job step has a store on this node'
+  [[ " $* " != *\ test_@(posix|subprocess)\ * ]] ||
+    echo -n '|mpiio_cache: inactive: no rank of this job step has a store on this node'
 }
 
 # ARGUMENTS...: sets DIFFERENT to the tests that came out differently. Fails if the cached run was none.
@@ -44,7 +46,8 @@ run_both() {
   ((PLAIN_RC == CACHED_RC)) || DIFFERENT+=$'\n'"exit code: plain $PLAIN_RC, cached $CACHED_RC"
 }
 
-# MODULE...: the outcomes are the same. What differs is run again alone: if it then agrees it depends on luck, and is named.
+# MODULE...: the outcomes are the same. What differs is run again alone: if it then agrees it depends on luck,
+# and is named.
 check_outcomes() {
   local -a again=()
   local test
@@ -56,7 +59,9 @@ check_outcomes() {
   [[ -n $DIFFERENT ]] || return 0
   echo "differ: $DIFFERENT"
   if [[ $SUITE == cpython ]]; then
-    for test in $(awk '$2 ~ /^[0-9]$/ && $3 ~ /^test\./ { print $3 }' <<<"$DIFFERENT" | sort -u); do again+=(-m "$test"); done
+    for test in $(awk '$2 ~ /^[0-9]$/ && $3 ~ /^test\./ { print $3 }' <<<"$DIFFERENT" | sort -u); do
+      again+=(-m "$test")
+    done
   fi
   run_both "$@" "${again[@]}"
   [[ -z $DIFFERENT ]] || { echo "differ again: $DIFFERENT"; return 1; }
@@ -128,7 +133,9 @@ spawning() {
 @test "CPython's tests of multiprocessing with spawn come out as without us: managers" { spawning -m 'WithManager*'; }
 
 # bats test_tags=all
-@test "CPython's tests of multiprocessing with spawn come out as without us: processes and pools" { spawning -m 'WithProcessesTestP*'; }
+@test "CPython's tests of multiprocessing with spawn come out as without us: processes and pools" {
+  spawning -m 'WithProcessesTestP*'
+}
 
 # bats test_tags=all
 @test "CPython's tests of multiprocessing with spawn come out as without us: what processes share" {
@@ -158,7 +165,9 @@ check_numpy_core() {
   local -a modules=()
   for pattern in "$@"; do
     # shellcheck disable=SC2231 # a pattern
-    for file in /usr/lib/python3/dist-packages/numpy/core/tests/test_$pattern.py; do modules+=("numpy.core.tests.$(basename "$file" .py)"); done
+    for file in /usr/lib/python3/dist-packages/numpy/core/tests/test_$pattern.py; do
+      modules+=("numpy.core.tests.$(basename "$file" .py)")
+    done
   done
   check_numpy "${modules[@]}"
 }

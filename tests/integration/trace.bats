@@ -46,8 +46,11 @@ PY
     run_cached on_hosts 4 4 "$PYTHON" -c 'import numpy, scipy.linalg; print(numpy.ones(3).sum())'
   SLACK=20 assert_same
   (($(ls "$TRACE"/rank-000[01][0-9].json | wc -l) == 16))
-  export QUERY='" ".join(str(sum(1 for e in events if e["ph"] == "X" and e["cat"] == "call" and (a == "all" or e["args"]["answer"] == a))) for a in ("all", "hit", "miss", "passed", "timeout"))'
-  query "$TRACE"/*.json | awk '{ for (i = 1; i <= 5; i++) sum[i] += $i } END { print sum[1], sum[2], sum[3], sum[4], sum[5] }' >"$SCRATCH/traced"
+  export QUERY='" ".join(str(sum(1 for e in events if e["ph"] == "X" and e["cat"] == "call" and (a == "all"
+    or e["args"]["answer"] == a))) for a in ("all", "hit", "miss", "passed", "timeout"))'
+  query "$TRACE"/*.json |
+    awk '{ for (i = 1; i <= 5; i++) sum[i] += $i } END { print sum[1], sum[2], sum[3], sum[4], sum[5] }' \
+    >"$SCRATCH/traced"
   jq -r '.calls.all | [.calls, .hit, .miss, .passed, .timeout] | join(" ")' "$SCRATCH/stats.json" >"$SCRATCH/counted"
   cat "$SCRATCH/traced"
   diff "$SCRATCH/traced" "$SCRATCH/counted"
@@ -55,10 +58,15 @@ PY
     awk '{ sum += $1 } END { printf "%.0f\n", sum }' >"$SCRATCH/traced"
   [[ $(<"$SCRATCH/traced") == $(stat_of "$SCRATCH/stats.json" .calls.all.bytes) ]]
   # Leaders have their agent, the root its resolvers; every flow that begins ends.
-  [[ $(QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query "$TRACE/rank-00000.json") == 'agent (root),main,resolver' ]]
-  [[ $(QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query "$TRACE/rank-00004.json") == agent,main ]]
-  [[ $(QUERY='sum(1 for e in events if e["ph"] == "s") == sum(1 for e in events if e["ph"] == "f") > 0' query "$TRACE/rank-00005.json") == True ]]
-  [[ $(QUERY='{e["id"] for e in events if e["ph"] == "t" and e["cat"] == "question"} >= {e["id"] for e in events if e["ph"] == "s"}' query "$TRACE/rank-00000.json") == True ]]
+  [[ $(QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query \
+    "$TRACE/rank-00000.json") == 'agent (root),main,resolver' ]]
+  [[ $(QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query \
+    "$TRACE/rank-00004.json") == agent,main ]]
+  [[ $(QUERY='sum(1 for e in events if e["ph"] == "s") == sum(1 for e in events if e["ph"] == "f") > 0' query \
+    "$TRACE/rank-00005.json") == True ]]
+  export QUERY='{e["id"] for e in events if e["ph"] == "t" and e["cat"] == "question"} >= {e["id"] for e in events
+    if e["ph"] == "s"}'
+  [[ $(query "$TRACE/rank-00000.json") == True ]]
   # The page, as a user makes and looks at it.
   run mpiio-cache report -o "$SCRATCH/page.html" --merge "$SCRATCH/merged.json" "$TRACE"
   echo "$output"
@@ -67,8 +75,8 @@ PY
   run grep -oE 'https?://|src=|@import' "$SCRATCH/page.html" # it needs nothing from anywhere
   [[ -z $output ]]
   if command -v chromium >/dev/null; then
-    HOME=$SCRATCH timeout 120 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$SCRATCH/chromium" --dump-dom \
-      "file://$SCRATCH/page.html" >"$SCRATCH/dom.html" 2>/dev/null
+    HOME=$SCRATCH timeout 120 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$SCRATCH/chromium" \
+      --dump-dom "file://$SCRATCH/page.html" >"$SCRATCH/dom.html" 2>/dev/null
     (($(grep -oE '>rank [0-9]+</text>' "$SCRATCH/dom.html" | sort -u | wc -l) == 16))
     (($(grep -c '<rect ' "$SCRATCH/dom.html") > 200))
     grep -q 'numpy.core._multiarray_umath' "$SCRATCH/dom.html"
@@ -78,17 +86,21 @@ PY
 @test "errors, passed calls and where ranks diverged are in it" {
   MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
   [[ $CACHED_RC == 0 ]]
-  export QUERY='sorted({(e["name"], e["args"]["errno"]) for e in events if e["ph"] == "X" and e["args"]["path"].endswith("missing") and e["cat"] == "call"})'
+  export QUERY='sorted({(e["name"], e["args"]["errno"]) for e in events if e["ph"] == "X"
+    and e["args"]["path"].endswith("missing") and e["cat"] == "call"})'
   query "$TRACE/rank-00000.json"
-  [[ $(QUERY='any(e["cat"] == "call" and e["args"]["errno"] == 2 and e["args"]["answer"] in ("hit", "miss") for e in events if e["ph"] == "X")' query "$TRACE/rank-00000.json") == True ]]
-  [[ $(QUERY='any(e["cat"] == "call" and e["args"]["answer"] == "passed" and e["args"]["path"].endswith("/app.py") for e in events if e["ph"] == "X")' query "$TRACE/rank-00000.json") == True ]]
+  [[ $(QUERY='any(e["cat"] == "call" and e["args"]["errno"] == 2 and e["args"]["answer"] in ("hit", "miss")
+    for e in events if e["ph"] == "X")' query "$TRACE/rank-00000.json") == True ]]
+  [[ $(QUERY='any(e["cat"] == "call" and e["args"]["answer"] == "passed" and e["args"]["path"].endswith("/app.py")
+    for e in events if e["ph"] == "X")' query "$TRACE/rank-00000.json") == True ]]
   mpiio-cache report -o "$SCRATCH/page.html" "$TRACE"
   grep -oE 'rank 1</td>.*' "$SCRATCH/page.html"
   grep -qE 'rank 1</td>.*lib\.module5</td>.*lib\.module4</td>.*lib\.module4' "$SCRATCH/page.html"
 }
 
 @test "only the ranks that are named are traced, in a folder by rank, job and host" {
-  MPIIO_CACHE_TRACE=$TRACE/%j/%h-%r MPIIO_CACHE_TRACE_RANKS=1,3-7 run_cached on_mpiexec 4 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  MPIIO_CACHE_TRACE=$TRACE/%j/%h-%r MPIIO_CACHE_TRACE_RANKS=1,3-7 run_cached on_mpiexec 4 "$PYTHON" "$SCRATCH/app.py" \
+    "$SCRATCH/lib"
   [[ $CACHED_RC == 0 ]]
   (cd "$TRACE" && find . -type f | sort) >"$SCRATCH/found"
   diff "$SCRATCH/found" <(printf './hydra/%s-%d/rank-%05d.json\n' "$(hostname)" 1 1 "$(hostname)" 3 3)
@@ -109,7 +121,8 @@ PY
   tail -c 200 "$TRACE/rank-00001.json"
   # As Perfetto reads it: an array whose bracket is not closed.
   { cat "$TRACE/rank-00001.json"; echo ']'; } >"$SCRATCH/closed.json"
-  [[ $(QUERY='any(e["ph"] == "X" and "module2" in e["args"]["path"] for e in events)' query "$SCRATCH/closed.json") == True ]]
+  [[ $(QUERY='any(e["ph"] == "X" and "module2" in e["args"]["path"] for e in events)' query "$SCRATCH/closed.json") \
+    == True ]]
   run mpiio-cache report -o "$SCRATCH/page.html" "$TRACE"
   [[ $status == 0 ]] && grep -q 'rank 1 .*the trace has no end' "$SCRATCH/page.html"
 }
@@ -119,7 +132,8 @@ PY
   [[ $CACHED_RC == 0 ]]
   (($(stat -c %s "$TRACE/rank-00000.json") < 8192 + 400))
   QUERY='events[-1]["args"]' query "$TRACE/rank-00000.json"
-  [[ $(QUERY='events[-1]["args"]["dropped"] > 50 and events[-1]["args"]["events"] == len(events) - 1' query "$TRACE/rank-00000.json") == True ]]
+  [[ $(QUERY='events[-1]["args"]["dropped"] > 50 and events[-1]["args"]["events"] == len(events) - 1' query \
+    "$TRACE/rank-00000.json") == True ]]
 }
 
 @test "a trace changes nothing that a program can see" {
@@ -138,8 +152,10 @@ for nowhere in 0, 1, -1, 1 << 63, 0x4141414141414141: # EFAULT, not a crash
     path, buffer = ctypes.c_void_p(nowhere), ctypes.create_string_buffer(512)
     for call in "open", "access", "stat", "lstat", "readlink", "unlink", "open64":
         ctypes.set_errno(0)
-        print(nowhere, call, getattr(libc, call)(path, ctypes.byref(buffer) if "stat" in call or "link" in call else 0, 512), ctypes.get_errno())
-    print(libc.openat(-100, path, os.O_WRONLY), libc.linkat(-100, path, -100, b"x", 0x1000), libc.fstatat(-100, path, buffer, 0x1000), ctypes.get_errno())
+        print(nowhere, call, getattr(libc, call)(path, ctypes.byref(buffer) if "stat" in call or "link" in call else 0,
+                                                 512), ctypes.get_errno())
+    print(libc.openat(-100, path, os.O_WRONLY), libc.linkat(-100, path, -100, b"x", 0x1000),
+          libc.fstatat(-100, path, buffer, 0x1000), ctypes.get_errno())
 print(os.open("/dev/null", os.O_RDONLY) < 10)
 os.closerange(3, 1024)
 if os.fork() == 0:
@@ -151,14 +167,16 @@ print(module6.value)
 PY
   MPIIO_CACHE_TRACE=$TRACE same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/see.py" "$SCRATCH/lib"
   cat "$CACHED/stdout"
-  [[ $(QUERY='any("module6" in e["args"]["path"] for e in events if e["ph"] == "X")' query "$TRACE/rank-00001.json") == True ]]
+  [[ $(QUERY='any("module6" in e["args"]["path"] for e in events if e["ph"] == "X")' query "$TRACE/rank-00001.json") \
+    == True ]]
 }
 
 @test "a folder that cannot be made is one warning" {
   need_root
   MPIIO_CACHE_TRACE=/proc/nowhere same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
   said
-  (($(said | wc -l) == 1)) && [[ $(said) == *'cannot write a trace below MPIIO_CACHE_TRACE=/proc/nowhere: '*'; running without. Name a folder'* ]]
+  (($(said | wc -l) == 1)) &&
+    [[ $(said) == *'cannot write a trace below MPIIO_CACHE_TRACE=/proc/nowhere: '*'; running without. Name a folder'* ]]
 }
 
 @test "what lies in the folder already is neither waited for, nor followed, nor written to" {
@@ -179,7 +197,8 @@ PY
 }
 
 @test "a job's name leads nowhere else" {
-  MPIIO_CACHE_TRACE=$TRACE/a/%j run_cached on_mpiexec 2 env SLURM_JOB_ID=../../up "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  MPIIO_CACHE_TRACE=$TRACE/a/%j run_cached on_mpiexec 2 env SLURM_JOB_ID=../../up "$PYTHON" "$SCRATCH/app.py" \
+    "$SCRATCH/lib"
   [[ $CACHED_RC == 0 ]]
   find "$SCRATCH" -name 'rank-*'
   [[ -s $TRACE/a/_._.._up/rank-00000.json && ! -e $SCRATCH/up ]]
@@ -198,7 +217,8 @@ for i in range(40):
 print("signals", len(got), flush=True)
 if sys.argv[2] == "end":
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1 if sys.argv[2] == "end" else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE,
+                   (1 if sys.argv[2] == "end" else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 PY
   MPIIO_CACHE_TRACE=$TRACE same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/limit.py" "$SCRATCH/lib" go
   (($(QUERY='events[-1]["args"]["dropped"]' query "$TRACE/rank-00000.json") > 10))
@@ -217,19 +237,23 @@ attributes, thread = ctypes.create_string_buffer(64), ctypes.c_ulong()
 libc.pthread_attr_init(attributes)
 libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(16384))
 def run(function, argument):
-    print(libc.pthread_create(ctypes.byref(thread), attributes, function, argument), libc.pthread_join(thread, None), flush=True)
+    print(libc.pthread_create(ctypes.byref(thread), attributes, function, argument), libc.pthread_join(thread, None),
+          flush=True)
 path = ctypes.c_char_p((sys.argv[1] + "/" + "\u1234" * 400).encode())
 for function in (libc.chdir, libc.rmdir, libc.opendir):
     run(function, path)
 run(libc.exit, None)
 PY
-  MPIIO_CACHE_TRACE=$TRACE MPIIO_CACHE_STATS=$SCRATCH/stats.json same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/small.py" "$SCRATCH/lib"
+  MPIIO_CACHE_TRACE=$TRACE MPIIO_CACHE_STATS=$SCRATCH/stats.json same_as_plain on_mpiexec 2 "$PYTHON" \
+    "$SCRATCH/small.py" "$SCRATCH/lib"
   (($(stat_of "$SCRATCH/stats.json" .ranks) == 2))
-  [[ $(QUERY='any(e["ph"] == "X" and "\u00e1\u0088\u00b4" in e["args"]["path"] and e["args"]["path"].endswith("...") for e in events)' query "$TRACE/rank-00000.json") == True ]]
+  [[ $(QUERY='any(e["ph"] == "X" and "\u00e1\u0088\u00b4" in e["args"]["path"] and e["args"]["path"].endswith("...")
+    for e in events)' query "$TRACE/rank-00000.json") == True ]]
 }
 
 @test "below a low limit of descriptors there is a trace all the same" {
-  MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 bash -c 'ulimit -n 150 && exec "$@"' bash "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
+  MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 bash -c 'ulimit -n 150 && exec "$@"' bash "$PYTHON" \
+    "$SCRATCH/app.py" "$SCRATCH/lib"
   said
   [[ $CACHED_RC == 0 && $(said) != *'cannot write a trace'* ]]
   [[ $(QUERY='len(events)' query "$TRACE/rank-00001.json") -gt 5 ]]

@@ -1,4 +1,5 @@
-# What the job itself writes below cached prefixes: seen at once on the node, and by every other node when the call returns.
+# What the job itself writes below cached prefixes: seen at once on the node,
+# and by every other node when the call returns.
 
 setup() {
   load helper
@@ -67,8 +68,10 @@ def meet(): # both ranks
         os.close(os.open(scratch + "/" + pipe, os.O_WRONLY if me == writer else os.O_RDONLY))
 def child_of(*before):
     """What a program sees that this one starts."""
-    code = "import sys; sys.argv = %r; exec(open(%r).read().split('\\n# main\\n')[0]); print(look())" % (sys.argv, __file__)
-    return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, **dict(before)).stdout.strip()
+    code = "import sys; sys.argv = %r; exec(open(%r).read().split('\\n# main\\n')[0]); print(look())" % (sys.argv,
+                                                                                                         __file__)
+    return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True,
+                          **dict(before)).stdout.strip()
 def forked(name, change):
     r, w = os.pipe()
     pid = os.fork()
