@@ -2,8 +2,8 @@
 """bench_calls.py - rank 0 times hooked against bare calls, the other ranks wait asleep; used by `scripts/bench calls`.
 
 usage: bench_calls.py LIBRARY CACHED LOCAL OTHER FIFO RESULT FOLDERS FILES
-CACHED is below MPIIO_CACHE_PATHS and holds `file` and misses-I/fJ for I < FOLDERS, J < FILES; LOCAL, on a local disk, and
-OTHER, which nobody caches, hold `file`. The result is written as JSON.
+CACHED is below MPIIO_CACHE_PATHS and holds `file` and misses-I/fJ for I < FOLDERS, J < FILES; LOCAL, on a local disk,
+and OTHER, which nobody caches, hold `file`. The result is written as JSON.
 """
 import ctypes
 import errno

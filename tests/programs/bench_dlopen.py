@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""bench_dlopen.py - rank 0, whose loader is patched, times loads of libraries from the cache; rank 1, whose loader is plain, but
-which has the same MPI in memory, the same on a local disk, in turn with it and on one processor. Used by `scripts/bench dlopen`.
+"""bench_dlopen.py - rank 0, whose loader is patched, times loads of libraries from the cache; rank 1, whose loader is
+plain, but which has the same MPI in memory, the same on a local disk, in turn with it and on one processor.
+Used by `scripts/bench dlopen`.
 
 usage: bench_dlopen.py LIBRARY CACHED LOCAL REQUESTS ANSWERS RESULT
-CACHED is below MPIIO_CACHE_PATHS, LOCAL on a local disk; both hold the same folders of libraries, one row of the result each. What
-all of a folder's libraries need beside themselves is in needed.txt, and is loaded before. REQUESTS and ANSWERS are FIFOs between
-the ranks. The result is written as JSON.
+CACHED is below MPIIO_CACHE_PATHS, LOCAL on a local disk; both hold the same folders of libraries, one row of the result
+each. What all of a folder's libraries need beside themselves is in needed.txt, and is loaded before. REQUESTS and
+ANSWERS are FIFOs between the ranks. The result is written as JSON.
 """
 import ctypes
 import json
@@ -65,8 +66,8 @@ def answer(here, requests, answers):
 
 
 def row(name, aim, pairs, count):
-    """pairs: (hooked, bare) nanoseconds of one load, `count` libraries in turn. The ratio is taken within a pair: both saw the same
-    machine. And once more for the set: what all of it takes, each library at its median."""
+    """pairs: (hooked, bare) nanoseconds of one load, `count` libraries in turn. The ratio is taken within a pair: both
+    saw the same machine. And once more for the set: what all of it takes, each library at its median."""
     ratios = [hooked / bare for hooked, bare in pairs]
     low, _, high = statistics.quantiles(ratios, n=4)
     yield {

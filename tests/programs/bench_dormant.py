@@ -2,7 +2,8 @@
 """bench_dormant.py - what a process that has nothing to do with the cache takes longer under the preload.
 
 usage: bench_dormant.py LIBRARY EMPTY ROUNDS      EMPTY: a preload library without content, what any preload costs
-Runs each command plain, with the empty library and with ours in turn; prints JSON with medians and the medians of ratios.
+Runs each command plain, with the empty library and with ours in turn;
+prints JSON with medians and the medians of ratios.
 """
 import json
 import os

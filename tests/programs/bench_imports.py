@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""bench_imports.py - runs import jobs in all variants, alternating, and shows medians; see scripts/bench.d/imports.bash.
+"""bench_imports.py - runs import jobs in all variants, alternating, and shows medians;
+see scripts/bench.d/imports.bash.
 
-A job's time is the program's: from the start of its first process until its last rank is through, MPI_Finalize included. What the
-fixture takes to mount and unmount the simulated hosts' filesystems is not the program's. Beside it what processor time all ranks took
-until then, which says more where there are fewer processors than ranks, or other programs run. """
+A job's time is the program's: from the start of its first process until its last rank is through, MPI_Finalize
+included. What the fixture takes to mount and unmount the simulated hosts' filesystems is not the program's. Beside it
+what processor time all ranks took until then, which says more where there are fewer processors than ranks,
+or other programs run. """
 import argparse
 import csv
 import json
@@ -15,7 +17,8 @@ import sys
 
 VARIANTS = ["plain", "first", "manifest", "tar", "floor", "local"]
 LABELS = {"plain": "plain", "first": "library, first run", "manifest": "library, manifest", "tar": "tar to every node",
-          "local": "plain, local disk", "floor": "shared interpreter only", "alone": "local disk, left alone", "forced": "local disk, forced"}
+          "local": "plain, local disk", "floor": "shared interpreter only", "alone": "local disk, left alone",
+          "forced": "local disk, forced"}
 # What issue 5 asks for, as ratios to `local`.
 AIMS = {"first": 1.5, "manifest": 1.2, "alone": 1.02, "forced": 1.15}
 
@@ -25,9 +28,10 @@ class Bench:
         self.o = options
         self.fixtures = options.root + "/tests/fixtures"
         self.library = options.build + "/lib/libmpiio_cache.so"
-        self.environment = {**os.environ, "MIOC_METADATA_SERVER": options.build + "/bin/mioc_metadata_server", "HOME": options.scratch,
-                            "XDG_CACHE_HOME": options.scratch + "/cache", "LC_ALL": "C.UTF-8"}
-        self.program = [options.root + "/tests/programs/imports.py", options.build + "/lib", *options.modules.split(",")]
+        self.environment = {**os.environ, "MIOC_METADATA_SERVER": options.build + "/bin/mioc_metadata_server",
+                            "HOME": options.scratch, "XDG_CACHE_HOME": options.scratch + "/cache", "LC_ALL": "C.UTF-8"}
+        self.program = [options.root + "/tests/programs/imports.py", options.build + "/lib",
+                        *options.modules.split(",")]
         self.expected = {}
 
     def job(self, nodes, ranks, servers, command, variables, source=None):
@@ -39,8 +43,8 @@ class Bench:
         shutil.rmtree(stamps, ignore_errors=True)
         os.mkdir(stamps)
         done = subprocess.run([self.fixtures + "/simulated-hosts", *mount, str(nodes), str(ranks), *command], text=True,
-                              env={**self.environment, **variables, "IMPORTS_STAMPS": stamps}, stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=900)
+                              env={**self.environment, **variables, "IMPORTS_STAMPS": stamps}, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=900)
         if done.returncode != 0:
             sys.exit(f"bench: a job failed with {done.returncode}: {' '.join(command)}\n{done.stderr[-2000:]}")
         files = [open(f"{stamps}/{name}").read().splitlines() for name in os.listdir(stamps)]
@@ -79,15 +83,19 @@ class Bench:
         if not os.path.isdir(tar):
             os.mkdir(tar)
             subprocess.run(["tar", "-C", self.o.env, "-cf", tar + "/env.tar", "."], check=True)
-        # The hosts' node-local folders end with the job, so both steps are one job: the first rank of each node unpacks.
-        script = ('if [ "$MPI_LOCALRANKID" = 0 ]; then mkdir -p /mnt/env && tar -C /mnt/env -xf "$1/env.tar" && touch /mnt/env.done; '
+        # The hosts' node-local folders end with the job, so both steps are one job:
+        # the first rank of each node unpacks.
+        script = ('if [ "$MPI_LOCALRANKID" = 0 ]; then mkdir -p /mnt/env && tar -C /mnt/env -xf "$1/env.tar" && touch '
+                  '/mnt/env.done; '
                   'else until [ -e /mnt/env.done ]; do sleep 0.05; done; fi; shift; exec /mnt/env/bin/python3 "$@"')
-        took, out, _ = self.job(nodes, ranks, servers, ["/bin/sh", "-c", script, "sh", self.o.scratch + "/sw", *self.program], {}, tar)
+        took, out, _ = self.job(nodes, ranks, servers,
+                                ["/bin/sh", "-c", script, "sh", self.o.scratch + "/sw", *self.program], {}, tar)
         self.check(nodes * ranks, out)
         return took
 
     def check(self, count, out):
-        """All ranks printed the same as ever, but for the digest of module paths: the environment lies in several places."""
+        """All ranks printed the same as ever, but for the digest of module paths:
+        the environment lies in several places."""
         lines = [",".join(line.split(",")[:1] + line.split(",")[2:]) for line in out]
         expected = self.expected.setdefault(count, lines)
         if lines != expected or len(lines) != count:
@@ -121,28 +129,33 @@ def measure(options):
                 cpu[variant].append(used)
                 steps[variant].append(bench.steps)
                 print(f" {took:.2f} s, processors {used:.2f} s", file=sys.stderr, flush=True)
-        yield {"job": name, "nodes": nodes, "ranks": nodes * ranks, "servers": servers, "seconds": times, "cpu_seconds": cpu, "steps": steps}
+        yield {"job": name, "nodes": nodes, "ranks": nodes * ranks, "servers": servers, "seconds": times,
+               "cpu_seconds": cpu, "steps": steps}
 
 
 def rows_of(results):
     for result in results:
-        medians, cpu = ({variant: statistics.median(times) for variant, times in result[key].items()} for key in ("seconds", "cpu_seconds"))
+        medians, cpu = ({variant: statistics.median(times) for variant, times in result[key].items()}
+                        for key in ("seconds", "cpu_seconds"))
         for variant, times in result["seconds"].items():
             ratio = medians[variant] / medians["local"] if "local" in medians else None
             aim = AIMS.get(variant) if ratio is not None else None
-            yield {"job": result["job"], "variant": variant, "median": medians[variant], "least": min(times), "most": max(times),
-                   "to_local": ratio, "to_plain": medians[variant] / medians["plain"] if "plain" in medians else None, "cpu": cpu[variant],
+            yield {"job": result["job"], "variant": variant, "median": medians[variant], "least": min(times),
+                   "most": max(times), "to_local": ratio, "to_plain": medians[variant] / medians["plain"]
+                   if "plain" in medians else None, "cpu": cpu[variant],
                    "cpu_to_local": cpu[variant] / cpu["local"] if "local" in cpu else None, "aim": aim}
 
 
 def show(rows):
-    print(f"{'job':20}{'variant':24}{'seconds':>9}{'least':>8}{'most':>8}{'/ local':>9}{'/ plain':>9}{'cpu':>8}{'/ local':>9}  aim")
+    print(f"{'job':20}{'variant':24}{'seconds':>9}{'least':>8}{'most':>8}{'/ local':>9}{'/ plain':>9}{'cpu':>8}"
+          f"{'/ local':>9}  aim")
     last = None
     for row in rows:
         ratio = [f"{row[key]:.2f}" if row[key] is not None else "-" for key in ("to_local", "to_plain", "cpu_to_local")]
-        aim = "-" if row["aim"] is None else f"<= {row['aim']}  " + ("reached" if row["to_local"] <= row["aim"] else "missed")
-        print(f"{row['job'] if row['job'] != last else '':20}{LABELS[row['variant']]:24}{row['median']:9.2f}{row['least']:8.2f}"
-              f"{row['most']:8.2f}{ratio[0]:>9}{ratio[1]:>9}{row['cpu']:8.2f}{ratio[2]:>9}  {aim}")
+        aim = ("-" if row["aim"] is None
+               else f"<= {row['aim']}  " + ("reached" if row["to_local"] <= row["aim"] else "missed"))
+        print(f"{row['job'] if row['job'] != last else '':20}{LABELS[row['variant']]:24}{row['median']:9.2f}"
+              f"{row['least']:8.2f}{row['most']:8.2f}{ratio[0]:>9}{ratio[1]:>9}{row['cpu']:8.2f}{ratio[2]:>9}  {aim}")
         last = row["job"]
 
 
@@ -207,7 +220,8 @@ def main():
         show_steps(results)
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"latency_us": int(options.latency_us), "modules": options.modules, "results": results, "rows": rows}, file, indent=1)
+            json.dump({"latency_us": int(options.latency_us), "modules": options.modules, "results": results,
+                       "rows": rows}, file, indent=1)
     if options.csv:
         with open(options.csv, "w", newline="") as file:
             writer = csv.DictWriter(file, rows[0].keys())

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""bench_pingpong.py - messages between two ranks while the cache's agents look at MPI, and what the agents take while nobody asks.
+"""bench_pingpong.py - messages between two ranks while the cache's agents look at MPI,
+and what the agents take while nobody asks.
 
 usage: bench_pingpong.py FOLDER-OF-MIOC_MPI FOLDER-OF-IMPORTS plain|session IDLE-SECONDS RESULT
 session: opens a session with MPI_THREAD_MULTIPLE first, as the cache does. RESULT gets what rank 0 measured.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """bench_writes.py - what a write to a cached file costs the writer: the last rank writes, the others sleep.
 
-usage: bench_writes.py FILE DONE RESULT     DONE is made when all is measured; RESULT gets {"gap in s": [quartiles and longest in ms]}
+usage: bench_writes.py FILE DONE RESULT     DONE is made when all is measured; RESULT gets {"gap in s":
+                                            [quartiles and longest in ms]}
 """
 import json
 import os

@@ -68,8 +68,8 @@ def settled(writer, look):
 
 class History:
     """What the writer has seen since all agreed: what others may see. `look` takes things and returns {thing: [part,
-    ...]}, each part a question of its own; `all_things` are those that are ever looked at. Parts that begin with "mode" are
-    attributes: they are a file's, and an old name of it may lead to new ones."""
+    ...]}, each part a question of its own; `all_things` are those that are ever looked at. Parts that begin with "mode"
+    are attributes: they are a file's, and an old name of it may lead to new ones."""
 
     def __init__(self, writer, look, all_things):
         self.writer, self.look, self.all_things, self.states, self.attributes = writer, look, all_things, {}, set()

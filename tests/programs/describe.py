@@ -14,7 +14,8 @@ def describe(*names):
         importlib.import_module(name)
     print("flags", sys.flags)
     print("argv", sys.argv, sys.orig_argv)
-    for name in "prefix", "base_prefix", "exec_prefix", "executable", "_base_executable", "platlibdir", "path", "_xoptions", "warnoptions":
+    for name in ("prefix", "base_prefix", "exec_prefix", "executable", "_base_executable", "platlibdir", "path",
+                 "_xoptions", "warnoptions"):
         print(name, getattr(sys, name))
     print("importers", sorted((path, type(finder).__name__) for path, finder in sys.path_importer_cache.items()))
     for name, module in sorted(sys.modules.items()):

@@ -9,7 +9,8 @@ import subprocess
 
 FOLDERS = "/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/sys", "/usr/include/x86_64-linux-gnu/sys"
 # Of other languages, for other libraries, or not to be included by programs.
-NOT_PROGRAMS = re.compile(r"(^|/)(_|python|c\+\+|linux|asm|bits|gnu|rpcsvc|scsi|video|sound|rdma|xen|misc|mtd|drm|finclude)")
+NOT_PROGRAMS = re.compile(r"(^|/)(_|python|c\+\+|linux|asm|bits|gnu|"
+                          r"rpcsvc|scsi|video|sound|rdma|xen|misc|mtd|drm|finclude)")
 
 NOT_IN_LIBC = {"bindresvport6", "gtty", "stty"}  # declared only
 

@@ -3,9 +3,10 @@
 
 usage: differential_objects.py FOLDER PACKAGE|OBJECT...
 
-Each object is loaded in a child of its own, because some cannot be loaded together, and those that it worked with then once more
-in this process, all of them. A line holds rank, place and object, and: the names that link_map and dl_iterate_phdr give to it and to
-all that it needs, and dladdr()'s file, symbol and offset of its PyInit function; or dlerror()'s text.
+Each object is loaded in a child of its own, because some cannot be loaded together, and those that it worked with then
+once more in this process, all of them. A line holds rank, place and object, and: the names that link_map and
+dl_iterate_phdr give to it and to all that it needs, and dladdr()'s file, symbol and offset of its PyInit function;
+or dlerror()'s text.
 """
 import ctypes
 import os
@@ -47,7 +48,8 @@ def dynamic(object_map):
     strings = dict(entries).get(DT_STRTAB, 0)
     if strings < object_map.address:  # the loader has made it an address, but not in the vdso, which is read-only
         strings += object_map.address
-    text = {tag: [ctypes.string_at(strings + value) for t, value in entries if t == tag] for tag in (DT_NEEDED, DT_SONAME)}
+    text = {tag: [ctypes.string_at(strings + value) for t, value in entries if t == tag]
+            for tag in (DT_NEEDED, DT_SONAME)}
     return text[DT_NEEDED], text[DT_SONAME]
 
 
@@ -64,7 +66,8 @@ def visible():
 
 
 def closure(handle):
-    """The names of an object and of all that it needs, breadth first. What else is loaded in this process does not matter."""
+    """The names of an object and of all that it needs, breadth first.
+    What else is loaded in this process does not matter."""
     first = POINTER(LinkMap)()
     assert libc.dlinfo(c_void_p(handle), RTLD_DI_LINKMAP, byref(first)) == 0
     loaded, at = {}, first
@@ -83,7 +86,8 @@ def closure(handle):
             continue
         done.append(name)
         assert os.fsdecode(headers[found.address]) == name or not name.startswith("/"), (headers[found.address], name)
-        todo += [loaded[key] for key in needed if key in loaded] + [(LinkMap(0, b"missing " + key), []) for key in needed
+        todo += [loaded[key] for key in needed if key in loaded] + [(LinkMap(0, b"missing " + key), [])
+                                                                    for key in needed
                                                                      if key not in loaded]
     return done
 
@@ -99,7 +103,8 @@ def describe(path):
     if address is None:
         return f"{names} no {symbol}"
     assert libc.dladdr(c_void_p(address), byref(found)) != 0
-    return f"{names} {os.fsdecode(found.file)} {os.fsdecode(found.symbol)} {found.address - found.base:#x} {address - found.address}"
+    return (f"{names} {os.fsdecode(found.file)} {os.fsdecode(found.symbol)} "
+            f"{found.address - found.base:#x} {address - found.address}")
 
 
 def in_child(path):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ends.py - a rank that a signal's handler ends.
 
-usage: ends.py LIBRARY FOLDER VICTIMS HOW CODE THREADS SEED     VICTIMS: ranks, as 0 or 0,1; the others end by themselves.
+usage: ends.py LIBRARY FOLDER VICTIMS HOW CODE THREADS SEED     VICTIMS: ranks, as 0 or 0,1;
+                                                                the others end by themselves.
                                                                  THREADS 0: in malloc()
 """
 import ctypes
@@ -19,4 +20,5 @@ if rank in victims.split(",") and threads == "0":
     ctypes.CDLL(library).ends_in_malloc(how.encode(), int(code))
 elif rank in victims.split(","):
     chance = random.Random(seed + rank)
-    ctypes.CDLL(library).ends_run(folder.encode(), how.encode(), int(code), int(threads), chance.randrange(1000), chance.randrange(200, 30000))
+    ctypes.CDLL(library).ends_run(folder.encode(), how.encode(), int(code), int(threads), chance.randrange(1000),
+                                  chance.randrange(200, 30000))

@@ -4,11 +4,12 @@
 usage: exported.py --make FOLDERS                 the files that the cases need, anew
        exported.py --names MODULE                 the names that have a case
        exported.py FOLDERS MODULE MAIN OUT [ROOM]
-                                                  as ranks of a job: writes OUT/{rank0,rank1,guest,other}, what each role found. ROOM:
-                                                  on an alternate stack of so many bytes, or "least", or "all"
+                                                  as ranks of a job: writes OUT/{rank0,rank1,guest,other}, what each
+                                                  role found. ROOM: on an alternate stack of so many bytes, or "least",
+                                                  or "all"
        exported.py --compare PLAIN OTHER          of two such OUTs: what is wrong in the second
-       exported.py --frames PLAIN OTHER [MOST]    of two such OUTs with a ROOM: what takes 512 bytes more in the second, or more than
-                                                  MOST altogether
+       exported.py --frames PLAIN OTHER [MOST]    of two such OUTs with a ROOM: what takes 512 bytes more in the second,
+                                                  or more than MOST altogether
        exported.py --idle PLAIN                   the names whose case succeeds nowhere
 """
 import ctypes
@@ -17,7 +18,8 @@ import shutil
 import subprocess
 import sys
 
-# What acts on the file itself fails where there is only a copy of it left (README); it leaves nothing in errno then that it should not.
+# What acts on the file itself fails where there is only a copy of it left (README);
+# it leaves nothing in errno then that it should not.
 NEEDS_ORIGINAL = {"fchmod", "fchown", "fchownat", "futimens", "futimes", "fsetxattr", "fremovexattr", "copy_file_range",
                   "open_by_handle_at"}
 OURS = "mpiio_cache_"

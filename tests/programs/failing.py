@@ -1,8 +1,10 @@
-"""failing.py VERSION-SCRIPT SHARED SOURCE: rank 1's each exported call that writes, on what has changed behind the cache's back.
+"""failing.py VERSION-SCRIPT SHARED SOURCE: rank 1's each exported call that writes,
+on what has changed behind the cache's back.
 
-SOURCE is the folder that SHARED is a mount of: what is done there is the doing of somebody who tells nobody. In each situation the rank looks at a
-path, it changes, a call of each writing function meets that, and the rank looks again: if the call's error is about what is where, or if there is
-none, what is seen next must be what plain sees. One line a call and situation; the last line counts the errors of each function.
+SOURCE is the folder that SHARED is a mount of: what is done there is the doing of somebody who tells nobody. In each
+situation the rank looks at a path, it changes, a call of each writing function meets that, and the rank looks again: if
+the call's error is about what is where, or if there is none, what is seen next must be what plain sees. One line a call
+and situation; the last line counts the errors of each function.
 """
 import ctypes
 import errno
@@ -17,7 +19,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD, NOREPLACE, EXCHANGE = -100, 1, 2
 TAUGHT = {errno.EEXIST, errno.EADDRINUSE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENOTEMPTY}
 
-# --- Situations: what is there when the rank looks, and what somebody makes of it -------------------------------------------------
+# --- Situations: what is there when the rank looks, and what somebody makes of it -------------------------------------
 
 
 def write(path, text="text"):
@@ -59,12 +61,14 @@ def clear(path):
 
 
 # The path's own change, and its parent's.
-CHANGES = {nothing: (file, folder, link, loop), file: (nothing, folder, link, loop), folder: (nothing, full_folder, file), full_folder: (folder,),
+CHANGES = {nothing: (file, folder, link, loop), file: (nothing, folder, link, loop),
+           folder: (nothing, full_folder, file), full_folder: (folder,),
            link: (nothing, file)}
-SITUATIONS = [(a, b, False) for a in CHANGES for b in CHANGES[a]] + [(full_folder, b, True) for b in (nothing, file, loop)]
+SITUATIONS = ([(a, b, False) for a in CHANGES for b in CHANGES[a]]
+              + [(full_folder, b, True) for b in (nothing, file, loop)])
 
 
-# --- Looking ----------------------------------------------------------------------------------------------------------------------
+# --- Looking ----------------------------------------------------------------------------------------------------------
 
 
 def attempt(function, *arguments):
@@ -88,12 +92,13 @@ def read(path):
 def look(path):
     parent, name = os.path.split(path)
     above, parent_name = os.path.split(parent)
-    return [kind_of(attempt(os.lstat, path)), kind_of(attempt(os.stat, path)), attempt(os.access, path, os.R_OK), attempt(os.readlink, path),
-            attempt(read, path), attempt(lambda: sorted(os.listdir(path))), attempt(lambda: name in os.listdir(parent)),
-            kind_of(attempt(os.stat, parent)), parent_name in os.listdir(above)]
+    return [kind_of(attempt(os.lstat, path)), kind_of(attempt(os.stat, path)), attempt(os.access, path, os.R_OK),
+            attempt(os.readlink, path), attempt(read, path), attempt(lambda: sorted(os.listdir(path))),
+            attempt(lambda: name in os.listdir(parent)), kind_of(attempt(os.stat, parent)),
+            parent_name in os.listdir(above)]
 
 
-# --- Calls ------------------------------------------------------------------------------------------------------------------------
+# --- Calls ------------------------------------------------------------------------------------------------------------
 
 CALLS = {}
 
@@ -199,7 +204,7 @@ one("chdir")(lambda f, path: f(path) or os.chdir("/") or 0)
 CALLS["O_PATH"] = [lambda path: closed(libc.open(path, os.O_PATH | os.O_DIRECTORY))]
 CALLS["O_TMPFILE"] = [lambda path: closed(libc.open(path, os.O_TMPFILE | os.O_WRONLY, 0o600))]
 
-# --- All of them ------------------------------------------------------------------------------------------------------------------
+# --- All of them ------------------------------------------------------------------------------------------------------
 
 # What they do, if they can, is no write to the path.
 OF_OTHER = {"chdir", "O_PATH", "O_TMPFILE"} | {name for name in CALLS if re.match("mk.*te?mps?", name)}
@@ -247,7 +252,8 @@ for name, calls in CALLS.items():
             is_about = error == errno.ENOTEMPTY if {before, after} == {folder, full_folder} else error in TAUGHT
             if is_about if rc < 0 else name not in OF_OTHER:
                 taught[name] += rc < 0
-                print(me, name, before.__name__, after.__name__, of_parent, errno.errorcode.get(error, 0) if rc < 0 else "done", *look(path), flush=True)
+                print(me, name, before.__name__, after.__name__, of_parent, errno.errorcode.get(error, 0) if rc < 0
+                      else "done", *look(path), flush=True)
             shutil.rmtree(behind)
 print(me, "errors", taught, flush=True)
 if not all(taught.values()):

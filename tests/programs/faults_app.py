@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""faults_app.py - one rank of a job that tests/programs/faults disturbs: imports, reads and looks, and notes what it saw.
+"""faults_app.py - one rank of a job that tests/programs/faults disturbs: imports, reads and looks,
+and notes what it saw.
 
     faults_app.py CONTROL    CONTROL is a JSON file of the driver's (see make_control there)
 
-Each operation has a name and one result, a string that depends on the tree alone, so that ranks, runs and faults can be compared.
-result.RANK in the control's folder has them all, with the longest operation; progress (one 64-bit word a rank, in a mapped
-file) says how many are done.
+Each operation has a name and one result, a string that depends on the tree alone, so that ranks, runs and faults can be
+compared. result.RANK in the control's folder has them all, with the longest operation; progress (one 64-bit word a
+rank, in a mapped file) says how many are done.
 """
 import hashlib
 import importlib
@@ -48,7 +49,8 @@ def load(name):
 
 def guest(name):
     """What a subprocess imports; it is served from the node's store and knows no MPI."""
-    code = "import sys; sys.dont_write_bytecode = True; import %s as m; print(getattr(m, 'VALUE', None), m.__file__)" % name
+    code = ("import sys; sys.dont_write_bytecode = True; import %s as m; "
+            "print(getattr(m, 'VALUE', None), m.__file__)" % name)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode == 0:
         return done.stdout.strip()
@@ -121,7 +123,8 @@ class Rank:
         self.results["%s %s" % (kind, argument)] = result
 
     def wait_for_write(self):
-        """A rank rewrites a module in the middle of the job; what others see of it once they were told must be new, soon."""
+        """A rank rewrites a module in the middle of the job; what others see of it once they were told must be new,
+        soon."""
         write = self.control["write"]
         told = os.path.join(self.control["folder"], "told")
         if self.rank == write["rank"]:
@@ -139,7 +142,8 @@ class Rank:
         wanted, until = digest(write["text"].encode()), time.monotonic() + write["bound"]
         while (seen := self.run("read", write["path"])) != wanted:
             if time.monotonic() > until:
-                self.wrong.append("%s s after the write of rank %d %s is still %s" % (write["bound"], write["rank"], write["path"], seen))
+                self.wrong.append("%s s after the write of rank %d %s is still %s" % (write["bound"], write["rank"],
+                                                                                      write["path"], seen))
                 return
             time.sleep(0.05)
 
@@ -159,7 +163,8 @@ class Rank:
                 self.results["again %s %s" % (kind, argument)] = result = self.run(kind, argument)
                 if not result.startswith("E"):
                     break
-        result = {"results": self.results, "wrong": self.wrong, "longest": self.longest, "longest_name": self.longest_name}
+        result = {"results": self.results, "wrong": self.wrong, "longest": self.longest,
+                  "longest_name": self.longest_name}
         path = os.path.join(folder, "result.%d" % self.rank)
         with open(path + ".new", "w") as file:
             json.dump(result, file)

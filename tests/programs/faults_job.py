@@ -61,15 +61,16 @@ class Job:
 
     def make_control(self):
         plan, site = self.plan, self.bench.seen
-        control = {"seed": plan["seed"], "order": plan["order"], "folder": self.folder, "operations": self.bench.operations, "again": [],
-                   "passing": plan.get("times", 0)}
+        control = {"seed": plan["seed"], "order": plan["order"], "folder": self.folder,
+                   "operations": self.bench.operations, "again": [], "passing": plan.get("times", 0)}
         if plan["kind"] == "error":
             path = "%s/sample/part%d/mod%d.py" % (site, *plan["file"])
             control["again"] = [["look", path], ["read", path]]
         if "starved" in plan:
             control["starved"] = plan["starved"]
         if "writer" in plan:
-            control["write"] = {"rank": plan["writer"], "deaf": plans.not_told(plan), "path": site + "/sample/note.py", "text": plans.NOTE % 2, "bound": WRITE_BOUND,
+            control["write"] = {"rank": plan["writer"], "deaf": plans.not_told(plan), "path": site + "/sample/note.py",
+                                "text": plans.NOTE % 2, "bound": WRITE_BOUND,
                                 "patience": 30}
         with open(os.path.join(self.folder, "control"), "w") as file:
             json.dump(control, file)
@@ -85,11 +86,13 @@ class Job:
         return options
 
     def start(self, command=None):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("MPIIO_CACHE_", "PMI_", "PYTHON", "LD_PRELOAD", "SLURM_"))}
-        env.update(PYTHONPATH=self.bench.seen, PYTHONDONTWRITEBYTECODE="1", MIOC_TEST_ID=self.id, MIOC_METADATA_SERVER=SERVER,
-                   OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        env = {k: v for k, v in os.environ.items()
+               if not k.startswith(("MPIIO_CACHE_", "PMI_", "PYTHON", "LD_PRELOAD", "SLURM_"))}
+        env.update(PYTHONPATH=self.bench.seen, PYTHONDONTWRITEBYTECODE="1", MIOC_TEST_ID=self.id,
+                   MIOC_METADATA_SERVER=SERVER, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         if self.preload:
-            env.update(LD_PRELOAD=LIBRARY, MPIIO_CACHE_TIMEOUT=str(TIMEOUT), MPIIO_CACHE_LINGER=str(LINGER), MPIIO_CACHE_LOG="info")
+            env.update(LD_PRELOAD=LIBRARY, MPIIO_CACHE_TIMEOUT=str(TIMEOUT), MPIIO_CACHE_LINGER=str(LINGER),
+                       MPIIO_CACHE_LOG="info")
             if self.client[1] is not None:
                 env["MPIIO_CACHE_ACTIMEO"] = str(self.client[1])
             if self.plan["class"] == "library":
@@ -98,7 +101,8 @@ class Job:
         launcher = self.srun(env) if self.plan.get("survive") else self.mpiexec()
         # simulated-hosts is a shell script, so it is preloaded, too, as the user's launcher would be.
         self.launcher = subprocess.Popen(launcher + (command or [PYTHON, APP, os.path.join(self.folder, "control")]),
-                                         env=env, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
+                                         env=env, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
+                                         start_new_session=True)
         return self
 
     def mpiexec(self):
@@ -106,13 +110,15 @@ class Job:
         return [HOSTS, "--mount", mount, "--shm", self.bench.shm, str(self.plan["nodes"]), str(self.plan["ranks"])]
 
     def srun(self, env):
-        """Slurm lets the others of a killed rank live; hydra does not, with -disable-auto-cleanup neither: it sends them SIGUSR1."""
+        """Slurm lets the others of a killed rank live; hydra does not, with -disable-auto-cleanup neither:
+        it sends them SIGUSR1."""
         env.update(self.bench.slurm())
         env["MPIIO_CACHE_DIR"] = os.path.join(self.bench.shm, "node0")
-        subprocess.run([SHARED, "mount", self.bench.source, self.bench.mountpoint] + self.server_options().split(), check=True,
-                       env=dict(os.environ, MIOC_METADATA_SERVER=SERVER))
+        subprocess.run([SHARED, "mount", self.bench.source, self.bench.mountpoint] + self.server_options().split(),
+                       check=True, env=dict(os.environ, MIOC_METADATA_SERVER=SERVER))
         self.mounted = True
-        return ["srun", "--overcommit", "-N", str(self.plan["nodes"]), "--ntasks-per-node=%d" % self.plan["ranks"], "--mpi=pmi2", "-K0", "--no-kill"]
+        return ["srun", "--overcommit", "-N", str(self.plan["nodes"]), "--ntasks-per-node=%d" % self.plan["ranks"],
+                "--mpi=pmi2", "-K0", "--no-kill"]
 
     def processes(self):
         """{pid: rank or None} of all that this job started and that runs; the file servers are not counted."""
@@ -202,13 +208,15 @@ class Bench:
     def fresh(self, plan):
         """A new tree, and empty hosts; what is on them is of this seed."""
         shutil.rmtree(self.source, ignore_errors=True)
-        shutil.copytree(self.pristine, self.source, symlinks=True, copy_function=lambda a, b: os.link(a, b) if "/numpy/" in a else shutil.copy2(a, b))
+        shutil.copytree(self.pristine, self.source, symlinks=True, copy_function=lambda a, b: os.link(a, b)
+                        if "/numpy/" in a else shutil.copy2(a, b))
         self.clear()
         for node in range(plan["nodes"]):
             folder = os.path.join(self.shm, "node%d" % node)
             os.makedirs(folder)
             size = plan["room"] if plan.get("full") == node else 0
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777,size=%s" % (size or "4g"), "tmpfs", folder], check=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777,size=%s" % (size or "4g"), "tmpfs", folder],
+                           check=True)
             if plan.get("full") == node and not size: # full to the last page
                 with open(os.path.join(folder, "full"), "wb", buffering=0) as file:
                     subprocess.run(["mount", "-o", "remount,size=64k", folder], check=True)
@@ -225,7 +233,8 @@ class Bench:
                 os.rmdir(os.path.join(self.shm, name))
 
     def left_in_shm(self):
-        return sorted(os.path.join(node, name) for node in os.listdir(self.shm) for name in os.listdir(os.path.join(self.shm, node))
+        return sorted(os.path.join(node, name) for node in os.listdir(self.shm)
+                      for name in os.listdir(os.path.join(self.shm, node))
                       if name != "full")
 
     def truth(self, plan, key):

@@ -5,17 +5,21 @@ import py_compile
 import random
 import shutil
 
-KINDS = [("kill", 5), ("stop", 4), ("pause", 4), ("shm", 3), ("error", 3), ("hang", 2), ("files", 4), ("descriptors", 3)]
+KINDS = [("kill", 5), ("stop", 4), ("pause", 4), ("shm", 3), ("error", 3), ("hang", 2), ("files", 4),
+         ("descriptors", 3)]
 ERRORS = ["EIO", "ESTALE", "EACCES"]
 NUMPY = "/usr/lib/python3/dist-packages/numpy"
 PACKAGES, MODULES = 8, 12
-# Kinds of clients that the shared filesystem may have: the server's options, and how long another node's write may stay unseen.
-CLIENTS = {"": ("", None), "none": ("--client none", 0), "nfs": ("--client nfs --keep 0.7", 1), "lustre": ("--client lustre", 0)}
+# Kinds of clients that the shared filesystem may have: the server's options,
+# and how long another node's write may stay unseen.
+CLIENTS = {"": ("", None), "none": ("--client none", 0), "nfs": ("--client nfs --keep 0.7", 1),
+           "lustre": ("--client lustre", 0)}
 NOTE = "VALUE = 'note %d'\n"  # what a rank rewrites
 
 
 def module_text(package, module, version):
-    filler = "".join("ROW_%d = %r\n" % (i, "%d-%d-%d" % (package, module, i)) for i in range((package * 7 + module * 13) % 60))
+    filler = "".join("ROW_%d = %r\n" % (i, "%d-%d-%d" % (package, module, i))
+                     for i in range((package * 7 + module * 13) % 60))
     return "# version %04d\nVALUE = '%d.%d.%04d'\n%s" % (version, package, module, version, filler)
 
 
@@ -82,9 +86,10 @@ def victim(rng, plan):
 
 
 def not_told(plan):
-    """Ranks that need not hear of the writer's write: they are on other nodes, and its node or one on the way to the root is lost to the
-    job (its leader is dead or silent, or its store full). That is the one case where a write stays unheard (README). Where the root is
-    lost nobody trusts the cache any more, and hears, but for the root itself, should it go on."""
+    """Ranks that need not hear of the writer's write: they are on other nodes, and its node or one on the way to the
+    root is lost to the job (its leader is dead or silent, or its store full). That is the one case where a write stays
+    unheard (README). Where the root is lost nobody trusts the cache any more, and hears, but for the root itself,
+    should it go on."""
     per_node, node = plan["ranks"], plan["writer"] // plan["ranks"]
     lost = {rank // per_node for rank in plan.get("victims", []) if rank % per_node == 0} | {plan.get("full")}
     way = node
@@ -122,11 +127,13 @@ def make_plan(seed):
     if kind == "hang":
         plan["after"], plan["seconds"] = rng.randrange(50, 1500), rng.choice([4, 10])
     if kind == "files" or (kind in ("kill", "stop", "pause", "shm") and rng.random() < 0.3):
-        plan["changes"] = [[rng.choice(["replace", "rewrite", "truncate", "remove"]), rng.randrange(PACKAGES), rng.randrange(1, MODULES)]
+        plan["changes"] = [[rng.choice(["replace", "rewrite", "truncate", "remove"]), rng.randrange(PACKAGES),
+                            rng.randrange(1, MODULES)]
                            for _ in range(6)]
     if kind == "descriptors":
         ranks = plan["nodes"] * plan["ranks"]
-        plan["starved"] = {"ranks": sorted(rng.sample(range(ranks), rng.randrange(1, ranks + 1))), "at": rng.randrange(0, 280), "count": 10}
+        plan["starved"] = {"ranks": sorted(rng.sample(range(ranks), rng.randrange(1, ranks + 1))),
+                           "at": rng.randrange(0, 280), "count": 10}
     if kind != "hang" and rng.random() < 0.4:
         plan["writer"] = rng.randrange(plan["nodes"] * plan["ranks"])
         plan["client"] = random.Random("client %d" % seed).choice(sorted(CLIENTS))

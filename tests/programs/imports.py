@@ -3,8 +3,9 @@
 
 usage: imports.py FOLDER-OF-MIOC_MPI|- MODULE...     -: no MPI
 
-$IMPORTS_STAMPS names a folder: a file there for each process says in its first line when it began and was through, in seconds since boot,
-and what processor time it took until then; in the lines behind that the same of each step: name, when it was done, processor time.
+$IMPORTS_STAMPS names a folder: a file there for each process says in its first line when it began and was through, in
+seconds since boot, and what processor time it took until then; in the lines behind that the same of each step: name,
+when it was done, processor time.
 """
 import hashlib
 import os

@@ -3,7 +3,8 @@
 
 usage: memory.py FOLDER-OF-MIOC_MPI session|served MODULE...     session: opens first what the cache would open
 
-Lines: "rank NUMBER NODE KIB", of memory that is the rank's alone; "store NODE BYTES", of the files that are in the node's.
+Lines: "rank NUMBER NODE KIB", of memory that is the rank's alone; "store NODE BYTES",
+of the files that are in the node's.
 """
 import glob
 import os

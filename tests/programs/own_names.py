@@ -1,4 +1,5 @@
-"""own_names.py FOLDER ROUNDS: each rank makes and removes names of its own in one folder, and looks for them in its listing, in every spelling."""
+"""own_names.py FOLDER ROUNDS: each rank makes and removes names of its own in one folder, and looks for them in its
+listing, in every spelling."""
 import os
 import sys
 

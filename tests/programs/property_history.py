@@ -77,9 +77,9 @@ class Walk:
 
 class History:
     def __init__(self, top, kept=0, is_strict=True):
-        """`top` is the root's inode. is_strict: a node that has seen what was written does not see what was before, as it
-        has one kernel. With the cache that holds for what its own failing calls have shown: one answer comes from the
-        root's kernel, the next from the node's, which may keep what was before for as long as it may; and while a
+        """`top` is the root's inode. is_strict: a node that has seen what was written does not see what was before, as
+        it has one kernel. With the cache that holds for what its own failing calls have shown: one answer comes from
+        the root's kernel, the next from the node's, which may keep what was before for as long as it may; and while a
         write is under way, nodes hear of it one after the other."""
         self.top, self.kept, self.is_strict = top, int(kept * 1e9), is_strict
         self.registers, self.seen_by = {}, {}

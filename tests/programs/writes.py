@@ -127,7 +127,8 @@ def steps(k):
     yield lambda: os.symlink(new + ".py", at("link%d.py" % k)), ["link%d.py" % k], ["link%d" % k]
     yield lambda: os.rename(at("old%d.py" % k), at("moved%d.py" % k)), ["old%d.py" % k, "moved%d.py" % k], ["old%d" % k]
     yield lambda: by_descriptor(k), ["moved%d.py" % k, "again%d.py" % k], ["again%d" % k]
-    yield lambda: os.link(at("again%d.py" % k), at("linked%d.py" % k)), ["again%d.py" % k, "linked%d.py" % k], ["linked%d" % k]
+    yield (lambda: os.link(at("again%d.py" % k), at("linked%d.py" % k)),
+           ["again%d.py" % k, "linked%d.py" % k], ["linked%d" % k])
     yield lambda: exchange("one.py", "two.py"), ["one.py", "two.py"], ["one", "two"]
     yield lambda: os.truncate(at("one.py"), 11), ["one.py"], []
     yield lambda: os.rename(at(pkg), at(pkg + "x")), [pkg, pkg + "x", pkg + "/data", pkg + "x/data"], [pkg, pkg + "x"]
@@ -137,11 +138,13 @@ def steps(k):
     # By one name known, by the other written.
     deep = "inner/deep%d.py" % k
     yield lambda: put("lib/" + deep, "value = 'new'"), ["lib64/" + deep, "lib64/inner", "lib64/none"], []
-    yield lambda: os.rename(at("lib/" + deep), at("lib64/inner/other%d.py" % k)), ["lib64/" + deep, "lib/inner/other%d.py" % k], []
+    yield (lambda: os.rename(at("lib/" + deep), at("lib64/inner/other%d.py" % k)),
+           ["lib64/" + deep, "lib/inner/other%d.py" % k], [])
     yield lambda: os.unlink(at("lib64/inner/other%d.py" % k)), ["lib/inner/other%d.py" % k, "lib/inner"], []
     yield lambda: os.mkdir(at("lib/made%d" % k)), ["lib64/made%d" % k, "lib64"], []
     yield lambda: os.utime(at("lib/deep.py"), (k, k)), ["lib64/deep.py"], ["lib64.deep"]
-    yield lambda: (os.symlink("v%d" % (1 + k % 2), at("v.new")), os.replace(at("v.new"), at("v"))), ["v", "v/mod.py"], []
+    yield (lambda: (os.symlink("v%d" % (1 + k % 2), at("v.new")), os.replace(at("v.new"), at("v"))),
+           ["v", "v/mod.py"], [])
     yield lambda: put("v/mod.py", "value = %d" % k), ["v1/mod.py", "v2/mod.py", "v/mod.py"], ["v.mod"]
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""writes_install.py - ranks install, compile and remove packages below a cached prefix; behind a barrier all look and import.
+"""writes_install.py - ranks install, compile and remove packages below a cached prefix;
+behind a barrier all look and import.
 
 usage: writes_install.py FOLDER-OF-MIOC_MPI FOLDER SCRATCH     4 ranks
 
@@ -42,9 +43,9 @@ def make_wheel(version):
 
 
 def install(version):
-    subprocess.run([sys.executable, "-m", "pip", "-q", "install", "--no-index", "--no-deps", "--no-compile", "--upgrade",
-                    "--root-user-action=ignore", "--disable-pip-version-check", "--no-cache-dir", "--target", target,
-                    make_wheel(version)], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    subprocess.run([sys.executable, "-m", "pip", "-q", "install", "--no-index", "--no-deps", "--no-compile",
+                    "--upgrade", "--root-user-action=ignore", "--disable-pip-version-check", "--no-cache-dir",
+                    "--target", target, make_wheel(version)], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
 
 def temporary():
@@ -91,11 +92,13 @@ def value(name):
 
 
 def bytecode():
-    return [os.path.exists(importlib.util.cache_from_source("%s/mioc_wheel/sub/%s.py" % (target, name))) for name in "ab"]
+    return [os.path.exists(importlib.util.cache_from_source("%s/mioc_wheel/sub/%s.py" % (target, name)))
+            for name in "ab"]
 
 
 def look():
-    return [tree(), bytecode(), value("mioc_wheel"), value("mioc_wheel.sub.a"), value("mioc_wheel.sub.b"), value("kept")]
+    return [tree(), bytecode(), value("mioc_wheel"), value("mioc_wheel.sub.a"), value("mioc_wheel.sub.b"),
+            value("kept")]
 
 
 steps = [(3, lambda: install("1.0")), (2, lambda: compileall.compile_dir(target, quiet=1)), (1, lambda: install("2.0")),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""load.py FOLDER OUTPUT: imports all modules of FOLDER/modules in an order of their own, and writes to OUTPUT/RANK what they compute and
-which objects below FOLDER dl_iterate_phdr shows, in its order."""
+"""load.py FOLDER OUTPUT: imports all modules of FOLDER/modules in an order of their own, and writes to OUTPUT/RANK what
+they compute and which objects below FOLDER dl_iterate_phdr shows, in its order."""
 import ctypes
 import os
 import sys
@@ -26,8 +26,10 @@ def visit(header, size, context):
 
 sys.path.insert(0, folder + "/modules")
 modules = sorted(name.removesuffix(".so") for name in os.listdir(folder + "/modules"))
-# With the libraries that no path finds loaded first, as a launcher script's LD_PRELOAD or an earlier import would do it.
-held = [ctypes.CDLL(f"{folder}/bare/{name}", os.RTLD_LAZY) for name in sorted(os.listdir(folder + "/bare"), reverse=True)]
+# With the libraries that no path finds loaded first, as a launcher script's LD_PRELOAD or an earlier import would do
+# it.
+held = [ctypes.CDLL(f"{folder}/bare/{name}", os.RTLD_LAZY)
+        for name in sorted(os.listdir(folder + "/bare"), reverse=True)]
 values = [__import__(modules[i * 7 % len(modules)]).value() for i in range(len(modules))]
 ctypes.CDLL(None).dl_iterate_phdr(visit, None)
 rank = os.environ.get("PMI_RANK", "0")
