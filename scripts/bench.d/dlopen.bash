@@ -1,5 +1,6 @@
-# bench dlopen [--json]: what loading a cached library costs, as ratios to the same library on a local disk in a rank whose
-# loader is left alone, all from one run; and what patching the dynamic loader costs at a process's start, in time and in memory.
+# bench dlopen [--json]: what loading a cached library costs, as ratios to the same library on a local disk in a rank
+# whose loader is left alone, all from one run; and what patching the dynamic loader costs at a process's start,
+# in time and in memory.
 # shellcheck shell=bash disable=SC2154
 
 # TITLE FOLDER LIBRARY...: adds a set of libraries, and the list of all that they need, which is loaded before them.
@@ -45,9 +46,10 @@ mkfifo requests answers
 # shellcheck disable=SC2016 # for that shell
 env LD_PRELOAD="$build/lib/libmpiio_cache.so" MPIIO_CACHE_PATHS="$scratch/cached" MPIIO_CACHE_LOG=info \
   timeout -k 10 300 mpiexec.mpich -n 2 \
-  sh -c '[ "$PMI_RANK" = 0 ] || export MPIIO_CACHE_LOADER=plain; exec "$@"' sh /usr/bin/python3 "$root/tests/programs/bench_dlopen.py" \
-  "$build/programs/bench_dlopen.so" "$scratch/cached" "$scratch/local" "$scratch/requests" "$scratch/answers" "$scratch/calls.json" \
-  >"$scratch/log" 2>&1 </dev/null || {
+  sh -c '[ "$PMI_RANK" = 0 ] || export MPIIO_CACHE_LOADER=plain; exec "$@"' sh /usr/bin/python3 \
+  "$root/tests/programs/bench_dlopen.py" \
+  "$build/programs/bench_dlopen.so" "$scratch/cached" "$scratch/local" "$scratch/requests" "$scratch/answers" \
+  "$scratch/calls.json" >"$scratch/log" 2>&1 </dev/null || {
   cat "$scratch/log" >&2
   die "the measuring job failed" 1
 }

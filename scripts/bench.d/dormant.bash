@@ -10,7 +10,8 @@ echo | gcc -shared -fPIC -x c - -o "$scratch/empty.so"
 if [[ ${1:-} == --json ]]; then
   cat "$scratch/result.json"
 else
-  jq -r '.[] | "\(.name): plain \(.plain_ms * 100 | round / 100) ms; with the preload \(.ratio * 1000 | round / 1000) x "
+  jq -r '.[] | "\(.name): plain \(.plain_ms * 100 | round / 100) ms; "
+    + "with the preload \(.ratio * 1000 | round / 1000) x "
     + "(any preload: \(.empty_ratio * 1000 | round / 1000) x), aim <= \(.aim)"' "$scratch/result.json"
 fi
 jq -e 'all(.ratio <= .aim)' "$scratch/result.json" >/dev/null

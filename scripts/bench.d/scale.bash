@@ -1,6 +1,7 @@
-# bench scale [--nodes N,N...] [--to FOLDER] [OPTION...]: a real import (the trace in tests/sim) simulated on 1 to 100,000 nodes,
-# first run and with a manifest: time, messages, bytes, as a table, as JSON and plotted. OPTIONs: see mioc_scale --help.
-# The largest take minutes and 8 GiB. FOLDER (build/bench): where scale.json, scale.svg and scale.png go.
+# bench scale [--nodes N,N...] [--to FOLDER] [OPTION...]: a real import (the trace in tests/sim) simulated on 1 to
+# 100,000 nodes, first run and with a manifest: time, messages, bytes, as a table, as JSON and plotted. OPTIONs: see
+# mioc_scale --help. The largest take minutes and 8 GiB. FOLDER (build/bench): where scale.json,
+# scale.svg and scale.png go.
 
 # shellcheck shell=bash disable=SC2154
 nodes=1,10,100,1000,10000,100000 folder=$root/build/bench
@@ -20,6 +21,7 @@ build_all
 mkdir -p "$folder"
 rc=0
 "$root/tests/sim/scale-table" --nodes "$nodes" --json "$folder/scale.json" --plot "$folder/scale.svg" \
-  --plot "$folder/scale.png" "$build/tests/mioc_scale" "$root/tests/sim/numpy-scipy.linalg.trace.xz" "${options[@]}" || rc=$?
+  --plot "$folder/scale.png" "$build/tests/mioc_scale" "$root/tests/sim/numpy-scipy.linalg.trace.xz" "${options[@]}" ||
+  rc=$?
 echo "$folder: scale.json, scale.svg, scale.png"
 ((rc == 0))
