@@ -1,6 +1,6 @@
 # bench dlopen [--json]: what loading a cached library costs, as ratios to the same library on a local disk in a rank
-# whose loader is left alone, all from one run; and what patching the dynamic loader costs at a process's start,
-# in time and in memory.
+# whose loader is not patched, all from one run; and what patching the dynamic loader costs when a process starts, in
+# time and memory.
 # shellcheck shell=bash disable=SC2154
 
 # TITLE FOLDER LIBRARY...: adds a set of libraries, and the list of all that they need, which is loaded before them.

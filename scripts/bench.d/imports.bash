@@ -8,8 +8,7 @@
 #   --runs 3            of each variant
 #   --modules A,B       what is imported (numpy,scipy.linalg)
 #   --variants V,V      of plain,first,manifest,tar,floor,local; floor: the interpreter is on the shared filesystem and
-#                       all that it imports on a local disk, which is what no preload can do better:
-#                       it is not there before main()
+#                       all that it imports on a local disk; no preload can do better, as none is there before main()
 #   --steps             also when the last rank was done with each step, and what processor time the steps took
 #   --one-node          also a local disk with one node of 4 ranks, left alone and forced (aims 1.02 and 1.15)
 #   --json F --csv F --plot F.png   write the figures there

@@ -6,8 +6,8 @@
 # shellcheck shell=bash disable=SC2154,SC2016
 
 runs=5 idle=10 json=
-# Two that spin for each other on one core, or beside others, measure the scheduler (30 ms a message): each has a core,
-# and its agent with it.
+# Ranks that spin for each other on one core measure the scheduler (30 ms a message). So each rank has a core, which it
+# shares with its agent only.
 nice=-20 pinned='exec taskset -c "$PMI_RANK" "$@"'
 while (($#)); do
   case $1 in

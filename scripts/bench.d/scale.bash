@@ -1,7 +1,6 @@
 # bench scale [--nodes N,N...] [--to FOLDER] [OPTION...]: a real import (the trace in tests/sim) simulated on 1 to
 # 100,000 nodes, first run and with a manifest: time, messages, bytes, as a table, as JSON and plotted. OPTIONs: see
-# mioc_scale --help. The largest take minutes and 8 GiB. FOLDER (build/bench): where scale.json,
-# scale.svg and scale.png go.
+# mioc_scale --help. The largest take minutes and 8 GiB. FOLDER (build/bench) gets scale.json, scale.svg and scale.png.
 
 # shellcheck shell=bash disable=SC2154
 nodes=1,10,100,1000,10000,100000 folder=$root/build/bench

@@ -1,5 +1,5 @@
-# bench writes [N...]: what one write to a cached file costs the writer on N simulated nodes (4 16):
-# until all nodes have heard of it.
+# bench writes [N...]: how long one write to a cached file takes on N simulated nodes (4 16), until all nodes know of
+# it.
 # shellcheck shell=bash disable=SC2154
 
 build_all

@@ -15,8 +15,8 @@ setup() {
 
 teardown() { helper_teardown; }
 
-# PROGRAM (on standard input) in 2 ranks, plain and cached; the cached run must have been active,
-# and have opened the file from the store.
+# Runs PROGRAM (on standard input) in 2 ranks, plain and cached. The cached run must be active and open the file from
+# the store.
 check() {
   { cat <<'PY'
 import os, sys, package
@@ -149,8 +149,8 @@ with open(path, "rb") as f:
 PY
 }
 
-# Not every data base has a lock. The reader opens it before anybody writes,
-# so nothing but what is in it tells what it is.
+# Not every data base has a lock. The reader opens this one before anybody writes, so only its contents tell that it is
+# a data base.
 @test "a data base that is mapped shows what another process writes to it" {
   printf '0123456789abcdef\xde\xc0\xef\xbe and old' | dd of="$SCRATCH/lib/data" bs=8192 conv=sync 2>/dev/null
   check <<'PY'

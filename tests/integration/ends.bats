@@ -1,5 +1,5 @@
-# How a job's processes end while the cache still works for the others: nobody is killed,
-# kept or told a wrong exit code for it.
+# Processes of a job end while the cache still works for the others: nobody is killed, kept waiting, or told a wrong
+# exit code.
 
 setup() {
   load helper
@@ -12,8 +12,8 @@ setup() {
 
 teardown() { helper_teardown; }
 
-# HOW CODE VICTIMS THREADS SEEDS: jobs of two ranks, of which signals' handlers end the victims;
-# all must end as the plain one does.
+# HOW CODE VICTIMS THREADS SEEDS: runs jobs of two ranks, in which signal handlers end the victims. Each job must end as
+# the plain one does.
 handlers_end() {
   local seed
   for seed in $5; do

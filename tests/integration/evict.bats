@@ -1,5 +1,5 @@
-# A store that is smaller than what is read: old contents make way, what was given up is asked for again,
-# what is open stays.
+# The store is smaller than what is read: old contents make way, evicted contents are asked for again, and open files
+# keep theirs.
 
 setup() {
   load helper
@@ -53,8 +53,8 @@ teardown() { helper_teardown; }
   ((opens <= 6 * 81 / 2))
 }
 
-# Seen: each content that found no place waited 1.5 s for one, though nothing could be given up:
-# numpy took 90 s to import.
+# Seen: where nothing could be evicted, each content that did not fit waited 1.5 s all the same. The import of numpy
+# took 90 s.
 @test "where nothing can be given up nobody waits for it" {
   local i
   for i in {0..19}; do ln "$SCRATCH/source/data$i.txt" "$SCRATCH/source/lib$i.so"; done

@@ -101,8 +101,8 @@ in_cgroup() {
   return "$rc"
 }
 
-# Seen: what was read at the start stayed in the store, and the kernel killed the job.
-# 64 MiB are what MPI takes in 3 ranks, and more.
+# Seen: what was read at the start stayed in the store, and the kernel killed the job. 64 MiB are more than MPI takes in
+# 3 ranks.
 @test "a program that grows to just below its memory cgroup's limit is not killed for what the cache holds" {
   need_root
   mkdir "/sys/fs/cgroup/memory/$MIOC_TEST_ID" 2>/dev/null || mkdir "/sys/fs/cgroup/$MIOC_TEST_ID" 2>/dev/null ||

@@ -114,8 +114,8 @@ if __name__ == "__main__":
 PY
   nothing_asked 12
   jq -c '[.ranks, .guests, .calls.open]' "$SCRATCH/stats.json"
-  # A rank's ten and three of multiprocessing's, whose pool may end before a worker begins;
-  # forked children count in their parents'.
+  # Ten of the rank and three of multiprocessing, whose pool may end before a worker begins. Forked children are
+  # counted with their parents.
   (($(stats .ranks) == 2 && $(stats .guests) >= 26))
 }
 

@@ -1,5 +1,5 @@
-# What hooks dlopen itself, before us, after us or while the program runs,
-# takes no load from the cache and sees none of ours.
+# Something else hooks dlopen, before us, after us or while the program runs: loads are still served, and the hook sees
+# no call of ours.
 
 setup() {
   load helper
@@ -13,8 +13,8 @@ teardown() { helper_teardown; }
 
 stats() { stat_of "$SCRATCH/stats.json" "$1"; }
 
-# PRELOADS PROGRAM [ARGUMENT...]: two ranks, plain with these preloads ("" for none; OURS is our library's place)
-# and cached.
+# PRELOADS PROGRAM [ARGUMENT...]: runs two ranks with these preloads ("" for none), plain and cached. OURS marks the
+# place of our library.
 check_with() {
   local preloads=$1
   shift

@@ -1,6 +1,6 @@
-# Libraries that the dynamic loader opens: served from the store they are what they are without us, in every respect
-# that a program can see. The cases are tests/programs/dl_*.c; each runs plain,
-# and cached with the loader patched and not.
+# Libraries that the dynamic loader opens: served from the store they are as they are without us, in every respect that
+# a program can see. The cases are tests/programs/dl_*.c. Each runs plain, cached, and cached with the loader not
+# patched.
 
 setup_file() {
   load helper

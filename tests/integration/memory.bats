@@ -35,8 +35,8 @@ bytes_used() {
   [[ $CACHED_RC == 0 ]]
   grep -h '^rank' "$CACHED/stdout" | sort -k2n
   echo "a rank with MPI and a session: $plain KiB; files used: $used bytes"
-  # Leaders (rank 0 and 4) have the agent as well, two messages' buffers above all; rank 0 the resolvers too, and what
-  # they have sent a moment ago.
+  # Leaders (rank 0 and 4) have the agent as well, which needs two messages' buffers above all. Rank 0 also has the
+  # resolvers, and what they have just sent.
   local bound
   while read -r _ rank node kib; do
     bound=512

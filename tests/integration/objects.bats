@@ -1,5 +1,4 @@
-# Every extension module of Debian's large packages: what the loader says of it, served from a store,
-# is what it says otherwise.
+# Every extension module of Debian's large packages: the loader says the same of it whether or not a store serves it.
 
 setup() {
   load helper

@@ -178,8 +178,8 @@ PY
   was_active '3 ranks on 1 node' 'Open MPI'
 }
 
-# After each signal to a job that it ends, mpiexec waits a second, or not, as it happens: two runs of one kind differ by
-# two seconds. At once, a killed leader's store stays.
+# mpiexec sometimes waits a second after each signal to a job that it ends, so two runs of one kind differ by two
+# seconds. Where it does not wait, a killed leader's store stays.
 kill_at_once() { export OMPI_MCA_odls_base_sigkill_timeout=0 STORES_MAY_STAY=1; }
 
 @test "every way in which rank 1 can end gives what plain gives" {

@@ -192,9 +192,9 @@ PY
   is_patched
 }
 
-# RUNS: UCX, which MPICH sits upon, rewrites mmap() and the like in memory. (Its other way,
-# UCX_MEM_MMAP_HOOK_MODE=reloc, which replaces dlopen() too, hangs in a plain run here already: in its own malloc,
-# from dlsym().)
+# RUNS: UCX, on which MPICH is built, rewrites mmap() and the like in memory. (Its other mode,
+# UCX_MEM_MMAP_HOOK_MODE=reloc, also replaces dlopen(). It hangs here in a plain run already, when dlsym() calls UCX's
+# malloc.)
 load_with_ucx() {
   local run order orders=(init,numpy,scipy.linalg numpy,init,scipy.linalg numpy,scipy.linalg,init)
   cat >"$SCRATCH/ucx.py" <<'PY'

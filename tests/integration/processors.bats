@@ -1,5 +1,5 @@
-# Other processors than x86-64: all of it but the plug-in compiles without a warning, and runs;
-# on aarch64 libraries are served, too.
+# Processors other than x86-64: everything but the plug-in compiles without a warning, and runs. On aarch64 libraries
+# are served, too.
 
 setup() {
   load helper

@@ -23,7 +23,9 @@ play() {
 
 @test "random writers and readers, a client like NFS's: plain could have given each answer" { play nfs 1-66,340; }
 
-@test "random writers and readers, a client like Lustre's: plain could have given each answer" { play lustre 135-200,338; }
+@test "random writers and readers, a client like Lustre's: plain could have given each answer" {
+  play lustre 135-200,338
+}
 
 @test "the judge of random calls finds an answer that is changed" {
   local models=none,nfs

@@ -22,8 +22,8 @@ teardown() {
   helper_teardown
 }
 
-# NAME N P ARGUMENT... -- python3 ARGUMENT...; leaves NAME.json, the server's counts, and NAME/bindings.PID,
-# what the loader bound.
+# NAME N P ARGUMENT... -- runs python3 ARGUMENT... and leaves the server's counts in NAME.json, and what the loader
+# bound in NAME/bindings.PID.
 count_on() {
   local name=$1 n=$2 p=$3
   shift 3
@@ -49,8 +49,8 @@ bindings_of() {
   done | sort | uniq -c
 }
 
-# How often the loader looked for libraries in LD_LIBRARY_PATH that no plain rank looks for: MPI's own,
-# when each rank loads it before main().
+# Prints how often the loader looked in LD_LIBRARY_PATH for libraries that no plain rank looks for. These are MPI's own,
+# which each cached rank loads before main().
 looks_for_mpi() {
   comm -23 <(grep -o '^lookup /env/lib[^ ]*' "$SCRATCH/cached.log" | sort) \
     <(grep -o '^lookup /env/lib[^ ]*' "$SCRATCH/plain.log" | sort) | wc -l

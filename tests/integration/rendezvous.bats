@@ -1,6 +1,5 @@
-# Ranks that could be, where one of them never comes, a node lacks something, or the job has other programs too: nobody
-# waits in MPI for anybody, all run as plain, at the price of one deadline at most. And where all come, however late,
-# all take part.
+# Jobs in which a rank never comes, a node lacks something, or other programs run too: nobody waits in MPI for anybody,
+# and all ranks run as plain, after one deadline at most. Where all ranks come, however late, all take part.
 
 setup() {
   load helper
@@ -21,8 +20,8 @@ setup() {
 
 teardown() { helper_teardown; }
 
-# LAUNCHER N [P]: SHELL (on standard input) is every task. Plain and cached agree, nobody started MPI, and it says why:
-# $WHY.
+# LAUNCHER N [P]: each task runs SHELL (on standard input). Plain and cached agree, nobody started MPI, and the library
+# says why: $WHY.
 stays_as_plain() {
   cat >"$SCRATCH/task.sh"
   SLACK=${WAITS:-2} same_as_plain "$@" bash "$SCRATCH/task.sh"

@@ -1,5 +1,5 @@
-# The node's store: a directory that cannot be used is said once and costs the cache, never the program;
-# nothing is left.
+# The node's store: if its directory cannot be used, the library says so once, the program runs uncached, and nothing is
+# left.
 
 setup() {
   load helper
@@ -121,7 +121,7 @@ import package
 def shared():
     fs = os.statvfs("/dev/shm")
     return (fs.f_blocks - fs.f_bfree) * fs.f_frsize >> 20
-# MB of the index that are mapped, and so locked. (Rank 0's threads have address space for their heaps besides, without
+# MB of the index that are mapped, and so locked. (Threads of rank 0 also have address space for heaps, which has no
 # pages.)
 def room():
     spans = [line.split()[0].split("-") for line in open("/proc/self/maps") if line.rstrip().endswith("/index")]

@@ -1,6 +1,6 @@
-# The regression tests of CPython and of numpy, run by each rank of a job with the standard library and site-packages
-# cached: test for test they come out as without us. Both runs are jobs of as many ranks,
-# so that what depends on timing meets the same load.
+# Each rank of a job runs the regression tests of CPython and of numpy, with the standard library and site-packages
+# cached: each test comes out as without us. Both runs are jobs of as many ranks, so that tests that depend on timing
+# meet the same load.
 
 setup() {
   load helper
@@ -24,8 +24,8 @@ outcomes_in() {
   return "$rc"
 }
 
-# MODULE...: what we say without anything being wrong. As root test_posix changes its groups, after which a rank and its
-# children are not served, and test_subprocess has children of another user, for whom there is no store.
+# MODULE...: prints what the library says although nothing is wrong. As root, test_posix changes its groups, after which
+# the rank and its children are not served, and test_subprocess has children of another user, who has no store.
 may_say() {
   echo -n 'mpiio_cache: active'
   [[ " $* " != *\ test_@(posix|subprocess)\ * ]] ||
@@ -46,8 +46,8 @@ run_both() {
   ((PLAIN_RC == CACHED_RC)) || DIFFERENT+=$'\n'"exit code: plain $PLAIN_RC, cached $CACHED_RC"
 }
 
-# MODULE...: the outcomes are the same. What differs is run again alone: if it then agrees it depends on luck,
-# and is named.
+# MODULE...: the outcomes are the same. Tests that differ run again alone. Those that then agree depend on luck, and are
+# named.
 check_outcomes() {
   local -a again=()
   local test

@@ -1,5 +1,4 @@
-# What the job itself writes below cached prefixes: seen at once on the node,
-# and by every other node when the call returns.
+# What the job itself writes below cached prefixes: its node sees it at once, every other node when the call returns.
 
 setup() {
   load helper

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""bench_dlopen.py - rank 0, whose loader is patched, times loads of libraries from the cache; rank 1, whose loader is
-plain, but which has the same MPI in memory, the same on a local disk, in turn with it and on one processor.
-Used by `scripts/bench dlopen`.
+"""bench_dlopen.py - rank 0, whose loader is patched, times loads of libraries from the cache. Rank 1, whose loader is
+not patched, times the same libraries on a local disk. Both have MPI in memory, and take turns on one processor. Used by
+`scripts/bench dlopen`.
 
 usage: bench_dlopen.py LIBRARY CACHED LOCAL REQUESTS ANSWERS RESULT
-CACHED is below MPIIO_CACHE_PATHS, LOCAL on a local disk; both hold the same folders of libraries, one row of the result
-each. What all of a folder's libraries need beside themselves is in needed.txt, and is loaded before. REQUESTS and
-ANSWERS are FIFOs between the ranks. The result is written as JSON.
+CACHED is below MPIIO_CACHE_PATHS, LOCAL on a local disk. Both hold the same folders of libraries; each folder is one
+row of the result. needed.txt names the other libraries that a folder's libraries need, which are loaded first. REQUESTS
+and ANSWERS are FIFOs between the ranks. The result is written as JSON.
 """
 import ctypes
 import json

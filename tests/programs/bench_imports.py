@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""bench_imports.py - runs import jobs in all variants, alternating, and shows medians;
-see scripts/bench.d/imports.bash.
+"""bench_imports.py - runs import jobs in all variants, alternating, and shows medians (scripts/bench.d/imports.bash).
 
-A job's time is the program's: from the start of its first process until its last rank is through, MPI_Finalize
-included. What the fixture takes to mount and unmount the simulated hosts' filesystems is not the program's. Beside it
-what processor time all ranks took until then, which says more where there are fewer processors than ranks,
-or other programs run. """
+A job's time is the program's: from the start of its first process until the end of its last rank, MPI_Finalize
+included, without the time in which the fixture mounts and unmounts the simulated hosts' filesystems. The processor time
+of all ranks stands beside it: it says more where ranks outnumber processors, or other programs run.
+"""
 import argparse
 import csv
 import json

@@ -3,10 +3,10 @@
 
 usage: differential_objects.py FOLDER PACKAGE|OBJECT...
 
-Each object is loaded in a child of its own, because some cannot be loaded together, and those that it worked with then
-once more in this process, all of them. A line holds rank, place and object, and: the names that link_map and
-dl_iterate_phdr give to it and to all that it needs, and dladdr()'s file, symbol and offset of its PyInit function;
-or dlerror()'s text.
+Each object is loaded in a child of its own, because some cannot be loaded together. Those that load are then all loaded
+in this process once more. A line holds rank, place and object, and then either dlerror()'s text, or the names that
+link_map and dl_iterate_phdr give to the object and to all that it needs, and dladdr()'s file, symbol and offset of its
+PyInit function.
 """
 import ctypes
 import os

@@ -1,10 +1,10 @@
-"""failing.py VERSION-SCRIPT SHARED SOURCE: rank 1's each exported call that writes,
-on what has changed behind the cache's back.
+"""failing.py VERSION-SCRIPT SHARED SOURCE: rank 1 makes each exported call that writes, on paths that changed behind
+the cache's back.
 
-SOURCE is the folder that SHARED is a mount of: what is done there is the doing of somebody who tells nobody. In each
-situation the rank looks at a path, it changes, a call of each writing function meets that, and the rank looks again: if
-the call's error is about what is where, or if there is none, what is seen next must be what plain sees. One line a call
-and situation; the last line counts the errors of each function.
+SOURCE is the folder that SHARED is a mount of: the cache hears nothing of changes there. In each situation the rank
+looks at a path, the path changes, a writing function is called on it, and the rank looks again. If the call succeeds,
+or fails because of what is at the path, the rank must then see what plain sees. Prints one line a call and situation;
+the last line counts the errors of each function.
 """
 import ctypes
 import errno

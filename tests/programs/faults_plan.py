@@ -86,10 +86,10 @@ def victim(rng, plan):
 
 
 def not_told(plan):
-    """Ranks that need not hear of the writer's write: they are on other nodes, and its node or one on the way to the
-    root is lost to the job (its leader is dead or silent, or its store full). That is the one case where a write stays
-    unheard (README). Where the root is lost nobody trusts the cache any more, and hears, but for the root itself,
-    should it go on."""
+    """Ranks that need not hear of the writer's write: they are on other nodes than the writer, and its node or one on
+    the way to the root is lost to the job (its leader is dead or silent, or its store full). A write stays unheard in
+    this one case (README). Where the root is lost, nobody but the root itself trusts the cache any more, so all others
+    hear of the write."""
     per_node, node = plan["ranks"], plan["writer"] // plan["ranks"]
     lost = {rank // per_node for rank in plan.get("victims", []) if rank % per_node == 0} | {plan.get("full")}
     way = node

@@ -3,9 +3,9 @@
 
 usage: imports.py FOLDER-OF-MIOC_MPI|- MODULE...     -: no MPI
 
-$IMPORTS_STAMPS names a folder: a file there for each process says in its first line when it began and was through, in
-seconds since boot, and what processor time it took until then; in the lines behind that the same of each step: name,
-when it was done, processor time.
+$IMPORTS_STAMPS names a folder in which each process writes a file. The first line says when the process began and when
+it was through, in seconds since boot, and what processor time it took until then. Each further line is a step: its
+name, when it was done, its processor time.
 """
 import hashlib
 import os

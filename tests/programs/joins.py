@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""joins.py SHARED SOURCE ROUNDS JOINS WAY...: rank 0 looks at files, lets a program that is no interpreter remove
-them in each of the ways (joins.c), and looks again. SOURCE is the shared filesystem's own folder: what is gone there
-must be gone for stat()."""
+"""joins.py SHARED SOURCE ROUNDS JOINS WAY...: rank 0 looks at files, lets a program that is no interpreter remove them
+in each of the ways (joins.c), and looks again. SOURCE is the shared filesystem's own folder: what is gone there must be
+gone for stat()."""
 import os, random, subprocess, sys
 
 shared, source, rounds, program, ways = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:]
