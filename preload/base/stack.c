@@ -130,8 +130,8 @@ static struct elsewhere *prepare(int (*work)(void *arg), void *arg)
 }
 
 /* The kernel does not know about the new stack: it would put a handler's frame at the top of the alternate stack, over
- * the frames that we return to. So signals are blocked. For the same reason no signal can end the thread before the
- * memory is unmapped. */
+ * the frames that we return to. So signals are blocked. This also keeps a signal from ending the thread while it has
+ * this memory. */
 int mioc_stack_run_elsewhere(int (*work)(void *arg), void *arg)
 {
     struct elsewhere *e = prepare(work, arg);

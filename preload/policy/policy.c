@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* policy.c - says whether a path is ours; pure functions of an immutable table. */
+/* policy.c - says whether a path is ours: pure functions of an immutable table. */
 #include "policy_internal.h"
 #include "base/path.h"
 #include <errno.h>
@@ -24,7 +24,7 @@ static int is_name(const char *name, uint32_t len, const char *other)
 
 int mioc_policy_is_import_name(const char *name, uint32_t len)
 {
-    /* What importlib writes a .pyc as, before it gets its name: X.pyc.140212345. */
+    /* importlib writes a .pyc as X.pyc.140212345, and then renames it. */
     uint32_t stem = len;
 
     while (stem > 0 && name[stem - 1] >= '0' && name[stem - 1] <= '9')
@@ -35,9 +35,9 @@ int mioc_policy_is_import_name(const char *name, uint32_t len)
            is_name(name, len, "__pycache__");
 }
 
-/* Whether `rest`, a path below an interpreter's place, is something that CPython's getpath looks for. It starts in the
- * executable's directory (bin/) and goes up, so everything is looked for in both. What is there besides is not ours:
- * people unpack an environment into a directory with data. */
+/* Whether CPython's getpath looks for `rest`, a path below an interpreter's place. getpath starts in the executable's
+ * directory (bin/) and goes up, so it looks for everything in both. Other names there are not ours: people unpack an
+ * environment into a directory with data. */
 static int is_interpreter_name(const char *rest, uint32_t len)
 {
     const char *slash;
@@ -132,7 +132,7 @@ static int is_excluded(const struct mioc_policy *policy, const char *path, uint3
     return 0;
 }
 
-/* What a prefix makes of a path below it. */
+/* Returns the class that a prefix gives to a path below it. */
 static enum mioc_policy_class class_below(const struct mioc_policy_prefix *prefix, const char *path, uint32_t len)
 {
     uint32_t at = len > prefix->len ? prefix->len + 1 : len;
@@ -144,8 +144,8 @@ static enum mioc_policy_class class_below(const struct mioc_policy_prefix *prefi
     return prefix->kind;
 }
 
-/* The class of a path without "..". *is_near: it is below some prefix, whatever that makes of it. The longest prefix
- * that has an opinion wins. */
+/* Returns the class of a path without "..". The longest prefix with another class than NONE wins. *is_near: the path is
+ * below some prefix, whatever its class. */
 static enum mioc_policy_class classify_plain(const struct mioc_policy *policy, const char *path, uint32_t len,
                                              int *is_near)
 {
@@ -163,7 +163,7 @@ static enum mioc_policy_class classify_plain(const struct mioc_policy *policy, c
     return kind;
 }
 
-/* Whether `path` has a ".." and then its lexical normal form in buf. -1 if it has none that fits. */
+/* Returns 0: the path has no ".."; 1: it has, and buf has its normal form; -1: its normal form does not fit. */
 static int fold(const char *path, uint32_t len, char buf[4096], uint32_t *folded_len)
 {
     int saved = errno, n;
@@ -176,7 +176,7 @@ static int fold(const char *path, uint32_t len, char buf[4096], uint32_t *folded
     return n > 0 ? 1 : -1;
 }
 
-/* Kept out of line: its buffer has no place in the stack frame of every call. */
+/* Out of line, so that only paths with ".." pay for the buffer on the stack. */
 static __attribute__((noinline)) enum mioc_policy_class classify_dotted(const struct mioc_policy *policy,
                                                                         const char *path, uint32_t len,
                                                                         enum mioc_policy_class spelled)
@@ -229,10 +229,10 @@ int mioc_policy_is_whole(const struct mioc_policy *policy, const char *path, uin
     return 0;
 }
 
-/* By the spelling, ".." or not: it runs where the stack may be small. */
+/* By the spelling, without folding "..", because the stack may be small here. */
 int mioc_policy_is_noexec(const struct mioc_policy *policy, const char *path, uint32_t len)
 {
-    for (unsigned i = 0; i < policy->count; i++) /* the longest is the first */
+    for (unsigned i = 0; i < policy->count; i++) /* the longest comes first */
         if (is_below(path, len, &policy->prefix[i]))
             return policy->prefix[i].is_noexec != 0;
     return 0;
@@ -261,8 +261,8 @@ uint64_t mioc_policy_client_ms(const struct mioc_policy *policy, const char *pat
 
 /* --- Writers and working directories ----------------------------------------------------------------------------- */
 
-/* Programs rename their data all the time (`x.tmp` to `x.h5`), and whoever renames cannot know whether it was a
- * directory. A name with a dot is that of no package. */
+/* Whether a path can be a directory with modules. Programs rename data all the time (`x.tmp` to `x.h5`), and a rename
+ * does not say whether it moved a directory. No package has a dot in its name. */
 static int may_hold_modules(const char *path, uint32_t len)
 {
     const char *slash = memrchr(path, '/', len), *name = slash ? slash + 1 : path;
@@ -324,7 +324,7 @@ enum mioc_policy_class mioc_policy_covers_cwd(const struct mioc_policy *policy, 
     for (unsigned i = 0; i < policy->count; i++) {
         const struct mioc_policy_prefix *prefix = &policy->prefix[i];
 
-        /* Work below an interpreter's place is common (~/bin/python), and nothing there but bin/ is asked for. */
+        /* Programs often work below an interpreter's place (~/bin/python), where only bin/ is asked for. */
         if (!is_below(cwd, len, prefix) ||
             (prefix->interpreter_names_only && len != prefix->len && strcmp(cwd + prefix->len, "/bin") != 0))
             continue;

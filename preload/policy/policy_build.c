@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* policy_build.c - makes the policy: where this interpreter's modules can come from, and which of that is shared. */
+/* policy_build.c - makes the policy: where this interpreter's modules can come from, and which of these places are
+ * shared. */
 #include "policy_internal.h"
 #include "base/proc.h"
 #include "base/hash.h"
@@ -18,13 +19,14 @@ struct builder {
     struct mioc_python_args args;
     char *mounts;
     unsigned left_out;
-    char seen[8][PLACE_SIZE]; /* interpreter's places that were looked at */
+    char seen[8][PLACE_SIZE]; /* interpreter's places that are done */
     unsigned seen_count;
 };
 
 /* --- Paths ------------------------------------------------------------------------------------------------------- */
 
-/* Absolute and in normal form. Its length, or -1 (empty, too long, no working directory). */
+/* Makes a path absolute, and folds it to its normal form. Returns its length, or -1 (empty, too long, or relative
+ * without a working directory). */
 static int make_absolute(const struct builder *b, const char *path, size_t len, char out[PLACE_SIZE])
 {
     char buf[4096];
@@ -38,7 +40,7 @@ static int make_absolute(const struct builder *b, const char *path, size_t len, 
     return n > 0 && n < (int)sizeof buf ? mioc_path_normalize(buf, out, PLACE_SIZE) : -1;
 }
 
-/* Cuts the last component off; the rest is never empty. */
+/* Cuts off the last component. "/" stays. */
 static void cut_name(char *path)
 {
     char *slash = strrchr(path, '/');
@@ -49,7 +51,7 @@ static void cut_name(char *path)
 
 static void join(char out[PLACE_SIZE], const char *path, const char *name)
 {
-    /* What does not fit is no prefix: add_prefix() sees the empty path. */
+    /* A path that does not fit becomes the empty path, which add_prefix() does not take. */
     if (snprintf(out, PLACE_SIZE, "%s/%s", strcmp(path, "/") == 0 ? "" : path, name) >= (int)PLACE_SIZE)
         out[0] = '\0';
 }
@@ -100,7 +102,7 @@ static void add_below(struct builder *b, const char *place_path, const struct mi
     add_prefix(b, path, real, place, MIOC_POLICY_LIBRARY, 0);
 }
 
-/* Looks where a path is; the process's own executable and working directory are reached without a walk. */
+/* Finds out where a path is. The process's own executable and working directory take no walk. */
 static int look(struct builder *b, struct mioc_place *place, const char *path, int is_exe_place)
 {
     const char *cwd = b->source->cwd;
@@ -146,7 +148,7 @@ static void add_interpreter_place(struct builder *b, const char *path, int is_ex
     add_below(b, path, &place, "lib64");
 }
 
-/* X of X/bin/python. Returns whether it could be. */
+/* Writes X of X/bin/python. Returns whether the executable has such a place. */
 static int place_of(const struct builder *b, const char *executable, char out[PLACE_SIZE])
 {
     if (executable == NULL || strchr(executable, '/') == NULL || strncmp(executable, "/dev/fd/", 8) == 0 ||
@@ -167,16 +169,16 @@ static void add_executables(struct builder *b)
         exe = NULL;
     if (place_of(b, exe, place))
         add_interpreter_place(b, place, 1);
-    /* Of a script with "#!/env/bin/python", AT_EXECFN is the script; the interpreter's own name is then argv[0]. */
+    /* For a script with "#!/env/bin/python" AT_EXECFN is the script, and argv[0] is the interpreter's name. */
     if (exec_fn && b->args.script && strcmp(exec_fn, b->args.script) == 0)
         exec_fn = b->source->argv[0];
     if (place_of(b, exec_fn, place))
         add_interpreter_place(b, place, 0);
 }
 
-/* A virtual environment whose interpreter is a copy, not a link, has the library of its base. What is no such
- * environment is told by a directory, which clients of a shared filesystem keep: a look for a pyvenv.cfg that is
- * missing would cost each rank one. */
+/* Adds the base of a virtual environment whose interpreter is a copy, not a link: it uses the base's library. An
+ * interpreter with a library of its own is no such copy. That question goes to a directory, which the filesystem's
+ * client keeps; a look for a pyvenv.cfg that is missing would cost each rank an operation. */
 static void add_base(struct builder *b)
 {
     char place[PLACE_SIZE], path[PLACE_SIZE], home[PLACE_SIZE];
@@ -199,8 +201,8 @@ static void add_base(struct builder *b)
 
 static void add_import_place(struct builder *b, const char *path);
 
-/* Calls visit for each part of a colon-separated list. An empty part means the working directory in PYTHONPATH, nothing
- * elsewhere. */
+/* Calls visit() for each part of a list with ":" between. An empty part is the working directory in PYTHONPATH, and
+ * nothing in other lists. */
 static void for_each(struct builder *b, const char *list, void (*visit)(struct builder *b, const char *path))
 {
     char path[PLACE_SIZE];
@@ -248,7 +250,7 @@ static void add_import_place(struct builder *b, const char *path)
     add_prefix(b, path, place.real, &place, MIOC_POLICY_IMPORT, 0);
 }
 
-/* A script's directory, as it is spelled and as Python spells it: without symbolic links. */
+/* Adds a script's directory, as it is spelled, and as Python spells it: without symbolic links. */
 static void add_script(struct builder *b, const char *script)
 {
     char path[PLACE_SIZE], *slash;
@@ -256,7 +258,7 @@ static void add_script(struct builder *b, const char *script)
 
     if (make_absolute(b, script, strlen(script), path) < 0 || look(b, &place, path, 0) != 0 || !place.is_shared)
         return;
-    if (!place.is_directory) { /* a directory with a __main__.py is in sys.path itself */
+    if (!place.is_directory) { /* a script that is a directory, with a __main__.py, is in sys.path itself */
         cut_name(path);
         if (place.real[0] == '/')
             cut_name(place.real);
@@ -305,42 +307,12 @@ static void add_exclude(struct builder *b, const char *path)
 
 /* --- The whole --------------------------------------------------------------------------------------------------- */
 
-static int compare_prefixes(const void *a, const void *b)
-{
-    const struct mioc_policy_prefix *x = a, *y = b;
-
-    if (x->len != y->len)
-        return x->len < y->len ? 1 : -1;
-    if (x->interpreter_names_only != y->interpreter_names_only) /* the broader one first */
-        return x->interpreter_names_only > y->interpreter_names_only ? 1 : -1;
-    return x->kind != y->kind ? (x->kind < y->kind ? 1 : -1) : strcmp(x->path, y->path);
-}
-
-static void make_heads(struct mioc_policy *policy)
-{
-    for (unsigned i = 0; i < policy->count; i++) {
-        uint64_t head = 0, mask = 0;
-        uint32_t len = policy->prefix[i].len < 8 ? policy->prefix[i].len : 8;
-        unsigned k;
-
-        memcpy(&head, policy->prefix[i].path, len);
-        memset(&mask, 0xff, len);
-        for (k = 0; k < policy->heads && (policy->head[k] != head || policy->mask[k] != mask); k++)
-            ;
-        if (k < policy->heads)
-            continue;
-        policy->head[k] = head;
-        policy->mask[k] = mask;
-        policy->heads++;
-    }
-}
-
 static uint64_t add_name(uint64_t hash, const char *name)
 {
     return hash * 0x9e3779b97f4a7c15ull ^ mioc_hash(name, strlen(name));
 }
 
-/* What is run, as far as it decides what will be imported. */
+/* Returns a hash of what is run, as far as that decides what is imported. */
 static uint64_t name_program(const struct builder *b)
 {
     const struct mioc_policy_source *source = b->source;
@@ -383,8 +355,7 @@ int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_sourc
     }
     if (b->left_out > 0)
         mioc_log(MIOC_LOG_DEBUG, "%u directories are left out, the policy holds %u", b->left_out, MIOC_MAX_PREFIXES);
-    qsort(policy->prefix, policy->count, sizeof policy->prefix[0], compare_prefixes);
-    make_heads(policy);
+    mioc_policy_order(policy);
     mioc_policy_set_client_times(policy, b->mounts, config->actimeo_ms);
     free(b->mounts);
     free(b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* policy_file.c - the policy in a store's directory, for programs that have none of their own. */
+/* policy_file.c - leaves the policy in a store's directory, for programs without a policy of their own. */
 #include "policy.h"
 #include "base/io.h"
 #include "base/real.h"

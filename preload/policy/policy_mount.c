@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* policy_mount.c - finds out on what kind of filesystem a path is, at the price of the path's walk alone. */
+/* policy_mount.c - finds out on what kind of filesystem a path is, at the cost of the path's walk only. */
 #include "policy_internal.h"
 #include "base/io.h"
 #include "base/real.h"
@@ -16,22 +16,22 @@ static const char shared_types[][16] = {
     "dtfs",   "coda",  "gfs2",  "ocfs2",    "daos",   "unifyfs",      "fuse",
 };
 
-/* FUSE filesystems that stand for something of this node alone. */
+/* FUSE filesystems that belong to this node alone. */
 static const char local_fuse_types[][24] = {
     "fuse.squashfuse", "fuse.squashfuse_ll", "fuse.fuse-overlayfs", "fuse.fuse2fs",
     "fuse.lxcfs",      "fuse.portal",        "fuse.gvfsd-fuse",
 };
 
-/* Other nodes' changes are known to the client as soon as they are made: the servers call what it keeps back. Of what
- * is this node's alone there are no others. */
+/* Filesystems whose client never shows the state before another node's write: the server recalls what the client keeps,
+ * or the filesystem is this node's alone. */
 static const char coherent_types[][16] = {
     "lustre", "gpfs", "ceph",     "afs",   "openafs", "gfs2",    "ocfs2",    "ext2",
     "ext3",   "ext4", "xfs",      "btrfs", "zfs",     "f2fs",    "tmpfs",    "ramfs",
     "rootfs", "jfs",  "squashfs", "erofs", "iso9660", "overlay", "bcachefs",
 };
 
-/* What is there has other names than the directory lists: short ones, such with dots or blanks at the end, other
- * characters. */
+/* Filesystems where a file has names that its directory does not list: short ones, names with dots or blanks at the
+ * end, other characters. */
 static const char mapping_types[][16] = {
     "cifs", "smb3",    "smbfs", "vfat", "msdos", "exfat", "ntfs",  "ntfs3",  "fuseblk",
     "hfs",  "hfsplus", "apfs",  "hpfs", "affs",  "9p",    "drvfs", "vboxsf", "iso9660",
@@ -54,7 +54,6 @@ int mioc_policy_is_shared_type(const char *type)
 
 /* --- mountinfo --------------------------------------------------------------------------------------------------- */
 
-/* Reads from fd until the end or the buffer is full. Bytes, or -1. */
 char *mioc_policy_read_mounts(const char *file)
 {
     size_t size = 64 * 1024, used = 0;
@@ -94,7 +93,7 @@ static unsigned octal(const char *at)
     return value < 256 ? value : 0; /* "\400" would be a NUL */
 }
 
-/* One field up to a blank, with the kernel's \040 and the like decoded. 0, or -1: it does not fit. */
+/* Copies one field, up to a blank, and decodes the kernel's \040 and the like. Returns 0, or -1: it does not fit. */
 static int copy_field(char *out, size_t size, const char *at)
 {
     size_t n = 0;
@@ -111,8 +110,8 @@ static int copy_field(char *out, size_t size, const char *at)
     return n > 0 ? 0 : -1;
 }
 
-/* The option of that name among "a,b=1,c", which end at a blank or before `end`: what is behind its "=", "" or more
- * where it has none; NULL: it is not there. */
+/* Finds the option `name` in "a,b=1,c", which ends at a blank or before `end`. Returns the text behind its "=", or
+ * behind its name if it has no value; NULL: the option is not there. */
 static const char *find_option(const char *options, const char *end, const char *name)
 {
     size_t len = strlen(name);
@@ -127,7 +126,7 @@ static const char *find_option(const char *options, const char *end, const char 
     return NULL;
 }
 
-/* Behind so many blanks, NULL: there are fewer. */
+/* Returns the text behind so many blanks, or NULL: there are fewer. */
 static const char *skip_fields(const char *at, const char *end, int fields)
 {
     for (; fields > 0 && at != NULL; fields--)
@@ -135,13 +134,13 @@ static const char *skip_fields(const char *at, const char *end, int fields)
     return at;
 }
 
-/* Whether the mount's own options, the field after the root and the mount point, forbid to execute. */
+/* Whether the mount's own options have noexec. They are the field behind root and mount point. */
 static int forbids_exec(const char *after_device, const char *end)
 {
     return find_option(skip_fields(after_device, end, 3), end, "noexec") != NULL;
 }
 
-/* The option's value in ms, or `ms`. */
+/* Returns the value of an option in ms, or `ms` if the option is not there. */
 static uint32_t option_ms(const char *options, const char *end, const char *name, uint32_t ms)
 {
     const char *value = find_option(options, end, name);
@@ -150,8 +149,8 @@ static uint32_t option_ms(const char *options, const char *end, const char *name
     return value == NULL ? ms : seconds < 86400 ? (uint32_t)seconds * 1000 : 86400000u;
 }
 
-/* How long attributes and names are kept, from "type source options" to the line's end. What is not said is the
- * kernel's default (nfs(5), mount.cifs(8)). */
+/* Returns how long the client keeps attributes and names, in ms, from "type source options" at the line's end. An
+ * option that is not there has the kernel's default (nfs(5), mount.cifs(8)). */
 static uint32_t client_ms(const char *type, const char *at, const char *end)
 {
     int is_nfs = strcmp(type, "nfs") == 0 || strcmp(type, "nfs4") == 0;
@@ -175,8 +174,8 @@ static uint32_t client_ms(const char *type, const char *at, const char *end)
     return most;
 }
 
-/* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw": id, device, whether noexec, and where the type
- * starts. */
+/* Parses "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw": id, device, noexec, and where the type
+ * starts. Returns 0, or -1: the line is malformed. */
 static int parse_line(const char *line, const char *end, long *id, dev_t *dev, int *is_noexec, const char **type)
 {
     char *at;
@@ -186,14 +185,14 @@ static int parse_line(const char *line, const char *end, long *id, dev_t *dev, i
     if (at == line || *at != ' ')
         return -1;
     (void)strtol(at, &at, 10);
-    if (*at != ' ') /* or a part of a line, with a device where the parent's id is to be */
+    if (*at != ' ') /* part of a line can have a device in place of the parent's id */
         return -1;
     dev_major = strtoul(at, &at, 10);
     if (*at != ':')
         return -1;
     dev_minor = strtoul(at + 1, &at, 10);
     *dev = makedev((unsigned)dev_major, (unsigned)dev_minor);
-    if (at >= end) /* a number was missing, and strtoul() looked for it in the next line */
+    if (at >= end) /* a number is missing, so strtoul() has read into the next line */
         return -1;
     *is_noexec = forbids_exec(at, end);
     *type = memmem(at, (size_t)(end - at), " - ", 3);
@@ -208,7 +207,7 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
     int best = 0;
 
     for (const char *line = mounts, *end; *line != '\0'; line = *end ? end + 1 : end) {
-        char type[sizeof mount->type]; /* one that does not fit must not spoil what an earlier line said */
+        char type[sizeof mount->type]; /* a copy of its own: one that does not fit must leave mount->type */
         const char *at;
         long line_id;
         dev_t line_dev;
@@ -217,8 +216,8 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
         end = line + strcspn(line, "\n");
         if (parse_line(line, end, &line_id, &line_dev, &is_noexec, &at) != 0)
             continue;
-        /* Both say it is. Else the device: it is what a stat shows. Else the id: overlays and btrfs show other devices
-         * in files than in mountinfo. */
+        /* Best is a line with both id and device, then one with the device, which is what a stat shows, then one with
+         * the id: overlays and btrfs show other devices for files than in mountinfo. */
         rank = line_dev == dev ? (line_id == id ? 3 : 2) : line_id == id ? 1 : 0;
         if (rank > best && copy_field(type, sizeof type, at) == 0) {
             memcpy(mount->type, type, sizeof type);
@@ -231,6 +230,7 @@ int mioc_policy_find_mount(const char *mounts, long id, dev_t dev, struct mioc_m
     return best > 0 ? 0 : -1;
 }
 
+/* Returns the longest time of all shared mounts, ms. */
 static uint32_t client_most(const char *mounts)
 {
     uint32_t most = 0, ms;
@@ -245,7 +245,7 @@ static uint32_t client_most(const char *mounts)
         end = line + strcspn(line, "\n");
         if (parse_line(line, end, &id, &dev, &is_noexec, &at) != 0 || copy_field(type, sizeof type, at) != 0)
             continue;
-        /* What will be mounted where an autofs is, is not known. /proc has one of its own. */
+        /* Any filesystem can be mounted at an autofs later. The one in /proc does not count. */
         is_shared = mioc_policy_is_shared_type(type) ||
                     (strcmp(type, "autofs") == 0 && (place = skip_fields(line, end, 4)) != NULL &&
                      strncmp(place, "/proc/", 6) != 0);
@@ -289,7 +289,7 @@ static long mount_id(int fd)
     return at ? strtol(at + 7, NULL, 10) : -1;
 }
 
-/* Device and kind, from the client's own memory: an attribute cache that is not valid any more is good enough. */
+/* Finds device and kind in what the filesystem's client keeps; attributes that are out of date are good enough. */
 static int stat_place(struct mioc_place *place, int fd)
 {
     struct statx stx;

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* policy_python.c - reads a CPython command line, and a pyvenv.cfg, as far as they decide where modules come from. */
+/* policy_python.c - reads CPython's command line and a pyvenv.cfg, as far as they say where modules come from. */
 #include "policy_internal.h"
 #include "base/proc.h"
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-/* Bound when we are loaded, at the price of a symbol lookup; a failing dlsym() would allocate. */
+/* A weak reference, bound when we are loaded, costs one symbol lookup. A dlsym() that fails would allocate. */
 extern const char *Py_GetVersion(void) __attribute__((weak));
 
 int mioc_policy_python_version(char *buf, size_t size)
 {
     unsigned major, minor;
 
-    /* Callable before the interpreter is initialised: it returns a constant text, "3.11.2 (main, …". */
+    /* This function may be called before the interpreter is initialised. It returns a constant
+     * text, "3.11.2 (main, …". */
     if (Py_GetVersion == NULL || sscanf(Py_GetVersion(), "%u.%u", &major, &minor) != 2)
         return -1;
     snprintf(buf, size, "%u.%u", major, minor);
@@ -27,8 +28,8 @@ static int has_value(char *const *env, const char *name)
     return value && value[0] != '\0';
 }
 
-/* The letters of one argument such as "-sIc". Returns the letter that ends option parsing ('c', 'm'), 'a' if the
- * option's value is the next argument, or 0. */
+/* Parses the letters of one argument such as "-sIc". Returns 'c', 'm', or 'M' (the module's name is in this argument)
+ * if the options end here, 'a' if an option's value is the next argument, or 0. */
 static char parse_letters(struct mioc_python_args *args, const char *letters)
 {
     for (; *letters != '\0'; letters++) {
@@ -47,7 +48,8 @@ static char parse_letters(struct mioc_python_args *args, const char *letters)
     return 0;
 }
 
-/* `python -m mpi4py app.py`, cProfile, pdb, coverage, …: the module puts the script's directory into sys.path. */
+/* Finds app.py in `python -m mpi4py app.py`. mpi4py, cProfile, pdb, coverage, … put the script's directory into
+ * sys.path. */
 static const char *find_script(char *const *argv)
 {
     for (; *argv; argv++) {
@@ -103,7 +105,7 @@ const char *mioc_policy_script(char *const *argv, char *const *env)
     return args.script;
 }
 
-/* As getpath.py does: the first line whose key, in any case and between blanks, is "home". */
+/* Like getpath.py it takes the first line whose key is "home", in any case and with blanks around it. */
 int mioc_policy_read_home(const char *place, char *home, size_t size)
 {
     char path[4096], text[4096];

@@ -102,7 +102,7 @@ static int is_invalidate_sound(const struct mioc_invalidate_record *r)
     return r->token >= 1 && r->token <= UINT32_MAX && !(r->item.flags & (MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY));
 }
 
-/* One bit for each place where an entry could begin. */
+/* One bit for each place where an entry can begin. */
 struct starts {
     uint64_t bit[MIOC_ITEM_MAX / 8u / 64u];
 };
@@ -112,7 +112,8 @@ static int is_start(const struct starts *starts, uint32_t at)
     return at % 8 == 0 && at < MIOC_ITEM_MAX && (starts->bit[at / 512u] >> (at / 8u % 64u) & 1u);
 }
 
-/* Walks the chain of entries, notes where they begin; the offset behind the last, or 0 if the chain is broken. */
+/* Walks the chain of entries, and notes where they begin. Returns the offset behind the last entry, or 0: the chain is
+ * broken. */
 static uint64_t walk_entries(const struct mioc_list_record *list, struct starts *starts)
 {
     uint64_t at = list->entries;
@@ -148,7 +149,7 @@ static int is_table_sound(const struct mioc_list_record *list, const struct star
     }
     if (used > list->count)
         return 0;
-    /* A name that is there but cannot be found would be answered with ENOENT. */
+    /* An entry that the table does not lead to would be answered with ENOENT. */
     for (uint32_t i = 0; i < list->count; i++) {
         const struct mioc_dirent *entry = (const void *)((const char *)list + at);
 

@@ -90,8 +90,7 @@ int mioc_store_has_room(const struct mioc_store *s, uint64_t bytes)
     return !s->writer->is_full && used <= max && bytes <= INT64_MAX && mioc_page_round(bytes) <= max - used;
 }
 
-/* In the I/O thread. Makes the file, with space for all of it. Returns a descriptor; or -1, and leaves nothing behind.
- */
+/* In the I/O thread. Makes the file, with space for all of it. Returns a descriptor; or -1, and nothing is left. */
 static int create_content(struct mioc_store *s, uint32_t content, uint64_t total)
 {
     int fd, saved;
