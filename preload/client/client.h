@@ -104,17 +104,17 @@ void mioc_client_wrote(int dirfd, const char *path, uint32_t flags);
  * this node when this returns, elsewhere soon. If the call was to write (`is_write`), this process doubts for a while
  * what the store says of the path (README.md, doubts). */
 void mioc_client_failed(int dirfd, const char *path, int is_write);
-/* After a successful rename or link of `path` to `new_path` (is_exchange: and back): tells both names, with SUBTREE. If
- * the file may still be written to, because its old name is STICKY or not ours, the new name becomes STICKY. */
-void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange);
 
-/* For a rename, where one path may lead through a symbolic link that is the other path's name: after the call nobody
- * can tell which folders were meant. So open both folders before the call, tell in them after it succeeded, and close
- * them in any case. A descriptor is -1 where nothing is to be told. */
+/* The folders of a rename's two paths. One path may lead through a symbolic link that is the other path's name: after
+ * the call nobody can tell which folders were meant. So open them before the call, and close them in any case. A
+ * descriptor is -1 where nothing is to be told. */
 struct mioc_folders {
     int from, to;
 };
 struct mioc_folders mioc_client_open_folders(int dirfd, const char *path, int new_dirfd, const char *new_path);
+/* After a successful rename or link of `path` to `new_path` (is_exchange: and back): tells both names, with SUBTREE. If
+ * the file may still be written to, because its old name is STICKY or not ours, the new name becomes STICKY. A link has
+ * no folders opened: { -1, -1 }. */
 void mioc_client_moved_in(const struct mioc_folders *folders, int dirfd, const char *path, int new_dirfd,
                           const char *new_path, int is_exchange);
 void mioc_client_close_folders(const struct mioc_folders *folders);

@@ -287,7 +287,7 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
         return NULL;
     }
     item = find_or_ask(q, MIOC_ITEM_STAT, item);
-    /* The root may answer with the listing alone, when it is first asked about a folder. */
+    /* The root may answer the first question about a name in a folder with the folder's listing alone. */
     if (item == NULL && q->outcome == MIOC_PASS && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
         (*absent = absent_by_listing(q)) > 0)
         note_outcome(q, MIOC_MISS);

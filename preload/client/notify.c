@@ -70,7 +70,7 @@ static void give_up(const char *path)
     distrust_store();
 }
 
-/* Tells one name, in the normal form by which paths are compared. If ".." leaves a symbolic link that form names
+/* Tells one name, in the normal form by which paths are compared. If ".." leaves a symbolic link, that form names
  * another file, which loses a record, no more. */
 static __attribute__((noinline)) void tell(void *ctx, const char *spelled, uint32_t len)
 {
@@ -272,13 +272,6 @@ static __attribute__((noinline)) int tell_moved(void *arg)
     finish(&t, d->path, started, written_soon != 0 && written_soon == hash_of(d->path));
     written_soon = 0;
     return 0;
-}
-
-void mioc_client_moved(int dirfd, const char *path, int new_dirfd, const char *new_path, int is_exchange)
-{
-    const struct mioc_folders now = { -1, -1 };
-
-    mioc_client_moved_in(&now, dirfd, path, new_dirfd, new_path, is_exchange);
 }
 
 void mioc_client_moved_in(const struct mioc_folders *folders, int dirfd, const char *path, int new_dirfd,

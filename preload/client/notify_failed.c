@@ -75,7 +75,7 @@ static unsigned by_list(const struct mioc_list_record *list)
     return SAYS_THERE | SAYS_FOLDER | (list->count == dots ? SAYS_EMPTY : 0);
 }
 
-/* What the listings of the folders above say: a name that is in none is absent, and so is all below it. */
+/* What the listings of the folders above say: a name that one of them lacks is absent, and so is all below it. */
 static unsigned by_folders(const char *path, uint32_t len)
 {
     unsigned says = 0;

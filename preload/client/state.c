@@ -63,7 +63,7 @@ void mioc_client_stop(void)
 
 void mioc_client_stop_serving(void)
 {
-    /* A child of vfork has its parent's memory, and will exec soon. */
+    /* A child of vfork must not stop its parent, whose memory it has; it will exec soon. */
     if (mioc_client_store() == NULL || mioc_client.pid != (pid_t)syscall(SYS_getpid) ||
         !__atomic_exchange_n(&mioc_client.is_serving, 0, __ATOMIC_ACQ_REL))
         return;

@@ -18,7 +18,8 @@
  * question: it stays half idle even when all nodes ask. */
 #define NAP_US_PER_NODE 200
 #define FIRST_NAP_US 500
-#define LEAST_NAP_US 5000 /* the least that the longest sleep is */
+/* The longest sleep grows with the number of nodes, between these. */
+#define LEAST_NAP_US 5000
 #define MOST_NAP_US 1000000
 /* How much longer than the deadlines a leader waits for the others' decisions. */
 #define PATIENCE_MS 5000

@@ -213,7 +213,7 @@ static void decide_task(struct mioc_task *me, const struct mioc_config *config, 
         be_dormant(me, "this program replaced a rank by exec");
     else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL ||
              mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL || is_spawned_by_openmpi(me, envp))
-        be_dormant(me, "started by MPI_Comm_spawn"); /* a world of its own, where its parents have another store */
+        be_dormant(me, "started by MPI_Comm_spawn"); /* a world of its own, on its parents' nodes */
     else if (me->size == 1)
         be_dormant(me, "one rank");
     else if (!has_paths(me, config, policy, argc, argv))

@@ -28,9 +28,9 @@ static struct {
     unsigned asked;                                         /* atomic */
     char written[16][MIOC_PATH_MAX];
     unsigned flags[16], writes;
-    int is_unsettled;  /* other nodes have yet to hear of writes */
-    int never_settles; /* atomic */
-    unsigned settles;
+    int is_unsynced; /* other nodes have yet to hear of writes */
+    int never_syncs; /* atomic */
+    unsigned syncs;
 } agent;
 
 static void append(const struct mioc_item *item) { assert_true(mioc_store_append(agent.store, item) >= 0); }
@@ -94,11 +94,11 @@ static void answer(const struct mioc_ask_request *request)
     enum mioc_ask_status status = MIOC_ASK_ANSWERED;
 
     if (request->what == MIOC_ASK_SYNC) {
-        agent.settles++;
-        if (__atomic_load_n(&agent.never_settles, __ATOMIC_ACQUIRE))
+        agent.syncs++;
+        if (__atomic_load_n(&agent.never_syncs, __ATOMIC_ACQUIRE))
             return;
     } else if (request->what == MIOC_ASK_INVALIDATE) {
-        if (agent.is_unsettled)
+        if (agent.is_unsynced)
             status = MIOC_ASK_UNSYNCED;
         strcpy(agent.written[agent.writes % 16], request->path);
         agent.flags[agent.writes++ % 16] = request->kind;

@@ -105,30 +105,38 @@ static void wrote_with_dots_tells_what_is_compared(void **state)
     }
 }
 
+/* A link of one name to the other. */
+static void moved(const char *from, const char *to)
+{
+    const struct mioc_folders now = { -1, -1 };
+
+    mioc_client_moved_in(&now, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
 static void wrote_waits_until_all_nodes_have_heard(void **state)
 {
     (void)state;
     mioc_client_wrote(AT_FDCWD, "/lib_prefix/a", 0);
-    assert_int_equal(agent.settles, 0); /* they have already */
-    agent.is_unsettled = 1;
+    assert_int_equal(agent.syncs, 0); /* they have already */
+    agent.is_unsynced = 1;
     mioc_client_wrote(AT_FDCWD, "/lib_prefix/a", 0);
-    assert_int_equal(agent.settles, 1);
+    assert_int_equal(agent.syncs, 1);
     mioc_client_wrote(AT_FDCWD, "/elsewhere", 0);
-    assert_int_equal(agent.settles, 1);
-    mioc_client_moved(AT_FDCWD, "/lib_prefix/a", AT_FDCWD, "/lib_prefix/b", 0);
+    assert_int_equal(agent.syncs, 1);
+    moved("/lib_prefix/a", "/lib_prefix/b");
     assert_int_equal(agent.writes, 4);
-    assert_int_equal(agent.settles, 2); /* once for both */
+    assert_int_equal(agent.syncs, 2); /* once for both */
 }
 
-static void wrote_that_does_not_settle_is_a_timeout_and_no_more(void **state)
+static void wrote_that_does_not_sync_is_a_timeout_and_no_more(void **state)
 {
     (void)state;
-    agent.is_unsettled = agent.never_settles = 1;
+    agent.is_unsynced = agent.never_syncs = 1;
     mioc_client.timeout_ns = SECOND / 20;
     for (int i = 0; i < MIOC_BREAKER_LIMIT + 1; i++)
         mioc_client_wrote(AT_FDCWD, "/lib_prefix/b", 0);
     expect_counts(MIOC_CALL_WRITE, 0, 0, 0, MIOC_BREAKER_LIMIT + 1);
-    __atomic_store_n(&agent.never_settles, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&agent.never_syncs, 0, __ATOMIC_RELEASE);
     assert_int_equal(stat_of("/lib_prefix/a"), 0); /* served, and asked for */
 }
 
@@ -138,14 +146,14 @@ static void bytecode_of_an_import_is_waited_for_by_nobody(void **state)
                       temporary[] = "/lib_prefix/__pycache__/m.cpython-311.pyc.140";
 
     (void)state;
-    agent.is_unsettled = 1;
+    agent.is_unsynced = 1;
     mioc_client_wrote(AT_FDCWD, temporary, MIOC_FLAG_STICKY | MIOC_WROTE_SOON);
-    mioc_client_moved(AT_FDCWD, temporary, AT_FDCWD, name, 0);
+    moved(temporary, name);
     assert_int_equal(agent.writes, 3);
     assert_int_equal(agent.flags[0], MIOC_FLAG_STICKY);
-    assert_int_equal(agent.settles, 0);
-    mioc_client_moved(AT_FDCWD, temporary, AT_FDCWD, name, 0); /* py_compile's */
-    assert_int_equal(agent.settles, 1);
+    assert_int_equal(agent.syncs, 0);
+    moved(temporary, name); /* py_compile's */
+    assert_int_equal(agent.syncs, 1);
 }
 
 static void put(const char *name)
@@ -179,7 +187,7 @@ static void moved_file_that_is_written_is_given_up_under_its_new_name(void **sta
         put(row[i].to);
         if (row[i].is_written)
             append(record(MIOC_ITEM_STAT, MIOC_FLAG_UNCACHED | MIOC_FLAG_STICKY, from, 7));
-        mioc_client_moved(AT_FDCWD, from, AT_FDCWD, to, 0);
+        moved(from, to);
         assert_true(agent.writes > before);
         assert_string_equal(agent.written[(agent.writes - 1) % 16], to);
         if (agent.flags[(agent.writes - 1) % 16] != (MIOC_FLAG_SUBTREE | (row[i].is_sticky ? MIOC_FLAG_STICKY : 0)))
@@ -187,7 +195,7 @@ static void moved_file_that_is_written_is_given_up_under_its_new_name(void **sta
     }
     snprintf(from, sizeof from, "%s/dir", tree);
     assert_int_equal(mkdir(from, 0700), 0);
-    mioc_client_moved(AT_FDCWD, "/elsewhere/dir", AT_FDCWD, from, 0);
+    moved("/elsewhere/dir", from);
     assert_int_equal(agent.flags[(agent.writes - 1) % 16], MIOC_FLAG_SUBTREE);
 }
 
@@ -332,7 +340,7 @@ int main(void)
         WITH_CLIENT(wrote_through_links_tells_every_spelling),
         WITH_CLIENT(wrote_with_dots_tells_what_is_compared),
         WITH_CLIENT(wrote_waits_until_all_nodes_have_heard),
-        WITH_CLIENT(wrote_that_does_not_settle_is_a_timeout_and_no_more),
+        WITH_CLIENT(wrote_that_does_not_sync_is_a_timeout_and_no_more),
         WITH_CLIENT(bytecode_of_an_import_is_waited_for_by_nobody),
         WITH_CLIENT(moved_file_that_is_written_is_given_up_under_its_new_name),
         WITH_CLIENT(renamed_over_the_link_that_it_went_through_tells_where_that_led),

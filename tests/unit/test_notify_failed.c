@@ -46,7 +46,7 @@ static unsigned told_by(int error, const char *path)
     errno = error;
     mioc_client_failed(AT_FDCWD, path, 0);
     assert_int_equal(errno, error);
-    assert_int_equal(agent.settles, 0);
+    assert_int_equal(agent.syncs, 0);
     mioc_client.doubts_until_ms = 0; /* what this process looks at itself is another test's */
     mioc_store_set_node(agent.store, 0);
     for (unsigned i = before; i < agent.writes; i++)
