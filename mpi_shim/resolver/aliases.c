@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* aliases.c - other names of what a write concerns: what the root knows of symbolic links among the cached paths. */
+/* aliases.c - the symbolic links that the root knows of: under which other names a write concerns records. */
 #include "aliases.h"
 #include "base/path.h"
 
@@ -39,7 +39,7 @@ void mioc_aliases_free(struct mioc_aliases *a)
     free(a);
 }
 
-/* `path` with `from` at its begin replaced by `to`; the length, 0: it is not below `from`, or grows too long. */
+/* Replaces `from` at the beginning of `path` by `to`. The length; 0: `path` is not below `from`, or grows too long. */
 static uint32_t replace(const char *path, uint32_t len, const char *from, uint32_t from_len, const char *to,
                         uint32_t to_len, char out[MIOC_PATH_MAX])
 {
@@ -53,7 +53,7 @@ static uint32_t replace(const char *path, uint32_t len, const char *from, uint32
 
 /* --- Learning ---------------------------------------------------------------------------------------------------- */
 
-/* Where the path leads by what is known, into `path` itself. */
+/* Replaces `path` by where the known links lead it. */
 static void follow(const struct mioc_aliases *a, char path[MIOC_PATH_MAX], uint32_t *len)
 {
     char next[MIOC_PATH_MAX];
@@ -78,7 +78,7 @@ static int is_known(const struct mioc_aliases *a, const char *name, uint32_t len
         char by_it[MIOC_PATH_MAX];
         uint32_t n = replace(name, len, alias->name, alias->len, alias->to, alias->to_len, by_it);
 
-        if (n == to_len && memcmp(by_it, to, n) == 0) /* also: it follows from one of a directory above */
+        if (n == to_len && memcmp(by_it, to, n) == 0) /* or it follows from a link above */
             return 1;
     }
     return 0;
@@ -110,7 +110,7 @@ static const struct alias *add(struct mioc_aliases *a, const char *name, uint32_
     return a->alias[a->count++] = alias;
 }
 
-/* Where a symbolic link leads, its directory's own links followed: the length, 0: nowhere that can be told. */
+/* Where a symbolic link leads, with the links of its directory followed. The length; 0: unknown. */
 static uint32_t target_of(const struct mioc_aliases *a, const char *name, uint32_t len, const char *target,
                           uint32_t target_len, char out[MIOC_PATH_MAX])
 {
@@ -134,8 +134,8 @@ static uint32_t target_of(const struct mioc_aliases *a, const char *name, uint32
     return n > 0 ? (uint32_t)n : 0;
 }
 
-/* The resolver says nothing of a path whose directory is not where its normal form says. At a last ".." it has not
- * looked. */
+/* Whether the path ends in "..". The resolver publishes no path whose directory is not where its normal form says, but
+ * a last ".." it has not looked at. */
 static int ends_upwards(const char *path, uint32_t len)
 {
     while (len > 1 && (path[len - 1] == '/' || (path[len - 1] == '.' && path[len - 2] == '/')))
@@ -152,7 +152,7 @@ int mioc_aliases_learn(struct mioc_aliases *a, const struct mioc_item *item, con
     uint32_t to_len = 0;
     int n;
 
-    /* A BRIEF one teaches, too: where a link may have led does no harm. */
+    /* A BRIEF record counts, too: a link that leads there no more does no harm. */
     if (a == NULL || ((item->flags & MIOC_FLAG_UNCACHED) && !(item->flags & MIOC_FLAG_BRIEF)) ||
         (item->kind != MIOC_ITEM_STAT && item->kind != MIOC_ITEM_REALPATH) ||
         (item->kind == MIOC_ITEM_STAT ? st->lstat_errno != 0 || st->link_errno != 0 : real->realpath_errno != 0) ||
@@ -201,7 +201,7 @@ static void find_all(struct mioc_aliases *a, const char *path, uint32_t flags)
 
             if (other > 0)
                 find(a, plain, other);
-            /* What it leads to is below what was moved, say. */
+            /* With SUBTREE, what lies below was written, too: a folder was moved, and the link's target with it. */
             if ((flags & MIOC_FLAG_SUBTREE) && mioc_path_is_below(alias->to, alias->to_len, a->found[at], found_len))
                 find(a, alias->name, alias->len);
         }

@@ -11,14 +11,14 @@
 #define PARTS_MAX 2048u
 #define FLAG_REF 0x80u
 #define LEVEL_MAX 32
-/* No module has as many; hostile bytes could name the same long tuple again and again. */
+/* No module has so many imports, but hostile bytes could name the same long tuple again and again. */
 #define VISITS_MAX 4096u
 
 /* Of Python 3.11, magic number 3495. */
 #define MAGIC 3495u
 #define CODE_NUMBERS 5u /* argcount, posonlyargcount, kwonlyargcount, stacksize, flags */
-#define CODE_OBJECTS_BEHIND \
-    6u /* localsplusnames, localspluskinds, filename, name, qualname; then a number; linetable, exceptiontable */
+/* localsplusnames, localspluskinds, filename, name, qualname; then a number; linetable, exceptiontable */
+#define CODE_OBJECTS_BEHIND 6u
 enum opcode {
     CACHE = 0,
     PUSH_EXC_INFO = 35,
@@ -41,7 +41,7 @@ struct reader {
     uint32_t size, at;
     int is_bad;
     unsigned refs;
-    uint32_t ref[REFS_MAX];     /* where each object stands that may be referred to */
+    uint32_t ref[REFS_MAX];     /* where the objects stand that others may refer to */
     struct parts consts, names; /* the module's */
     uint32_t code, code_size;
 };
@@ -72,7 +72,7 @@ static void pass(struct reader *r, uint32_t n)
         r->at += n;
 }
 
-/* The bytes that give a text's length, 0: the type is no text. */
+/* How many bytes give a text's length; 0: the type is no text. */
 static unsigned text_size(unsigned type)
 {
     switch (type) {
@@ -91,7 +91,7 @@ static unsigned text_size(unsigned type)
 
 static void pass_object(struct reader *r, unsigned depth);
 
-/* `n` objects; where each stands goes to `parts`, which may be NULL. */
+/* Passes `n` objects. Notes where each stands in `parts`, which may be NULL. */
 static void pass_objects(struct reader *r, uint32_t n, unsigned depth, struct parts *parts)
 {
     for (uint32_t i = 0; i < n && !r->is_bad; i++) {
@@ -101,7 +101,7 @@ static void pass_objects(struct reader *r, uint32_t n, unsigned depth, struct pa
     }
 }
 
-/* The type of the next object, which is noted if it can be referred to; and goes behind it. */
+/* Reads the type of the next object, and notes the object if others can refer to it. */
 static unsigned begin_object(struct reader *r)
 {
     uint32_t at = r->at;
@@ -178,8 +178,7 @@ static void pass_object(struct reader *r, unsigned depth)
 
 /* --- The module -------------------------------------------------------------------------------------------------- */
 
-/* A tuple, whose parts are noted. One that stood before, and is referred to, is empty: nothing else is written twice.
- */
+/* Reads a tuple and notes its parts. A reference stands for the empty tuple: no other is written twice. */
 static void read_tuple(struct reader *r, struct parts *parts)
 {
     unsigned type = begin_object(r);
@@ -208,12 +207,12 @@ static int read_module(struct reader *r)
     pass(r, r->code_size);
     read_tuple(r, &r->consts);
     read_tuple(r, &r->names);
-    return r->is_bad ? -1 : 0; /* what stands behind is nobody's concern here */
+    return r->is_bad ? -1 : 0; /* what stands behind does not matter */
 }
 
 /* --- What stands at a place -------------------------------------------------------------------------------------- */
 
-/* Goes to that part, or to what it refers to. Its type; 0: there is none. */
+/* Goes to the object at that place, or to the one that it refers to. Its type; 0: there is none. */
 static unsigned go_to(struct reader *r, uint32_t at)
 {
     unsigned type;
@@ -236,7 +235,7 @@ static unsigned go_to_part(struct reader *r, const struct parts *parts, uint32_t
     return i < parts->count ? go_to(r, parts->at[i]) : 0;
 }
 
-/* The text at hand; its length, 0: it is none. */
+/* The text at the reader's place, whose type was read. Its length; 0: it is no text. */
 static uint32_t take_text(struct reader *r, unsigned type, const char **text)
 {
     uint32_t len = text_size(type) > 0 ? read_number(r, text_size(type)) : 0;
@@ -264,7 +263,7 @@ static void call(struct visitor *visitor, const struct mioc_import *import)
         visitor->visit(visitor->ctx, import);
 }
 
-/* Behind the text, or the reference to one, at that place; 0: it is something else. */
+/* The place behind the text, or the reference to one, at that place; 0: it is something else. */
 static uint32_t end_of_text(struct reader *r, uint32_t at)
 {
     unsigned type;
@@ -277,7 +276,7 @@ static uint32_t end_of_text(struct reader *r, uint32_t at)
     return r->is_bad ? 0 : r->at;
 }
 
-/* name, level and items: the instruction's name, and the constants that the two instructions before it have loaded. */
+/* `name` is the instruction's argument. The two instructions before it have loaded constants: `level` and `items`. */
 static void visit_import(struct reader *r, uint32_t name, uint32_t level, uint32_t items, struct visitor *visitor)
 {
     struct mioc_import import = { 0 };
@@ -297,7 +296,7 @@ static void visit_import(struct reader *r, uint32_t name, uint32_t level, uint32
         if (import.item_len > 0 && import.item[0] != '*')
             call(visitor, &import);
     }
-    r->is_bad = 0; /* no more than this one import is odd */
+    r->is_bad = 0; /* only this import is odd */
 }
 
 static int is_type_checking(struct reader *r, uint32_t name)
@@ -308,7 +307,7 @@ static int is_type_checking(struct reader *r, uint32_t name)
     return text_of_name(r, name, &found) == sizeof text - 1 && memcmp(found, text, sizeof text - 1) == 0;
 }
 
-/* Behind what is never run: `at` is behind a test of TYPE_CHECKING. */
+/* `at` is behind a test of TYPE_CHECKING. The place behind the code that never runs. */
 static uint32_t pass_type_checking(const struct reader *r, uint32_t at)
 {
     const unsigned char *code = r->bytes + r->code;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* database.c - tells files that are read while others write them, by their first bytes. */
+/* database.c - recognises data bases that are read while others write them, by their first bytes. */
 #include "database.h"
 
 #include <stdint.h>

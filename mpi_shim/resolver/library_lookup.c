@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* library_lookup.c - names of libraries that an object needs, and how far the search for them has come. */
+/* library_lookup.c - the names of libraries that an object needs, and how far the search for them has come. */
 #include "library_lookup.h"
 
 #include <stdlib.h>

@@ -19,7 +19,7 @@ struct building {
 
 /* --- $ORIGIN and its like ---------------------------------------------------------------------------------------- */
 
-/* What a token stands for. The token's length behind the `$`, or 0: unknown. */
+/* What the token at `at`, behind a `$`, stands for. The token's length; 0: it is unknown. */
 static size_t token(const struct building *b, const char *at, const char *end, const char **value, size_t *len)
 {
     const struct {
@@ -45,8 +45,8 @@ static size_t token(const struct building *b, const char *at, const char *end, c
     return 0;
 }
 
-/* One element of a path with its tokens replaced, as a key without trailing slashes, which may stand in `out`. Its
- * length, or 0: of no use. */
+/* Replaces the tokens in one element of a list, and makes a key of it, without trailing slashes. `out` is room for it.
+ * Its length; 0: it is of no use. */
 static uint32_t expand(const struct building *b, const char *at, const char *end, char out[PATH_MAX],
                        struct mioc_path *key)
 {
@@ -77,7 +77,7 @@ static uint32_t expand(const struct building *b, const char *at, const char *end
 
 /* --- Directories ------------------------------------------------------------------------------------------------- */
 
-/* What was added from `first` on is looked through together: nothing twice. */
+/* Adds a directory, but none twice among those from `first` on. */
 static void add_dir(struct mioc_library_path *path, unsigned first, const char *dir, uint32_t len)
 {
     for (unsigned i = first; i < path->count; i++)
@@ -106,7 +106,7 @@ static void add_list(const struct building *b, unsigned first, const char *list,
     }
 }
 
-/* Its tokens mean the program's place, which is none of this object's. */
+/* Adds LD_LIBRARY_PATH, without elements that have tokens: these stand for the program's place, not this object's. */
 static void add_environment(const struct building *b, unsigned first)
 {
     const struct building plain = { .world = &(struct mioc_library_world){ 0 }, .path = b->path };
@@ -152,7 +152,7 @@ void mioc_library_path_unref(struct mioc_library_path *path)
 
 /* --- Turns ------------------------------------------------------------------------------------------------------- */
 
-/* What glibc builds of all versions look into, the best first; how many of them are for better processors than this. */
+/* The subdirectories of glibc-hwcaps that all versions of glibc look into, the best first. */
 #ifdef __x86_64__
 static const char *const hwcaps[] = { "x86-64-v4", "x86-64-v3", "x86-64-v2" };
 #define LEVELS 3u

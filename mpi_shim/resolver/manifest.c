@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* manifest.c - the manifest's file: where it is, how it is read and replaced. */
+/* manifest.c - the manifest's file: finds, reads and replaces it. */
 #include "manifest.h"
 #include "base/clock.h"
 #include "base/folder.h"
+#include "base/io.h"
 #include "base/log.h"
+#include "base/proc.h"
 #include "base/real.h"
 
 #include <errno.h>
@@ -18,19 +20,16 @@
 
 #define SUFFIX ".manifest"
 #define TEMPORARY ".writing-"
-/* What a writer that died has left behind goes after this long. */
+/* A temporary file of a writer that died is removed after so long. */
 #define TEMPORARY_SECONDS 3600
 
 /* --- Where ------------------------------------------------------------------------------------------------------- */
 
 static const char *get(char *const *env, const char *name)
 {
-    size_t len = strlen(name);
+    const char *value = mioc_proc_getenv(env, name);
 
-    for (; env != NULL && *env != NULL; env++)
-        if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
-            return *env + len + 1;
-    return "";
+    return value != NULL ? value : "";
 }
 
 static uint64_t key_of(const struct mioc_policy *policy)
@@ -81,7 +80,7 @@ __attribute__((format(printf, 4, 5))) static int fail(const struct mioc_manifest
     return -1;
 }
 
-/* Never a link's target, never a wait for a FIFO's writer. */
+/* Follows no link, and does not wait for a FIFO's writer. */
 static int open_manifest(const struct mioc_manifest *m)
 {
     int dir = mioc_real(open)(m->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, saved;
@@ -95,7 +94,7 @@ static int open_manifest(const struct mioc_manifest *m)
     return fd;
 }
 
-/* The open file, and its size; or -1 with errno, or 0, and what is wrong with it (NULL: there is none). */
+/* The open file and its size; or -1 with *problem. NULL: there is no file. Else errno, or if that is 0, *problem. */
 static int open_checked(const struct mioc_manifest *m, size_t *size, const char **problem)
 {
     int fd = open_manifest(m);
@@ -121,21 +120,10 @@ static int open_checked(const struct mioc_manifest *m, size_t *size, const char 
     return -1;
 }
 
-/* Exactly `size` bytes, with room for one more; -1: it is being written to. */
+/* Reads exactly `size` bytes; `text` has room for one more. -1: an error, or the file has another size by now. */
 static int read_text(int fd, char *text, size_t size)
 {
-    size_t have = 0;
-
-    while (have <= size) {
-        ssize_t n = mioc_real(read)(fd, text + have, size + 1 - have);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n == 0 && have == size ? 0 : -1;
-        have += (size_t)n;
-    }
-    return -1;
+    return mioc_io_read(fd, text, size + 1) == (ssize_t)size ? 0 : -1;
 }
 
 int mioc_manifest_load(const struct mioc_manifest *m, char *buffer, size_t room, size_t *size)
@@ -189,7 +177,7 @@ int mioc_manifest_read(struct mioc_manifest *m, void (*visit)(void *ctx, unsigne
 
 /* --- Writing ----------------------------------------------------------------------------------------------------- */
 
-/* The directory, made if it is the user's cache directory; -1 with errno. EPERM: others may change what is in it. */
+/* Opens the directory, and makes the user's cache directory. -1 with errno; EPERM: others may change what is in it. */
 static int open_dir(const struct mioc_manifest *m)
 {
     char parent[PATH_MAX], *slash;
@@ -215,24 +203,7 @@ static int open_dir(const struct mioc_manifest *m)
     return -1;
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = mioc_real(write)(fd, bytes, size);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            errno = n == 0 ? EIO : errno;
-            return -1;
-        }
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
-/* A file of that name that is not ours to replace: somebody else's, a directory, a device. */
+/* Whether the name is one that must not be replaced: somebody else's file, a directory, a device. */
 static int is_foreign(int dir, const char *name)
 {
     struct stat st;
@@ -256,9 +227,9 @@ static int replace(int dir, const char *name, const char *text, size_t size)
     fd = mioc_real(openat)(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
-    rc = write_all(fd, text, size);
+    rc = mioc_io_write(fd, text, size);
     saved = errno;
-    if (mioc_real(close)(fd) != 0 && rc == 0) { /* NFS says here that a disk or a quota is full */
+    if (mioc_real(close)(fd) != 0 && rc == 0) { /* NFS says only here that a disk or a quota is full */
         rc = -1;
         saved = errno;
     }
@@ -304,8 +275,7 @@ static int look_at(void *ctx, int dir, const char *name)
     return 0;
 }
 
-/* One look at the directory: removes forgotten temporary files; how many manifests there are, and which is the oldest.
- */
+/* Removes forgotten temporary files. How many manifests there are, and which is the oldest. */
 static unsigned look_around(int dir, char oldest[NAME_MAX + 1])
 {
     int copy = mioc_real(openat)(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -323,7 +293,7 @@ static void keep_small(int dir)
 {
     char oldest[NAME_MAX + 1];
 
-    /* A bound on the work, too: a directory that was filled by somebody is emptied by many runs. */
+    /* At most 8 a run, which bounds the work: if somebody has filled the directory, many runs empty it. */
     for (int i = 0; i < 8 && look_around(dir, oldest) > MIOC_MANIFEST_FILES_MAX; i++)
         if (mioc_real(unlinkat)(dir, oldest, 0) != 0)
             return;
@@ -346,7 +316,7 @@ int mioc_manifest_write(const struct mioc_manifest *m, const struct mioc_store *
     if (dir < 0)
         rc = fail(m, problem, size, "%s", mioc_log_error(errno));
     else if (__atomic_load_n(&m->read, __ATOMIC_ACQUIRE) == text.sum)
-        (void)mioc_real(utimensat)(dir, m->name, NULL, AT_SYMLINK_NOFOLLOW); /* it was of use */
+        (void)mioc_real(utimensat)(dir, m->name, NULL, AT_SYMLINK_NOFOLLOW); /* it was used just now */
     else if (replace(dir, m->name, text.bytes, text.size) != 0)
         rc = fail(m, problem, size, "%s", mioc_log_error(errno));
     else if (m->is_own_dir)

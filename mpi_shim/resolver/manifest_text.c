@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* manifest_text.c - the manifest's text: made from a store, checked and walked. */
+/* manifest_text.c - the manifest's text: makes it from a store, checks and walks it. */
 #include "manifest.h"
 #include "base/path.h"
 
@@ -34,13 +34,13 @@ static int is_end(const char *line, size_t len, unsigned count)
     return len == (size_t)n && memcmp(line, expected, len) == 0;
 }
 
-/* Order-independent, as the root's threads come to their ends in any order. */
+/* The order does not count: the root's threads finish in any order. */
 static uint64_t add_to_sum(uint64_t sum, unsigned kind, const char *path, uint32_t len)
 {
     return sum + mioc_item_hash(kind, path, len);
 }
 
-/* All lines behind the head; -1 where one is not as it should be, or the last one is missing. */
+/* Walks all lines behind the head. 0, or -1: one is malformed, or the last one is missing. */
 static int walk(struct mioc_manifest_text *text,
                 void (*visit)(void *ctx, unsigned kind, const char *path, uint32_t len), void *ctx)
 {
@@ -77,7 +77,7 @@ int mioc_manifest_parse(struct mioc_manifest_text *text,
 
 /* --- Out --------------------------------------------------------------------------------------------------------- */
 
-/* There is room: a line is shorter than its item in the store. */
+/* Appends. There is room: a line is shorter than its item in the store. */
 static void put(struct mioc_manifest_text *text, const char *bytes, size_t size)
 {
     memcpy(text->bytes + text->size, bytes, size);
@@ -90,7 +90,7 @@ static int is_live(const struct mioc_item *item)
            __atomic_load_n(&item->local_dead, __ATOMIC_ACQUIRE) == 0;
 }
 
-/* Who reads a content learns its stat. */
+/* Whether another question of the manifest brings the answer, too: a content brings its stat. */
 static int is_implied(const struct mioc_store *store, const struct mioc_item *item)
 {
     const char *path = mioc_item_path(item);
@@ -115,17 +115,17 @@ static int is_error(const struct mioc_item *item)
     }
 }
 
-/* Only the last manifest knew of it, and it is gone: a package was replaced. */
+/* Whether only the last manifest asked for it, and it is gone: a package was replaced. */
 static int is_forgotten(const struct mioc_item *item) { return (item->flags & MIOC_FLAG_EARLY) && is_error(item); }
 
-/* Whether it belongs into a manifest. A name with a line's end in it does not fit one. */
+/* Whether the record's question belongs into a manifest. A name with a line's end in it does not fit. */
 static int is_question(const struct mioc_store *store, const struct mioc_item *item)
 {
     return is_live(item) && mioc_item_is_bounded(item) && !is_forgotten(item) && !is_implied(store, item) &&
            memchr(mioc_item_path(item), '\n', item->path_len) == NULL;
 }
 
-/* 0 or -1. Pages of which nothing is written cost nothing. */
+/* Maps room for the text. 0 or -1. Pages that are never written cost nothing. */
 static int make_room(struct mioc_manifest_text *text, uint64_t store_bytes)
 {
     size_t most = MIOC_MANIFEST_BYTES_MAX, room = (store_bytes < most ? (size_t)store_bytes : most) + 2 * PATH_MAX;
@@ -148,7 +148,7 @@ int mioc_manifest_compose(struct mioc_manifest_text *text, const struct mioc_sto
     while (offset < end && text->size < MIOC_MANIFEST_BYTES_MAX - 2 * PATH_MAX) {
         const struct mioc_item *item = mioc_store_item_at(store, offset);
 
-        if (item == NULL) { /* the program has written over it: where the next one begins is not known */
+        if (item == NULL) { /* the program has written over it: nobody knows where the next one begins */
             mioc_manifest_drop(text);
             errno = EPROTO;
             return -1;

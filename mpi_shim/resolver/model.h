@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* model.h - the resolver's data: questions (jobs), finished items (results), and who guards what. Only the resolver's
- * files include it. */
+/* model.h - the resolver's data: questions (jobs), finished items (results), and which lock guards what. Only the
+ * resolver's files include it. */
 #ifndef MIOC_RESOLVER_MODEL_H
 #define MIOC_RESOLVER_MODEL_H
 
@@ -12,30 +12,31 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-/* Finished items wait for the agent up to this many bytes; then threads that read long contents, or what nobody asked
- * for, wait. */
+/* So many bytes of finished items may wait for the agent. Then threads that read long contents wait, and nothing is
+ * begun that nobody waits for. */
 #define MIOC_RESOLVER_QUEUE_MAX (8u * 1024u * 1024u)
 
-/* Directories of sys.path that imports are looked for in, and guesses that may wait. */
+/* Most directories of sys.path in which imports are looked for; most guesses that wait. */
 #define MIOC_RESOLVER_ROOTS 8u
 #define MIOC_RESOLVER_GUESSES 1024u
 
+/* A question. Waiting ones are in a queue, running ones in `active`. */
 struct mioc_job {
     struct mioc_job *next;
     unsigned kind;
     uint32_t len;
     uint64_t hash;              /* of kind and path */
-    uint64_t started;           /* when it began to look, CLOCK_MONOTONIC, ns */
-    uint64_t writes;            /* … and how many writes the resolver had heard of then */
-    int is_early;               /* the manifest's: nobody waits for it */
-    int is_listed;              /* the manifest's, asked for or not: its content may have been read ahead */
-    int is_borrower;            /* asked while there may be something that was read ahead: it may use that */
-    int is_guess;               /* of resolve_imports.c and resolve_needed.c: nobody waits for it */
+    uint64_t started;           /* when its look began, CLOCK_MONOTONIC, ns */
+    uint64_t writes;            /* how many writes the resolver had heard of then */
+    int is_early;               /* the manifest's, and nobody waits for it */
+    int is_listed;              /* the manifest's, even if somebody asked since: may use what was read ahead */
+    int is_borrower;            /* asked while contents are being read ahead: may use them, too */
+    int is_guess;               /* of resolve_imports.c or resolve_needed.c, and nobody waits for it */
     int is_hurried;             /* somebody asked while it ran */
-    int is_guessed;             /* it, or what led to it, is a guess of resolve_imports.c's: nobody may ever ask */
-    int is_absent;              /* a content that is not there */
-    struct mioc_lookup *lookup; /* who needs the library, and where else it may be; NULL: unknown */
-    int dirty;                  /* the path was written since the job began: its answer is thrown away and made anew */
+    int is_guessed;             /* it follows from a guess of resolve_imports.c: nobody may ever ask */
+    int is_absent;              /* a content whose file is not there */
+    struct mioc_lookup *lookup; /* of a library: where else it may be, and what needs it; NULL: unknown */
+    int dirty;                  /* the path was written since the look began: the answer is made anew */
     char path[];
 };
 
@@ -43,12 +44,13 @@ struct mioc_job_queue {
     struct mioc_job *first, **last;
 };
 
+/* A finished item that waits for the agent. */
 struct mioc_result {
     struct mioc_result *next;
-    size_t mapped; /* 0: it is from the heap */
-    uint32_t bytes_len;
-    uint64_t writes;                  /* its job's */
-    _Alignas(8) unsigned char item[]; /* the item, then a chunk's bytes */
+    size_t mapped;                    /* bytes of its mapping; 0: it is from the heap */
+    uint32_t bytes_len;               /* of a chunk */
+    uint64_t writes;                  /* of its job */
+    _Alignas(8) unsigned char item[]; /* the item, behind it a chunk's bytes */
 };
 
 struct mioc_result_queue {
@@ -61,54 +63,55 @@ struct mioc_keys {
     size_t buckets, count;
 };
 
-/* What objects need (resolve_needed.c). */
+/* The search for libraries that objects need (resolve_needed.c). */
 struct mioc_libraries {
     struct mioc_library_world world;
-    struct mioc_keys names;      /* loaded, or looked for */
+    struct mioc_keys names;      /* of libraries that are loaded or looked for */
     struct mioc_job_queue queue; /* in the loader's order */
-    unsigned waiting;            /* in it */
-    struct mioc_lookup *parked;  /* each waits for a listing */
-    struct mioc_lookup *dormant; /* of objects that are guessed: each waits until somebody asks for one of its names */
-    unsigned sleepers;           /* dormant ones */
-    unsigned going_on;           /* jobs that are done, but for what they lead to */
+    unsigned waiting;            /* jobs in it */
+    struct mioc_lookup *parked;  /* lookups that wait for a listing */
+    struct mioc_lookup *dormant; /* lookups of guessed objects, until somebody asks for one of their names */
+    unsigned sleepers;           /* how many of these */
+    unsigned going_on;           /* jobs that are answered, and lead to others just now */
 };
 
 struct mioc_resolver {
     struct mioc_resolver_config config;
-    /* mioc_resolver_run_job(): an answer may bring another one with it, but resolver_queue.c knows no real calls. */
+    /* mioc_resolver_run_job(). A pointer, so that resolver_queue.c, which an answer calls, does not call answers. */
     void (*run_job)(struct mioc_resolver *r, struct mioc_job *job);
-    pthread_mutex_t lock; /* guards all below; never held across a real call or a callback */
-    pthread_cond_t work, room;
-    struct mioc_job_queue asked, early; /* in order; running ones stay in `active` */
-    struct mioc_job *guesses;           /* the last module's first, as the interpreter imports */
+    /* Guards all below but `atomic`. Never held across a real call, nor across a callback but client_ns(). */
+    pthread_mutex_t lock;
+    pthread_cond_t work, room;          /* something to do for threads; room in the result queues */
+    struct mioc_job_queue asked, early; /* early: the manifest's; both in their order */
+    struct mioc_job *guesses;           /* those of the last module first, as the interpreter imports */
     unsigned guesses_waiting;
-    struct mioc_libraries libraries; /* before guesses: dlopen asks for them for certain */
+    struct mioc_libraries libraries; /* they go before guesses: dlopen asks for them for certain */
     struct mioc_job *active;
-    unsigned idle_active; /* early ones and guesses */
-    unsigned listed;      /* jobs, queued and active, that may use what was read ahead: the manifest's, borrowers */
-    struct mioc_prefetch *ahead; /* atomic; NULL: none, or through */
-    int has_read_manifest;       /* a thread does, or did */
-    int is_manifest_queued;      /* it did */
-    struct mioc_keys
-        keys; /* of all jobs and of all results that wait, or are being put in the store: what is under way */
-    struct mioc_result_queue small, bulk;
-    const struct mioc_result *in_hand; /* the agent's thread is putting it in the store; NULL: none */
-    size_t queued_bytes;               /* in both result queues */
-    uint64_t writes;                   /* heard of */
-    struct mioc_recent *recent;        /* NULL until another node writes */
-    int has_lost_track;                /* there was no memory for it */
-    uint64_t tidied;                   /* when it was last seen to that it forgets */
-    uint64_t unused;                   /* reserved for contents that will not come: to be given back without the lock */
-    unsigned threads;                  /* alive */
+    unsigned idle_active;        /* active jobs that nobody waits for */
+    unsigned listed;             /* jobs, queued and active, that may use what was read ahead */
+    struct mioc_prefetch *ahead; /* atomic; contents that were read ahead; NULL: none, or not needed any more */
+    int has_read_manifest;       /* a thread reads the manifest, or has read it */
+    int is_manifest_queued;      /* all its questions are queued */
+    /* What is under way: the keys of all jobs, of results that wait, and of the one that the agent is publishing. */
+    struct mioc_keys keys;
+    struct mioc_result_queue small, bulk; /* bulk: long contents */
+    const struct mioc_result *in_hand;    /* the result that the agent's thread is publishing; NULL: none */
+    size_t queued_bytes;                  /* in both result queues */
+    uint64_t writes;                      /* how many the resolver has heard of */
+    struct mioc_recent *recent;           /* writes of other nodes; NULL: there was none yet */
+    int has_lost_track;                   /* there was no memory for `recent`: no answer is lasting any more */
+    uint64_t tidied;                      /* when old writes were last removed from `recent` */
+    uint64_t unused;                      /* bytes reserved in vain; config.release() gets them without the lock */
+    unsigned threads;                     /* that live */
     int stop;
-    char tag[64];   /* ".cpython-311.pyc", learned from the first question that has one; empty before */
-    unsigned roots; /* atomic, only grows */
-    char *root[MIOC_RESOLVER_ROOTS]; /* directories of modules outside of packages, as they were found */
+    char tag[64];                    /* ".cpython-311.pyc", from the first question that has one; empty before */
+    unsigned roots;                  /* atomic, only grows */
+    char *root[MIOC_RESOLVER_ROOTS]; /* directories of modules outside of packages, in the order of finding */
     uint32_t next_content;           /* atomic */
     uint64_t calls;                  /* atomic */
 };
 
-/* One job's answer: a list of results. `bulk` ones may be handed out while the job still runs. */
+/* One job's answer. Chunks of a long content are not in it: mioc_resolver_stream() queues them while the job runs. */
 struct mioc_answer {
     struct mioc_result_queue results;
 };

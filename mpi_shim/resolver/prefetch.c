@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* prefetch.c - threads that read the manifest's contents into one mapping. */
+/* prefetch.c - threads that read the contents that a manifest names, into one mapping. */
 #include "prefetch.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -25,7 +25,7 @@
 
 struct entry {
     uint64_t hash;
-    const char *path; /* in the text */
+    const char *path; /* in the manifest's text */
     uint32_t len;
     int state; /* futex, atomic */
     struct mioc_prefetch_file file;
@@ -39,13 +39,13 @@ struct mioc_prefetch {
     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);
     void *ctx;
     int is_loaded, is_released, is_through; /* futexes, atomic */
-    int is_void;
-    unsigned threads, running; /* running: atomic */
-    unsigned next;             /* entry to be read, atomic */
-    uint64_t used, calls;      /* bytes of `data`, atomic */
-    unsigned files;            /* fixed once is_loaded */
-    size_t size;               /* of the mapping */
-    uint32_t slot[SLOTS];      /* entry + 1 by hash; open addressing */
+    int is_void;                            /* atomic */
+    unsigned threads, running;              /* atomic: that live; that have begun */
+    unsigned next;                          /* the entry to be read next, atomic */
+    uint64_t used, calls;                   /* bytes of `data`, atomic */
+    unsigned files;                         /* fixed once is_loaded */
+    size_t size;                            /* of the mapping */
+    uint32_t slot[SLOTS];                   /* entry + 1 by hash; open addressing */
     struct entry entry[FILES_MAX];
     char text[TEXT_MAX];
     unsigned char data[];
@@ -90,7 +90,7 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
 
 /* --- Files ------------------------------------------------------------------------------------------------------- */
 
-/* A place for one byte more than `size`, so that a file that has grown is seen; NULL: no room. */
+/* A place for `size` bytes and one more, which shows that a file has grown. NULL: there is no room. */
 static unsigned char *place_for(struct mioc_prefetch *a, uint64_t size)
 {
     uint64_t need = (size + 1 + 63) & ~63ull, used = __atomic_load_n(&a->used, __ATOMIC_RELAXED);
@@ -119,7 +119,7 @@ static int read_whole(struct mioc_prefetch *a, int fd, unsigned char *to, uint64
     return -1;
 }
 
-/* Whether somebody wrote meanwhile, as in resolve_content.c. */
+/* Whether the file changed while it was read, as in resolve_content.c. */
 static int has_changed(struct mioc_prefetch *a, int fd, const struct statx *before)
 {
     struct statx now;
@@ -131,7 +131,7 @@ static int has_changed(struct mioc_prefetch *a, int fd, const struct statx *befo
            now.stx_ctime.tv_nsec != before->stx_ctime.tv_nsec;
 }
 
-/* What is odd in any way is left to be read when it is asked for. */
+/* A file that is odd in any way is read when somebody asks for it. */
 static void read_file(struct mioc_prefetch *a, struct entry *entry)
 {
     char path[PATH_MAX];
@@ -178,7 +178,7 @@ static void *thread_main(void *arg)
         read_file(a, &a->entry[i]);
     wait_for(&a->is_released);
     if (__atomic_sub_fetch(&a->threads, 1, __ATOMIC_ACQ_REL) == 0)
-        wake(&a->is_through); /* the mapping may be gone now: nothing more of it */
+        wake(&a->is_through); /* from here on the mapping may be gone */
     return NULL;
 }
 
@@ -218,7 +218,7 @@ struct mioc_prefetch *mioc_prefetch_start(const struct mioc_manifest *m, uint64_
         munmap(a, size);
         return NULL;
     }
-    if (started < THREADS) /* none is through before it is released, which is after this */
+    if (started < THREADS) /* none has ended: that needs the release, which comes later */
         __atomic_sub_fetch(&a->threads, THREADS - started, __ATOMIC_ACQ_REL);
     return a;
 }
@@ -233,7 +233,7 @@ int mioc_prefetch_wait(struct mioc_prefetch *a, uint64_t wait_ns)
     return 0;
 }
 
-/* NULL: it is not in the manifest, as far as that is known. */
+/* The path's entry; NULL: it is not in the manifest, or the manifest is not read yet. */
 static const struct entry *entry_of(const struct mioc_prefetch *a, const char *path, uint32_t len)
 {
     const struct entry *entry;
@@ -253,7 +253,7 @@ const struct mioc_prefetch_file *mioc_prefetch_find(const struct mioc_prefetch *
     return entry != NULL && __atomic_load_n(&entry->state, __ATOMIC_ACQUIRE) == STATE_READ ? &entry->file : NULL;
 }
 
-/* Whether the futex has another value than 0 by then. */
+/* Waits until the futex is not 0. 0: the time is over. */
 static int wait_until(int *futex, uint64_t until)
 {
     while (!__atomic_load_n(futex, __ATOMIC_ACQUIRE)) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* recent.c - what other nodes wrote a short while ago, by path: when the path itself, something in it, or all below it
- * was written. */
+/* recent.c - what other nodes wrote a short while ago, by path. */
 #include "recent.h"
 #include "base/hash.h"
 #include "store/item.h"
@@ -13,7 +12,7 @@
 
 struct written {
     struct written *next;
-    uint64_t itself, inside, below; /* when the last such write was heard of, 0: none */
+    uint64_t itself, inside, below; /* last write of the path, of a name in it, of all below it; 0: none */
     uint32_t len;
     char path[];
 };
@@ -21,8 +20,8 @@ struct written {
 struct mioc_recent {
     struct written *bucket[BUCKETS];
     size_t bytes;
-    uint64_t all; /* when it was too much: all paths count as written then */
-    uint64_t last;
+    uint64_t all;  /* last write that did not fit: all paths count as written then */
+    uint64_t last; /* the last of all */
 };
 
 static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -65,7 +64,7 @@ void mioc_recent_free(struct mioc_recent *r)
     free(r);
 }
 
-/* The path's entry, a new one if need be; NULL: there is no room. */
+/* The path's entry, made if it is not there. NULL: there is no room. */
 static struct written *enter(struct mioc_recent *r, const char *path, uint32_t len)
 {
     struct written *w = find(r, path, len), **bucket = &r->bucket[bucket_of(path, len)];
@@ -100,7 +99,7 @@ void mioc_recent_add(struct mioc_recent *r, const char *path, uint32_t len, uint
         folder->inside = now;
 }
 
-/* When the root heard of the last write that concerns this; 0: of none. */
+/* When the root heard of the last write that concerns (kind, path); 0: of none. */
 static uint64_t written_at(const struct mioc_recent *r, unsigned kind, const char *plain, uint32_t len)
 {
     const struct written *w = find(r, plain, len);
@@ -126,12 +125,12 @@ uint64_t mioc_recent_doubt(const struct mioc_recent *r, unsigned kind, const cha
         return 0;
     plain = mioc_path_plain(path, &plain_len, buf);
     at = written_at(r, kind, plain, plain_len);
-    /* Of what a path leaves by "..", only that it is there matters. */
+    /* A path that goes on by ".." from a directory depends on what that directory is, not on what is in it. */
     for (unsigned i = 0; plain == buf && (n = mioc_path_turn(path, len, i, buf)) > 0; i++)
         at = later(at, written_at(r, MIOC_ITEM_REALPATH, buf, n));
     if (at == 0 || started >= at + client_ns)
         return 0;
-    return at + client_ns > now ? at + client_ns - now : 1; /* the next look counts */
+    return at + client_ns > now ? at + client_ns - now : 1; /* 1: the next look counts */
 }
 
 uint64_t mioc_recent_last(const struct mioc_recent *r) { return r->last; }

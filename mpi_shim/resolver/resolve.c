@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve.c - the root's real calls: one question in, finished items out. */
+/* resolve.c - the root's real calls: answers one question by items. */
 #include "base/path.h"
 #include "base/real.h"
 #include "jobs.h"
@@ -25,8 +25,8 @@ static void resolve_stat(struct mioc_resolver *r, const struct mioc_job *job, st
 
 /* --- The rest ---------------------------------------------------------------------------------------------------- */
 
-/* One call for each single right. The kernel refuses writing to a read-only filesystem before it looks at rights, all
- * else is EACCES, so the sums follow from the parts. */
+/* Makes one call for each single right; the sums follow from these. The kernel refuses writing to a read-only
+ * filesystem (EROFS) before it looks at rights, and all else is EACCES. */
 static void fill_access(struct mioc_resolver *r, const char *path, int flags, int32_t err[8])
 {
     memset(err, 0, 8 * sizeof err[0]);
@@ -56,7 +56,7 @@ static void resolve_access(struct mioc_resolver *r, const struct mioc_job *job, 
     struct mioc_stat st;
     int lasting = 1;
 
-    /* What is asked through a link is to be known as such, for the sake of those who write what it leads to. */
+    /* The aliases must learn a link: a write to what it leads to concerns this answer. */
     if (mioc_resolve_statx(r, AT_FDCWD, job->path, AT_SYMLINK_NOFOLLOW, &st) == 0 && S_ISLNK(st.mode)) {
         (void)mioc_resolve_add_stat(r, job, answer, buf);
         end = mioc_item_begin(buf, MIOC_ITEM_ACCESS, 0, job->path, job->len);
@@ -103,14 +103,14 @@ static void resolve_list(struct mioc_resolver *r, const struct mioc_job *job, st
     struct mioc_result *space = mioc_result_new(MIOC_ITEM_MAX);
 
     if (space == NULL)
-        return; /* nobody is answered; their deadline sends them to the real call */
+        return; /* no answer; the deadline sends those who wait to the real call */
     mioc_resolve_list(r, job, answer, space->item);
     mioc_result_free(space);
 }
 
-/* Whether a path with ".." leads where it reads as if it did: where it leaves a directory that is reached by a symbolic
- * link, it does not, and whoever writes there does so by a name of which nobody can tell that it is this one's. Of one
- * that leads nowhere nothing else is said. */
+/* Whether a path with ".." leads where its normal form does. By ".." behind a symbolic link it does not. Then nobody
+ * can tell that a write by another name concerns this one, so it is not shared. A path that leads nowhere counts as one
+ * that does. */
 static int is_as_it_reads(struct mioc_resolver *r, const struct mioc_job *job)
 {
     char spelled[PATH_MAX], read[PATH_MAX];
@@ -130,7 +130,7 @@ static int is_as_it_reads(struct mioc_resolver *r, const struct mioc_job *job)
 
 void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer)
 {
-    _Alignas(8) char buf[3 * PATH_MAX]; /* all but listings: a record, its path and another one */
+    _Alignas(8) char buf[3 * PATH_MAX]; /* a record, its path and another one; listings have their own */
 
     if (!is_as_it_reads(r, job)) {
         mioc_resolve_add_uncached(answer, buf, job->kind, job);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_content.c - the root's reading of files: chunks, then the CONTENT record. */
+/* resolve_content.c - the root reads files: chunks, then the CONTENT record. */
 #include "base/real.h"
 #include "prefetch.h"
 #include "database.h"
@@ -14,10 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An object's first bytes, its dynamic section and its strings may lie that far apart. */
+/* An object's first bytes, its dynamic section and its strings may lie in so many chunks. */
 #define CHUNKS_KEPT 6u
 
-/* A chunk whose bytes are still to be read, with room for one more. */
+/* A chunk without its bytes, with room for them and one more. NULL: no memory. */
 static struct mioc_result *new_chunk(uint32_t content, uint64_t offset, uint32_t length, uint64_t total)
 {
     struct mioc_result *result = mioc_result_new(sizeof(struct mioc_chunk_record) + length + 1);
@@ -35,7 +35,7 @@ static struct mioc_result *new_chunk(uint32_t content, uint64_t offset, uint32_t
     return result;
 }
 
-/* Up to `want` bytes, fewer only at the end of the file; -1 with errno. */
+/* Reads `want` bytes, fewer only at the end of the file, and counts the calls. -1 with errno. */
 static ssize_t read_fully(struct mioc_resolver *r, int fd, unsigned char *to, uint64_t offset, size_t want)
 {
     size_t have = 0;
@@ -55,7 +55,7 @@ static ssize_t read_fully(struct mioc_resolver *r, int fd, unsigned char *to, ui
     return (ssize_t)have;
 }
 
-/* What is read: an open file, or its bytes as they were read before. */
+/* What is read: an open file, or, if that is not NULL, bytes that were read ahead. */
 struct source {
     int fd;
     const unsigned char *bytes;
@@ -70,13 +70,13 @@ static ssize_t read_source(struct mioc_resolver *r, const struct source *source,
     return (ssize_t)want;
 }
 
-/* A content that is being read. What the look into an object needs before its turn is read then, once, and kept until
- * that. */
+/* A content that is being read. The look into an object needs chunks before their turn: `chunk` keeps these, so that
+ * they are read once. */
 struct reading {
     struct mioc_resolver *r;
     const struct source *source;
     uint32_t content;
-    uint64_t size, done; /* done: bytes that are among the results */
+    uint64_t size, done; /* done: bytes that were handed out */
     unsigned kept;
     struct mioc_result *chunk[CHUNKS_KEPT];
 };
@@ -86,7 +86,7 @@ static uint64_t offset_of(const struct mioc_result *result)
     return ((const struct mioc_chunk_record *)(const void *)result->item)->offset;
 }
 
-/* NULL: the file is not that long (it is being written), or cannot be read. */
+/* Reads one chunk. NULL: the file has another length by now, cannot be read, or there is no memory. */
 static struct mioc_result *read_chunk(const struct reading *reading, uint64_t offset)
 {
     const uint64_t left = reading->size - offset;
@@ -102,7 +102,7 @@ static struct mioc_result *read_chunk(const struct reading *reading, uint64_t of
     return NULL;
 }
 
-/* What readers may have open while others write it is nobody's copy. */
+/* Whether the first chunk says that this is a data base (database.h), which must not be copied. */
 static int is_database(const struct reading *reading, const struct mioc_result *result)
 {
     return reading->done == 0 && mioc_database_is(result->item + sizeof(struct mioc_chunk_record), result->bytes_len);
@@ -120,7 +120,7 @@ static struct mioc_result *take_chunk(struct reading *reading, uint64_t offset)
     return read_chunk(reading, offset);
 }
 
-/* For the look into an object: struct mioc_elf_source. */
+/* Gives bytes to the look into an object (struct mioc_elf_source). */
 static long read_kept(void *ctx, void *buf, size_t size, uint64_t offset)
 {
     struct reading *reading = ctx;
@@ -147,7 +147,7 @@ static long read_kept(void *ctx, void *buf, size_t size, uint64_t offset)
     return (long)have;
 }
 
-/* Chunks of exactly the content's bytes; -1 if the file is not that long, cannot be read, or is not to be copied. */
+/* Reads all chunks. 0; or -1: the file has another length by now, cannot be read, or must not be copied. */
 static int read_chunks(struct reading *reading, const struct mioc_job *job, struct mioc_answer *answer)
 {
     int rc = 0;
@@ -174,7 +174,7 @@ static int read_chunks(struct reading *reading, const struct mioc_job *job, stru
     return rc;
 }
 
-/* A file that is no symbolic link was opened: its STAT is known as well. */
+/* The path is no symbolic link, and opening it gave `error`: this gives its STAT record, too. */
 static void add_stat_of_open(const struct mioc_job *job, const struct mioc_stat *st, int error,
                              struct mioc_answer *answer, void *buf)
 {
@@ -189,8 +189,8 @@ static void add_stat_of_open(const struct mioc_job *job, const struct mioc_stat 
     (void)mioc_resolve_add(answer, buf, end);
 }
 
-/* Whether somebody wrote meanwhile, as far as the filesystem's client knows without asking: a page that was read across
- * a truncation is neither the old file's nor the new one's (seen on FUSE: zeros behind the new end). */
+/* Whether the file changed while it was read, as far as the filesystem's client knows without asking. A page that was
+ * read across a truncation is of neither the old file nor the new one (on FUSE: zeros behind the new end). */
 static int has_changed(struct mioc_resolver *r, int fd, const struct mioc_stat *before)
 {
     struct mioc_stat now;
@@ -200,7 +200,7 @@ static int has_changed(struct mioc_resolver *r, int fd, const struct mioc_stat *
            now.ctime_ns != before->ctime_ns;
 }
 
-/* What was read whole is looked into for what it imports. */
+/* Looks into a content of one chunk for what it imports. */
 static void look_into(struct mioc_resolver *r, const struct mioc_job *job, uint32_t content,
                       const struct mioc_answer *answer)
 {
@@ -212,7 +212,7 @@ static void look_into(struct mioc_resolver *r, const struct mioc_job *job, uint3
     }
 }
 
-/* A content that was begun will not be complete: nothing of it stays anywhere. */
+/* A content that was begun will not be complete: drops its chunks, here and on all nodes. */
 static void give_up(struct mioc_resolver *r, const struct mioc_job *job, uint32_t content, uint64_t size, uint64_t done,
                     struct mioc_answer *answer)
 {
@@ -227,7 +227,8 @@ static void give_up(struct mioc_resolver *r, const struct mioc_job *job, uint32_
     }
 }
 
-/* The whole file as it was when it was opened, in chunks; or -1 and nothing. */
+/* Reserves room and reads the whole file, as it was when it was opened, in chunks. 0; or -1, and nothing of it stays.
+ */
 static int read_whole(struct mioc_resolver *r, const struct mioc_job *job, const struct source *source,
                       uint32_t content, const struct mioc_stat *st, struct mioc_answer *answer)
 {
@@ -261,7 +262,7 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, con
     look_into(r, job, content, answer);
 }
 
-/* 1: it was read while MPI started. */
+/* Answers by what was read ahead. 1; 0: it was not. */
 static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
     struct mioc_prefetch *ahead =
@@ -275,11 +276,10 @@ static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, s
     return 1;
 }
 
-/* fd: -1, or the open file. */
+/* Answers a CONTENT question. fd: the open file, or -1. */
 static void read_content(struct mioc_resolver *r, struct mioc_job *job, int fd, struct mioc_answer *answer, void *buf)
 {
-    /* O_NONBLOCK: never hang on a FIFO. O_NOFOLLOW first: success means that lstat and stat are this descriptor's
-     * fstat. */
+    /* O_NONBLOCK: a FIFO must not hang. O_NOFOLLOW first: if that succeeds, fstat gives both lstat and stat. */
     int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, is_link = 0;
     struct mioc_stat st;
     int error = 0;
@@ -325,7 +325,7 @@ static void read_content(struct mioc_resolver *r, struct mioc_job *job, int fd, 
     }
 }
 
-/* For a manifest's question, which may be anybody's idea: the open file, or -1. *is_odd: it is there and no regular
+/* Opens the file of a manifest's question, which anybody may have written. -1; *is_odd: it is there, and no regular
  * file. */
 static int open_listed(struct mioc_resolver *r, const char *path, int *is_odd)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_imports.c - speculation: what a module whose bytecode was just read imports, is read next.
+/* resolve_imports.c - guesses: the bytecode of a module was read, and what it imports is read next.
  *
- * Only names that a known listing has are read, so one that is nowhere costs nothing. What an import statement names
- * without `from .` is looked for in the directories where modules outside of packages were found before, in that order,
- * which is sys.path's as far as it matters. A wrong guess costs the filesystem a few calls, no more. */
+ * Only names that a known listing has are read, so a name that is nowhere costs nothing. An import without `from .` is
+ * looked for in the directories where modules outside of packages were found before (roots), in the order of finding,
+ * which is sys.path's as far as it matters. A wrong guess costs the filesystem a few calls. */
 #include "bytecode.h"
 #include "base/path.h"
 #include "jobs.h"
@@ -16,7 +16,7 @@
 
 static const char cache[] = "/__pycache__/", init[] = "__init__.py";
 
-/* Modules that CPython has inside itself though the library directory has files of their names (Python/frozen.c). */
+/* Modules that CPython has inside itself, though the library directory has their files, too (Python/frozen.c). */
 static const char *const frozen[] = { "_collections_abc",
                                       "_sitebuiltins",
                                       "abc",
@@ -37,7 +37,7 @@ static const char *const frozen[] = { "_collections_abc",
 
 struct guesses {
     struct mioc_resolver *r;
-    const char *dir; /* of the module that imports */
+    const char *dir; /* of the importing module */
     uint32_t dir_len;
     struct mioc_job *first, **last; /* in the imports' order */
 };
@@ -54,7 +54,7 @@ static int is_frozen(const char *name, uint32_t len)
 
 enum found { FOUND_NOTHING, FOUND_PACKAGE, FOUND_FILE };
 
-/* "name.cpython-311-x86_64-linux-gnu.so" or "name.abi3.so". */
+/* Whether it is "name.cpython-311-x86_64-linux-gnu.so" or "name.abi3.so". */
 static int is_extension_of(const struct mioc_dirent *entry, const char *name, uint32_t len)
 {
     return entry->name_len > len + 3u && memcmp(entry->name, name, len) == 0 &&
@@ -62,7 +62,7 @@ static int is_extension_of(const struct mioc_dirent *entry, const char *name, ui
            strcmp(entry->name + entry->name_len - 3, ".so") == 0;
 }
 
-/* The module `name` in a listing, in the order in which importlib looks: a directory, or the file of that name. */
+/* Finds module `name` in a listing, in importlib's order: a directory, an extension module, a source file. */
 static enum found find_module(const struct mioc_list_record *list, const char *name, uint32_t len,
                               char file[NAME_MAX + 1])
 {
@@ -143,8 +143,8 @@ static void guess(struct guesses *g, const char *path, uint32_t len)
         g->last = &(*g->last)->next;
 }
 
-/* The dotted name below dir[0..len), which has room for PATH_MAX bytes and is written over. Whether its first part is
- * there. */
+/* Guesses that a dotted name below dir[0..len) is imported. `dir` has room for PATH_MAX bytes, and is written over.
+ * Whether the first part of the name is there. */
 static int guess_below(struct guesses *g, char *dir, uint32_t len, const char *name, uint32_t name_len)
 {
     int is_there = 0;

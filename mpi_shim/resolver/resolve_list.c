@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_list.c - the root's reading of directories: entries in readdir's order and a table of their names. */
+/* resolve_list.c - the root reads directories: entries in readdir's order, and a table of their names. */
 #include "base/path.h"
 #include "base/real.h"
 #include "jobs.h"
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Appends one entry at `at`; the place behind it, or NULL: the item would grow too large. */
+/* Appends one entry at `at`. The place behind it; NULL: the item would become too large. */
 static char *add_entry(char *buf, char *at, const struct dirent *from)
 {
     size_t name_len = strlen(from->d_name);
@@ -31,7 +31,7 @@ static char *add_entry(char *buf, char *at, const struct dirent *from)
     return at + size;
 }
 
-/* The hash table behind the entries; the item's end, or NULL if it does not fit. */
+/* Appends the hash table. The item's end; NULL: it would become too large. */
 static char *add_name_table(char *buf, char *at)
 {
     struct mioc_list_record *list = (void *)buf;
@@ -56,7 +56,7 @@ static char *add_name_table(char *buf, char *at)
     return at + size * sizeof *table;
 }
 
-/* Reads all entries; the item's end or NULL (too large, or an error while reading). */
+/* Reads all entries and makes the table. The item's end; NULL: too large, or an error. */
 static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir)
 {
     struct mioc_list_record *list = (void *)buf;
@@ -80,8 +80,8 @@ static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir
     return errno == 0 ? add_name_table(buf, at) : NULL;
 }
 
-/* Says where a directory is if a link leads to it (aliases.h). Not by /proc/self: this thread has descriptors of its
- * own. */
+/* Adds a REALPATH of an open directory if a link leads to it (aliases.h). Reads /proc/thread-self, not /proc/self: this
+ * thread has descriptors of its own. */
 static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_answer *answer)
 {
     static const char deleted[] = " (deleted)";
@@ -113,11 +113,11 @@ void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struc
     char folder[PATH_MAX];
     int fd;
 
-    /* "name/." is in the folder that "name" is in, too. */
+    /* "name/." is in the same folder as "name". */
     while (len > 1 && (job->path[len - 1] == '/' || (job->path[len - 1] == '.' && job->path[len - 2] == '/')))
         len--;
     len = mioc_path_parent(job->path, len);
-    /* A listing has said it. */
+    /* If the folder's listing is known, its REALPATH was published before that. */
     if (len <= 1 || len >= sizeof folder ||
         mioc_resolver_look_at_listing(r, job->path, len, look_away, NULL) == MIOC_LISTING_READ)
         return;
@@ -139,7 +139,7 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
     mioc_resolver_count(r, 1);
     if (dir == NULL) {
         list->list_errno = errno;
-        /* Others may be looked for that are not there either: ld.so's candidates. */
+        /* ld.so may look for more names in there that are missing, too. */
         if (errno == ENOENT && !job->is_early && mioc_path_parent(job->path, job->len) > 1)
             mioc_resolver_speculate(r, job, MIOC_ITEM_LIST, job->path, mioc_path_parent(job->path, job->len));
         if (!mioc_resolve_is_lasting(list->list_errno))

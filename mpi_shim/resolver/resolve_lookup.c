@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_lookup.c - looks for the libraries that objects need where the loader will look, by listings first. */
+/* resolve_lookup.c - looks for the libraries that objects need, where the loader will look; by listings first. */
 #include "base/path.h"
 #include "jobs.h"
 #include "resolve.h"
@@ -25,7 +25,8 @@ static void look_at(void *ctx, const struct mioc_list_record *list)
 
 enum verdict { ABSENT, FOUND, PERHAPS, UNLISTED };
 
-/* What the nearest known listing above the path says of it; FOUND and UNLISTED are about its own directory's. */
+/* What the nearest known listing above the path says. FOUND: its own directory lists it. UNLISTED: nothing speaks
+ * against it, but the listing of its own directory is unknown. PERHAPS: that listing cannot be read. */
 static enum verdict judge(struct mioc_resolver *r, const char *path, uint32_t len)
 {
     enum verdict if_there = FOUND;
@@ -45,12 +46,12 @@ static enum verdict judge(struct mioc_resolver *r, const char *path, uint32_t le
     return if_there;
 }
 
-/* With the lock held: whether the lookup waits for that directory's listing from here on. */
+/* With the lock held: lets the lookup wait for that directory's listing. 1; 0: it cannot. */
 static int park(struct mioc_resolver *r, struct mioc_lookup *lookup, const char *dir, uint32_t len)
 {
     const uint64_t hash = mioc_item_hash(MIOC_ITEM_LIST, dir, len);
 
-    if (lookup->listing == hash) /* it was asked for, and did not come */
+    if (lookup->listing == hash) /* it waited for this one, in vain */
         return 0;
     lookup->listing = hash;
     if (r->stop ||
@@ -63,7 +64,7 @@ static int park(struct mioc_resolver *r, struct mioc_lookup *lookup, const char 
 
 enum step { TRY_NEXT_DIR, TRY_NEXT_NAME, PARKED };
 
-/* The first name may be at `path`: that is read, and if it is not there, the lookup goes on from there. */
+/* The first name may be at `path`: queues a job that reads it. If it is not there, a lookup goes on behind it. */
 static void read_perhaps(struct mioc_resolver *r, struct mioc_lookup *lookup, const char *path, uint32_t len)
 {
     const char *name = lookup->names + lookup->at;
@@ -76,7 +77,7 @@ static void read_perhaps(struct mioc_resolver *r, struct mioc_lookup *lookup, co
     mioc_lookup_free(rest);
 }
 
-/* Whether the content is known, and what that means for the name. */
+/* Whether the content's record is known. *step: what that means for the name. */
 static int is_decided(struct mioc_resolver *r, const char *path, uint32_t len, enum step *step)
 {
     const struct mioc_content_record *known;
@@ -88,8 +89,8 @@ static int is_decided(struct mioc_resolver *r, const char *path, uint32_t len, e
     return 1;
 }
 
-/* Looks for the first name in the directory path[0..len); path has room for the name. Its listing decides whether the
- * filesystem is asked at all; before it, for a subdirectory of glibc-hwcaps, the listing of path[0..above). */
+/* Looks for the first name in the directory path[0..len); `path` has room for the name. Listings decide whether the
+ * filesystem is asked at all: that of path[0..above), which may have glibc-hwcaps, then that of the directory. */
 static enum step look_in(struct mioc_resolver *r, struct mioc_lookup *lookup, char path[PATH_MAX], uint32_t len,
                          uint32_t above)
 {
@@ -125,7 +126,7 @@ static enum step look_in(struct mioc_resolver *r, struct mioc_lookup *lookup, ch
     return step;
 }
 
-/* Takes the lookup. */
+/* Goes on with one lookup, and takes it. */
 static void look_up(struct mioc_resolver *r, struct mioc_lookup *lookup)
 {
     while (lookup->at < lookup->size) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_name.c - names by which a filesystem finds what its directories list otherwise: in another case, say.
+/* resolve_name.c - names by which a filesystem finds files that it lists by another name: in another case, say.
  *
- * A write by the listed name would not be known to concern what was published under the other one, so that is not
- * shared. Where nothing is found by it, as on most filesystems, the answer is one like others. */
+ * Nobody could tell that a write by the listed name concerns an answer under the other one, so such answers are not
+ * shared. If nothing is found by the name, as on most filesystems, the answer is shared like others. */
 #include "base/path.h"
 #include "jobs.h"
 #include "resolve.h"
@@ -24,7 +24,7 @@ static void look_in(void *ctx, const struct mioc_list_record *list)
         mioc_list_find(list, looked->name, looked->len) == NULL && mioc_list_may_have(list, looked->name, looked->len);
 }
 
-/* Of the path itself, or of a directory above it, as far as their listings are known. */
+/* Whether the path, or a directory above it, may be such a name, as far as listings are known. */
 static int may_be_other(struct mioc_resolver *r, const char *path, uint32_t len)
 {
     uint32_t parent;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_needed.c - prefetch: the libraries that an object needs are read while the object itself is.
+/* resolve_needed.c - reads the libraries that an object needs while the object itself is being read.
  *
- * The loader maps a library, then asks for what it needs, one after the other. Here they are looked for as the loader
- * will look (library_path.h), and what is found is read in the loader's order, breadth first. Only questions that the
- * loader asks, too, are asked:
- *   - a name is looked for once: what is loaded under it already, the loader does not look for again;
- *   - a directory's listing is asked for first, and what is not in it is not looked for there;
- *   - what is known or under way is left to whoever asked.
- * A lookup that waits for a listing is parked until that has come. Of an object that was read because somebody may
- * import it (resolve_imports.c), the lookup sleeps until somebody asks for one of its names: then it is being loaded. A
- * wrong guess costs the filesystem a few calls. */
+ * The loader maps a library, then asks for those that it needs, one after the other. This looks for them as the loader
+ * will (library_path.h), and reads them in the loader's order, breadth first. It asks no more than the loader will:
+ *   - it looks for a name once, as the loader does not look for what is loaded under that name already;
+ *   - it asks for a directory's listing first, and looks there only for names that are in it;
+ *   - it leaves out what is known or under way.
+ * A lookup that waits for a listing is parked. If the object was itself read as a guess (resolve_imports.c), its lookup
+ * is dormant until somebody asks for one of its names: then the object is being loaded. */
 #include "base/path.h"
+#include "base/proc.h"
 #include "jobs.h"
 #include "resolve.h"
 
@@ -20,15 +19,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
-/* Names that are known to be loaded or looked for; of one object, bytes of names. */
+/* Most names that are noted as loaded or looked for; most bytes of names of one object; most dormant lookups. */
 #define NAMES_MAX 16384u
 #define NAMES_BYTES 32768u
 #define SLEEPERS_MAX 512u
 
 /* --- Names that are loaded --------------------------------------------------------------------------------------- */
 
-/* With the lock held: whether the name is new. */
+/* With the lock held: notes a name. Whether it was new. */
 static int note_name(struct mioc_resolver *r, const char *name)
 {
     const uint64_t hash = mioc_item_hash(MIOC_ITEM_CONTENT, name, (uint32_t)strlen(name));
@@ -39,7 +39,7 @@ static int note_name(struct mioc_resolver *r, const char *name)
     return 1;
 }
 
-/* $LIB as this system's libc says by its own place: /lib/x86_64-linux-gnu, /usr/lib64. */
+/* Learns $LIB from the place of this system's libc: /lib/x86_64-linux-gnu, /usr/lib64. */
 static void note_lib(struct mioc_libraries *libraries, const char *path, size_t len)
 {
     if (len > 4 && memcmp(path, "/usr", 4) == 0)
@@ -64,7 +64,7 @@ static int note_loaded(struct dl_phdr_info *info, size_t size, void *ctx)
 
 void mioc_resolve_needed_start(struct mioc_resolver *r)
 {
-    const char *library_path = getenv("LD_LIBRARY_PATH");
+    const char *library_path = mioc_proc_getenv(environ, "LD_LIBRARY_PATH");
 
     r->libraries.queue.last = &r->libraries.queue.first;
     r->libraries.world.library_path = library_path != NULL ? strdup(library_path) : NULL;
@@ -107,7 +107,7 @@ static void hear(void *ctx, int64_t tag, const char *text)
     }
 }
 
-/* With the lock held: leaves the names that nobody has looked for yet. */
+/* With the lock held: keeps only the names that nobody has looked for yet. */
 static void leave_new_names(struct mioc_resolver *r, struct mioc_lookup *lookup)
 {
     uint32_t kept = 0, size;
@@ -122,7 +122,7 @@ static void leave_new_names(struct mioc_resolver *r, struct mioc_lookup *lookup)
     lookup->size = kept;
 }
 
-/* Takes the lookup. */
+/* Begins the lookup, or lets it be dormant; takes it. */
 static void send(struct mioc_resolver *r, struct mioc_lookup *lookup, int is_guessed)
 {
     pthread_mutex_lock(&r->lock);
@@ -156,7 +156,7 @@ void mioc_resolve_wake(struct mioc_resolver *r, struct mioc_job *job)
         }
         *at = lookup->next;
         r->libraries.sleepers--;
-        if (job->lookup == NULL) /* so that it inherits */
+        if (job->lookup == NULL) /* so that the library inherits the object's path */
             job->lookup = mioc_lookup_new(lookup->path, 0, "", 0);
         leave_new_names(r, lookup);
         lookup->next = woken;
@@ -185,7 +185,7 @@ void mioc_resolve_needed(struct mioc_resolver *r, const struct mioc_job *job, co
     const char *name = job->path + parent + 1;
     struct saying *saying;
 
-    /* The manifest names what an object needed the last time. */
+    /* The manifest itself names what an object of it needed the last time. */
     if (job->is_early || parent == 0 || !mioc_path_is_object_name(name, job->len - parent - 1) ||
         (saying = malloc(sizeof *saying)) == NULL)
         return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_next.c - speculation: what an import asks next comes before the answer to its first question, so that it
- * waits once a module.
+/* resolve_next.c - what an import asks next comes before the answer to its first question, so that it waits once for
+ * each module.
  *
  *     asked                          comes before the answer         under way with it
  *     a name that is not there       the directory's listing
@@ -8,7 +8,7 @@
  *     m.py                           its bytecode                    the directory's listing
  *     an extension module            it, if small                    it, if large; the directory's listing
  *
- * What bytecode imports is guessed behind that: resolve_imports.c. */
+ * resolve_imports.c guesses what the bytecode imports, behind that. */
 #include "base/path.h"
 #include "jobs.h"
 #include "resolve.h"
@@ -17,7 +17,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* The bytecode file of /dir/name.py: /dir/__pycache__/name<tag>. Its length, or 0. */
+/* Makes the path of the bytecode file of /dir/name.py: /dir/__pycache__/name<tag>. Its length; 0: unknown. */
 static uint32_t bytecode_path(struct mioc_resolver *r, const struct mioc_job *job, char *out)
 {
     uint32_t parent = mioc_path_parent(job->path, job->len), tag_len, stem;
@@ -47,7 +47,7 @@ static int ends_with(const struct mioc_job *job, const char *suffix)
     return job->len > len && memcmp(job->path + job->len - len, suffix, len) == 0;
 }
 
-/* Other shared objects are looked at for other reasons. */
+/* Whether an import looks for it. Other shared objects are looked at for other reasons. */
 static int is_extension_module(const struct mioc_job *job, const char *name)
 {
     return ends_with(job, ".so") && (strstr(name, ".cpython-") != NULL || ends_with(job, ".abi3.so"));
@@ -71,7 +71,7 @@ void mioc_resolve_next(struct mioc_resolver *r, const struct mioc_job *job, int 
     const char *name = job->path + parent + 1;
     char bytecode[PATH_MAX];
 
-    /* Nobody lists a __pycache__, and what is looked for there mostly exists. */
+    /* Nobody lists a __pycache__, and names that are looked for there mostly exist. */
     if (job->is_early || parent <= 1 || (parent > 12 && memcmp(job->path + parent - 12, "/__pycache__", 12) == 0))
         return;
     if (error == ENOENT) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolve_probe.c - single real calls, and records made from them. */
+/* resolve_probe.c - single real calls, and records that are made of them. */
 #include "base/path.h"
 #include "base/real.h"
 #include "jobs.h"
@@ -39,7 +39,6 @@ void mioc_resolve_copy_stat(struct mioc_stat *to, const struct statx *from)
     to->mask = from->stx_mask & MIOC_STATX_SHARED;
 }
 
-/* 0 or the errno. */
 int mioc_resolve_statx(struct mioc_resolver *r, int dirfd, const char *path, int flags, struct mioc_stat *to)
 {
     struct statx st;
@@ -57,13 +56,11 @@ int mioc_resolve_add(struct mioc_answer *answer, void *item, const void *end)
     return mioc_answer_add(answer, item);
 }
 
-/* An answer that is not shared: everyone makes the real call. */
 void mioc_resolve_add_uncached(struct mioc_answer *answer, void *buf, unsigned kind, const struct mioc_job *job)
 {
     (void)mioc_resolve_add(answer, buf, mioc_item_begin(buf, kind, MIOC_FLAG_UNCACHED, job->path, job->len));
 }
 
-/* Errors that are the file's own answer may be shared; those that say something about this moment may not. */
 int mioc_resolve_is_lasting(int error)
 {
     switch (error) {
@@ -100,9 +97,9 @@ int mioc_resolve_add_stat(struct mioc_resolver *r, const struct mioc_job *job, s
     } else {
         record->stat = record->lstat;
     }
-    *end++ = '\0'; /* behind the target, also an empty one */
-    /* What would end a link's leading nowhere is a write to another name, which would not be known to concern this one.
-     */
+    *end++ = '\0'; /* behind the target, even an empty one */
+    /* A link that leads nowhere is not shared: who makes its target writes another name, and nobody could tell that
+     * this concerns the link. */
     if ((record->lstat_errno == 0 && record->stat_errno == ENOENT) || !mioc_resolve_is_lasting(record->lstat_errno) ||
         !mioc_resolve_is_lasting(record->stat_errno) || !mioc_resolve_is_lasting(record->link_errno)) {
         mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_STAT, job);

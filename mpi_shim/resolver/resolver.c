@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver.c - the root's threads, and what the agent takes from them. */
+/* resolver.c - the root's threads: their start, loop and end, and what the agent takes from them. */
 #include "jobs.h"
 #include "resolve.h"
 #include "base/clock.h"
@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #define THREAD_STACK (512u * 1024u)
-/* All is read; its threads are ending. */
+/* How long threads that have read all may take to end. */
 #define AHEAD_END_NS 1000000000u
 
-/* With the lock held: what was read while MPI started, if it is of no more use. */
+/* With the lock held: takes what was read ahead, if nobody needs it any more. */
 static struct mioc_prefetch *take_spent(struct mioc_resolver *r)
 {
     struct mioc_prefetch *ahead = r->is_manifest_queued && r->listed == 0 ? r->ahead : NULL;
@@ -53,7 +53,7 @@ static void *thread_main(void *arg)
         if (spent != NULL) {
             pthread_mutex_unlock(&r->lock);
             mioc_resolver_count(r, (unsigned)mioc_prefetch_calls(spent));
-            if (mioc_prefetch_wait(spent, AHEAD_END_NS) == 0) /* else it is left behind */
+            if (mioc_prefetch_wait(spent, AHEAD_END_NS) == 0) /* else its threads still use it: it stays */
                 mioc_prefetch_free(spent);
             pthread_mutex_lock(&r->lock);
             continue;
@@ -67,7 +67,7 @@ static void *thread_main(void *arg)
         mioc_resolver_run_job(r, job);
         pthread_mutex_lock(&r->lock);
         if (mioc_resolver_has_idle_work(r))
-            pthread_cond_signal(&r->work); /* this one's place among those that nobody waits for is free */
+            pthread_cond_signal(&r->work); /* one thread more may do what nobody waits for */
     }
     r->threads--;
     pthread_cond_broadcast(&r->room);
@@ -190,7 +190,7 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
     left = r->threads;
     pthread_mutex_unlock(&r->lock);
     if (left > 0)
-        return; /* they still use it */
+        return; /* its threads still use it */
     if (r->ahead != NULL && mioc_prefetch_wait(r->ahead, 0) == 0)
         mioc_prefetch_free(r->ahead);
     mioc_resolver_free_jobs(r->asked.first);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* resolver_abandon.c - contents that will not be complete: their file changed, or could not be read to its end.
  *
- * What of it is on its way already would stay in every store, and its place be taken, for the job's length. */
+ * Chunks that have left already would stay in every store, and keep their room, for the job's length. */
 #include "jobs.h"
 
 #include <string.h>
@@ -17,8 +17,8 @@ static int is_chunk_of(const struct mioc_result *result, uint32_t content)
     return chunk->item.kind == MIOC_ITEM_CHUNK && chunk->content == content;
 }
 
-/* Takes the content's chunks out of a queue (`r` counts what is in its own). Whether the first was among them: then
- * none has left. */
+/* Frees the content's chunks in a queue; `r` is NULL for an answer's. Whether the first one was among them: then none
+ * has left. */
 static int drop_chunks(struct mioc_resolver *r, struct mioc_result_queue *q, uint32_t content)
 {
     struct mioc_result **at = &q->head;
@@ -59,14 +59,14 @@ void mioc_resolver_abandon(struct mioc_resolver *r, const char *path, uint32_t l
     }
     result = mioc_result_new(sizeof *record + len + 1 + MIOC_ITEM_ALIGN);
     if (result == NULL)
-        return; /* its place stays taken */
+        return; /* without memory its room stays taken */
     record = (void *)result->item;
     result->bytes_len = 0;
     mioc_item_finish(record, mioc_item_begin(record, MIOC_ITEM_INVALIDATE, MIOC_FLAG_EVICT, path, len));
     record->node = UINT32_MAX;
     record->token = content;
     record->pages = (uint32_t)pages_of(size);
-    mioc_resolver_file(r, &r->small, result); /* no chunk waits any more: it overtakes none */
+    mioc_resolver_file(r, &r->small, result); /* it overtakes no chunk: none waits any more */
 }
 
 void mioc_resolver_abandon_record(struct mioc_resolver *r, const struct mioc_item *item, int is_filed)

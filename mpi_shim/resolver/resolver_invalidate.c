@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver_invalidate.c - answers that a write has overtaken: found while they are made or wait, and made again; and
- * those that the root's own kernel may give from before another node's write: not shared. */
+/* resolver_invalidate.c - answers that do not count: those that a write has overtaken are made anew, and those that the
+ * root's own kernel may give from before another node's write are not shared. */
 #include "jobs.h"
 #include "base/clock.h"
 #include "prefetch.h"
@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define SECOND 1000000000ull
-/* Before the path, in a record of any kind. */
+/* At least what stands before the path in a record of any kind. */
 #define BRIEF_FIXED (sizeof(struct mioc_stat_record) + sizeof(struct mioc_access_record))
 
 static int is_affected(unsigned kind, const char *path, uint32_t len, const char *written, uint32_t written_len,
@@ -22,8 +22,8 @@ static int is_affected(unsigned kind, const char *path, uint32_t len, const char
                                   (flags & MIOC_FLAG_SUBTREE) != 0);
 }
 
-/* With the lock held: takes affected records out of a queue and asks for them again. They wait in `stale`: their
- * contents' chunks may stand in the same queue. */
+/* With the lock held: takes affected records out of a queue and asks for them again. `stale` keeps them for now,
+ * because chunks of their contents may stand in the same queue. */
 static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *q, const char *path, uint32_t len,
                              uint32_t flags, struct mioc_result **stale)
 {
@@ -50,7 +50,7 @@ static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *
 
 /* --- What other nodes wrote -------------------------------------------------------------------------------------- */
 
-/* With the lock held: forgets what no look can meet any more. */
+/* With the lock held: forgets writes that no look can meet any more. */
 static void tidy(struct mioc_resolver *r, uint64_t now)
 {
     uint64_t oldest = now;
@@ -64,7 +64,7 @@ static void tidy(struct mioc_resolver *r, uint64_t now)
     r->tidied = now;
 }
 
-/* With the lock held. Without memory nothing lasting is said any more. */
+/* With the lock held: notes a write of another node. Without memory no answer is lasting any more. */
 static void note_written(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, uint64_t now)
 {
     if (r->config.client_ns == NULL || r->config.client_most_ns == 0)
@@ -89,7 +89,7 @@ void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t 
     pthread_mutex_unlock(&r->lock);
 }
 
-/* Whether all that the item says is of that device. */
+/* Whether all that the item says is about files of that device. */
 static int is_of_device(const struct mioc_item *item, uint64_t dev)
 {
     const struct mioc_stat_record *st = (const void *)item;
@@ -107,8 +107,8 @@ static int is_of_device(const struct mioc_item *item, uint64_t dev)
     }
 }
 
-/* With the lock held: for how long that answer of a look that began at `started` does not count. `item`: the answer,
- * NULL: not known yet. */
+/* With the lock held: for how many ns the answer of a look that began at `started` does not count. `item`: the answer;
+ * NULL: it is not known yet. */
 static uint64_t doubt(struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len, uint64_t started,
                       const struct mioc_item *item, uint64_t now)
 {
@@ -165,8 +165,8 @@ int mioc_resolver_answer_briefly(struct mioc_resolver *r, const struct mioc_job 
     return ns > 0;
 }
 
-/* What is said of a link is to be known though it does not count: who writes where it leads may concern its name, and
- * where it may have led does no harm (aliases.h). */
+/* Whether the item says where a link leads. It is kept though it does not count: a write may concern the link's name,
+ * and a link that leads there no more does no harm (aliases.h). */
 static int is_of_link(const struct mioc_item *item)
 {
     return item->kind == MIOC_ITEM_REALPATH ||

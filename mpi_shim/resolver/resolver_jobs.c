@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver_jobs.c - runs a job: real calls, then its answer is delivered, as often as writes overtake it. */
+/* resolver_jobs.c - runs a job: makes the real calls and delivers the answer, again as often as writes overtake it. */
 #include "jobs.h"
 #include "resolve.h"
 #include "base/clock.h"
@@ -21,7 +21,7 @@ static int is_brief(const struct mioc_result *result)
     return (((const struct mioc_item *)(const void *)result->item)->flags & MIOC_FLAG_BRIEF) != 0;
 }
 
-/* With the lock held: files the job's items, or says that they are stale. */
+/* With the lock held: queues the job's items for the agent. 1: they are stale and thrown away, make them anew. */
 static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, int is_bulk)
 {
     struct mioc_result *result, *next;
@@ -42,12 +42,12 @@ static int deliver(struct mioc_resolver *r, struct mioc_job *job, struct mioc_an
         }
     }
     job->dirty = 0;
-    job->started = mioc_clock_ns(); /* if it is made anew */
+    job->started = mioc_clock_ns(); /* for the case that it is made anew */
     job->writes = r->writes;
     return is_stale;
 }
 
-/* The CONTENT record of a streamed content must stay behind its chunks, in the bulk queue. */
+/* Whether the chunks went to the bulk queue. Then the CONTENT record must go there, too, to stay behind them. */
 static int has_streamed(const struct mioc_answer *answer)
 {
     int has_chunk = 0, has_content = 0;
@@ -67,7 +67,7 @@ static void trace_job(const struct mioc_job *job, uint64_t started)
     mioc_trace_work("root", "resolve", job->kind, job->path, job->len, started);
 }
 
-/* What waited for the answer goes on. */
+/* Lookups that waited for the answer go on. */
 static void go_on(struct mioc_resolver *r, struct mioc_job *job, struct mioc_lookup *parked)
 {
     if (job->is_absent) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver_keys.c - what the resolver has under way, by key hash. */
+/* resolver_keys.c - a multiset of key hashes: what the resolver has under way. */
 #include "jobs.h"
 
 #include <stdlib.h>

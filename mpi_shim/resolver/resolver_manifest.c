@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver_manifest.c - the last run's questions become the resolver's work, as far as the policy serves such answers.
- */
+/* resolver_manifest.c - queues the last run's questions, as far as the policy serves such answers. */
 #include "jobs.h"
 #include "base/clock.h"
 #include "prefetch.h"
 
 #include <time.h>
 
-/* Longest wait for what is being read since MPI started. */
+/* Longest wait for contents that are being read ahead. */
 #define AHEAD_NS 10000000000ull
 
 struct taking {
@@ -20,9 +19,10 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
     struct taking *taking = ctx;
     struct mioc_resolver *r = taking->r;
 
-    /* Both go in the manifest's order, so this one comes soon; what is queued already is answered meanwhile. */
+    /* The reading ahead goes in the manifest's order, too, so it comes to this file soon. Other threads go on. */
     if (kind == MIOC_ITEM_CONTENT && r->ahead != NULL && mioc_prefetch_await(r->ahead, path, len, taking->until) != 0)
-        __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE); /* a filesystem that hangs: left behind */
+        __atomic_store_n(&r->ahead, NULL,
+                         __ATOMIC_RELEASE); /* its filesystem hangs: go on without, and leave it behind */
     if (!r->config.may_serve(r->config.ctx, kind, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
         return;
     pthread_mutex_lock(&r->lock);
@@ -35,5 +35,5 @@ void mioc_resolver_read_manifest(struct mioc_resolver *r)
 {
     struct taking taking = { .r = r, .until = mioc_clock_ns() + AHEAD_NS };
 
-    (void)mioc_manifest_read(r->config.manifest, take, &taking); /* it says what is wrong to whoever asks it */
+    (void)mioc_manifest_read(r->config.manifest, take, &taking); /* the manifest keeps what is wrong with it */
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver_queue.c - the questions that wait: queued, hurried, started. */
+/* resolver_queue.c - the questions that wait: queues, hurries and starts them. */
 #include "jobs.h"
 #include "base/clock.h"
 #include "base/path.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ".cpython-311.pyc" of ".../__pycache__/name.cpython-311.pyc". */
+/* With the lock held: learns ".cpython-311.pyc" from ".../__pycache__/name.cpython-311.pyc". */
 static void learn_tag(struct mioc_resolver *r, const char *path)
 {
     const char *dir = strstr(path, "/__pycache__/"), *name, *dot;
@@ -74,7 +74,7 @@ int mioc_resolver_enqueue_early(struct mioc_resolver *r, unsigned kind, const ch
     return add_job(r, &r->early, kind, path, len) != NULL ? 0 : -1;
 }
 
-/* Takes the job of that key out of a list; *place is where the next one stands from then on. */
+/* Takes the job of that key out of a list; NULL: there is none. *place: where the next one stands now. */
 static struct mioc_job *take_out(struct mioc_job **at, uint64_t hash, struct mioc_job ***place)
 {
     struct mioc_job *job;
@@ -97,7 +97,7 @@ static struct mioc_job *take_out_of_queue(struct mioc_job_queue *q, uint64_t has
     return job;
 }
 
-/* With the lock held: what waits, or runs, among what nobody waits for is asked now. */
+/* With the lock held: somebody asks what was under way though nobody waited for it. */
 static void hurry(struct mioc_resolver *r, uint64_t hash)
 {
     struct mioc_job **at, *job = take_out_of_queue(&r->libraries.queue, hash);
@@ -207,7 +207,6 @@ int mioc_resolver_ask(struct mioc_resolver *r, unsigned kind, const char *path, 
     return rc;
 }
 
-/* With the lock held. */
 void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
 {
     job->next = r->active;
@@ -251,8 +250,7 @@ static struct mioc_job *take_first(struct mioc_job_queue *q)
     return job;
 }
 
-/* With the lock held: what a thread is to do next, or NULL. One thread is kept for what is asked; and what nobody asked
- * for waits while the agent is behind. */
+/* One thread is kept for what is asked. What nobody waits for is not begun while much waits for the agent. */
 struct mioc_job *mioc_resolver_next_job(struct mioc_resolver *r)
 {
     struct mioc_job *guess = r->guesses;

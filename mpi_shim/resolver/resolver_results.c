@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* resolver_results.c - finished items: made, queued for the agent, found while they wait. */
+/* resolver_results.c - finished items: makes them, queues them for the agent, finds them while they wait. */
 #include "jobs.h"
 #include "base/clock.h"
 #include "prefetch.h"
@@ -37,7 +37,7 @@ size_t mioc_result_bytes(const struct mioc_result *result)
 
 static uint64_t result_hash(const struct mioc_result *result)
 {
-    return ((const struct mioc_item *)(const void *)result->item)->hash; /* 0: a chunk */
+    return ((const struct mioc_item *)(const void *)result->item)->hash; /* 0: a chunk has no key */
 }
 
 static enum mioc_listing visit_listing(const struct mioc_list_record *list,
@@ -90,11 +90,10 @@ enum mioc_listing mioc_resolver_look_at_listing(struct mioc_resolver *r, const c
             listing = visit_listing(list, visit, ctx);
     }
     pthread_mutex_unlock(&r->lock);
-    /* Once more: it may have gone from the one place to the other meanwhile. */
+    /* Once more: it may have gone from the queue to the store meanwhile. */
     return listing != MIOC_LISTING_UNKNOWN ? listing : visit_stored(r, dir, len, visit, ctx);
 }
 
-/* With the lock held. */
 void mioc_resolver_file(struct mioc_resolver *r, struct mioc_result_queue *q, struct mioc_result *result)
 {
     r->queued_bytes += mioc_result_bytes(result);
@@ -110,7 +109,7 @@ void mioc_resolver_forget(struct mioc_resolver *r, const struct mioc_result *res
         mioc_keys_remove(&r->keys, result_hash(result));
 }
 
-/* What is larger comes from the kernel and goes back there: the threads' heaps would keep it. */
+/* Larger results are mappings, which go back to the kernel: the threads' heaps would keep them. */
 struct mioc_result *mioc_result_new(size_t size)
 {
     size_t whole = sizeof(struct mioc_result) + size;
