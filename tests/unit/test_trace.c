@@ -1,55 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_trace.c - what a traced rank writes for given calls, read back by jq; the file's bounds; where the file lies. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+/* test_trace.c - what a traced rank writes for given calls, read back by jq; the file's bounds. */
+#include "trace_fixture.h"
 
 #include "base/clock.h"
-#include "observe/trace.h"
 #include "store/item.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define RANK 3
-
-static struct mioc_config config;
-static char folder[] = "/tmp/mioc_test_trace.XXXXXX", file[128];
-
-static int setup(void **state)
-{
-    (void)state;
-    memcpy(folder + sizeof folder - 7, "XXXXXX", 6);
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    memset(&config, 0, sizeof config);
-    snprintf(config.trace, sizeof config.trace, "%s", folder);
-    snprintf(config.trace_ranks, sizeof config.trace_ranks, "all");
-    config.trace_max = 1u << 20;
-    snprintf(file, sizeof file, "%s/rank-%05d.json", folder, RANK);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
 
 /* Runs work() in a traced rank, a process of its own: what a trace has counted cannot be reset. */
 static void trace(void (*work)(void))
@@ -67,23 +25,6 @@ static void trace(void (*work)(void))
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-}
-
-/* What jq makes of the file, a line for each result. */
-static const char *queried(const char *query)
-{
-    static char answer[65536];
-    char command[1024];
-    FILE *output;
-    size_t n;
-
-    assert_true(snprintf(command, sizeof command, "jq -c '%s' %s 2>&1", query, file) < (int)sizeof command);
-    output = popen(command, "r");
-    assert_non_null(output);
-    n = fread(answer, 1, sizeof answer - 1, output);
-    answer[n] = '\0';
-    assert_int_equal(pclose(output), 0);
-    return answer;
 }
 
 static off_t size_of_file(void)
@@ -340,132 +281,6 @@ static void limit_on_file_size_drops_events_and_raises_no_signal(void **state)
     assert_cut_file_is_whole(2000);
 }
 
-/* --- Which ranks, and where -------------------------------------------------------------------------------------- */
-
-static int starts(int rank)
-{
-    int status;
-    pid_t pid = fork();
-
-    if (pid == 0)
-        _exit(mioc_trace_start(&config, rank, "job") >= 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WEXITSTATUS(status);
-}
-
-static void only_listed_ranks_are_traced(void **state)
-{
-    static const struct {
-        const char *ranks;
-        int rank, is_traced;
-    } rows[] = { { "all", 0, 1 },   { "all", 9999, 1 }, { "0", 0, 1 },     { "0", 1, 0 },  { "0,5-7", 5, 1 },
-                 { "0,5-7", 7, 1 }, { "0,5-7", 4, 0 },  { "0,5-7", 8, 0 }, { "12", 1, 0 }, { "12", 2, 0 } };
-
-    (void)state;
-    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
-        snprintf(config.trace_ranks, sizeof config.trace_ranks, "%s", rows[i].ranks);
-        if (starts(rows[i].rank) != rows[i].is_traced)
-            fail_msg("rank %d of %s", rows[i].rank, rows[i].ranks);
-    }
-    config.trace[0] = '\0';
-    assert_false(starts(0));
-}
-
-static void folder_is_filled_in_and_made(void **state)
-{
-    char template[128], host[HOST_NAME_MAX + 1] = "", expected[512];
-    int fd;
-
-    (void)state;
-    assert_int_equal(gethostname(host, sizeof host - 1), 0);
-    snprintf(template, sizeof template, "%s/%%j/%%h-100%%%%/r%%r", folder);
-    fd = mioc_trace_create(template, 17, "job");
-    assert_true(fd >= 0);
-    close(fd);
-    snprintf(expected, sizeof expected, "%s/job/%s-100%%/r17/rank-00017.json", folder, host);
-    assert_int_equal(access(expected, F_OK), 0);
-}
-
-static void job_name_does_not_lead_out_of_the_folder(void **state)
-{
-    char template[128], expected[512];
-    int fd;
-
-    (void)state;
-    snprintf(template, sizeof template, "%s/%%j", folder);
-    fd = mioc_trace_create(template, 0, "../../x");
-    assert_true(fd >= 0);
-    close(fd);
-    snprintf(expected, sizeof expected, "%s/_._.._x/rank-00000.json", folder);
-    assert_int_equal(access(expected, F_OK), 0);
-}
-
-static void folder_that_means_nothing_is_an_error(void **state)
-{
-    char text[PATH_MAX + 32];
-
-    (void)state;
-    snprintf(text, sizeof text, "%s/%%x", folder);
-    assert_int_equal(mioc_trace_create(text, 0, "job"), -1);
-    assert_int_equal(errno, EINVAL);
-    memset(text, 'x', sizeof text - 1);
-    text[0] = '/';
-    text[sizeof text - 1] = '\0';
-    assert_int_equal(mioc_trace_create(text, 0, "job"), -1);
-    assert_int_equal(errno, ENAMETOOLONG);
-    assert_int_equal(mioc_trace_create("/proc/self/x", 0, "job"), -1);
-    assert_int_not_equal(errno, 0);
-}
-
-static void file_replaces_what_lies_there(void **state)
-{
-    char victim[128], text[8] = "";
-    struct stat st;
-    int fd;
-
-    (void)state;
-    snprintf(victim, sizeof victim, "%s/victim", folder);
-    fd = open(victim, O_WRONLY | O_CREAT, 0600);
-    assert_int_equal(write(fd, "dear", 4), 4);
-    close(fd);
-    assert_int_equal(symlink(victim, file), 0);
-    fd = mioc_trace_create(folder, RANK, "job");
-    assert_int_equal(write(fd, "x", 1), 1);
-    close(fd);
-    fd = open(victim, O_RDONLY);
-    assert_int_equal(read(fd, text, sizeof text), 4);
-    assert_memory_equal(text, "dear", 4);
-    close(fd);
-    assert_int_equal(unlink(file), 0);
-    assert_int_equal(mkfifo(file, 0600), 0); /* an open for writing would wait for a reader */
-    fd = mioc_trace_create(folder, RANK, "job");
-    assert_int_equal(fstat(fd, &st), 0);
-    assert_true(S_ISREG(st.st_mode));
-    close(fd);
-}
-
-static void descriptor_is_out_of_the_programs_way(void **state)
-{
-    int fd, again;
-
-    (void)state;
-    fd = mioc_trace_create(folder, RANK, "job");
-    again = mioc_trace_reopen_file(fd);
-    assert_true(fd >= 200 && again >= 200 && again != fd);
-    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
-    assert_int_equal(fcntl(again, F_GETFD), FD_CLOEXEC);
-    /* Both append: neither overwrites what the other wrote. */
-    assert_int_equal(write(fd, "[1,", 3), 3);
-    assert_int_equal(write(again, "2,", 2), 2);
-    assert_int_equal(write(fd, "3]", 2), 2);
-    assert_string_equal(queried("."), "[1,2,3]\n");
-    close(fd);
-    close(again);
-    assert_int_equal(mioc_trace_reopen_file(fd), -1);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,12 +297,6 @@ int main(void)
         TEST(nothing_is_traced_before_the_start),
         TEST(full_file_drops_events_and_counts_them),
         TEST(limit_on_file_size_drops_events_and_raises_no_signal),
-        TEST(only_listed_ranks_are_traced),
-        TEST(folder_is_filled_in_and_made),
-        TEST(job_name_does_not_lead_out_of_the_folder),
-        TEST(folder_that_means_nothing_is_an_error),
-        TEST(file_replaces_what_lies_there),
-        TEST(descriptor_is_out_of_the_programs_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
