@@ -162,8 +162,8 @@ MIOC_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl"))
 
 /* --- Descriptors that go to other processes or to epoll ---------------------------------------------------------- */
 
-/* The process that receives a descriptor may be of no job of ours. It gets the original, and shares the offset with the
- * sender. */
+/* The process that receives a descriptor may have nothing to do with this job. It gets the original, and shares the
+ * offset with the sender. */
 static void prepare_message(const struct msghdr *message)
 {
     struct msghdr copy;
