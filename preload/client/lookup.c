@@ -190,6 +190,13 @@ static int is_cwd_at_its_name(struct mioc_query *q)
     return item != NULL && !(item->flags & MIOC_FLAG_UNCACHED) && st->stat_errno == 0 && st->stat.ino == ino;
 }
 
+/* An answer that was got just now by the working directory's name may be from the midst of another node's renaming of
+ * it. The kernel would go on from the directory itself, and find what is there. */
+static int may_be_of_cwd(struct mioc_query *q, const struct mioc_item *item)
+{
+    return q->key.base == 0 || (mioc_item_says_there(item) && is_cwd_at_its_name(q));
+}
+
 /* Whether whoever may read the directory's names may look them up, too. If not, an absent name may be EACCES. */
 static int is_searchable(const struct mioc_stat *dir)
 {
@@ -224,7 +231,7 @@ static const struct mioc_item *find_or_ask(struct mioc_query *q, unsigned kind, 
 {
     if (item != NULL && !is_stale(q, item))
         return accept(q, item, MIOC_HIT);
-    if (ask(q, kind) && (item = look_up(kind, q->key.text, q->key.len)) != NULL)
+    if (ask(q, kind) && (item = look_up(kind, q->key.text, q->key.len)) != NULL && may_be_of_cwd(q, item))
         return accept(q, item, MIOC_MISS);
     if (q->outcome != MIOC_TIMEOUT)
         q->outcome = MIOC_PASS;
@@ -288,8 +295,8 @@ const struct mioc_stat_record *mioc_client_stat(struct mioc_query *q, int *absen
     }
     item = find_or_ask(q, MIOC_ITEM_STAT, item);
     /* The root may answer the first question about a name in a folder with the folder's listing alone. */
-    if (item == NULL && q->outcome == MIOC_PASS && look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL &&
-        (*absent = absent_by_listing(q)) > 0)
+    if (item == NULL && q->key.base == 0 && q->outcome == MIOC_PASS &&
+        look_up(MIOC_ITEM_STAT, q->key.text, q->key.len) == NULL && (*absent = absent_by_listing(q)) > 0)
         note_outcome(q, MIOC_MISS);
     *absent = *absent > 0 ? *absent : 0;
     return (const void *)item;
