@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-/* The stream's alignment in bytes; every item starts and ends on it. */
+/* The alignment of items in bytes. */
 #define MIOC_ITEM_ALIGN 8u
 /* The most bytes of an item, without a chunk's bytes. A directory with a larger listing is UNCACHED. */
 #define MIOC_ITEM_MAX (192u * 1024u)
@@ -31,8 +31,6 @@ enum mioc_item_kind {
     MIOC_ITEM_KINDS
 };
 
-/* --- Flags ------------------------------------------------------------------------------------------------------- */
-
 /* The root does not share the answer (it is too large, or odd): make the real call. */
 #define MIOC_FLAG_UNCACHED 0x1u
 /* INVALIDATE: the path and all below it. */
@@ -47,8 +45,8 @@ enum mioc_item_kind {
 /* INVALIDATE: drop only content number `token`, of `pages` pages, whose CONTENT record has the path: to make room, or
  * because the content will never be complete (mpi_shim/node/node_evict.c). */
 #define MIOC_FLAG_EVICT 0x10u
-/* With UNCACHED, without STICKY: the root cannot tell yet, as its kernel may still show the state before another node's
- * write. The record counts for as many ms as the upper bits of the flags say, from the time when a node applied it. */
+/* With UNCACHED, without STICKY: the root's kernel may still show the state before another node's write. The record
+ * counts for as many ms as the upper bits of the flags say, from the time when a node applied it. */
 #define MIOC_FLAG_BRIEF 0x20u
 #define MIOC_BRIEF_SHIFT 8
 #define MIOC_BRIEF_MOST_MS 0xffffffu
