@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* pause.h - how long an agent's thread sleeps between looks at MPI; tests/sim/scale_node.c sleeps by it, too.
+/* pause.h - how long an agent's thread sleeps between two looks at MPI. The simulation sleeps by it, too.
  *
- * While an answer is due a look costs the ranks of this node more than the wait. So it does for a while after news: the
- * next question of an import is on its way, and up the tree each node that sleeps longer adds to every round trip.
- * Idle, ten milliseconds cost the first question of a burst what a slow metadata operation costs. The longer nothing
- * comes, an answer included, the longer they grow: a hundredth of the silence is not noticed behind it, and a program
- * that computes for hours, or a neighbour that is stopped, is worth few looks. */
+ * mpi_shim/README.md, "Pauses", has the reasons. Any thread. */
 #ifndef MIOC_PAUSE_H
 #define MIOC_PAUSE_H
 
 #include <stdint.h>
 
-#define MIOC_PAUSE_FIRST_NS 20000ull
-#define MIOC_PAUSE_BUSY_NS 200000ull
-#define MIOC_PAUSE_IDLE_NS 10000000ull
-#define MIOC_PAUSE_SILENT_NS 50000000ull
-#define MIOC_PAUSE_NEWS_NS 10000000ull
+#define MIOC_PAUSE_FIRST_NS 20000ull     /* the shortest pause */
+#define MIOC_PAUSE_BUSY_NS 200000ull     /* the longest while an answer is due, or after news, */
+#define MIOC_PAUSE_NEWS_NS 10000000ull   /* for so long */
+#define MIOC_PAUSE_IDLE_NS 10000000ull   /* the longest otherwise, until the silence is long */
+#define MIOC_PAUSE_SILENT_NS 50000000ull /* the longest of all */
 
-/* `silence`: how long ago the last news was, ns. */
+/* The next pause in ns. is_busy: an answer is due. silence: how many ns ago the last news came. */
 static inline uint64_t mioc_pause(int is_busy, uint64_t silence)
 {
     uint64_t pause = MIOC_PAUSE_FIRST_NS + silence / 4;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* topology.c - which ranks share a node, worked out from one number that each rank gives. */
+/* topology.c - which ranks share a node, from one number that each rank gives. */
 #include "topology.h"
 
 #include <fcntl.h>
@@ -27,8 +27,8 @@ static void read_boot_id(char *buf, size_t size)
     buf[n > 0 ? n : 0] = '\0';
 }
 
-/* The machine's boot, its name, and the parent: the launcher's daemon, which there is one of on each node, also where
- * one machine plays several nodes. MPI_Comm_split_type would tell too, but blocks and spins. */
+/* Hashes the machine's boot, its name, and the parent. That is the launcher's daemon, of which each node has one, even
+ * where one machine plays several nodes. MPI_Comm_split_type would tell, too, but it blocks and spins. */
 uint64_t mioc_topology_node_name(void)
 {
     char text[256];

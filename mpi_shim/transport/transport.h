@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* transport.h - how agents reach each other: messages between nodes, and a few collective steps at the start.
  *
- * The plug-in libmpiio_cache_<mpi>.so exports one object of this type, `mioc_transport`. Tests plug in a simulated one.
+ * The plug-in libmpiio_cache_<mpi>.so exports one struct mioc_transport_ops, `mioc_transport`.
  *
- * Threads: start() runs in the main thread before main() of every rank, the collective calls follow there, in the same
- * order on all ranks. From then on only the node's leader (local rank 0 of world.node) uses the transport, and only its
- * agent thread. Nothing here prints or ends the process; errors come back. */
+ * Threads, unless a function says otherwise: start() and the collective steps run in the main thread of every rank,
+ * before main(), in the same order on all ranks. send() and poll() run in leaders only: in the main thread until the
+ * agent's thread starts, then in that. Nothing here prints or ends the process. */
 #ifndef MIOC_TRANSPORT_H
 #define MIOC_TRANSPORT_H
 
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define MIOC_TRANSPORT_ABI 4u
-/* The largest message: one item or one batch of items with chunk bytes, and the header (wire.h). */
+/* The largest message: the header (wire.h), and an item or several with the bytes of chunks. */
 #define MIOC_MESSAGE_MAX (256u * 1024u)
 
 struct mioc_transport; /* an instance */
@@ -27,9 +27,9 @@ struct mioc_world {
 
 enum mioc_event_kind {
     MIOC_EVENT_NONE = 0,
-    MIOC_EVENT_MESSAGE, /* data, size: valid until the next poll */
-    MIOC_EVENT_SENT,    /* a send finished: its buffer (data) is the caller's again */
-    MIOC_EVENT_LOST,    /* peer cannot be reached any more (an error from below) */
+    MIOC_EVENT_MESSAGE, /* `peer` sent data[0..size), which stays valid until the next poll */
+    MIOC_EVENT_SENT,    /* a send to `peer` has finished: its buffer, `data`, is the caller's again */
+    MIOC_EVENT_LOST,    /* `peer` cannot be reached any more; with `data`: that buffer is the caller's again */
 };
 
 struct mioc_event {
@@ -43,39 +43,39 @@ struct mioc_transport_ops {
     uint32_t abi;     /* MIOC_TRANSPORT_ABI */
     const char *name; /* "mpich" */
 
-    /* Joins the job; world->local_size says how many ranks this node has, as far as the launcher said, or 0. Returns 0
-     * with *world and *instance, or -1 with a reason for people. Collective over the job. */
+    /* Joins the job; collective over it. On entry world->local_size is how many ranks this node has, as the launcher
+     * says, or 0. 0 with *world and *instance; or -1 with a reason for people, and perhaps *instance, for depart(). */
     int (*start)(struct mioc_transport **instance, struct mioc_world *world, char *reason, size_t reason_size);
 
-    /* Collective over the job, asleep between polls: each values[i] becomes the minimum over all ranks. 0 or -1. */
+    /* Collective over the job: each values[i] becomes the minimum over all ranks. Sleeps between looks. 0 or -1. */
     int (*agree_min)(struct mioc_transport *t, int64_t *values, int n);
-    /* Collective over the node: the leader's bytes reach its local ranks. 0 or -1. */
+    /* Collective over the node: all its ranks get the leader's bytes. 0 or -1. */
     int (*share_node)(struct mioc_transport *t, void *bytes, size_t size);
-    /* Collective over the job: rank 0's bytes reach all. 0 or -1. */
+    /* Collective over the job: all ranks get rank 0's bytes. 0 or -1. */
     int (*share_all)(struct mioc_transport *t, void *bytes, size_t size);
 
-    /* Agent thread of leaders. Starts sending; the buffer stays the transport's until SENT or LOST names it. Messages
-     * between two nodes keep their order. 0, or -1 (EAGAIN: too many under way; EPIPE: gone). */
+    /* Starts to send. `message` belongs to the transport until SENT or LOST gives it back. Messages between two nodes
+     * keep their order. 0; or -1, and `message` stays the caller's (EAGAIN: too many under way; EPIPE: the peer is
+     * gone). */
     int (*send)(struct mioc_transport *t, int peer, void *message, size_t size);
-    /* The next event; never blocks. */
+    /* The next event, or NONE. Never blocks. */
     void (*poll)(struct mioc_transport *t, struct mioc_event *event);
 
-    /* From here on the instance makes no call into its library any more (after a death, or at the end). Not undone.
-     * Async-signal-safe. */
+    /* From here on the instance makes no call into its library any more, for good: after a death, or at the end. Any
+     * thread, async-signal-safe. */
     void (*abandon)(struct mioc_transport *t);
-    /* Before the process ends or execs: tells the launcher that this process needs its process manager no more, unless
-     * the application itself has MPI started and not finalized. Callable from any thread, makes no MPI communication.
-     */
+    /* Before the process ends or execs: tells the launcher that this process needs its process manager no more. Not if
+     * the application itself has started MPI and not finalized it. Any thread. Makes no MPI communication. */
     void (*depart)(struct mioc_transport *t);
-    /* Whether the application itself has the library started and not finalized. From any thread, takes no lock. */
+    /* Whether the application itself has started MPI and not finalized it. Any thread, takes no lock. */
     int (*is_shared)(struct mioc_transport *t);
-    /* Whether it ever had. The same. */
+    /* Whether the application has ever started MPI. Any thread, takes no lock. */
     int (*was_shared)(struct mioc_transport *t);
 
-    /* NULL but where the library can be started only once, so that the application's end of it is the transport's too:
-     * then the plug-in stands in for the application's calls, and is loaded RTLD_GLOBAL. finalizing() is called in the
-     * application's thread, before the library's end begins; end() belongs there, once the agent's thread makes no call
-     * any more: abandon, and nothing pending. */
+    /* Both are NULL unless this MPI can be started only once, so that the application's MPI_Finalize ends the
+     * transport, too. Then the plug-in stands in for the application's calls, and is loaded RTLD_GLOBAL. finalizing()
+     * is called in the application's thread before MPI ends. It makes the agent's thread stop using MPI, then calls
+     * end(), which abandons the transport and withdraws what is pending. */
     void (*watch_finalize)(void (*finalizing)(void));
     void (*end)(struct mioc_transport *t);
 };

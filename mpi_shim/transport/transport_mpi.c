@@ -2,11 +2,10 @@
 /* transport_mpi.c - the transport over MPI with a private communicator: in a session of its own, or
  * (MIOC_WITHOUT_SESSIONS) in an MPI that is shared with the application (wrap_mpi.h).
  *
- * Every call has its PMPI_ name, so that a profiler of the application's MPI does not count ours. The session lives as
- * long as the process: MPICH 4.0.2 crashes in the application's MPI_Init after a Session_finalize.
- *
- * No blocking collective beyond those that MPI insists on (Session_init, Comm_create_from_group): between its looks a
- * rank sleeps, because more ranks than cores may be here, and Comm_split_type and its like spin. */
+ * All calls have PMPI_ names, so that a profiler of the application's MPI does not count them. The session lives as
+ * long as the process: MPICH 4.0.2 crashes in the application's MPI_Init after a Session_finalize. There is no blocking
+ * collective but those that MPI insists on (Session_init, Comm_create_from_group): they spin, and a node may have more
+ * ranks than processors. */
 #include "transport_mpi.h"
 #include "job/pmi.h"
 
@@ -37,13 +36,13 @@ static int post_receive(struct mioc_transport *t, unsigned i)
     return t->is_broken ? -1 : 0;
 }
 
-/* Only leaders talk, and only if there is somebody else. */
+/* Only leaders exchange messages, and only if there is more than one. */
 static int post_receives(struct mioc_transport *t)
 {
     if (t->world.local_rank != 0 || t->world.nodes == 1)
         return 0;
     for (unsigned i = 0; i < MIOC_TRANSPORT_RECEIVES; i++) {
-        /* Not the program's heap: what is not received is never touched, and what is stays apart. */
+        /* A mapping, not the program's heap: pages that no message reaches are never touched. */
         void *buffer = mmap(NULL, MIOC_MESSAGE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         t->buffer[i] = buffer != MAP_FAILED ? buffer : NULL;
@@ -64,8 +63,7 @@ static int transport_start(struct mioc_transport **instance, struct mioc_world *
         *instance = t; /* for depart() */
         return -1;
     }
-    /* A leader without buffers cannot step out alone here: the others would wait for it. It shows as a broken
-     * transport. */
+    /* A leader without buffers must not leave alone: the others would wait for it. Its transport counts as broken. */
     if (post_receives(t) != 0)
         t->is_broken = 1;
     *world = t->world;
@@ -83,7 +81,7 @@ static int transport_agree_min(struct mioc_transport *t, int64_t *values, int n)
                                    &request);
 }
 
-/* Point to point on the job's communicator: a communicator for the node would cost a blocking, spinning collective. */
+/* Point to point: a communicator for the node would need a blocking collective, which spins. */
 static int transport_share_node(struct mioc_transport *t, void *bytes, size_t size)
 {
     struct mioc_world *world = &t->world;
@@ -132,7 +130,7 @@ static int transport_send(struct mioc_transport *t, int peer, void *message, siz
     return 0;
 }
 
-/* The oldest receive only: MPI matches in the order of posting, so this keeps each peer's order. */
+/* Looks at the oldest receive only. MPI matches receives in their order, so each peer's messages keep theirs. */
 static int poll_receive(struct mioc_transport *t, struct mioc_event *event)
 {
     MPI_Status status;
@@ -180,8 +178,8 @@ static int poll_sends(struct mioc_transport *t, struct mioc_event *event)
     return 1;
 }
 
-/* MPI does not say whom an error on a receive is about, and after one it promises nothing: all neighbours are lost. MPI
- * may still read the unsent buffers; their content no longer matters to anybody. */
+/* MPI does not say which peer an error on a receive is about, and promises nothing after one. So all neighbours are
+ * lost. MPI may still read the buffers that were being sent; nobody needs what it reads. */
 static void poll_broken(struct mioc_transport *t, struct mioc_event *event)
 {
     if (t->sends > 0) {
@@ -231,7 +229,7 @@ static int transport_was_shared(struct mioc_transport *t)
     return mioc_wrap_mpi_was_shared();
 }
 
-/* What was posted for others to write into must not be there when MPI ends. */
+/* No receive may be pending when MPI ends. */
 static void transport_end(struct mioc_transport *t)
 {
     atomic_store(&t->is_abandoned, 1);
@@ -242,8 +240,7 @@ static void transport_end(struct mioc_transport *t)
         }
 }
 
-/* Open MPI's daemons take it ill, too, if a process ends that has PMIx started; PMIx's own finalize needs nobody else.
- */
+/* Open MPI's daemons, too, count a process that ends with PMIx started as failed. PMIx_Finalize needs no other one. */
 static void leave_pmix(void)
 {
     int (*finalize)(const void *info, size_t n) = (int (*)(const void *, size_t))dlsym(RTLD_DEFAULT, "PMIx_Finalize");
@@ -272,9 +269,9 @@ static int transport_was_shared(struct mioc_transport *t)
 }
 #endif
 
-/* hydra kills a job in which a process ends that had started PMI and not finalized it. PMI's own finalize, without
- * MPI's, is enough to end, exec or crash later in peace, and needs nobody else. An application that has MPI running is
- * meant to be killed if it ends like that, so then nothing is said. */
+/* hydra kills the job if a process ends that has started PMI and not finalized it. PMI's finalize, without MPI's, is
+ * enough, and needs no other process; then the process may end, exec or crash. An application that ends while it runs
+ * MPI is meant to be killed, so then nothing is said. */
 static void transport_depart(struct mioc_transport *t)
 {
     char answer[256];

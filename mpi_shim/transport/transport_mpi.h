@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transport_mpi.h - what the MPI transport's two files share; nobody else includes it.
+/* transport_mpi.h - what the MPI transport's files share; nobody else includes it.
  *
  *     transport_mpi.c    messages, collective steps, the end
- *     transport_open.c   the start: MPI, the private communicator, who is on which node */
+ *     transport_open.c   the start: MPI, the private communicator, which rank is on which node
+ *     transport_wait.c   waits for a request */
 #ifndef MIOC_TRANSPORT_MPI_H
 #define MIOC_TRANSPORT_MPI_H
 
@@ -26,18 +27,18 @@ struct mioc_transport {
 #endif
     MPI_Comm job;
     struct mioc_world world;
-    int tasks; /* of this node, as the launcher says; 0: it does not */
+    int tasks; /* ranks of this node, as the launcher says; 0: it does not say */
     atomic_int is_abandoned;
     atomic_int has_departed;
-    int pmi_fd;            /* hydra's, or -1: this launcher needs no farewell */
+    int pmi_fd;            /* the connection to hydra; -1: the launcher is another one */
     int *leader;           /* node → its leader's rank */
     int *node_of;          /* rank → node */
-    unsigned char *is_met; /* node → whether we ever exchanged anything: whom to name LOST */
-    int is_broken;         /* an MPI call failed: nothing but LOST comes any more */
-    int lost;              /* broken: next node to name */
-    int turn;              /* poll alternates between receives and sends */
-    int is_held;           /* the buffer of receive[next] is the caller's until the next poll */
-    unsigned next;         /* the receive that was posted first */
+    unsigned char *is_met; /* node → whether a message ever went either way: these become LOST */
+    int is_broken;         /* an MPI call failed: no event but LOST comes any more */
+    int lost;              /* broken: the next node to be LOST */
+    int turn;              /* poll() alternates between receives and sends */
+    int is_held;           /* the caller has the buffer of receive[next], until the next poll() */
+    unsigned next;         /* the oldest receive */
     void *buffer[MIOC_TRANSPORT_RECEIVES];
     MPI_Request receive[MIOC_TRANSPORT_RECEIVES];
     int sends;
@@ -48,10 +49,10 @@ struct mioc_transport {
     } sent[MIOC_TRANSPORT_SENDS];
 };
 
-/* Waits for a request that was started with `rc`, asleep between looks. 0, or -1: the transport is broken. */
+/* Waits for a request whose start gave `rc`. Sleeps between looks. 0, or -1 (EIO): the transport is broken. */
 int mioc_transport_complete(struct mioc_transport *t, int rc, MPI_Request *request);
 
-/* Starts MPI, opens the job's communicator, fills world. Collective over the job. 0, or -1 and the reason. */
+/* Starts MPI, opens the job's communicator, fills t->world. Collective over the job. 0, or -1 and the reason. */
 int mioc_transport_open(struct mioc_transport *t, char *reason, size_t size);
 
 #endif

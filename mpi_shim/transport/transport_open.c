@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transport_open.c - starts MPI, in a session of its own or shared with the application, and finds out who is on which
- * node. */
+/* transport_open.c - starts MPI, in a session of its own or shared with the application, and finds each rank's node. */
 #include "topology.h"
 #include "transport_mpi.h"
 #include "turns.h"
@@ -94,7 +93,7 @@ static int open_communicator(struct mioc_transport *t, char *reason, size_t size
 
     if (rc != MPI_SUCCESS)
         return explain(rc, "MPI_Group_from_session_pset", reason, size);
-    mioc_turns_start(t->tasks); /* the node's ranks wait for each other in there, spinning */
+    mioc_turns_start(t->tasks); /* the node's ranks spin while they wait for each other in there */
     rc = PMPI_Comm_create_from_group(group, "mpiio_cache", MPI_INFO_NULL, MPI_ERRORS_RETURN, &t->job);
     mioc_turns_end();
     (void)PMPI_Group_free(&group);
@@ -114,7 +113,7 @@ static int open_job(struct mioc_transport *t, char *reason, size_t size)
     return 0;
 }
 
-/* Where this rank stands among its node's. */
+/* Fills in which node this rank is on, and its place among that node's ranks. */
 static void find_place(struct mioc_transport *t)
 {
     struct mioc_world *world = &t->world;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* turns.c - a timer whose signal's handler gives the processor away. */
+/* turns.c - a timer whose signal's handler yields the processor. */
 #include "turns.h"
 
 #include <errno.h>
@@ -14,16 +14,16 @@
 #include <unistd.h>
 
 #define TURN_NS 200000
-/* A sleeping thread is woken by its timer, so that becomes rarer while it sleeps: a tick is what the kernel would leave
- * it at most. */
+/* The timer wakes a sleeping thread, so turns become longer while it sleeps, up to the tick that the kernel would leave
+ * it. */
 #define LONGEST_NS 4000000
 
 static struct {
-    int is_on; /* the thread's that began, read in its handler */
+    int is_on; /* of the thread that began; its handler reads it */
     timer_t timer;
     struct sigaction old;
     int64_t length; /* of this turn, ns */
-    long sleeps;    /* of this thread, before it */
+    long sleeps;    /* how often the thread had slept before it */
 } turns;
 
 static long count_sleeps(void)
@@ -45,7 +45,7 @@ static void begin_turn(int64_t length)
 
 static int is_timers(const siginfo_t *info) { return info->si_code == SI_TIMER && info->si_value.sival_ptr == &turns; }
 
-/* The signal is blocked. One of the timer's may be under way still. */
+/* The signal is blocked. One of the timer's may still be pending. */
 static void end(void)
 {
     sigset_t only;
@@ -56,7 +56,7 @@ static void end(void)
     sigemptyset(&only);
     sigaddset(&only, SIGFPE);
     if (sigtimedwait(&only, &info, &(struct timespec){ 0, 0 }) == SIGFPE && !is_timers(&info))
-        (void)raise(SIGFPE); /* somebody's; it waits until it is open again */
+        (void)raise(SIGFPE); /* somebody else's: it waits until SIGFPE is open again */
     (void)sigaction(SIGFPE, &turns.old, NULL);
 }
 
@@ -76,7 +76,7 @@ static void give_turn(int signal, siginfo_t *info, void *context)
         begin_turn(!was_asleep ? TURN_NS : turns.length * 2 < LONGEST_NS ? turns.length * 2 : LONGEST_NS);
     } else {
         end();
-        if (info->si_code <= 0) /* sent; a fault comes again by itself */
+        if (info->si_code <= 0) /* it was sent; a fault comes again by itself */
             (void)raise(signal);
     }
     errno = saved;

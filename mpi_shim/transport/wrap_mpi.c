@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_mpi.c - stands in for the functions that begin and end MPI, in plug-ins for an MPI without sessions.
  *
- * Both names of each function, MPI_ and PMPI_: a profiler between the application and us calls the second one. The real
- * ones are those that come after this plug-in in its own search order. */
+ * It has both names of each function: a profiler that the application has under MPI_ calls PMPI_. The real functions
+ * are those that come after this plug-in in its own search order. */
 #include "wrap_mpi.h"
 
 #include <dlfcn.h>
@@ -14,10 +14,10 @@
 #define EXPORT __attribute__((visibility("default")))
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-/* The application's life cycle. */
+/* The life cycle that the application sees. */
 static atomic_int is_initialized, is_finalized, is_over;
 static int level = MPI_THREAD_SINGLE;
-static pthread_t main_thread; /* as MPI means it: the one that called MPI_Init */
+static pthread_t main_thread; /* the one that called MPI_Init, as MPI defines it */
 static void (*on_finalize)(void);
 
 int mioc_wrap_mpi_start(int *error)
@@ -36,10 +36,10 @@ int mioc_wrap_mpi_is_over(void) { return atomic_load(&is_over); }
 
 void mioc_wrap_mpi_watch(void (*finalizing)(void)) { on_finalize = finalizing; }
 
-/* What the application is given: what it asks for, as MPI has it all. */
+/* The application gets the level that it asks for: MPI runs at the highest one. */
 static int init(int required, int *provided)
 {
-    /* MPI's own complaint that it is initialised twice, or again. */
+    /* A second time: MPI itself complains. */
     if (atomic_exchange(&is_initialized, 1))
         return REAL(PMPI_Init_thread)(NULL, NULL, required, provided);
     level = required < MPI_THREAD_SINGLE     ? MPI_THREAD_SINGLE
@@ -101,7 +101,7 @@ EXPORT int MPI_Finalize(void)
     if (!atomic_load(&is_initialized))
         return REAL(PMPI_Comm_call_errhandler)(MPI_COMM_WORLD, MPI_ERR_OTHER);
     if (atomic_load(&is_finalized))
-        return REAL(PMPI_Finalize)(); /* and its complaint */
+        return REAL(PMPI_Finalize)(); /* a second time: MPI itself complains */
     if (on_finalize != NULL)
         on_finalize();
     rc = REAL(PMPI_Finalize)();
