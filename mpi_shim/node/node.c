@@ -175,8 +175,8 @@ int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config
         mioc_node_manifest_start(node);
     node->world.local_size = mioc_task_count_on_node(me, environ);
     rc = mioc_plugin_start(me->plugin, &node->ops, &node->transport, &node->world, line, size);
-    if (node->ahead != NULL)
-        mioc_prefetch_release(node->ahead);
+    if (node->prefetch != NULL)
+        mioc_prefetch_release(node->prefetch);
     if (node->transport != NULL)
         node->owner = getpid();                    /* MPI has begun, at least: depart() is due at the end */
     if (rc == 0 && node->world.size != me->size) { /* another MPI's launcher: each rank is a world of its own */

@@ -247,7 +247,7 @@ int mioc_node_host_start(struct mioc_node *node)
         .may_serve = mioc_node_may_serve,
         .client_ns = resolver_client_ns,
         .client_most_ns = node->policy->client_most_ms * MS,
-        .ahead = node->ahead,
+        .prefetch = node->prefetch,
         .ctx = node,
     };
 
@@ -261,6 +261,6 @@ int mioc_node_host_start(struct mioc_node *node)
         node->resolver = mioc_resolver_new(&resolver);
     if (node->resolver == NULL)
         return -1;
-    node->ahead = NULL; /* the resolver owns it now */
+    node->prefetch = NULL; /* the resolver owns it now */
     return 0;
 }

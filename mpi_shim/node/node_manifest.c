@@ -21,15 +21,15 @@ void mioc_node_manifest_start(struct mioc_node *node)
     uint64_t room = mioc_node_store_limit(node->config) / 4;
 
     mioc_manifest_find(&node->manifest, node->config, node->policy, environ);
-    node->ahead = mioc_prefetch_start(&node->manifest, room < AHEAD_BYTES ? room : AHEAD_BYTES, node->config->max_file,
-                                      mioc_node_may_serve, node);
+    node->prefetch = mioc_prefetch_start(&node->manifest, room < AHEAD_BYTES ? room : AHEAD_BYTES,
+                                         node->config->max_file, mioc_node_may_serve, node);
 }
 
 void mioc_node_manifest_drop(struct mioc_node *node)
 {
-    if (node->ahead != NULL && mioc_prefetch_wait(node->ahead, SECOND) == 0)
-        mioc_prefetch_free(node->ahead); /* else its threads still use it: it stays */
-    node->ahead = NULL;
+    if (node->prefetch != NULL && mioc_prefetch_wait(node->prefetch, SECOND) == 0)
+        mioc_prefetch_free(node->prefetch); /* else its threads still use it: it stays */
+    node->prefetch = NULL;
 }
 
 static int save(void *arg)

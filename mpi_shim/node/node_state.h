@@ -78,10 +78,10 @@ struct mioc_node {
     struct mioc_resolver *resolver; /* (atomic) NULL once the agent's thread needs it no more */
     uint64_t resolver_calls;        /* what it had counted then */
     struct mioc_manifest manifest;
-    struct mioc_prefetch *ahead; /* until the resolver takes it over */
-    int is_saving;               /* the manifest is being written; the ending thread's */
-    int has_saved;               /* (atomic, futex) 1: it is written, or that failed */
-    char save_problem[512];      /* why that failed; written before has_saved */
+    struct mioc_prefetch *prefetch; /* until the resolver takes it over */
+    int is_saving;                  /* the manifest is being written; the ending thread's */
+    int has_saved;                  /* (atomic, futex) 1: it is written, or that failed */
+    char save_problem[512];         /* why that failed; written before has_saved */
 
     /* --- Root: room (node_evict.c) --- */
     uint64_t bound;                   /* bytes that each node's store may take */

@@ -87,11 +87,11 @@ struct mioc_resolver {
     unsigned guesses_waiting;
     struct mioc_libraries libraries; /* they go before guesses: dlopen asks for them for certain */
     struct mioc_job *active;
-    unsigned idle_active;        /* active jobs that nobody waits for */
-    unsigned listed;             /* jobs, queued and active, that may use what was read ahead */
-    struct mioc_prefetch *ahead; /* atomic; contents that were read ahead; NULL: none, or not needed any more */
-    int has_read_manifest;       /* a thread reads the manifest, or has read it */
-    int is_manifest_queued;      /* all its questions are queued */
+    unsigned idle_active;           /* active jobs that nobody waits for */
+    unsigned listed;                /* jobs, queued and active, that may use what was read ahead */
+    struct mioc_prefetch *prefetch; /* atomic; contents that were read ahead; NULL: none, or not needed any more */
+    int has_read_manifest;          /* a thread reads the manifest, or has read it */
+    int is_manifest_queued;         /* all its questions are queued */
     /* What is under way: the keys of all jobs, of results that wait, and of the one that the agent is publishing. */
     struct mioc_keys keys;
     struct mioc_result_queue small, bulk; /* bulk: long contents */

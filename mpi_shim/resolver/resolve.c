@@ -141,7 +141,7 @@ void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_ans
         return;
     }
     if (job->kind != MIOC_ITEM_LIST)
-        mioc_resolve_way(r, job, answer);
+        mioc_resolve_folder_link(r, job, answer);
     switch (job->kind) {
     case MIOC_ITEM_STAT: resolve_stat(r, job, answer, buf); break;
     case MIOC_ITEM_LIST: resolve_list(r, job, answer); break;

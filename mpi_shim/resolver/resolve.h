@@ -65,7 +65,7 @@ int mioc_resolve_is_other_name(struct mioc_resolver *r, const struct mioc_job *j
 void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
 /* Adds a REALPATH of the job's directory if a link leads to it and no listing has said so. Answers from below a link
  * may be shared only when that is known: a writer may use another name. */
-void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
+void mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
 
 /* --- resolve_content.c ------------------------------------------------------------------------------------------- */
 void mioc_resolve_content(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, void *buf);

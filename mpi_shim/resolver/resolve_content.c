@@ -265,9 +265,9 @@ static void add_content(struct mioc_resolver *r, const struct mioc_job *job, con
 /* Answers by what was read ahead. 1; 0: it was not. */
 static int add_read_ahead(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
-    struct mioc_prefetch *ahead =
-        job->is_listed || job->is_borrower ? __atomic_load_n(&r->ahead, __ATOMIC_ACQUIRE) : NULL;
-    const struct mioc_prefetch_file *file = ahead != NULL ? mioc_prefetch_find(ahead, job->path, job->len) : NULL;
+    struct mioc_prefetch *prefetch =
+        job->is_listed || job->is_borrower ? __atomic_load_n(&r->prefetch, __ATOMIC_ACQUIRE) : NULL;
+    const struct mioc_prefetch_file *file = prefetch != NULL ? mioc_prefetch_find(prefetch, job->path, job->len) : NULL;
 
     if (file == NULL)
         return 0;

@@ -105,9 +105,9 @@ static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_ans
     free(record);
 }
 
-static void look_away(void *ctx, const struct mioc_list_record *list) { (void)ctx, (void)list; }
+static void ignore_listing(void *ctx, const struct mioc_list_record *list) { (void)ctx, (void)list; }
 
-void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+void mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
 {
     uint32_t len = job->len;
     char folder[PATH_MAX];
@@ -119,7 +119,7 @@ void mioc_resolve_way(struct mioc_resolver *r, const struct mioc_job *job, struc
     len = mioc_path_parent(job->path, len);
     /* If the folder's listing is known, its REALPATH was published before that. */
     if (len <= 1 || len >= sizeof folder ||
-        mioc_resolver_look_at_listing(r, job->path, len, look_away, NULL) == MIOC_LISTING_READ)
+        mioc_resolver_look_at_listing(r, job->path, len, ignore_listing, NULL) == MIOC_LISTING_READ)
         return;
     memcpy(folder, job->path, len);
     folder[len] = '\0';

@@ -81,29 +81,28 @@ void mioc_resolve_needed_end(struct mioc_resolver *r)
     free((void *)r->libraries.world.lib);
 }
 
-/* --- What an object says ----------------------------------------------------------------------------------------- */
+/* --- What an object needs ----------------------------------------------------------------------------------------- */
 
-struct saying {
+struct needs {
     char *rpath, *runpath, soname[256];
     uint32_t size; /* of names */
     char names[NAMES_BYTES];
 };
 
-static void hear(void *ctx, int64_t tag, const char *text)
+static void note_need(void *ctx, int64_t tag, const char *text)
 {
-    struct saying *saying = ctx;
+    struct needs *needs = ctx;
     const size_t size = strlen(text) + 1;
 
-    if (tag == DT_RPATH && saying->rpath == NULL)
-        saying->rpath = strdup(text);
-    else if (tag == DT_RUNPATH && saying->runpath == NULL)
-        saying->runpath = strdup(text);
-    else if (tag == DT_SONAME && size <= sizeof saying->soname)
-        memcpy(saying->soname, text, size);
-    else if (tag == DT_NEEDED && size > 1 && strpbrk(text, "/$") == NULL &&
-             size <= sizeof saying->names - saying->size) {
-        memcpy(saying->names + saying->size, text, size);
-        saying->size += (uint32_t)size;
+    if (tag == DT_RPATH && needs->rpath == NULL)
+        needs->rpath = strdup(text);
+    else if (tag == DT_RUNPATH && needs->runpath == NULL)
+        needs->runpath = strdup(text);
+    else if (tag == DT_SONAME && size <= sizeof needs->soname)
+        memcpy(needs->soname, text, size);
+    else if (tag == DT_NEEDED && size > 1 && strpbrk(text, "/$") == NULL && size <= sizeof needs->names - needs->size) {
+        memcpy(needs->names + needs->size, text, size);
+        needs->size += (uint32_t)size;
     }
 }
 
@@ -166,13 +165,13 @@ void mioc_resolve_wake(struct mioc_resolver *r, struct mioc_job *job)
     mioc_resolve_look_up(r, woken);
 }
 
-static void look_for_names(struct mioc_resolver *r, const struct mioc_job *job, const struct saying *saying)
+static void look_for_names(struct mioc_resolver *r, const struct mioc_job *job, const struct needs *needs)
 {
     struct mioc_library_path *path =
         mioc_library_path_new(&r->libraries.world, job->lookup != NULL ? job->lookup->path : NULL, job->path, job->len,
-                              saying->rpath, saying->runpath);
+                              needs->rpath, needs->runpath);
     struct mioc_lookup *lookup =
-        path != NULL && path->first < path->count ? mioc_lookup_new(path, 0, saying->names, saying->size) : NULL;
+        path != NULL && path->first < path->count ? mioc_lookup_new(path, 0, needs->names, needs->size) : NULL;
 
     mioc_library_path_unref(path);
     if (lookup != NULL)
@@ -183,25 +182,25 @@ void mioc_resolve_needed(struct mioc_resolver *r, const struct mioc_job *job, co
 {
     const uint32_t parent = mioc_path_parent(job->path, job->len);
     const char *name = job->path + parent + 1;
-    struct saying *saying;
+    struct needs *needs;
 
     /* The manifest itself names what an object of it needed the last time. */
     if (job->is_early || parent == 0 || !mioc_path_is_object_name(name, job->len - parent - 1) ||
-        (saying = malloc(sizeof *saying)) == NULL)
+        (needs = malloc(sizeof *needs)) == NULL)
         return;
-    saying->rpath = saying->runpath = NULL;
-    saying->soname[0] = '\0';
-    saying->size = 0;
-    (void)mioc_elf_texts(source, hear, saying);
+    needs->rpath = needs->runpath = NULL;
+    needs->soname[0] = '\0';
+    needs->size = 0;
+    (void)mioc_elf_texts(source, note_need, needs);
     if (!job->is_guessed) {
         pthread_mutex_lock(&r->lock);
         (void)note_name(r, name);
-        (void)note_name(r, saying->soname);
+        (void)note_name(r, needs->soname);
         pthread_mutex_unlock(&r->lock);
     }
-    if (saying->size > 0)
-        look_for_names(r, job, saying);
-    free(saying->rpath);
-    free(saying->runpath);
-    free(saying);
+    if (needs->size > 0)
+        look_for_names(r, job, needs);
+    free(needs->rpath);
+    free(needs->runpath);
+    free(needs);
 }

@@ -24,11 +24,11 @@
 /* With the lock held: takes what was read ahead, if nobody needs it any more. */
 static struct mioc_prefetch *take_spent(struct mioc_resolver *r)
 {
-    struct mioc_prefetch *ahead = r->is_manifest_queued && r->listed == 0 ? r->ahead : NULL;
+    struct mioc_prefetch *prefetch = r->is_manifest_queued && r->listed == 0 ? r->prefetch : NULL;
 
-    if (ahead != NULL)
-        __atomic_store_n(&r->ahead, NULL, __ATOMIC_RELEASE);
-    return ahead;
+    if (prefetch != NULL)
+        __atomic_store_n(&r->prefetch, NULL, __ATOMIC_RELEASE);
+    return prefetch;
 }
 
 static void *thread_main(void *arg)
@@ -154,7 +154,7 @@ struct mioc_resolver *mioc_resolver_new(const struct mioc_resolver_config *confi
     mioc_results_init(&r->small);
     mioc_results_init(&r->bulk);
     r->next_content = 1;
-    r->ahead = config->ahead;
+    r->prefetch = config->prefetch;
     r->run_job = mioc_resolver_run_job;
     mioc_resolve_needed_start(r);
     for (unsigned i = 0; i < config->threads; i++)
@@ -191,8 +191,8 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
     pthread_mutex_unlock(&r->lock);
     if (left > 0)
         return; /* its threads still use it */
-    if (r->ahead != NULL && mioc_prefetch_wait(r->ahead, 0) == 0)
-        mioc_prefetch_free(r->ahead);
+    if (r->prefetch != NULL && mioc_prefetch_wait(r->prefetch, 0) == 0)
+        mioc_prefetch_free(r->prefetch);
     mioc_resolver_free_jobs(r->asked.first);
     mioc_resolver_free_jobs(r->early.first);
     mioc_resolver_free_jobs(r->guesses);

@@ -43,7 +43,7 @@ struct mioc_resolver_config {
     uint64_t (*client_ns)(void *ctx, const char *path, uint32_t len, uint64_t *dev);
     uint64_t client_most_ns;
     /* Contents that are being read for the manifest already (prefetch.h); the resolver frees it. NULL: none. */
-    struct mioc_prefetch *ahead;
+    struct mioc_prefetch *prefetch;
     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);
     void *ctx;
 };

@@ -217,8 +217,8 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
     r->writes++;
     if (is_foreign)
         note_written(r, path, len, flags, mioc_clock_ns());
-    if (r->ahead != NULL)
-        mioc_prefetch_void(r->ahead);
+    if (r->prefetch != NULL)
+        mioc_prefetch_void(r->prefetch);
     for (struct mioc_job *job = r->active; job != NULL; job = job->next)
         if (is_affected(job->kind, job->path, job->len, path, len, flags))
             job->dirty = 1;

@@ -20,8 +20,9 @@ static void take(void *ctx, unsigned kind, const char *path, uint32_t len)
     struct mioc_resolver *r = taking->r;
 
     /* The reading ahead goes in the manifest's order, too, so it comes to this file soon. Other threads go on. */
-    if (kind == MIOC_ITEM_CONTENT && r->ahead != NULL && mioc_prefetch_await(r->ahead, path, len, taking->until) != 0)
-        __atomic_store_n(&r->ahead, NULL,
+    if (kind == MIOC_ITEM_CONTENT && r->prefetch != NULL &&
+        mioc_prefetch_await(r->prefetch, path, len, taking->until) != 0)
+        __atomic_store_n(&r->prefetch, NULL,
                          __ATOMIC_RELEASE); /* its filesystem hangs: go on without, and leave it behind */
     if (!r->config.may_serve(r->config.ctx, kind, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
         return;

@@ -214,7 +214,7 @@ void mioc_resolver_start_job(struct mioc_resolver *r, struct mioc_job *job)
     job->writes = r->writes;
     r->active = job;
     job->is_borrower =
-        __atomic_load_n(&r->ahead, __ATOMIC_RELAXED) != NULL && !job->is_listed && job->kind == MIOC_ITEM_CONTENT;
+        __atomic_load_n(&r->prefetch, __ATOMIC_RELAXED) != NULL && !job->is_listed && job->kind == MIOC_ITEM_CONTENT;
     r->listed += (unsigned)job->is_borrower;
     r->idle_active += job->is_early || job->is_guess;
 }

@@ -270,7 +270,7 @@ static struct mioc_resolver *new_resolver(struct mioc_prefetch *a)
                                                  .may_speculate = may_speculate,
                                                  .manifest = &manifest,
                                                  .may_serve = may_serve,
-                                                 .ahead = a };
+                                                 .prefetch = a };
     struct mioc_resolver *r = mioc_resolver_new(&config);
 
     assert_non_null(r);
