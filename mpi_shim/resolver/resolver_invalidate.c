@@ -78,14 +78,19 @@ static void note_written(struct mioc_resolver *r, const char *path, uint32_t len
         r->has_lost_track = 1;
 }
 
-void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t len)
+/* With the lock held. */
+static void distrust(struct mioc_resolver *r, const char *path, uint32_t len)
 {
-    uint64_t last;
+    uint64_t last = r->recent != NULL ? mioc_recent_last(r->recent) : 0;
 
-    pthread_mutex_lock(&r->lock);
-    last = r->recent != NULL ? mioc_recent_last(r->recent) : 0;
     if (last > 0)
         mioc_recent_add(r->recent, path, len, MIOC_FLAG_SUBTREE, last);
+}
+
+void mioc_resolver_distrust(struct mioc_resolver *r, const char *path, uint32_t len)
+{
+    pthread_mutex_lock(&r->lock);
+    distrust(r, path, len);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -217,6 +222,8 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
     r->writes++;
     if (is_foreign)
         note_written(r, path, len, flags, mioc_clock_ns());
+    else if (flags & MIOC_FLAG_SUBTREE)
+        distrust(r, path, len); /* a folder that is renamed takes along what this kernel has not seen yet */
     if (r->prefetch != NULL)
         mioc_prefetch_void(r->prefetch);
     for (struct mioc_job *job = r->active; job != NULL; job = job->next)

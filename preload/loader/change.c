@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* change.c - one planned change of the dynamic loader's text. */
 #include "patch.h"
-#include "raw.h"
 
 #include <string.h>
 

@@ -58,11 +58,13 @@ build_with() {
     "$SCRATCH/include"
   common=(-std=gnu11 -D_GNU_SOURCE -O1 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow
     -Wmissing-prototypes -Wstrict-prototypes -Werror -isystem "$SCRATCH/include"
+    -I "$MIOC_ROOT/preload" -I "$MIOC_ROOT/mpi_shim"
     -DMIOC_SITE_FILE='"/etc/mpiio_cache.conf"' -DMIOC_VERSION='"0"')
-  for folder in preload preload/loader mpi_shim tests/programs/local_agent; do
+  for folder in preload $(cd "$MIOC_ROOT" && echo preload/*/ mpi_shim/*/) tests/programs/local_agent; do
+    folder=${folder%/}
     mkdir -p "$SCRATCH/objects/$folder"
     find "$MIOC_ROOT/$folder" "$MIOC_ROOT/$folder.c" -maxdepth 1 -name '*.[cS]' 2>/dev/null |
-      grep -vE '/(transport_(mpi|open)|wrap_mpi)\.c$' >"$SCRATCH/sources"
+      grep -vE '/(transport_(mpi|open|wait)|wrap_mpi)\.c$' >"$SCRATCH/sources"
     (cd "$SCRATCH/objects/$folder" && xargs -P 2 -n 8 "$1" "${common[@]}" -c <"$SCRATCH/sources")
   done
   mapfile -t objects < <(find "$SCRATCH/objects" -name '*.o' | grep -vE "/(start|api|local_agent)\.o$")

@@ -7,8 +7,10 @@ setup() {
 
 teardown() { helper_teardown; }
 
-# The indented lines of README, without comments, in their order.
-commands() { sed -nE 's/^(    |      )([^ ].*)$/\2/p' "$MIOC_ROOT/README.md" | sed -E 's/ +# .*$//'; }
+# The indented lines of README, without comments, in their order; not its picture.
+commands() {
+  sed '/^```/,/^```/d' "$MIOC_ROOT/README.md" | sed -nE 's/^(    |      )([^ ].*)$/\2/p' | sed -E 's/ +# .*$//'
+}
 
 @test "every command of README runs, in the order of README, under Slurm" {
   need_root

@@ -502,6 +502,23 @@ static void link_that_becomes_known_is_distrusted_while_anything_is(void **state
     mioc_resolver_free(r, 1000000000);
 }
 
+/* The root's own kernel knows of its own rename, but not of what another node wrote in the folder before. */
+static void folder_that_the_root_renames_takes_its_doubts_along(void **state)
+{
+    struct mioc_resolver *r = new_doubting_resolver(60000000000, 60000000000);
+
+    (void)state;
+    mioc_resolver_invalidate(r, at("dir"), (uint32_t)strlen(at("dir")), MIOC_FLAG_SUBTREE, 0);
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("dir/below")), 0);
+    mioc_resolver_invalidate(r, "/old/name/x", 11, 0, 1);
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("dir")), 0);
+    mioc_resolver_invalidate(r, "/old/name", 9, MIOC_FLAG_SUBTREE, 0);
+    mioc_resolver_invalidate(r, at("dir"), (uint32_t)strlen(at("dir")), MIOC_FLAG_SUBTREE, 0);
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_STAT, at("dir/below"))));
+    assert_true(is_brief(flags_of(r, MIOC_ITEM_LIST, at("dir"))));
+    mioc_resolver_free(r, 1000000000);
+}
+
 static void access_sums_follow_from_single_rights(void **state)
 {
     struct mioc_resolver *r = new_resolver();
@@ -660,6 +677,7 @@ int main(void)
         cmocka_unit_test(doubt_has_an_end),
         cmocka_unit_test(answer_of_the_prefixs_own_device_has_its_time),
         cmocka_unit_test(link_that_becomes_known_is_distrusted_while_anything_is),
+        cmocka_unit_test(folder_that_the_root_renames_takes_its_doubts_along),
         cmocka_unit_test(link_that_becomes_known_after_another_nodes_write_is_asked_for_again),
         cmocka_unit_test(access_sums_follow_from_single_rights),
         cmocka_unit_test(listing_by_a_link_says_where_it_is_first),
