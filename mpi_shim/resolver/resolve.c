@@ -128,11 +128,29 @@ static int is_as_it_reads(struct mioc_resolver *r, const struct mioc_job *job)
             by_spelling.dev == by_reading.dev);
 }
 
+/* Whether the path is "link/", and the link leads to no folder. Only questions about "link" itself make a link known
+ * (aliases.h), so a write to what it leads to would not be known to concern "link/". */
+static int is_slash_behind_link(struct mioc_resolver *r, const struct mioc_job *job)
+{
+    uint32_t len = job->len;
+    char name[PATH_MAX];
+    struct mioc_stat st;
+
+    if (len < 2 || len > sizeof name || job->path[len - 1] != '/')
+        return 0;
+    while (len > 1 && job->path[len - 1] == '/')
+        len--;
+    memcpy(name, job->path, len);
+    name[len] = '\0';
+    return mioc_resolve_statx(r, AT_FDCWD, name, AT_SYMLINK_NOFOLLOW, &st) == 0 && S_ISLNK(st.mode) &&
+           (mioc_resolve_statx(r, AT_FDCWD, name, 0, &st) != 0 || !S_ISDIR(st.mode));
+}
+
 void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer)
 {
     _Alignas(8) char buf[3 * PATH_MAX]; /* a record, its path and another one; listings have their own */
 
-    if (!is_as_it_reads(r, job)) {
+    if (!is_as_it_reads(r, job) || is_slash_behind_link(r, job)) {
         mioc_resolve_add_uncached(answer, buf, job->kind, job);
         return;
     }

@@ -519,6 +519,19 @@ static void folder_that_the_root_renames_takes_its_doubts_along(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
+/* A write to file.py would not be known to concern "link/": the link is known by its own name only. */
+static void slash_behind_a_link_to_no_folder_is_not_shared(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+
+    (void)state;
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("link/")), MIOC_FLAG_UNCACHED);
+    assert_int_equal(flags_of(r, MIOC_ITEM_LIST, at("link/")), MIOC_FLAG_UNCACHED);
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("dir/")), 0);
+    assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at("file.py/")), 0);
+    mioc_resolver_free(r, 1000000000);
+}
+
 static void access_sums_follow_from_single_rights(void **state)
 {
     struct mioc_resolver *r = new_resolver();
@@ -678,6 +691,7 @@ int main(void)
         cmocka_unit_test(answer_of_the_prefixs_own_device_has_its_time),
         cmocka_unit_test(link_that_becomes_known_is_distrusted_while_anything_is),
         cmocka_unit_test(folder_that_the_root_renames_takes_its_doubts_along),
+        cmocka_unit_test(slash_behind_a_link_to_no_folder_is_not_shared),
         cmocka_unit_test(link_that_becomes_known_after_another_nodes_write_is_asked_for_again),
         cmocka_unit_test(access_sums_follow_from_single_rights),
         cmocka_unit_test(listing_by_a_link_says_where_it_is_first),
