@@ -204,6 +204,35 @@ int mioc_node_may_serve(void *ctx, unsigned kind, const char *path, uint32_t len
 
 /* --- Start ------------------------------------------------------------------------------------------------------- */
 
+static int start_resolver(struct mioc_node *node)
+{
+    const struct mioc_resolver_config resolver = {
+        .threads = MIOC_NODE_RESOLVERS,
+        .max_file = node->config->max_file,
+        .ready = resolver_ready,
+        .is_known = host_is_known,
+        .find = resolver_find,
+        .reserve = mioc_node_reserve,
+        .release = mioc_node_release,
+        .maps_names = resolver_maps_names,
+        .may_speculate = resolver_may_speculate,
+        .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL,
+        .may_serve = mioc_node_may_serve,
+        .client_ns = resolver_client_ns,
+        .client_most_ns = node->policy->client_most_ms * MS,
+        .prefetch = node->prefetch,
+        .ctx = node,
+    };
+
+    node->aliases = mioc_aliases_new();
+    if (node->aliases != NULL)
+        node->resolver = mioc_resolver_new(&resolver);
+    if (node->resolver == NULL)
+        return -1;
+    node->prefetch = NULL; /* the resolver owns it now */
+    return 0;
+}
+
 int mioc_node_host_start(struct mioc_node *node)
 {
     const struct mioc_agent_config config = {
@@ -233,34 +262,9 @@ int mioc_node_host_start(struct mioc_node *node)
         .settled = host_settled,
         .report = host_report,
     };
-    const struct mioc_resolver_config resolver = {
-        .threads = MIOC_NODE_RESOLVERS,
-        .max_file = node->config->max_file,
-        .ready = resolver_ready,
-        .is_known = host_is_known,
-        .find = resolver_find,
-        .reserve = mioc_node_reserve,
-        .release = mioc_node_release,
-        .maps_names = resolver_maps_names,
-        .may_speculate = resolver_may_speculate,
-        .manifest = node->manifest.dir[0] != '\0' ? &node->manifest : NULL,
-        .may_serve = mioc_node_may_serve,
-        .client_ns = resolver_client_ns,
-        .client_most_ns = node->policy->client_most_ms * MS,
-        .prefetch = node->prefetch,
-        .ctx = node,
-    };
 
     node->agent = mioc_agent_new(&config, &host, mioc_clock_ns());
     if (node->agent == NULL)
         return -1;
-    if (node->world.node != 0)
-        return 0;
-    node->aliases = mioc_aliases_new();
-    if (node->aliases != NULL)
-        node->resolver = mioc_resolver_new(&resolver);
-    if (node->resolver == NULL)
-        return -1;
-    node->prefetch = NULL; /* the resolver owns it now */
-    return 0;
+    return node->world.node == 0 ? start_resolver(node) : 0;
 }

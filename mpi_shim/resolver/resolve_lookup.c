@@ -77,11 +77,19 @@ static void read_perhaps(struct mioc_resolver *r, struct mioc_lookup *lookup, co
     mioc_lookup_free(rest);
 }
 
-/* Whether the content's record is known. *step: what that means for the name. */
+/* Whether the content is under way, or its record is known. *step: what that means for the name. In this order: a
+ * record that waits goes from the queue to the store, and is under way until it is there. */
 static int is_decided(struct mioc_resolver *r, const char *path, uint32_t len, enum step *step)
 {
     const struct mioc_content_record *known;
+    int is_under_way;
 
+    pthread_mutex_lock(&r->lock);
+    is_under_way = mioc_keys_has(&r->keys, mioc_item_hash(MIOC_ITEM_CONTENT, path, len));
+    pthread_mutex_unlock(&r->lock);
+    *step = TRY_NEXT_NAME;
+    if (is_under_way)
+        return 1;
     if (r->config.find == NULL ||
         (known = (const void *)r->config.find(r->config.ctx, MIOC_ITEM_CONTENT, path, len)) == NULL)
         return 0;
