@@ -46,23 +46,29 @@ static enum verdict judge(struct mioc_resolver *r, const char *path, uint32_t le
     return if_there;
 }
 
-/* With the lock held: lets the lookup wait for that directory's listing. 1; 0: it cannot. */
-static int park(struct mioc_resolver *r, struct mioc_lookup *lookup, const char *dir, uint32_t len)
+enum parking { CANNOT_WAIT, IS_PARKED, HAS_COME };
+
+/* With the lock held: lets the lookup wait for that directory's listing. HAS_COME: it is in the store since it was
+ * looked for there. */
+static enum parking park(struct mioc_resolver *r, struct mioc_lookup *lookup, const char *dir, uint32_t len)
 {
     const uint64_t hash = mioc_item_hash(MIOC_ITEM_LIST, dir, len);
 
     if (lookup->listing == hash) /* it waited for this one, in vain */
-        return 0;
+        return CANNOT_WAIT;
     lookup->listing = hash;
+    if (!mioc_keys_has(&r->keys, hash) && r->config.find != NULL &&
+        r->config.find(r->config.ctx, MIOC_ITEM_LIST, dir, len) != NULL)
+        return HAS_COME;
     if (r->stop ||
         (!mioc_resolver_has_job(r, hash) && mioc_resolver_enqueue_needed(r, MIOC_ITEM_LIST, dir, len, NULL) != 0))
-        return 0;
+        return CANNOT_WAIT;
     lookup->next = r->libraries.parked;
     r->libraries.parked = lookup;
-    return 1;
+    return IS_PARKED;
 }
 
-enum step { TRY_NEXT_DIR, TRY_NEXT_NAME, PARKED };
+enum step { TRY_AGAIN, TRY_NEXT_DIR, TRY_NEXT_NAME, PARKED };
 
 /* The first name may be at `path`: queues a job that reads it. If it is not there, a lookup goes on behind it. */
 static void read_perhaps(struct mioc_resolver *r, struct mioc_lookup *lookup, const char *path, uint32_t len)
@@ -106,7 +112,7 @@ static enum step look_in(struct mioc_resolver *r, struct mioc_lookup *lookup, ch
     const uint32_t name_len = (uint32_t)strlen(name);
     enum verdict verdict = FOUND;
     enum step step = TRY_NEXT_NAME;
-    int is_parked;
+    enum parking parking = CANNOT_WAIT;
 
     if (len + 1 + name_len >= PATH_MAX)
         return TRY_NEXT_DIR;
@@ -122,10 +128,10 @@ static enum step look_in(struct mioc_resolver *r, struct mioc_lookup *lookup, ch
     }
     if (verdict == UNLISTED && r->config.may_speculate(r->config.ctx, path, above)) {
         pthread_mutex_lock(&r->lock);
-        is_parked = park(r, lookup, path, above);
+        parking = park(r, lookup, path, above);
         pthread_mutex_unlock(&r->lock);
-        if (is_parked)
-            return PARKED;
+        if (parking != CANNOT_WAIT)
+            return parking == IS_PARKED ? PARKED : TRY_AGAIN;
     }
     if (verdict == ABSENT || (verdict != FOUND && above < len))
         return TRY_NEXT_DIR;
@@ -144,6 +150,8 @@ static void look_up(struct mioc_resolver *r, struct mioc_lookup *lookup)
 
         if (next == PARKED)
             return;
+        if (next == TRY_AGAIN)
+            continue;
         lookup->turn++;
         if (next == TRY_NEXT_NAME) {
             lookup->turn = 0;
