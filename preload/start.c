@@ -11,6 +11,7 @@
 #include "launch/writer_join.h"
 #include "client/client.h"
 #include "base/config.h"
+#include "base/stack.h"
 #include "launch/pmi_relay.h"
 #include "observe/job.h"
 #include "interpose/wrap_loader.h"
@@ -59,36 +60,56 @@ static void flush_output(void)
     funlockfile(stdout);
 }
 
+/* exit() may be called in a handler on a small stack. Without memory for another one the work runs here. */
+static void run_at_exit(int (*work)(void *status), int status)
+{
+    if (mioc_stack_run(MIOC_STACK_TOLD, work, &status) != 0)
+        (void)work(&status);
+}
+
+static __attribute__((noinline)) int leave_job(void *status)
+{
+    flush_output();
+    mioc_node_exit(*(const int *)status & 0377);
+    return 0;
+}
+
 static void end_rank(int status, void *unused)
 {
     (void)unused;
-    if (!mioc_node_is_owner())
-        return;
-    flush_output();
-    mioc_node_exit(status & 0377);
+    if (mioc_node_is_owner())
+        run_at_exit(leave_job, status);
+}
+
+static __attribute__((noinline)) int leave_launcher(void *status)
+{
+    (void)status;
+    mioc_pmi_relay_end();
+    return 0;
 }
 
 /* For a program that replaced a rank, and for a dormant process that has spoken with the launcher. */
 static void end_heir(int status, void *unused)
 {
-    (void)status;
     (void)unused;
-    mioc_pmi_relay_end();
+    run_at_exit(leave_launcher, status);
+}
+
+static __attribute__((noinline)) int write_report(void *status)
+{
+    struct mioc_report report = { .nodes = 1, .reported_nodes = 1 };
+
+    mioc_report_add(&report, mioc_stats_current(), 1);
+    mioc_job_report(&report, line, mioc_config(), *(const int *)status & 0377);
+    return 0;
 }
 
 /* For a dormant process that was asked for statistics: reports counts and times of its real calls, to compare with. */
 static void report_alone(int status, void *unused)
 {
-    const struct mioc_config *config = mioc_config();
-    struct mioc_report report;
-
     (void)unused;
-    if (reporter != getpid())
-        return;
-    memset(&report, 0, sizeof report);
-    report.nodes = report.reported_nodes = 1;
-    mioc_report_add(&report, mioc_stats_current(), 1);
-    mioc_job_report(&report, line, config, status & 0377);
+    if (reporter == getpid())
+        run_at_exit(write_report, status);
 }
 
 /* --- Starts ------------------------------------------------------------------------------------------------------ */

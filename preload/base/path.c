@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* path.c - makes the store's key of what a call was given, and answers lexical questions about paths. */
 #include "path.h"
+#include "decimal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -90,7 +91,8 @@ static int fold_behind(char *buf, uint32_t n, const char *path)
 /* Writes the absolute path of a directory, a descriptor or AT_FDCWD. Returns its length, or -1. */
 static int directory_path(char *buf, int dirfd)
 {
-    char link[40] = "/proc/thread-self/fd/", digits[10], *to = link + 21;
+    static const char folder[] = "/proc/thread-self/fd/";
+    char link[sizeof folder + MIOC_DECIMAL_MAX];
     long n;
 
     if (dirfd == AT_FDCWD) {
@@ -99,12 +101,8 @@ static int directory_path(char *buf, int dirfd)
     }
     if (dirfd < 0)
         return -1;
-    n = 0;
-    for (unsigned rest = (unsigned)dirfd; n == 0 || rest != 0; rest /= 10)
-        digits[n++] = (char)('0' + rest % 10);
-    while (n > 0)
-        *to++ = digits[--n];
-    *to = '\0';
+    memcpy(link, folder, sizeof folder - 1);
+    (void)mioc_decimal(link + sizeof folder - 1, (uint64_t)dirfd);
     n = syscall(SYS_readlinkat, AT_FDCWD, link, buf, KEY_SIZE - 1);
     if (n <= 0 || n >= (long)KEY_SIZE - 1 || buf[0] != '/')
         return -1;

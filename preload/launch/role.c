@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* role.c - what this process is: rank, guest or dormant, and why. */
 #include "role.h"
+#include "base/decimal.h"
 #include "rendezvous.h"
 #include "loader/loader.h"
 #include "base/proc.h"
@@ -112,7 +113,8 @@ char *const *mioc_role_mark_exec(char *const *envp, char **space, size_t entries
                 return envp;
             space[k++] = envp[i];
         }
-    snprintf(text, MIOC_ROLE_MARK_SIZE, MIOC_ROLE_MARK "%ld%s", (long)getpid(), has_heir ? HEIR : "");
+    memcpy(text, MIOC_ROLE_MARK, sizeof MIOC_ROLE_MARK - 1);
+    strcpy(mioc_decimal(text + sizeof MIOC_ROLE_MARK - 1, (uint64_t)getpid()), has_heir ? HEIR : "");
     space[k++] = text;
     space[k] = NULL;
     return space;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* trace.c - composes events and appends them to the rank's file. */
 #include "trace.h"
+#include "base/decimal.h"
 #include "base/clock.h"
 #include "store/item.h"
 #include "base/log.h"
@@ -60,13 +61,10 @@ static void put_text(struct event *e, const char *text)
 
 static void put_number(struct event *e, uint64_t n)
 {
-    char digits[24], *at = digits + sizeof digits - 1;
+    char digits[MIOC_DECIMAL_MAX];
 
-    *at = '\0';
-    do
-        *--at = (char)('0' + n % 10);
-    while ((n /= 10) != 0);
-    put_text(e, at);
+    (void)mioc_decimal(digits, n);
+    put_text(e, digits);
 }
 
 /* Nanoseconds as microseconds with three decimals. */

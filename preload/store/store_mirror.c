@@ -4,6 +4,7 @@
  * A link may be missing (no space, a path that was a file and became a directory, a filesystem without hard links), and
  * it stays when its record is dead. So only what fstat says about the opened file counts. */
 #include "base/path.h"
+#include "base/decimal.h"
 #include "base/real.h"
 #include "store_internal.h"
 #include <errno.h>
@@ -20,15 +21,13 @@ _Static_assert(MIRROR_PATH_MAX <= MIOC_PATH_MAX, "a key's buffer has room for th
 /* Writes "/=N", a directory for content N alone. Returns its length. */
 static uint32_t own_directory(char *at, uint32_t content)
 {
-    uint32_t n = 2, digits = 1;
+    char digits[MIOC_DECIMAL_MAX];
+    uint32_t n = (uint32_t)(mioc_decimal(digits, content) - digits);
 
-    for (uint32_t rest = content; rest >= 10; rest /= 10)
-        digits++;
     at[0] = '/';
     at[1] = '='; /* no directory at the root has such a name */
-    for (uint32_t i = digits; i > 0; content /= 10)
-        at[n + --i] = (char)('0' + content % 10);
-    return n + digits;
+    memcpy(at + 2, digits, n);
+    return n + 2;
 }
 
 /* Writes the second name of a record's copy. Returns 0, or -1: it has none. Async-signal-safe: no stdio. A spelling

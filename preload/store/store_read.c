@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* store_read.c - everyone's side of the store: lock-free lookup, and the way from a descriptor back to its record. */
 #include "base/real.h"
+#include "base/decimal.h"
 #include "base/futex.h"
 #include "base/clock.h"
 #include "store_internal.h"
@@ -73,18 +74,9 @@ const struct mioc_item *mioc_store_item_at(const struct mioc_store *s, uint64_t 
 
 void mioc_store_content_path(const struct mioc_store *s, uint32_t content, char path[MIOC_STORE_PATH_MAX])
 {
-    char digits[10], *to = path + s->path_len;
-    unsigned n = 0;
-
     memcpy(path, s->path, s->path_len);
-    memcpy(to, "/c/", 3);
-    to += 3;
-    do
-        digits[n++] = (char)('0' + content % 10);
-    while ((content /= 10) != 0);
-    while (n > 0)
-        *to++ = digits[--n];
-    *to = '\0';
+    memcpy(path + s->path_len, "/c/", 3);
+    (void)mioc_decimal(path + s->path_len + 3, content);
 }
 
 int mioc_store_open_content(const struct mioc_store *s, const struct mioc_content_record *record, int open_flags)

@@ -84,7 +84,7 @@ room_of() { sed -n "s/^#define MIOC_STACK_$1 (\([0-9]*\)u \* 1024u)$/\1 1024/p" 
   done
 }
 
-@test "a handler on a small stack looks and writes as without us" {
+@test "a handler on a small stack looks, writes, ends and execs as without us" {
   cat >"$SCRATCH/handler.c" <<'C'
 #include <fcntl.h>
 #include <signal.h>
@@ -93,30 +93,32 @@ room_of() { sed -n "s/^#define MIOC_STACK_$1 (\([0-9]*\)u \* 1024u)$/\1 1024/p" 
 #include <sys/stat.h>
 #include <unistd.h>
 static const char *path;
-static int is_look;
+static int what;
 static void on_signal(int number) {
     struct stat st;
     int fd = 1;
     (void)number;
-    if (is_look) _exit(stat(path, &st) == 0 && access(path, R_OK) == 0 ? 0 : 1);
+    if (what == 'e') exit(0);
+    if (what == 'x') execl("/bin/true", "true", NULL);
+    if (what == 'l') _exit(stat(path, &st) == 0 && access(path, R_OK) == 0 ? 0 : 1);
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (write(fd, "crash report\n", 13) != 13) _exit(1);
     _exit(mkdir(path, 0755) != 0 && rename(path, path) == 0 ? 0 : 2);
 }
-void run(const char *file, int look, int is_least) {
+void run(const char *file, int work, int is_least) {
     size_t size = is_least ? sysconf(_SC_MINSIGSTKSZ) + 1024 : 8192;
     char *memory = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack_t stack = { .ss_sp = memory + 4096, .ss_size = size };
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK };
     path = file;
-    is_look = look;
+    what = work;
     mprotect(memory, 4096, PROT_NONE);
     sigaltstack(&stack, NULL);
     sigaction(SIGUSR1, &action, NULL);
     raise(SIGUSR1);
 }
 int main(int argc, char **argv) {
-    run(argv[1], argv[2][0] == 'l', argv[3][0] == 'l');
+    run(argv[1], argv[2][0], argv[3][0] == 'l');
     return 3;
 }
 C
@@ -128,10 +130,10 @@ C
 import ctypes, os, sys
 path = sys.argv[2] + os.environ["PMI_RANK"]
 os.path.exists(path)
-ctypes.CDLL(sys.argv[1]).run(path.encode(), sys.argv[3] == "look", sys.argv[4] == "least")
+ctypes.CDLL(sys.argv[1]).run(path.encode(), ord(sys.argv[3][0]), sys.argv[4] == "least")
 PY
   for size in usual least; do
-    for what in write look; do
+    for what in write look exit xec; do
       same_as_plain alone "$SCRATCH/handler" "$SCRATCH/report" "$what" "$size"
       ((CACHED_RC == 0))
       # In ranks, and in programs beside them that are no interpreters; of cached files.
