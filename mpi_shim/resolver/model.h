@@ -79,7 +79,8 @@ struct mioc_resolver {
     struct mioc_resolver_config config;
     /* mioc_resolver_run_job(). A pointer, so that resolver_queue.c, which an answer calls, does not call answers. */
     void (*run_job)(struct mioc_resolver *r, struct mioc_job *job);
-    /* Guards all below but `atomic`. Never held across a real call, nor across a callback but client_ns(). */
+    /* Guards all below but `atomic`. Never held across a real call, nor across a callback but
+     * client_ns(), find() and is_known(), which take no lock. */
     pthread_mutex_t lock;
     pthread_cond_t work, room;          /* something to do for threads; room in the result queues */
     struct mioc_job_queue asked, early; /* early: the manifest's; both in their order */

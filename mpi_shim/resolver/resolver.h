@@ -19,7 +19,8 @@ struct mioc_prefetch;
 struct mioc_resolver_config {
     unsigned threads;  /* 1..64 */
     uint64_t max_file; /* larger contents are UNCACHED */
-    /* The functions below are called with `ctx`, in any thread; client_ns() with the resolver's lock held. */
+    /* The functions below are called with `ctx`, in any thread; client_ns(), find() and is_known() with the
+     * resolver's lock held. */
     /* Something is ready: wakes the agent's thread. */
     void (*ready)(void *ctx);
     /* Whether a record of this key is in the store already, so that read-ahead does not repeat it. */

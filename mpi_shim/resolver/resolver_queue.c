@@ -122,7 +122,7 @@ static void hurry(struct mioc_resolver *r, uint64_t hash)
 
 /* With the lock held: whether the answer is under way, or in the store. In this order: it goes from the queue to the
  * store, and is under way until it is there. */
-static int is_asked(const struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
+static int is_known_or_under_way(const struct mioc_resolver *r, unsigned kind, const char *path, uint32_t len)
 {
     return mioc_keys_has(&r->keys, mioc_item_hash(kind, path, len)) ||
            r->config.is_known(r->config.ctx, kind, path, len);
@@ -139,7 +139,7 @@ int mioc_resolver_enqueue_needed(struct mioc_resolver *r, unsigned kind, const c
     struct mioc_job_queue *q = &r->libraries.queue;
     struct mioc_job *job;
 
-    if (r->stop || r->libraries.waiting == MIOC_RESOLVER_GUESSES || is_asked(r, kind, path, len) ||
+    if (r->stop || r->libraries.waiting == MIOC_RESOLVER_GUESSES || is_known_or_under_way(r, kind, path, len) ||
         (job = new_job(kind, path, len)) == NULL)
         return -1;
     job->is_guess = 1;
@@ -171,7 +171,8 @@ void mioc_resolver_enqueue_guesses(struct mioc_resolver *r, struct mioc_job *fir
     pthread_mutex_lock(&r->lock);
     while ((job = first) != NULL) {
         first = job->next;
-        if (r->stop || r->guesses_waiting == MIOC_RESOLVER_GUESSES || is_asked(r, job->kind, job->path, job->len)) {
+        if (r->stop || r->guesses_waiting == MIOC_RESOLVER_GUESSES ||
+            is_known_or_under_way(r, job->kind, job->path, job->len)) {
             free(job);
             continue;
         }
@@ -193,7 +194,8 @@ void mioc_resolver_speculate(struct mioc_resolver *r, const struct mioc_job *job
     if (!r->config.may_speculate(r->config.ctx, path, len) || r->config.is_known(r->config.ctx, kind, path, len))
         return;
     pthread_mutex_lock(&r->lock);
-    if (!r->stop && !is_asked(r, kind, path, len) && (added = add_job(r, &r->asked, kind, path, len)) != NULL)
+    if (!r->stop && !is_known_or_under_way(r, kind, path, len) &&
+        (added = add_job(r, &r->asked, kind, path, len)) != NULL)
         added->is_guessed = job->is_guessed;
     pthread_mutex_unlock(&r->lock);
 }
@@ -236,7 +238,7 @@ void mioc_resolver_bring(struct mioc_resolver *r, const struct mioc_job *job, un
         return;
     brought->is_guessed = job->is_guessed;
     pthread_mutex_lock(&r->lock);
-    if (r->stop || is_asked(r, kind, path, len)) {
+    if (r->stop || is_known_or_under_way(r, kind, path, len)) {
         pthread_mutex_unlock(&r->lock);
         free(brought);
         return;
