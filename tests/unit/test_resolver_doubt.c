@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_resolver_doubt.c - what another node wrote: for client_most_ns from now on, the root's own looks do not count. */
+/* test_resolver_doubt.c - what another node wrote: until client_most_ns have passed, looks of the root do not count. */
 #include "resolver_fixture.h"
 
 static void answer_about_what_another_node_wrote_counts_later(void **state)
