@@ -152,16 +152,18 @@ static int is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
     return find(ctx, kind, path, len) != NULL;
 }
 
+/* is_known() is called with the resolver's lock held, so that must not be taken within the other one. */
 static int take(struct mioc_resolver *r)
 {
-    int rc;
+    struct mioc_resolved resolved;
 
+    if (!mioc_resolver_take(r, &resolved))
+        return 0;
     pthread_mutex_lock(&kept.lock);
     assert_true(kept.count < 4096);
-    rc = mioc_resolver_take(r, &kept.item[kept.count]);
-    kept.count += (unsigned)rc;
+    kept.item[kept.count++] = resolved;
     pthread_mutex_unlock(&kept.lock);
-    return rc;
+    return 1;
 }
 
 static void ready(void *ctx) { (void)ctx; }
