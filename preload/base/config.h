@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* config.h - the process's configuration: every variable MPIIO_CACHE_*, from one table in config_values.c.
+/* config.h - the process's configuration: every variable MPIIO_CACHE_*, from one table in config_rows.c.
  *
  * The configuration is read once, before anything else: the defaults, over them the site's file (site.h), over that the
  * environment. After that it never changes, so any thread may read it. A bad value is a complaint, and what was in
@@ -13,6 +13,11 @@
 #include <stdint.h>
 
 enum mioc_log_level { MIOC_LOG_NONE, MIOC_LOG_ERROR, MIOC_LOG_WARN, MIOC_LOG_INFO, MIOC_LOG_DEBUG };
+
+/* What carries messages between nodes. */
+enum mioc_transport_choice { MIOC_TRANSPORT_AUTO, MIOC_TRANSPORT_TCP, MIOC_TRANSPORT_MPI };
+/* A node tries so many ports until one is free, so PORTS has at least so many. */
+#define MIOC_PORTS_LEAST 8u
 
 /* Where a value came from, and its text. The text lies in the table, in the buffer with the site's file, or in the
  * environment. */
@@ -40,15 +45,20 @@ struct mioc_config {
     uint64_t linger_ms;      /* LINGER: the longest time that an ending leader goes on serving the others */
     uint64_t max_file;       /* MAX_FILE, bytes */
     uint64_t max_bytes;      /* MAX_BYTES, bytes; 0: taken from the cgroup's limit and the tmpfs */
-    char mpi[32];            /* MPI: auto, or the name of a plug-in (mpich, openmpi, …) */
-    int loader_plain;        /* LOADER: 1 plain, 0 patch */
-    char manifest[1024];     /* MANIFEST: auto, off or an absolute path */
-    int stats;               /* STATS: 1 for the value 1, and for a file */
-    char stats_file[1024];   /* STATS: the file, or empty */
-    char trace[1024];        /* TRACE: an absolute folder; empty: no traces */
-    char trace_ranks[256];   /* TRACE_RANKS: numbers and ranges, or all */
-    uint64_t trace_max;      /* TRACE_MAX: bytes of one rank's file */
-    struct mioc_site site;   /* what only the site's file says */
+    enum mioc_transport_choice transport; /* TRANSPORT */
+    unsigned port_first, port_last;       /* PORTS: both are in the range */
+    char interface[64];                   /* INTERFACE: a name or an address; empty: any */
+    char keyfile[1024];                   /* KEYFILE: an absolute path, or empty */
+    int encrypt;                          /* ENCRYPT: 0 or 1 */
+    char mpi[32];                         /* MPI: auto, or the name of a plug-in (mpich, openmpi, …) */
+    int loader_plain;                     /* LOADER: 1 plain, 0 patch */
+    char manifest[1024];                  /* MANIFEST: auto, off or an absolute path */
+    int stats;                            /* STATS: 1 for the value 1, and for a file */
+    char stats_file[1024];                /* STATS: the file, or empty */
+    char trace[1024];                     /* TRACE: an absolute folder; empty: no traces */
+    char trace_ranks[256];                /* TRACE_RANKS: numbers and ranges, or all */
+    uint64_t trace_max;                   /* TRACE_MAX: bytes of one rank's file */
+    struct mioc_site site;                /* what only the site's file says */
     struct mioc_config_origin origin[MIOC_CONFIG_ROWS_MAX]; /* in the table's order */
     unsigned complaints;                                    /* how many values were bad */
     char complaint[512];                                    /* the first complaint, one line without newline */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* config_internal.h - what config.c (reads the sources) and config_values.c (table and parsers) share; nobody else
- * includes it. */
+/* config_internal.h - what config.c (reads the sources), config_rows.c (the table) and config_values.c (the
+ * parsers) share; nobody else includes it. */
 #ifndef MIOC_CONFIG_INTERNAL_H
 #define MIOC_CONFIG_INTERNAL_H
 
@@ -26,5 +26,25 @@ int mioc_config_find_row(const char *name, size_t len);
 /* Parses a value into the field of a row. Returns 0; or -1: the value is bad, and the field is as before. A list of
  * prefixes is never bad: each bad entry is a complaint of its own. */
 int mioc_config_parse_row(struct mioc_config *config, size_t row, const char *text);
+
+/* The parsers: each returns 0; or -1: the value is bad, and the field is as before. */
+int mioc_config_parse_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms);
+int mioc_config_parse_auto_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms);
+int mioc_config_parse_bytes(const char *text, uint64_t least, uint64_t most, uint64_t *bytes);
+int mioc_config_parse_flag(const char *text, int *flag);
+int mioc_config_parse_loader(const char *text, int *is_plain);
+int mioc_config_parse_file(const char *text, char *file, size_t size);
+int mioc_config_parse_manifest(const char *text, char *manifest);
+int mioc_config_parse_level(const char *text, enum mioc_log_level *level);
+int mioc_config_parse_directory(const char *text, char *dir);
+int mioc_config_parse_folder(const char *text, char *folder, size_t size);
+int mioc_config_parse_mpi(const char *text, char *name, size_t size);
+int mioc_config_parse_transport(const char *text, enum mioc_transport_choice *choice);
+int mioc_config_parse_ports(const char *text, uint64_t least, uint64_t most, struct mioc_config *config);
+int mioc_config_parse_interface(const char *text, char *interface, size_t size);
+int mioc_config_parse_ranks(const char *text, char *ranks, size_t size);
+int mioc_config_parse_stats(const char *text, struct mioc_config *config);
+/* The good entries become the list; `name` is the variable's, for the complaints. */
+void mioc_config_parse_prefixes(struct mioc_config *config, const char *name, const char *text, char *list);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* config_values.c - the table of environment variables, and one parser for each kind of value. */
+/* config_values.c - one parser for each kind of value, and what is said about bad ones. */
 #include "config_internal.h"
 
 #include <limits.h>
@@ -9,96 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define PREFIX MIOC_CONFIG_PREFIX
 /* Leaves room for the store's own names in any buffer of PATH_MAX bytes, and of a socket address. */
 #define DIR_LENGTH_MAX 200u
 #define NS 1000000000ull
-#define SECONDS_NS(s) ((uint64_t)((s)*1e9 + 0.5))
-
-enum kind {
-    FLAG,
-    LEVEL,
-    DIRECTORY,
-    PREFIXES,
-    SECONDS,
-    AUTO_SECONDS,
-    BYTES,
-    LOADER,
-    MANIFEST,
-    STATS,
-    FOLDER,
-    RANKS,
-    MPI
-};
-
-/* Each row: name, kind, field, least, most, type, default, help. The unit of least and most is nanoseconds or bytes. */
-/* clang-format off */
-#define ROWS(X) \
-    X("DISABLE", FLAG, disable, 0, 0, "0 or 1", "0", \
-      "1 turns everything off, but for the timers if statistics are wanted") \
-    X("LOG", LEVEL, log, 0, 0, "error, warn, info or debug", "warn", \
-      "what is said on standard error; info says whether the cache is active, or why not") \
-    X("DIR", DIRECTORY, dir, 0, 0, "an absolute path of at most 200 bytes", "/dev/shm", \
-      "node-local directory in memory that holds the node's store") \
-    X("PATHS", PREFIXES, paths, 0, 0, "absolute paths separated by colons", "", \
-      "more prefixes to cache, whatever filesystem they are on") \
-    X("EXCLUDE", PREFIXES, exclude, 0, 0, "absolute paths separated by colons", "", "prefixes never to cache") \
-    X("TTL", SECONDS, ttl_ms, 0, SECONDS_NS(86400), "seconds from 0 to 86400", "2", \
-      "how long a name found missing outside the library directories stays missing") \
-    X("ACTIMEO", AUTO_SECONDS, actimeo_ms, 0, SECONDS_NS(86400), "auto or seconds from 0 to 86400", "auto", \
-      "how long a node's kernel may show what was there before another node's write: " \
-      "auto takes it from the mount, and 60 where it does not say") \
-    X("TIMEOUT", SECONDS, timeout_ms, SECONDS_NS(0.001), SECONDS_NS(3600), "seconds from 0.001 to 3600", "10", \
-      "longest wait of one call for the cache before it goes to the filesystem") \
-    X("LINGER", SECONDS, linger_ms, 0, SECONDS_NS(3600), "seconds from 0 to 3600", "30", \
-      "longest that an ending rank goes on serving the others") \
-    X("MAX_FILE", BYTES, max_file, 0, INT64_MAX, "bytes, with K, M, G or T for powers of 1024", "256M", \
-      "larger files keep their metadata cached and are read from the filesystem") \
-    X("MAX_BYTES", BYTES, max_bytes, 0, INT64_MAX, "bytes, with K, M, G or T for powers of 1024", "0", \
-      "bound of a node's store; 0 takes it from the cgroup's limit and the size of DIR") \
-    X("LOADER", LOADER, loader_plain, 0, 0, "patch or plain", "patch", \
-      "how the dynamic loader reads: through the cache, by patches of its code in memory, or as it does by itself") \
-    X("MPI", MPI, mpi, 0, 0, "auto, mpich, openmpi or the name of another plug-in", "auto", \
-      "which MPI carries it: " \
-      "auto takes the one whose process manager the launcher speaks to (PMI: MPICH, PMIx: Open MPI)") \
-    X("MANIFEST", MANIFEST, manifest, 0, 0, "auto, off or an absolute path", "auto", \
-      "where a run notes what it asked, for the next one to read ahead: auto is below $XDG_CACHE_HOME or ~/.cache") \
-    X("STATS", STATS, stats, 0, 0, "0, 1 or a file name (./yes for a file of such a name)", "0", \
-      "1 prints a table at exit, a file name writes it there as JSON") \
-    X("TRACE", FOLDER, trace, 0, 0, "an absolute path, %r for the rank, %j the job, %h the host", "", \
-      "folder where ranks write what they did, for Perfetto and mpiio-cache report") \
-    X("TRACE_RANKS", RANKS, trace_ranks, 0, 0, "numbers and ranges such as 0,4-7, or all", "0-15", "which ranks do") \
-    X("TRACE_MAX", BYTES, trace_max, 4096, INT64_MAX, "bytes from 4096, with K, M, G or T for powers of 1024", "256M", \
-      "bound of one rank's trace; further events are counted and dropped")
-/* clang-format on */
-
-static const struct mioc_config_row public_rows[] = {
-#define X(name, kind, field, least, most, type, def, help) { PREFIX name, type, def, help },
-    ROWS(X)
-#undef X
-};
-
-#define ROW_COUNT (sizeof public_rows / sizeof public_rows[0])
-
-static const struct {
-    enum kind kind;
-    size_t offset;
-    uint64_t least, most;
-} row_rules[ROW_COUNT] = {
-#define X(name, kind, field, least, most, type, def, help) { kind, offsetof(struct mioc_config, field), least, most },
-    ROWS(X)
-#undef X
-};
-
-/* The library itself sets these, for a program that replaces a rank by exec (role.h). */
-static const char *const internal_names[] = { PREFIX "CLAIMED" };
-
-const struct mioc_config_row *mioc_config_rows(size_t *n)
-{
-    if (n != NULL)
-        *n = ROW_COUNT;
-    return public_rows;
-}
 
 /* --- Complaints -------------------------------------------------------------------------------------------------- */
 
@@ -141,7 +54,7 @@ static int parse_digits(const char **at, uint64_t *value)
     return n;
 }
 
-static int parse_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms)
+int mioc_config_parse_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms)
 {
     uint64_t ns, fraction = 0;
     int digits = parse_digits(&text, &ns);
@@ -160,15 +73,15 @@ static int parse_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, 
     return 0;
 }
 
-static int parse_auto_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms)
+int mioc_config_parse_auto_seconds(const char *text, uint64_t least_ns, uint64_t most_ns, uint64_t *ms)
 {
     if (strcmp(text, "auto") != 0)
-        return parse_seconds(text, least_ns, most_ns, ms);
+        return mioc_config_parse_seconds(text, least_ns, most_ns, ms);
     *ms = MIOC_ACTIMEO_AUTO;
     return 0;
 }
 
-static int parse_bytes(const char *text, uint64_t least, uint64_t most, uint64_t *bytes)
+int mioc_config_parse_bytes(const char *text, uint64_t least, uint64_t most, uint64_t *bytes)
 {
     static const char suffixes[] = "KMGT", small[] = "kmgt";
     uint64_t value;
@@ -188,7 +101,7 @@ static int parse_bytes(const char *text, uint64_t least, uint64_t most, uint64_t
     return 0;
 }
 
-static int parse_flag(const char *text, int *flag)
+int mioc_config_parse_flag(const char *text, int *flag)
 {
     if ((text[0] != '0' && text[0] != '1') || text[1] != '\0')
         return -1;
@@ -196,7 +109,7 @@ static int parse_flag(const char *text, int *flag)
     return 0;
 }
 
-static int parse_loader(const char *text, int *is_plain)
+int mioc_config_parse_loader(const char *text, int *is_plain)
 {
     if (strcmp(text, "patch") != 0 && strcmp(text, "plain") != 0)
         return -1;
@@ -204,21 +117,25 @@ static int parse_loader(const char *text, int *is_plain)
     return 0;
 }
 
-static int parse_manifest(const char *text, char *manifest)
+/* A file's absolute path: its last component is a name that a file can have. */
+int mioc_config_parse_file(const char *text, char *file, size_t size)
 {
     size_t len = strlen(text);
-    if (text[0] == '/') {
-        if (len >= sizeof((struct mioc_config *)0)->manifest || text[len - 1] == '/' ||
-            strlen(strrchr(text, '/') + 1) > NAME_MAX)
-            return -1;
-    } else if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0) {
+    if (text[0] != '/' || len >= size || text[len - 1] == '/' || strlen(strrchr(text, '/') + 1) > NAME_MAX)
         return -1;
-    }
-    memcpy(manifest, text, len + 1);
+    memcpy(file, text, len + 1);
     return 0;
 }
 
-static int parse_level(const char *text, enum mioc_log_level *level)
+int mioc_config_parse_manifest(const char *text, char *manifest)
+{
+    if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0)
+        return mioc_config_parse_file(text, manifest, sizeof((struct mioc_config *)0)->manifest);
+    memcpy(manifest, text, strlen(text) + 1);
+    return 0;
+}
+
+int mioc_config_parse_level(const char *text, enum mioc_log_level *level)
 {
     static const struct {
         const char *name;
@@ -234,7 +151,7 @@ static int parse_level(const char *text, enum mioc_log_level *level)
     return -1;
 }
 
-static int parse_directory(const char *text, char *dir)
+int mioc_config_parse_directory(const char *text, char *dir)
 {
     size_t len = strlen(text);
     if (text[0] != '/' || len > DIR_LENGTH_MAX)
@@ -243,7 +160,7 @@ static int parse_directory(const char *text, char *dir)
     return 0;
 }
 
-static int parse_folder(const char *text, char *folder, size_t size)
+int mioc_config_parse_folder(const char *text, char *folder, size_t size)
 {
     size_t len = strlen(text);
     if (text[0] != '/' || len >= size)
@@ -255,7 +172,7 @@ static int parse_folder(const char *text, char *folder, size_t size)
     return 0;
 }
 
-static int parse_mpi(const char *text, char *name, size_t size)
+int mioc_config_parse_mpi(const char *text, char *name, size_t size)
 {
     size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
     if (text[len] != '\0' || len >= size)
@@ -264,7 +181,45 @@ static int parse_mpi(const char *text, char *name, size_t size)
     return 0;
 }
 
-static int parse_ranks(const char *text, char *ranks, size_t size)
+int mioc_config_parse_transport(const char *text, enum mioc_transport_choice *choice)
+{
+    static const char *const names[] = {
+        [MIOC_TRANSPORT_AUTO] = "auto", [MIOC_TRANSPORT_TCP] = "tcp", [MIOC_TRANSPORT_MPI] = "mpi"
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *choice = (enum mioc_transport_choice)i;
+            return 0;
+        }
+    return -1;
+}
+
+int mioc_config_parse_ports(const char *text, uint64_t least, uint64_t most, struct mioc_config *config)
+{
+    uint64_t first, last;
+    if (parse_digits(&text, &first) <= 0 || *text++ != '-' || parse_digits(&text, &last) <= 0 || *text != '\0')
+        return -1;
+    if (first < least || last > most || last < first || last - first + 1 < MIOC_PORTS_LEAST)
+        return -1;
+    config->port_first = (unsigned)first;
+    config->port_last = (unsigned)last;
+    return 0;
+}
+
+/* No name of an interface and no address has a blank, a slash or a control character. */
+int mioc_config_parse_interface(const char *text, char *interface, size_t size)
+{
+    size_t len = strlen(text);
+    if (len >= size)
+        return -1;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f || text[i] == '/')
+            return -1;
+    memcpy(interface, text, len + 1);
+    return 0;
+}
+
+int mioc_config_parse_ranks(const char *text, char *ranks, size_t size)
 {
     size_t len = strlen(text);
     uint64_t first, last;
@@ -296,10 +251,10 @@ static int is_file_name(const char *text)
     return text[strspn(text, "0123456789+-. ")] != '\0';
 }
 
-static int parse_stats(const char *text, struct mioc_config *config)
+int mioc_config_parse_stats(const char *text, struct mioc_config *config)
 {
     size_t len = strlen(text);
-    if (parse_flag(text, &config->stats) == 0) {
+    if (mioc_config_parse_flag(text, &config->stats) == 0) {
         config->stats_file[0] = '\0';
         return 0;
     }
@@ -312,7 +267,7 @@ static int parse_stats(const char *text, struct mioc_config *config)
 
 /* Keeps the good entries of a list. Each bad entry is a complaint; an empty entry is only a colon
  * too many, and none. */
-static void parse_prefixes(struct mioc_config *config, const char *name, const char *text, char *list)
+void mioc_config_parse_prefixes(struct mioc_config *config, const char *name, const char *text, char *list)
 {
     size_t used = 0;
     unsigned count = 0;
@@ -343,40 +298,4 @@ static void parse_prefixes(struct mioc_config *config, const char *name, const c
     list[used] = '\0';
 }
 
-_Static_assert(ROW_COUNT <= MIOC_CONFIG_ROWS_MAX, "a row has an origin and a bit");
 _Static_assert(sizeof(((struct mioc_config *)0)->paths) == sizeof(((struct mioc_config *)0)->exclude), "one bound");
-
-/* --- Rows -------------------------------------------------------------------------------------------------------- */
-
-int mioc_config_parse_row(struct mioc_config *config, size_t row, const char *text)
-{
-    void *field = (char *)config + row_rules[row].offset;
-    uint64_t least = row_rules[row].least, most = row_rules[row].most;
-    switch (row_rules[row].kind) {
-    case FLAG: return parse_flag(text, field);
-    case LEVEL: return parse_level(text, field);
-    case DIRECTORY: return parse_directory(text, field);
-    case PREFIXES: parse_prefixes(config, public_rows[row].name, text, field); return 0;
-    case SECONDS: return parse_seconds(text, least, most, field);
-    case AUTO_SECONDS: return parse_auto_seconds(text, least, most, field);
-    case BYTES: return parse_bytes(text, least, most, field);
-    case LOADER: return parse_loader(text, field);
-    case MANIFEST: return parse_manifest(text, field);
-    case STATS: return parse_stats(text, config);
-    case FOLDER: return parse_folder(text, field, sizeof config->trace);
-    case MPI: return parse_mpi(text, field, sizeof config->mpi);
-    case RANKS: return parse_ranks(text, field, sizeof config->trace_ranks);
-    }
-    return -1;
-}
-
-int mioc_config_find_row(const char *name, size_t len)
-{
-    for (size_t i = 0; i < ROW_COUNT; i++)
-        if (strlen(public_rows[i].name) == len && memcmp(public_rows[i].name, name, len) == 0)
-            return (int)i;
-    for (size_t i = 0; i < sizeof internal_names / sizeof internal_names[0]; i++)
-        if (strlen(internal_names[i]) == len && memcmp(internal_names[i], name, len) == 0)
-            return MIOC_CONFIG_OF_THE_LIBRARY;
-    return MIOC_CONFIG_UNKNOWN;
-}

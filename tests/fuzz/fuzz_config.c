@@ -12,8 +12,10 @@
 /* Splits at NULs. What begins with "=" gets a name of ours in front. */
 static unsigned split(char *text, size_t size, char **words, char *space, size_t room)
 {
-    static const char *const names[] = { "DISABLE", "LOG",      "DIR",       "PATHS",  "EXCLUDE", "TTL",     "TIMEOUT",
-                                         "LINGER",  "MAX_FILE", "MAX_BYTES", "LOADER", "STATS",   "CLAIMED", "LAUNCH" };
+    static const char *const names[] = { "DISABLE", "LOG",       "DIR",     "PATHS",    "EXCLUDE",
+                                         "TTL",     "TIMEOUT",   "LINGER",  "MAX_FILE", "MAX_BYTES",
+                                         "LOADER",  "STATS",     "CLAIMED", "LAUNCH",   "TRANSPORT",
+                                         "PORTS",   "INTERFACE", "KEYFILE", "ENCRYPT" };
     unsigned n = 0;
 
     for (size_t at = 0; at < size && n < WORDS; at += strlen(text + at) + 1) {
@@ -22,7 +24,8 @@ static unsigned split(char *text, size_t size, char **words, char *space, size_t
 
         words[n] = text + at;
         if (word[0] > 0 && word[0] < 32) {
-            len = snprintf(space, room, "MPIIO_CACHE_%s=%s", names[(unsigned)word[0] % 14], word + 1);
+            len = snprintf(space, room, "MPIIO_CACHE_%s=%s", names[(unsigned)word[0] % (sizeof names / sizeof *names)],
+                           word + 1);
             if (len > 0 && (size_t)len < room) {
                 words[n] = space;
                 space += len + 1;
@@ -43,6 +46,11 @@ static void check(const struct mioc_config *c)
     PROMISE(c->paths[0] == '\0' || c->paths[0] == '/');
     PROMISE(c->timeout_ms >= 1 && c->timeout_ms <= 3600000 && c->linger_ms <= 3600000 && c->ttl_ms <= 86400000);
     PROMISE(c->log > MIOC_LOG_NONE && c->log <= MIOC_LOG_DEBUG && (c->disable | 1) == 1 && (c->loader_plain | 1) == 1);
+    PROMISE(c->transport <= MIOC_TRANSPORT_MPI && (c->encrypt | 1) == 1);
+    PROMISE(c->port_first >= 1024 && c->port_last <= 65535 && c->port_last >= c->port_first + 7);
+    PROMISE(strnlen(c->interface, sizeof c->interface) < sizeof c->interface);
+    PROMISE(c->keyfile[0] == '\0' ||
+            (c->keyfile[0] == '/' && strnlen(c->keyfile, sizeof c->keyfile) < sizeof c->keyfile));
     PROMISE(c->stats || c->stats_file[0] == '\0');
     PROMISE((c->complaints > 0) == (c->complaint[0] != '\0'));
     for (const char *at = c->complaint; *at != '\0'; at++)

@@ -65,12 +65,15 @@ refused() {
   need_root
   mkdir "$SCRATCH/etc"
   mkdir -p "${SITE%/*}"
-  printf 'MPIIO_CACHE_TTL=5\nMPIIO_CACHE_LINGER=9\nDENY_USERS=77\n' >"$SCRATCH/etc/mpiio_cache.conf"
+  printf '%s\n' MPIIO_CACHE_TTL=5 MPIIO_CACHE_LINGER=9 MPIIO_CACHE_PORTS=30000-30999 DENY_USERS=77 \
+    >"$SCRATCH/etc/mpiio_cache.conf"
   MPIIO_CACHE_LINGER=4 unshare --mount --propagation private bash -c 'mount --bind "$1" "$2" && mpiio-cache config' \
     bash "$SCRATCH/etc" "${SITE%/*}" >"$SCRATCH/out"
   cat "$SCRATCH/out"
   grep -qE "^MPIIO_CACHE_TTL +5 +$SITE\$" "$SCRATCH/out"
   grep -qE '^MPIIO_CACHE_LINGER +4 +environment$' "$SCRATCH/out"
+  grep -qE "^MPIIO_CACHE_PORTS +30000-30999 +$SITE\$" "$SCRATCH/out"
+  grep -qE '^MPIIO_CACHE_TRANSPORT +auto +default$' "$SCRATCH/out"
   grep -qE '^MPIIO_CACHE_MAX_FILE +256M +default$' "$SCRATCH/out"
   grep -qE "^DENY_USERS +77 +$SITE\$" "$SCRATCH/out"
   MPIIO_CACHE_TTL=x run mpiio-cache config

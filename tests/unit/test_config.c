@@ -41,6 +41,12 @@ static void parse_empty_environment_gives_defaults(void **state)
     assert_int_equal(config.linger_ms, 30000);
     assert_int_equal(config.max_file, 256ull << 20);
     assert_int_equal(config.max_bytes, 0);
+    assert_int_equal(config.transport, MIOC_TRANSPORT_AUTO);
+    assert_int_equal(config.port_first, 21000);
+    assert_int_equal(config.port_last, 28999);
+    assert_string_equal(config.interface, "");
+    assert_string_equal(config.keyfile, "");
+    assert_int_equal(config.encrypt, 0);
     assert_int_equal(config.stats, 0);
     assert_string_equal(config.stats_file, "");
     assert_int_equal(config.complaints, 0);
@@ -124,6 +130,34 @@ static void parse_malformed_value_keeps_default_and_complains_once(void **state)
         "MPIIO_CACHE_MAX_BYTES=8388608T",
         "MPIIO_CACHE_MAX_BYTES=99999999999999999999",
         "MPIIO_CACHE_MAX_BYTES=9223372036854775808",
+        "MPIIO_CACHE_TRANSPORT=udp",
+        "MPIIO_CACHE_TRANSPORT=TCP",
+        "MPIIO_CACHE_TRANSPORT=tcp ",
+        "MPIIO_CACHE_PORTS=21000",
+        "MPIIO_CACHE_PORTS=21000-",
+        "MPIIO_CACHE_PORTS=-28999",
+        "MPIIO_CACHE_PORTS=21000:28999",
+        "MPIIO_CACHE_PORTS=21000--28999",
+        "MPIIO_CACHE_PORTS=21000-28999-",
+        "MPIIO_CACHE_PORTS= 21000-28999",
+        "MPIIO_CACHE_PORTS=21000 - 28999",
+        "MPIIO_CACHE_PORTS=0-28999",
+        "MPIIO_CACHE_PORTS=1023-28999",
+        "MPIIO_CACHE_PORTS=21000-65536",
+        "MPIIO_CACHE_PORTS=28999-21000",
+        "MPIIO_CACHE_PORTS=21000-21006",
+        "MPIIO_CACHE_PORTS=21000-18446744073709551616",
+        "MPIIO_CACHE_PORTS=18446744073709572616-28999",
+        "MPIIO_CACHE_INTERFACE=eth0/24",
+        "MPIIO_CACHE_INTERFACE=eth0 eth1",
+        "MPIIO_CACHE_INTERFACE=eth0\n",
+        "MPIIO_CACHE_INTERFACE=0123456789012345678901234567890123456789012345678901234567890123",
+        "MPIIO_CACHE_KEYFILE=key",
+        "MPIIO_CACHE_KEYFILE=~/key",
+        "MPIIO_CACHE_KEYFILE=/",
+        "MPIIO_CACHE_KEYFILE=/home/me/",
+        "MPIIO_CACHE_ENCRYPT=yes",
+        "MPIIO_CACHE_ENCRYPT=2",
         "MPIIO_CACHE_STATS=yes",
         "MPIIO_CACHE_STATS=TRUE",
         "MPIIO_CACHE_STATS=on",
@@ -346,6 +380,63 @@ static void loader_is_patch_or_plain(void **state)
     assert_non_null(strstr(config.complaint, "patch or plain"));
 }
 
+static void transport_is_auto_tcp_or_mpi(void **state)
+{
+    static const struct {
+        const char *variable;
+        enum mioc_transport_choice expected;
+    } cases[] = { { "MPIIO_CACHE_TRANSPORT=auto", MIOC_TRANSPORT_AUTO },
+                  { "MPIIO_CACHE_TRANSPORT=tcp", MIOC_TRANSPORT_TCP },
+                  { "MPIIO_CACHE_TRANSPORT=mpi", MIOC_TRANSPORT_MPI } };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(parse_one(cases[i].variable), 0);
+        assert_int_equal(config.transport, cases[i].expected);
+    }
+}
+
+static void ports_are_a_range(void **state)
+{
+    static const struct {
+        const char *variable;
+        unsigned first, last;
+    } cases[] = { { "MPIIO_CACHE_PORTS=1024-65535", 1024, 65535 },
+                  { "MPIIO_CACHE_PORTS=1024-1031", 1024, 1031 },
+                  { "MPIIO_CACHE_PORTS=65528-65535", 65528, 65535 },
+                  { "MPIIO_CACHE_PORTS=030000-030100", 30000, 30100 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(parse_one(cases[i].variable), 0);
+        assert_int_equal(config.port_first, cases[i].first);
+        assert_int_equal(config.port_last, cases[i].last);
+    }
+}
+
+static void network_and_key_are_taken_as_they_are(void **state)
+{
+    static const char *const interfaces[] = { "eth0", "ib0.8001@if7", "10.1.2.3", "fe80::1%eth0", "bond-0_x" };
+    static char variable[1100] = "MPIIO_CACHE_KEYFILE=";
+    size_t name = strlen(variable);
+    (void)state;
+    for (size_t i = 0; i < sizeof interfaces / sizeof interfaces[0]; i++) {
+        char one[100];
+        snprintf(one, sizeof one, "MPIIO_CACHE_INTERFACE=%s", interfaces[i]);
+        assert_int_equal(parse_one(one), 0);
+        assert_string_equal(config.interface, interfaces[i]);
+    }
+    assert_int_equal(parse_one("MPIIO_CACHE_KEYFILE=/home/me/a key"), 0);
+    assert_string_equal(config.keyfile, "/home/me/a key");
+    assert_int_equal(parse_one("MPIIO_CACHE_ENCRYPT=1"), 0);
+    assert_int_equal(config.encrypt, 1);
+    memset(variable + name, '/', 1023);
+    variable[name + 1022] = 'k';
+    assert_int_equal(parse_one(variable), 0);
+    assert_int_equal(strlen(config.keyfile), 1023);
+    variable[name + 1023] = 'k';
+    assert_int_equal(parse_one(variable), 1);
+    assert_string_equal(config.keyfile, "");
+}
+
 static void manifest_is_auto_off_or_an_absolute_path(void **state)
 {
     static const char *const bad[] = { "MPIIO_CACHE_MANIFEST=on", "MPIIO_CACHE_MANIFEST=1", "MPIIO_CACHE_MANIFEST=file",
@@ -378,7 +469,7 @@ static void rows_are_complete_and_their_defaults_are_good_values(void **state)
     size_t n;
     const struct mioc_config_row *rows = mioc_config_rows(&n);
     (void)state;
-    assert_int_equal(n, 18);
+    assert_int_equal(n, 23);
     for (size_t i = 0; i < n; i++) {
         char variable[128];
         assert_true(strncmp(rows[i].name, "MPIIO_CACHE_", 12) == 0);
@@ -434,6 +525,9 @@ int main(void)
         cmocka_unit_test(parse_null_reads_the_environment_and_keeps_it),
         cmocka_unit_test(config_is_parsed_once),
         cmocka_unit_test(loader_is_patch_or_plain),
+        cmocka_unit_test(transport_is_auto_tcp_or_mpi),
+        cmocka_unit_test(ports_are_a_range),
+        cmocka_unit_test(network_and_key_are_taken_as_they_are),
         cmocka_unit_test(manifest_is_auto_off_or_an_absolute_path),
         cmocka_unit_test(rows_are_complete_and_their_defaults_are_good_values),
         cmocka_unit_test(rows_are_those_of_the_man_page),
