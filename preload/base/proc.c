@@ -21,6 +21,20 @@ const char *mioc_proc_getenv(char *const *env, const char *name)
     return NULL;
 }
 
+int mioc_proc_getenv_number(char *const *env, const char *name)
+{
+    const char *text = mioc_proc_getenv(env, name);
+    int saved = errno;
+    char *end;
+    long value;
+
+    if (text == NULL || *text < '0' || *text > '9')
+        return -1;
+    value = strtol(text, &end, 10);
+    errno = saved;
+    return *end == '\0' && value <= INT32_MAX ? (int)value : -1;
+}
+
 long mioc_proc_read(const char *path, char *buf, size_t size)
 {
     int saved = errno, fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
@@ -40,6 +54,24 @@ long mioc_proc_read(const char *path, char *buf, size_t size)
     errno = saved;
     buf[got] = '\0';
     return fd < 0 || (n < 0 && got == 0) ? -1 : (long)got;
+}
+
+long mioc_proc_read_at(int fd, void *buf, size_t size, uint64_t offset)
+{
+    size_t have = 0;
+
+    while (have < size) {
+        long n = syscall(SYS_pread64, fd, (char *)buf + have, size - have, offset + have);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        have += (size_t)n;
+    }
+    return (long)have;
 }
 
 int mioc_proc_stat(pid_t pid, struct mioc_proc *process)
@@ -107,6 +139,39 @@ static int add_children(pid_t pid, long thread, pid_t *children, int count, int 
         at = end;
     }
     return count;
+}
+
+/* Byte i of "NAME=VALUE". */
+static char assignment_byte(const char *name, size_t name_len, const char *value, size_t i)
+{
+    return i < name_len ? name[i] : i == name_len ? '=' : value[i - name_len - 1];
+}
+
+int mioc_proc_was_given(pid_t pid, const char *name, const char *value)
+{
+    size_t name_len = strlen(name), whole = name_len + 1 + strlen(value), same = 0;
+    int saved = errno, fd, is_same = 1, found = 0;
+    char text[1024];
+    long n;
+
+    snprintf(text, sizeof text, "/proc/%ld/environ", (long)pid);
+    fd = (int)syscall(SYS_openat, AT_FDCWD, text, O_RDONLY | O_CLOEXEC);
+    for (uint64_t offset = 0; fd >= 0 && !found && (n = mioc_proc_read_at(fd, text, sizeof text, offset)) > 0;
+         offset += (uint64_t)n)
+        for (long i = 0; i < n && !found; i++) {
+            if (text[i] == '\0') {
+                found = is_same && same == whole;
+                same = 0;
+                is_same = 1;
+            } else if (is_same) {
+                is_same = same < whole && text[i] == assignment_byte(name, name_len, value, same);
+                same++;
+            }
+        }
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    errno = saved;
+    return found;
 }
 
 struct children {

@@ -18,14 +18,22 @@ struct mioc_proc {
 
 /* Returns the value of an environment variable in env (ends with NULL; may be NULL), or NULL. */
 const char *mioc_proc_getenv(char *const *env, const char *name);
+/* Returns the number that is the variable's whole value, at most INT32_MAX; or -1. */
+int mioc_proc_getenv_number(char *const *env, const char *name);
 /* Reads a small file whole into buf, NUL-terminated. Returns its length, cut off at size - 1, or -1. */
 long mioc_proc_read(const char *path, char *buf, size_t size);
+/* Reads `size` bytes of a descriptor at `offset`, however the kernel splits them. Returns how many: fewer only at the
+ * file's end; or -1 with errno. */
+long mioc_proc_read_at(int fd, void *buf, size_t size, uint64_t offset);
 /* Reads /proc/PID/stat. Returns 0 or -1. */
 int mioc_proc_stat(pid_t pid, struct mioc_proc *process);
 /* Reads the target of /proc/PID/exe, NUL-terminated. Returns 0 or -1. */
 int mioc_proc_exe(pid_t pid, char *buf, size_t size);
 /* Reads a process's arguments, each NUL-terminated, one after the other. Returns the number of bytes, or -1. */
 long mioc_proc_cmdline(pid_t pid, char *buf, size_t size);
+/* Whether the program of process pid was started with the variable `name` of that value. 0, too, where its environment
+ * may not be read. */
+int mioc_proc_was_given(pid_t pid, const char *name, const char *value);
 /* Lists the children of all threads of pid, at most `most`. Returns how many; -1: this kernel does not say. */
 int mioc_proc_children(pid_t pid, pid_t *children, int most);
 /* Copies a descriptor to a high number, out of the program's way: from 200 on, or what a low limit leaves. The copy is

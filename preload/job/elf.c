@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* elf.c - reads which libraries an ELF file needs, in a few reads, and believes no number in it. */
 #include "elf.h"
+#include "base/proc.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -125,21 +126,7 @@ int mioc_elf_texts(const struct mioc_elf_source *source, void (*visit)(void *ctx
 /* By raw system calls: exec looks at files by this, also in a child of vfork, and is no cancellation point. */
 static long read_file(void *ctx, void *buf, size_t size, uint64_t offset)
 {
-    const int fd = *(const int *)ctx;
-    size_t have = 0;
-
-    while (have < size) {
-        long n = syscall(SYS_pread64, fd, (char *)buf + have, size - have, offset + have);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        have += (size_t)n;
-    }
-    return (long)have;
+    return mioc_proc_read_at(*(const int *)ctx, buf, size, offset);
 }
 
 struct visiting {

@@ -6,7 +6,13 @@
 #include <stdint.h>
 
 enum mioc_role { MIOC_DORMANT, MIOC_GUEST, MIOC_RANK };
-enum mioc_launcher { MIOC_LAUNCHER_NONE, MIOC_LAUNCHER_HYDRA, MIOC_LAUNCHER_SLURM, MIOC_LAUNCHER_OPENMPI };
+enum mioc_launcher {
+    MIOC_LAUNCHER_NONE,
+    MIOC_LAUNCHER_HYDRA,
+    MIOC_LAUNCHER_SLURM,
+    MIOC_LAUNCHER_OPENMPI,
+    MIOC_LAUNCHER_PALS
+};
 
 struct mioc_task {
     enum mioc_role role;

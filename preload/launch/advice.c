@@ -24,6 +24,8 @@ static const struct {
     { "mpiexec gave this task no", "Use the mpiexec of the MPI that the program is built for" },
     { "srun gave this task no", "Add that option" },
     { "srun's environment is incomplete", "Leave SLURM_* as srun sets it" },
+    { "SLURM_", "Leave SLURM_* as srun sets it; a heterogeneous step is not served" },
+    { "PALS_", "Leave PALS_* as the launcher sets it" },
     { "PMI speaks of", "Leave PMI_* and SLURM_* as srun sets them" },
     { "MPI speaks of", "Use the launcher of the MPI that the program is built for" },
     { "launcher", "Use MPICH's mpiexec, or srun --mpi=pmi2 (Open MPI: its mpiexec, or srun --mpi=pmix)" },

@@ -13,19 +13,6 @@
 /* How far above a process its launcher's daemon is looked for; a guest further below is not served. */
 #define MOST_ANCESTORS 32
 
-/* Returns the variable's value, which must be a number and nothing else, or -1. */
-static int get_number(char *const *env, const char *name)
-{
-    const char *text = mioc_proc_getenv(env, name);
-    char *end;
-    long value;
-
-    if (text == NULL || *text < '0' || *text > '9')
-        return -1;
-    value = strtol(text, &end, 10);
-    return *end == '\0' && value <= INT32_MAX ? (int)value : -1;
-}
-
 static uint64_t hash_of(const char *text) { return mioc_hash(text, strlen(text)); }
 
 /* Each mpiexec has one daemon on each node: hydra's proxy, or Open MPI's daemon, which may be mpiexec itself. So the
@@ -58,9 +45,9 @@ static int find_hydra_task(struct mioc_task *me, char *const *env)
     struct mioc_proc proxy;
 
     me->launcher = MIOC_LAUNCHER_HYDRA;
-    me->rank = get_number(env, "PMI_RANK");
-    me->size = get_number(env, "PMI_SIZE");
-    me->local_rank = get_number(env, "MPI_LOCALRANKID");
+    me->rank = mioc_proc_getenv_number(env, "PMI_RANK");
+    me->size = mioc_proc_getenv_number(env, "PMI_SIZE");
+    me->local_rank = mioc_proc_getenv_number(env, "MPI_LOCALRANKID");
     if (mioc_proc_stat(getppid(), &proxy) == 0)
         me->key = daemon_key(getppid(), proxy.start);
     if (mioc_pmi_fd(env) >= 0 && me->rank >= 0 && me->rank < me->size && me->key != 0)
@@ -94,9 +81,9 @@ static int find_openmpi_task(struct mioc_task *me, char *const *env)
 
     me->launcher = MIOC_LAUNCHER_OPENMPI;
     me->has_pmix = 1;
-    me->rank = get_number(env, "OMPI_COMM_WORLD_RANK");
-    me->size = get_number(env, "OMPI_COMM_WORLD_SIZE");
-    me->local_rank = get_number(env, "OMPI_COMM_WORLD_LOCAL_RANK");
+    me->rank = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_RANK");
+    me->size = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_SIZE");
+    me->local_rank = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_LOCAL_RANK");
     if (mioc_proc_stat(getppid(), &daemon) == 0)
         me->key = daemon_key(getppid(), daemon.start);
     if (mioc_proc_getenv(env, "PMIX_RANK") != NULL && me->rank >= 0 && me->rank < me->size && me->key != 0)
@@ -107,14 +94,14 @@ static int find_openmpi_task(struct mioc_task *me, char *const *env)
 
 static int find_slurm_task(struct mioc_task *me, char *const *env)
 {
-    int tasks = get_number(env, "SLURM_STEP_NUM_TASKS");
+    int tasks = mioc_proc_getenv_number(env, "SLURM_STEP_NUM_TASKS");
 
     me->launcher = MIOC_LAUNCHER_SLURM;
-    me->rank = get_number(env, "SLURM_PROCID");
-    me->size = tasks >= 0 ? tasks : get_number(env, "SLURM_NTASKS");
-    me->local_rank = get_number(env, "SLURM_LOCALID");
+    me->rank = mioc_proc_getenv_number(env, "SLURM_PROCID");
+    me->size = tasks >= 0 ? tasks : mioc_proc_getenv_number(env, "SLURM_NTASKS");
+    me->local_rank = mioc_proc_getenv_number(env, "SLURM_LOCALID");
     me->key = slurm_key(env);
-    me->has_pmix = mioc_pmi_fd(env) < 0 && get_number(env, "PMIX_RANK") == me->rank;
+    me->has_pmix = mioc_pmi_fd(env) < 0 && mioc_proc_getenv_number(env, "PMIX_RANK") == me->rank;
     if (mioc_pmi_fd(env) < 0 && !me->has_pmix)
         snprintf(me->reason, sizeof me->reason,
                  "srun gave this task no PMI_FD (MPICH needs --mpi=pmi2, Open MPI --mpi=pmix)");
@@ -122,9 +109,11 @@ static int find_slurm_task(struct mioc_task *me, char *const *env)
         snprintf(me->reason, sizeof me->reason, "srun's environment is incomplete");
     else if (me->has_pmix)
         return 1;
-    else if (get_number(env, "PMI_RANK") != me->rank || get_number(env, "PMI_SIZE") != me->size)
+    else if (mioc_proc_getenv_number(env, "PMI_RANK") != me->rank ||
+             mioc_proc_getenv_number(env, "PMI_SIZE") != me->size)
         snprintf(me->reason, sizeof me->reason, "PMI speaks of rank %d of %d, Slurm of %d of %d",
-                 get_number(env, "PMI_RANK"), get_number(env, "PMI_SIZE"), me->rank, me->size);
+                 mioc_proc_getenv_number(env, "PMI_RANK"), mioc_proc_getenv_number(env, "PMI_SIZE"), me->rank,
+                 me->size);
     else
         return 1;
     return 0;
@@ -170,7 +159,7 @@ int mioc_role_find_launcher(struct mioc_task *me, char *const *env)
         return find_hydra_task(me, env);
     if (is_openmpi_task(env))
         return find_openmpi_task(me, env);
-    if (get_number(env, "SLURM_TASK_PID") == (int)getpid())
+    if (mioc_proc_getenv_number(env, "SLURM_TASK_PID") == (int)getpid())
         return find_slurm_task(me, env);
     find_ancestor(me, env);
     return 0;
