@@ -29,6 +29,7 @@ static void handle_event(struct mioc_node *node, const struct mioc_event *event)
         }
         mioc_agent_lost(node->agent, event->peer, mioc_clock_ns());
         break;
+    case MIOC_EVENT_JOINED: /* not of a transport whose nodes are all there from the start */
     case MIOC_EVENT_NONE: break;
     }
 }

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transport.h - how agents reach each other: messages between nodes, and a few collective steps at the start.
+/* transport.h - how agents reach each other: messages between nodes, links that come and go, and, where a transport has
+ * them, a few collective steps at the start.
  *
- * The plug-in libmpiio_cache_<mpi>.so exports one struct mioc_transport_ops, `mioc_transport`.
+ * The plug-in libmpiio_cache_<mpi>.so exports one struct mioc_transport_ops, `mioc_transport`. tcp.h has another one.
  *
  * Threads, unless a function says otherwise: start() and the collective steps run in the main thread of every rank,
  * before main(), in the same order on all ranks. send() and poll() run in leaders only: in the main thread until the
- * agent's thread starts, then in that. Nothing here prints or ends the process. */
+ * agent's thread starts, then in that. Nothing here ends the process. */
 #ifndef MIOC_TRANSPORT_H
 #define MIOC_TRANSPORT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define MIOC_TRANSPORT_ABI 4u
+#define MIOC_TRANSPORT_ABI 5u
 /* The largest message: the header (wire.h), and an item or several with the bytes of chunks. */
 #define MIOC_MESSAGE_MAX (256u * 1024u)
 
@@ -30,6 +31,9 @@ enum mioc_event_kind {
     MIOC_EVENT_MESSAGE, /* `peer` sent data[0..size), which stays valid until the next poll */
     MIOC_EVENT_SENT,    /* a send to `peer` has finished: its buffer, `data`, is the caller's again */
     MIOC_EVENT_LOST,    /* `peer` cannot be reached any more; with `data`: that buffer is the caller's again */
+    MIOC_EVENT_JOINED,  /* `peer` is of this job and can be sent to, until LOST. A peer of a lower number is the parent,
+                           or another ancestor in its place. Only of transports whose links come and go (TCP): LOST
+                           without data comes last, and the peer may join again */
 };
 
 struct mioc_event {
@@ -78,6 +82,16 @@ struct mioc_transport_ops {
      * end(), which abandons the transport and withdraws what is pending. */
     void (*watch_finalize)(void (*finalizing)(void));
     void (*end)(struct mioc_transport *t);
+
+    /* What follows is NULL where the transport can only be polled (MPI). Where it is not, start(), the collective
+     * steps, depart() and the two questions about the application are NULL. */
+
+    /* A descriptor that polls readable while poll() has something to do. The transport's; nobody reads or closes it. */
+    int (*fd)(struct mioc_transport *t);
+    /* When poll() wants to be called at the latest, CLOCK_MONOTONIC, ns; UINT64_MAX: only when fd() is readable. */
+    uint64_t (*next)(struct mioc_transport *t);
+    /* Frees the instance and closes what it has open. Buffers under way are the caller's again, without an event. */
+    void (*close)(struct mioc_transport *t);
 };
 
 #endif
