@@ -13,6 +13,18 @@ static const struct {
     { "MPIIO_CACHE_DISABLE is set", "Unset it to use the cache" },
     { "the site's configuration", "Your site knows why" },
     { "nothing that this Python imports from", "MPIIO_CACHE_PATHS names prefixes to cache all the same" },
+    /* the agents' connections */
+    { "the key file", "It must be yours or root's, with mode 600; head -c 32 /dev/urandom makes one" },
+    { "the launcher's secret", "Name a key file by MPIIO_CACHE_KEYFILE" },
+    { "MUNGE", "munged must run on all nodes; or name a key file by MPIIO_CACHE_KEYFILE" },
+    { "another key", "All nodes of a step need the same MPIIO_CACHE_KEYFILE" },
+    { "libsodium", "Look for what forbids random numbers (a system call filter, no /dev/urandom)" },
+    { "no such node", "Leave the launcher's variables as it sets them" },
+    { "the step's name", "Leave the launcher's variables as it sets them" },
+    { "no such range", "MPIIO_CACHE_PORTS is FIRST-LAST, from 1 to 65535" },
+    { "no port to listen on", "Give MPIIO_CACHE_PORTS a larger range" },
+    { "no descriptor for the network", "Raise the limit of open files (ulimit -n)" },
+    { "network interface", "MPIIO_CACHE_INTERFACE names one that all nodes have; ip address lists them" },
     /* launchers */
     { "started neither by mpiexec nor by srun", "Start it by one of them to use the cache" },
     { "one rank", "There is nobody to share with" },

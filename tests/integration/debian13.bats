@@ -28,7 +28,7 @@ here() { "$@"; }
 @test "Debian 13: it is built without an error, and a job's loads are served there as here" {
   ROOT=$PYTHON_ENVS/debian-13
   fixture debian-root "$ROOT" trixie gcc libc6-dev cmake ninja-build pkg-config mpich libmpich-dev libxxhash-dev \
-    python3 python3-numpy
+    libsodium-dev python3 python3-numpy
   there cmake -S "$MIOC_ROOT" -B "$SCRATCH/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
     >"$SCRATCH/log" 2>&1 || { tail -n 20 "$SCRATCH/log"; return 1; }
   there cmake --build "$SCRATCH/build" >"$SCRATCH/log" 2>&1 || { tail -n 20 "$SCRATCH/log"; return 1; }

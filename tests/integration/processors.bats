@@ -64,7 +64,7 @@ build_with() {
     folder=${folder%/}
     mkdir -p "$SCRATCH/objects/$folder"
     find "$MIOC_ROOT/$folder" "$MIOC_ROOT/$folder.c" -maxdepth 1 -name '*.[cS]' 2>/dev/null |
-      grep -vE '/(transport_(mpi|open|wait)|wrap_mpi)\.c$' >"$SCRATCH/sources"
+      grep -vE '/(transport_(mpi|open|wait)|wrap_mpi|tcp.*|secret|munge)\.c$' >"$SCRATCH/sources"
     (cd "$SCRATCH/objects/$folder" && xargs -P 2 -n 8 "$1" "${common[@]}" -c <"$SCRATCH/sources")
   done
   mapfile -t objects < <(find "$SCRATCH/objects" -name '*.o' | grep -vE "/(start|api|local_agent)\.o$")
