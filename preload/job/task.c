@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* task.c - how many tasks this node has, from the launcher's environment. */
+/* task.c - how many tasks this node has, from the launcher's environment, or PALS's file. */
 #include "task.h"
+#include "pals.h"
 #include "base/proc.h"
 
 #include <stdlib.h>
@@ -26,12 +27,23 @@ static int tasks_of_node(const char *list, long node)
     }
 }
 
+static int count_by_pals(char *const *env)
+{
+    const char *path = mioc_proc_getenv(env, "PALS_APINFO");
+    int node = mioc_proc_getenv_number(env, "PALS_NODEID"), tasks;
+
+    tasks = path != NULL && node >= 0 ? mioc_pals_count_on_node(path, node) : 0;
+    return tasks > 0 && tasks <= MIOC_TASKS_MAX ? tasks : 0;
+}
+
 int mioc_task_count_on_node(const struct mioc_task *me, char *const *env)
 {
     const char *list = mioc_proc_getenv(env, "SLURM_STEP_TASKS_PER_NODE"),
                *node = mioc_proc_getenv(env, "SLURM_NODEID");
     const char *local = mioc_proc_getenv(env, "MPI_LOCALNRANKS");
 
+    if (me->launcher == MIOC_LAUNCHER_PALS)
+        return count_by_pals(env);
     if (me->launcher == MIOC_LAUNCHER_OPENMPI)
         local = mioc_proc_getenv(env, "OMPI_COMM_WORLD_LOCAL_SIZE");
     if (me->launcher != MIOC_LAUNCHER_SLURM)

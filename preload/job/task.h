@@ -17,9 +17,12 @@ enum mioc_launcher {
 struct mioc_task {
     enum mioc_role role;
     enum mioc_launcher launcher;
-    int has_pmix;      /* the process manager speaks PMIx, not PMI; that is Open MPI's */
-    int rank, size;    /* in the step; -1: the launcher does not say */
-    int local_rank;    /* on this node; -1: not known */
+    int has_pmi;        /* MPI could be started: the launcher gave this task a process manager, which is of this step */
+    int has_pmix;       /* the process manager speaks PMIx, not PMI; that is Open MPI's */
+    int rank, size;     /* in the step; -1: the launcher does not say */
+    int local_rank;     /* on this node; -1: not known */
+    int is_pmi_foreign; /* there is a PMI, but it speaks of another rank or size: */
+    int pmi_rank, pmi_size;
     uint64_t key;      /* of the job step on this node (store.h), the same in all its ranks and guests; 0: none */
     char reason[256];  /* why it is dormant, for people; "" where nobody wants to know (bash, gcc, …) */
     char plugin[1024]; /* of a rank: the path of the plug-in */

@@ -259,7 +259,7 @@ void mioc_role_decide(struct mioc_task *me, const struct mioc_config *config, st
     policy->count = policy->excludes = 0;
     if (!mioc_role_is_interpreter())
         return;
-    is_task = mioc_role_find_launcher(me, envp);
+    is_task = mioc_role_find_launcher(me, envp) && mioc_role_can_start_mpi(me, me->reason, sizeof me->reason);
     if (config->disable)
         be_dormant(me, "MPIIO_CACHE_DISABLE is set");
     else if (is_forbidden(me, config, argv, envp))

@@ -47,10 +47,12 @@ int mioc_role_is_heir(void);
 
 /* --- Parts of the decision: for role.c, rendezvous.c, writer_join.c, and for tests ------------------------------- */
 
-/* role_launcher.c: fills launcher, has_pmix, rank, size, local_rank and key from the environment and /proc. 1: this
- * process is a task of the launcher. 0: it is none, or it lacks what MPI needs from the launcher (`reason` says what).
- * Async-signal-safe where /proc can be opened. */
+/* role_launcher.c: fills what the launcher says, from launcher to key, from the environment, /proc and PALS's file. 1:
+ * this process is a task of the launcher. 0: it is none, or the launcher's word is incomplete (`reason` says what is
+ * missing). Async-signal-safe where /proc can be opened. */
 int mioc_role_find_launcher(struct mioc_task *me, char *const *env);
+/* role_launcher.c: whether MPI could be started in a task of the launcher; if not, `reason` says why. */
+int mioc_role_can_start_mpi(const struct mioc_task *me, char *reason, size_t size);
 /* role_mpmd.c: 0, or -1 and the reason: an mpiexec above this process was given several programs. */
 int mioc_role_check_alone(const struct mioc_task *me, char *reason, size_t size);
 /* role_mpmd.c: looks once at this node's other tasks in /proc. 0, or -1 and the reason: one of them will certainly not

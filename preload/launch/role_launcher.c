@@ -2,6 +2,7 @@
 /* role_launcher.c - which launcher started this process, as which task, and the key of its job step on this node. */
 #include "role.h"
 #include "base/hash.h"
+#include "job/pals.h"
 #include "job/pmi.h"
 #include "base/proc.h"
 
@@ -50,7 +51,8 @@ static int find_hydra_task(struct mioc_task *me, char *const *env)
     me->local_rank = mioc_proc_getenv_number(env, "MPI_LOCALRANKID");
     if (mioc_proc_stat(getppid(), &proxy) == 0)
         me->key = daemon_key(getppid(), proxy.start);
-    if (mioc_pmi_fd(env) >= 0 && me->rank >= 0 && me->rank < me->size && me->key != 0)
+    me->has_pmi = mioc_pmi_fd(env) >= 0;
+    if (me->has_pmi && me->rank >= 0 && me->rank < me->size && me->key != 0)
         return 1;
     snprintf(me->reason, sizeof me->reason, "mpiexec gave this task no PMI_FD, PMI_RANK and PMI_SIZE");
     return 0;
@@ -80,7 +82,7 @@ static int find_openmpi_task(struct mioc_task *me, char *const *env)
     struct mioc_proc daemon;
 
     me->launcher = MIOC_LAUNCHER_OPENMPI;
-    me->has_pmix = 1;
+    me->has_pmi = me->has_pmix = 1;
     me->rank = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_RANK");
     me->size = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_SIZE");
     me->local_rank = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_LOCAL_RANK");
@@ -101,28 +103,95 @@ static int find_slurm_task(struct mioc_task *me, char *const *env)
     me->size = tasks >= 0 ? tasks : mioc_proc_getenv_number(env, "SLURM_NTASKS");
     me->local_rank = mioc_proc_getenv_number(env, "SLURM_LOCALID");
     me->key = slurm_key(env);
-    me->has_pmix = mioc_pmi_fd(env) < 0 && mioc_proc_getenv_number(env, "PMIX_RANK") == me->rank;
-    if (mioc_pmi_fd(env) < 0 && !me->has_pmix)
-        snprintf(me->reason, sizeof me->reason,
-                 "srun gave this task no PMI_FD (MPICH needs --mpi=pmi2, Open MPI --mpi=pmix)");
-    else if (me->key == 0 || me->rank < 0 || me->size < 1)
+    if (me->key == 0 || me->rank < 0 || me->size < 1) {
         snprintf(me->reason, sizeof me->reason, "srun's environment is incomplete");
-    else if (me->has_pmix)
+        return 0;
+    }
+    me->has_pmix = mioc_pmi_fd(env) < 0 && mioc_proc_getenv_number(env, "PMIX_RANK") == me->rank;
+    me->pmi_rank = mioc_proc_getenv_number(env, "PMI_RANK");
+    me->pmi_size = mioc_proc_getenv_number(env, "PMI_SIZE");
+    me->is_pmi_foreign = mioc_pmi_fd(env) >= 0 && (me->pmi_rank != me->rank || me->pmi_size != me->size);
+    me->has_pmi = me->has_pmix || (mioc_pmi_fd(env) >= 0 && !me->is_pmi_foreign);
+    return 1;
+}
+
+int mioc_role_can_start_mpi(const struct mioc_task *me, char *reason, size_t size)
+{
+    if (me->has_pmi)
         return 1;
-    else if (mioc_proc_getenv_number(env, "PMI_RANK") != me->rank ||
-             mioc_proc_getenv_number(env, "PMI_SIZE") != me->size)
-        snprintf(me->reason, sizeof me->reason, "PMI speaks of rank %d of %d, Slurm of %d of %d",
-                 mioc_proc_getenv_number(env, "PMI_RANK"), mioc_proc_getenv_number(env, "PMI_SIZE"), me->rank,
+    if (me->is_pmi_foreign)
+        snprintf(reason, size, "PMI speaks of rank %d of %d, Slurm of %d of %d", me->pmi_rank, me->pmi_size, me->rank,
                  me->size);
+    else if (me->launcher == MIOC_LAUNCHER_PALS)
+        snprintf(reason, size, "this launcher (PALS) speaks neither MPICH's PMI nor PMIx");
     else
-        return 1;
+        snprintf(reason, size, "srun gave this task no PMI_FD (MPICH needs --mpi=pmi2, Open MPI --mpi=pmix)");
     return 0;
 }
 
-/* For a process that is no task, but may be below one: looks for the launcher's daemon above it. The daemon tells the
- * launcher better than the environment, in which two launchers may have left their variables. */
-static void find_ancestor(struct mioc_task *me, char *const *env)
+/* --- PALS -------------------------------------------------------------------------------------------------------- */
+
+/* Whether PALS's variables are there and of no step of Slurm: srun --mpi=cray_shasta sets them, too, and its tasks are
+ * Slurm's. */
+static int has_pals(char *const *env)
 {
+    const char *apid = mioc_proc_getenv(env, "PALS_APID"), *job = mioc_proc_getenv(env, "SLURM_JOB_ID"),
+               *step = mioc_proc_getenv(env, "SLURM_STEP_ID");
+    size_t job_len = job != NULL ? strlen(job) : 0;
+
+    if (apid == NULL || mioc_proc_getenv(env, "PALS_RANKID") == NULL || mioc_proc_getenv(env, "PALS_APINFO") == NULL)
+        return 0;
+    return job == NULL || step == NULL || strncmp(apid, job, job_len) != 0 || apid[job_len] != '.' ||
+           strcmp(apid + job_len + 1, step) != 0;
+}
+
+/* Whether a process, which is above this one, is a task of PALS or below one: it has the same of PALS's variables. */
+static int is_below_pals(pid_t pid, char *const *env)
+{
+    return mioc_proc_was_given(pid, "PALS_RANKID", mioc_proc_getenv(env, "PALS_RANKID")) &&
+           mioc_proc_was_given(pid, "PALS_APINFO", mioc_proc_getenv(env, "PALS_APINFO"));
+}
+
+static uint64_t pals_key(char *const *env)
+{
+    int node = mioc_proc_getenv_number(env, "PALS_NODEID");
+    char text[512];
+
+    if (node < 0)
+        return 0;
+    snprintf(text, sizeof text, "pals %lu %s %d", (unsigned long)getuid(), mioc_proc_getenv(env, "PALS_APID"), node);
+    return hash_of(text);
+}
+
+static int find_pals_task(struct mioc_task *me, char *const *env)
+{
+    struct mioc_pals_place place;
+
+    me->rank = mioc_proc_getenv_number(env, "PALS_RANKID");
+    if (me->rank < 0 || me->key == 0) {
+        snprintf(me->reason, sizeof me->reason, "PALS_RANKID and PALS_NODEID name no rank");
+        return 0;
+    }
+    if (mioc_pals_place(mioc_proc_getenv(env, "PALS_APINFO"), me->rank, &place, me->reason, sizeof me->reason) != 0)
+        return 0;
+    if (place.node != mioc_proc_getenv_number(env, "PALS_NODEID")) {
+        snprintf(me->reason, sizeof me->reason, "PALS_APINFO says that rank %d is on node %d, but PALS_NODEID %d",
+                 me->rank, place.node, mioc_proc_getenv_number(env, "PALS_NODEID"));
+        return 0;
+    }
+    me->size = place.size;
+    me->local_rank = place.local_rank;
+    return 1;
+}
+
+/* --- Any launcher ------------------------------------------------------------------------------------------------ */
+
+/* For a process that is no task of the others, but may be below one, or PALS's: looks for the launcher's daemon above
+ * it. The daemon tells the launcher better than the environment, in which two launchers may have left their variables.
+ * PALS's daemon may have any name, but not its tasks' variables. Whether this process is PALS's task. */
+static int find_ancestor(struct mioc_task *me, char *const *env)
+{
+    int is_pals = has_pals(env), is_task = 0;
     struct mioc_proc process;
     pid_t pid = getppid();
 
@@ -130,30 +199,38 @@ static void find_ancestor(struct mioc_task *me, char *const *env)
         if (strcmp(process.comm, "hydra_pmi_proxy") == 0) {
             me->launcher = MIOC_LAUNCHER_HYDRA;
             me->key = daemon_key(pid, process.start);
-            return;
+            return 0;
         }
         if (is_openmpi_daemon(process.comm)) {
             me->launcher = MIOC_LAUNCHER_OPENMPI;
             me->key = daemon_key(pid, process.start);
-            return;
+            return 0;
         }
-        if (strcmp(process.comm, "slurmstepd") == 0)
+        if (strcmp(process.comm, "slurmstepd") == 0) {
+            is_pals = 0;
             break;
+        }
+        if (is_pals && !is_below_pals(pid, env)) {
+            is_task = i == 0;
+            break;
+        }
         pid = process.parent;
     }
-    me->key = slurm_key(env);
-    if (me->key != 0)
-        me->launcher = MIOC_LAUNCHER_SLURM;
+    me->key = is_pals ? pals_key(env) : slurm_key(env);
+    if (is_task || me->key != 0)
+        me->launcher = is_pals ? MIOC_LAUNCHER_PALS : MIOC_LAUNCHER_SLURM;
+    return is_task;
 }
 
 int mioc_role_find_launcher(struct mioc_task *me, char *const *env)
 {
     me->launcher = MIOC_LAUNCHER_NONE;
     me->rank = me->size = me->local_rank = -1;
+    me->pmi_rank = me->pmi_size = -1;
     me->key = 0;
     /* Without a launcher's variable nothing of /proc is read. */
     if (mioc_proc_getenv(env, "PMI_RANK") == NULL && mioc_proc_getenv(env, "SLURM_PROCID") == NULL &&
-        mioc_proc_getenv(env, "OMPI_COMM_WORLD_RANK") == NULL)
+        mioc_proc_getenv(env, "OMPI_COMM_WORLD_RANK") == NULL && mioc_proc_getenv(env, "PALS_RANKID") == NULL)
         return 0;
     if (mioc_proc_getenv(env, "PMI_RANK") != NULL && mioc_pmi_is_hydra_task())
         return find_hydra_task(me, env);
@@ -161,6 +238,5 @@ int mioc_role_find_launcher(struct mioc_task *me, char *const *env)
         return find_openmpi_task(me, env);
     if (mioc_proc_getenv_number(env, "SLURM_TASK_PID") == (int)getpid())
         return find_slurm_task(me, env);
-    find_ancestor(me, env);
-    return 0;
+    return find_ancestor(me, env) ? find_pals_task(me, env) : 0;
 }

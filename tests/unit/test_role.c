@@ -126,13 +126,8 @@ static void launcher_slurm_key_is_of_job_step_and_node(void **state)
 static void launcher_slurm_incomplete_says_why(void **state)
 {
     static const struct {
-        const char *away, *changed, *word;
-    } row[] = {
-        { "PMI_FD", NULL, "--mpi=pmi2" },          { NULL, "PMI_FD=-1", "--mpi=pmi2" },
-        { NULL, "PMI_FD=x", "--mpi=pmi2" },        { "SLURM_STEP_NUM_TASKS", NULL, "incomplete" },
-        { NULL, "SLURM_PROCID=1x", "incomplete" }, { "SLURM_NODEID", NULL, "incomplete" },
-        { NULL, "PMI_SIZE=5", "PMI speaks of" },   { NULL, "PMI_RANK=0", "PMI speaks of" },
-    };
+        const char *away, *changed;
+    } row[] = { { "SLURM_STEP_NUM_TASKS", NULL }, { NULL, "SLURM_PROCID=1x" }, { "SLURM_NODEID", NULL } };
 
     (void)state;
     for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
@@ -144,8 +139,60 @@ static void launcher_slurm_incomplete_says_why(void **state)
         if (row[i].changed != NULL)
             put(row[i].changed);
         assert_int_equal(mioc_role_find_launcher(&me, env), 0);
-        assert_non_null(strstr(me.reason, row[i].word));
+        assert_non_null(strstr(me.reason, "incomplete"));
     }
+}
+
+/* It is a task all the same, which another transport than MPI can serve. */
+static void launcher_slurm_task_that_cannot_start_mpi_says_why(void **state)
+{
+    static const struct {
+        const char *away, *changed, *word;
+    } row[] = {
+        { "PMI_FD", NULL, "--mpi=pmi2" },
+        { NULL, "PMI_FD=-1", "--mpi=pmi2" },
+        { NULL, "PMI_FD=x", "--mpi=pmi2" },
+        { NULL, "PMI_SIZE=5", "PMI speaks of rank 1 of 5, Slurm of 1 of 4" },
+        { NULL, "PMI_RANK=0", "PMI speaks of rank 0 of 4" },
+        { "PMI_RANK", NULL, "PMI speaks of rank -1 of 4" },
+    };
+    char reason[256] = "";
+    struct mioc_task me = { 0 };
+
+    (void)state;
+    assert_int_equal(mioc_role_find_launcher(&me, env), 1);
+    assert_true(me.has_pmi && !me.has_pmix);
+    assert_int_equal(mioc_role_can_start_mpi(&me, reason, sizeof reason), 1);
+    assert_string_equal(reason, "");
+    for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
+        memset(&me, 0, sizeof me);
+        (void)setup(NULL);
+        if (row[i].away != NULL)
+            take_away(row[i].away);
+        if (row[i].changed != NULL)
+            put(row[i].changed);
+        assert_int_equal(mioc_role_find_launcher(&me, env), 1);
+        assert_int_equal(me.rank, 1);
+        assert_int_equal(me.size, 4);
+        assert_true(me.key != 0);
+        assert_false(me.has_pmi || me.has_pmix);
+        assert_string_equal(me.reason, "");
+        assert_int_equal(mioc_role_can_start_mpi(&me, reason, sizeof reason), 0);
+        assert_non_null(strstr(reason, row[i].word));
+    }
+}
+
+static void launcher_slurm_task_with_pmix_can_start_mpi(void **state)
+{
+    char reason[256] = "", *pmix[VARIABLES + 2] = { (char *)(uintptr_t) "PMIX_RANK=1" };
+    struct mioc_task me = { 0 };
+
+    (void)state;
+    take_away("PMI_FD");
+    memcpy(pmix + 1, env, sizeof env);
+    assert_int_equal(mioc_role_find_launcher(&me, pmix), 1);
+    assert_true(me.has_pmi && me.has_pmix);
+    assert_int_equal(mioc_role_can_start_mpi(&me, reason, sizeof reason), 1);
 }
 
 static void count_tasks_list_is_understood(void **state)
@@ -398,6 +445,8 @@ int main(void)
         cmocka_unit_test_setup(launcher_slurm_child_has_the_same_key, setup),
         cmocka_unit_test_setup(launcher_slurm_key_is_of_job_step_and_node, setup),
         cmocka_unit_test_setup(launcher_slurm_incomplete_says_why, setup),
+        cmocka_unit_test_setup(launcher_slurm_task_that_cannot_start_mpi_says_why, setup),
+        cmocka_unit_test_setup(launcher_slurm_task_with_pmix_can_start_mpi, setup),
         cmocka_unit_test(count_tasks_list_is_understood),
         cmocka_unit_test_setup(interpreter_test_program_is_none, setup),
         cmocka_unit_test(mark_launch_launchers_with_several_programs_only),
