@@ -19,19 +19,33 @@ void mioc_agent_stop(struct mioc_agent *a, enum mioc_agent_end state)
     a->state = state;
     mioc_agent_pending_clear(a);
     for (unsigned i = 0; i < a->children; i++)
-        a->child[i].owes_leave = a->child[i].state == MIOC_LINK_UP;
-    if (a->parent.state == MIOC_LINK_UP)
+        a->child[i].owes_leave |= mioc_agent_is_there(&a->child[i]);
+    if (state == MIOC_AGENT_PROTOCOL && a->parent.state != MIOC_LINK_UP)
+        mioc_agent_queue_clear(a); /* nothing is said before WELCOME, and this parent will say none */
+    /* A parent that has yet to say WELCOME, or to join, still gets what waits in the queue. */
+    if (a->parent.state == MIOC_LINK_UP || a->parent.state == MIOC_LINK_GREETED || a->queued > 0)
         say_leave(a);
     a->host.answer(a->host.ctx, 0, "", 0, 0);
 }
 
 void mioc_agent_drop(struct mioc_agent *a, struct mioc_agent_link *link, enum mioc_link_state state)
 {
-    link->state = state;
-    link->inflight = 0;
-    link->owes_leave = 0;
+    int was_up = link->state == MIOC_LINK_UP;
+
+    if (link->state != MIOC_LINK_LEFT || !a->config.has_joins) /* who was dismissed is not heard any more */
+        link->state = state;
+    if (link == &a->parent || !a->config.has_joins)
+        link->inflight = 0;
+    link->owes_leave = link->owes_wish = 0;
     if (link != &a->parent)
         return;
+    if (!was_up && state == MIOC_LINK_DEAD && a->state == MIOC_AGENT_RUNNING) {
+        link->state = MIOC_LINK_NONE;
+        return;
+    }
     mioc_agent_queue_clear(a);
-    mioc_agent_stop(a, state == MIOC_LINK_LEFT ? MIOC_AGENT_PARENT_LEFT : MIOC_AGENT_PEER_DIED);
+    if (!was_up)
+        mioc_agent_stop(a, MIOC_AGENT_REFUSED);
+    else
+        mioc_agent_stop(a, state == MIOC_LINK_LEFT ? MIOC_AGENT_PARENT_LEFT : MIOC_AGENT_PEER_DIED);
 }

@@ -1,22 +1,66 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* agent_internal.h - what the files of the protocol's state machine call of each other. Only they include it.
  *
- *     agent.c          the events, and the way in for messages
+ *     agent.c          its life, what this node's threads want, its state
+ *     agent_message.c  what the transport says: messages, each checked before use
+ *     agent_join.c     links that join: HELLO, WELCOME
  *     agent_pending.c  questions that wait for their record; where each key's newest record stands in the stream
  *     agent_stream.c   the publish stream: takes it in, hands it on
  *     agent_sync.c     how far all stores are, so that a write can wait until every node has heard of it
+ *     agent_report.c   reports on their way to the root
  *     agent_link.c     what is due to neighbours goes out: queue, requests, heartbeats, LEAVE; and their silence
  *     agent_queue.c    composed messages that wait for the parent
  *     agent_post.c     one message goes to the transport
  *     agent_end.c      a neighbour is gone, or the agent ends
  *
- * Only the entry points in agent.c call mioc_agent_flush(). All other code notes what is to be sent, so nothing is sent
+ * Only the entry points of agent.h call mioc_agent_flush(). All other code notes what is to be sent, so nothing is sent
  * in the middle of a change. */
 #ifndef MIOC_AGENT_INTERNAL_H
 #define MIOC_AGENT_INTERNAL_H
 
 #include "agent_state.h"
 #include "transport/transport.h"
+
+/* Time never goes back: a caller may have read its clock before the last event came. */
+static inline void mioc_agent_set_time(struct mioc_agent *a, uint64_t now)
+{
+    if (now > a->now)
+        a->now = now;
+}
+
+/* --- agent.c ----------------------------------------------------------------------------------------------------- */
+/* mioc_agent_want(); without memory the agent ends. */
+void mioc_agent_take_question(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash,
+                              int is_child);
+/* `node` wrote: puts that into the stream, or passes it on. 0, or -1: too much waits for the parent. */
+int mioc_agent_take_written(struct mioc_agent *a, uint32_t node, uint64_t token, uint32_t flags, const char *path,
+                            uint32_t len);
+
+/* --- agent_join.c ------------------------------------------------------------------------------------------------ */
+/* Copies `bytes` to *to, which is freed first. 0, or -1: no memory, and *to is as it was. */
+int mioc_agent_keep(void **to, uint32_t *to_size, const void *bytes, uint32_t size);
+/* Whether `node` is `ancestor` or below it. */
+int mioc_agent_is_below(const struct mioc_agent *a, uint32_t ancestor, uint32_t node);
+/* The link to that child, in whatever state; NULL: there never was one. */
+struct mioc_agent_link *mioc_agent_child(struct mioc_agent *a, int node);
+/* A child is told LEAVE, and not heard any more. */
+void mioc_agent_dismiss(struct mioc_agent_link *link);
+/* A neighbour (NULL: none) broke the protocol: dismisses it, or ends the agent. */
+void mioc_agent_blame(struct mioc_agent *a, struct mioc_agent_link *link);
+/* `peer` can be reached. */
+void mioc_agent_meet(struct mioc_agent *a, int peer);
+void mioc_agent_take_hello(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m);
+void mioc_agent_take_welcome(struct mioc_agent *a, const struct mioc_message *m);
+void mioc_agent_send_hello(struct mioc_agent *a);
+void mioc_agent_send_welcomes(struct mioc_agent *a);
+
+/* --- agent_report.c ---------------------------------------------------------------------------------------------- */
+/* Queues that node's report for the parent. 0, or -1: there is no parent, or too much waits for it. */
+int mioc_agent_queue_report(struct mioc_agent *a, uint32_t node, const void *bytes, uint32_t size);
+/* All children that are linked are to be asked for reports. */
+void mioc_agent_ask_children(struct mioc_agent *a);
+void mioc_agent_take_report(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m);
+void mioc_agent_send_wishes(struct mioc_agent *a);
 
 /* --- agent_queue.c ----------------------------------------------------------------------------------------------- */
 /* An empty message with room for `size` bytes, or NULL: no memory. Fill in bytes and size, then append it. */
@@ -36,8 +80,10 @@ void mioc_agent_pending_free(struct mioc_agent *a);
 /* Somebody wants a record that is not here: joins the question to an equal one, or passes it on. May call
  * host.resolve(), so it comes last in its caller. 0, or -1: no memory. */
 int mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint32_t len, uint64_t hash, int is_child);
-/* A record stands in the stream at `offset`: notes the place and wakes who waits for it. */
+/* A record stands in the stream at `offset`: notes the place and wakes who waits for it, if this node is linked. */
 void mioc_agent_pending_answer(struct mioc_agent *a, const struct mioc_item *item, uint64_t offset);
+/* The node is linked from now on: wakes all who wait for what is known. */
+void mioc_agent_pending_review(struct mioc_agent *a);
 /* Forgets questions that have waited for request_ns. */
 void mioc_agent_pending_expire(struct mioc_agent *a);
 /* Whether the newest record of this key stands at or behind `offset`. */
@@ -46,7 +92,8 @@ int mioc_agent_is_behind(const struct mioc_agent *a, uint64_t hash, uint64_t off
 /* --- agent_end.c ------------------------------------------------------------------------------------------------- */
 /* Ends the agent, once: answers local waiters "real call", and owes LEAVE to every neighbour that is still there. */
 void mioc_agent_stop(struct mioc_agent *a, enum mioc_agent_end state);
-/* A neighbour is gone (`state`: LEFT or DEAD). Without its parent the agent ends. */
+/* A neighbour is gone (`state`: LEFT or DEAD). Without its parent the agent ends, but for one that has not welcomed it
+ * yet and is lost. */
 void mioc_agent_drop(struct mioc_agent *a, struct mioc_agent_link *link, enum mioc_link_state state);
 
 /* --- agent_post.c ------------------------------------------------------------------------------------------------ */

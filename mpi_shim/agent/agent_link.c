@@ -15,10 +15,13 @@ static int send_leave(struct mioc_agent *a, struct mioc_agent_link *link)
     return buf == NULL ? -1 : mioc_agent_post(a, link, buf, mioc_wire_plain(buf, MIOC_MESSAGE_LEAVE, 0));
 }
 
-/* A buffer for one more message to the parent; NULL: its window is full, or no buffer is free. */
+/* A buffer for one more message to the parent; NULL: it must wait for WELCOME, the parent's window is full, or no
+ * buffer is free. */
 static void *parent_buffer(struct mioc_agent *a)
 {
-    if (a->parent.state != MIOC_LINK_UP || a->parent.inflight >= MIOC_AGENT_UP_WINDOW)
+    int is_goodbye = a->state != MIOC_AGENT_RUNNING && a->queued == 1 && a->parent.state == MIOC_LINK_GREETED;
+
+    if ((a->parent.state != MIOC_LINK_UP && !is_goodbye) || a->parent.inflight >= MIOC_AGENT_UP_WINDOW)
         return NULL;
     return mioc_agent_buffer(a);
 }
@@ -43,6 +46,8 @@ static void send_requests(struct mioc_agent *a)
     size_t size;
     void *buf;
 
+    if (!mioc_agent_is_ready(a)) /* what is on its way need not be asked */
+        return;
     while (STAILQ_EMPTY(&a->queue) && (p = TAILQ_FIRST(&a->unsent)) != NULL && (buf = parent_buffer(a)) != NULL) {
         /* The end as it is now, not as it was at the question: an answer below it would have been taken already. */
         size = mioc_wire_request(buf, p->kind, a->host.end(a->host.ctx), p->path, p->len);
@@ -68,9 +73,14 @@ void mioc_agent_flush(struct mioc_agent *a)
     a->is_starved = 0;
     do { /* once more if the agent ended on the way: then it owes LEAVE */
         before = a->state;
+        mioc_agent_send_hello(a);
         send_queue(a);
         if (a->state == MIOC_AGENT_RUNNING)
             send_requests(a);
+        if (a->state == MIOC_AGENT_RUNNING)
+            mioc_agent_send_welcomes(a);
+        if (a->state == MIOC_AGENT_RUNNING)
+            mioc_agent_send_wishes(a);
         if (a->state == MIOC_AGENT_RUNNING)
             mioc_agent_pump(a);
         if (a->state == MIOC_AGENT_RUNNING)
@@ -100,12 +110,18 @@ void mioc_agent_heartbeats(struct mioc_agent *a)
 
 static void listen_for(struct mioc_agent *a, struct mioc_agent_link *link, uint64_t own_stall)
 {
-    if (link->state != MIOC_LINK_UP)
+    int is_mute = link->state == MIOC_LINK_JOINED && link != &a->parent; /* it has yet to say HELLO */
+
+    if (link->state != MIOC_LINK_UP && !is_mute)
         return;
     link->heard += own_stall;
     if (link->heard > a->now)
         link->heard = a->now;
-    if (a->now - link->heard >= a->config.silence_ns)
+    if (a->now - link->heard < a->config.silence_ns)
+        return;
+    if (is_mute)
+        mioc_agent_dismiss(link);
+    else
         mioc_agent_drop(a, link, MIOC_LINK_DEAD);
 }
 
@@ -124,6 +140,8 @@ static uint64_t sooner(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static uint64_t next_of_link(const struct mioc_agent *a, const struct mioc_agent_link *link)
 {
+    if (link->state == MIOC_LINK_JOINED && link != &a->parent)
+        return link->heard + a->config.silence_ns;
     if (link->state != MIOC_LINK_UP)
         return UINT64_MAX;
     /* An agent that has ended sends no heartbeats. */
@@ -144,4 +162,14 @@ uint64_t mioc_agent_next(const struct mioc_agent *a)
     if (oldest != NULL)
         next = sooner(next, oldest->since + a->config.request_ns);
     return next > retry ? next : retry;
+}
+
+uint64_t mioc_agent_tick(struct mioc_agent *a, uint64_t now)
+{
+    mioc_agent_set_time(a, now);
+    mioc_agent_listen(a);
+    mioc_agent_pending_expire(a);
+    mioc_agent_heartbeats(a);
+    mioc_agent_flush(a);
+    return mioc_agent_next(a);
 }

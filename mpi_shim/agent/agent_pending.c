@@ -193,11 +193,24 @@ void mioc_agent_pending_answer(struct mioc_agent *a, const struct mioc_item *ite
     const char *path = mioc_item_path(item);
     struct mioc_agent_pending **link = link_of(a, item->kind, path, item->path_len, item->hash);
 
-    if (a->children > 0)
+    if (a->is_interior)
         note_place(a, item->hash, offset);
-    if (*link == NULL)
+    if (*link == NULL || !mioc_agent_is_ready(a))
         return;
     take_out(a, link);
     /* Also where a hold keeps the record unreachable: the waiter looks, finds nothing and makes the real call. */
     a->host.answer(a->host.ctx, item->kind, path, item->path_len, 1);
+}
+
+void mioc_agent_pending_review(struct mioc_agent *a)
+{
+    struct mioc_agent_pending *p, *next;
+
+    for (p = TAILQ_FIRST(&a->by_age); p != NULL; p = next) {
+        next = TAILQ_NEXT(p, by_age);
+        if (!a->host.is_known(a->host.ctx, p->kind, p->path, p->len))
+            continue;
+        a->host.answer(a->host.ctx, p->kind, p->path, p->len, 1);
+        take_out(a, link_of(a, p->kind, p->path, p->len, p->hash));
+    }
 }

@@ -16,18 +16,27 @@
 /* How soon to try again what the transport refused. */
 #define MIOC_AGENT_RETRY_NS 1000000ull
 
-enum mioc_link_state { MIOC_LINK_NONE, MIOC_LINK_UP, MIOC_LINK_LEFT, MIOC_LINK_DEAD };
+/* JOINED and GREETED only with has_joins. */
+enum mioc_link_state {
+    MIOC_LINK_NONE,
+    MIOC_LINK_JOINED,  /* can be reached: the child has yet to say HELLO */
+    MIOC_LINK_GREETED, /* it has: the parent has yet to say WELCOME */
+    MIOC_LINK_UP,      /* both have; all other messages come behind these */
+    MIOC_LINK_LEFT,    /* it said LEAVE, or was dismissed: what it says now is not heard */
+    MIOC_LINK_DEAD     /* silent or lost: writes and reports that come belatedly still count */
+};
 
 /* The link to a neighbour. Offsets are in the stream. */
 struct mioc_agent_link {
     int node;
     enum mioc_link_state state;
     int owes_leave;       /* child: LEAVE is still to be sent */
+    int owes_wish;        /* child: it is still to be asked for reports */
     int has_sent;         /* 0: nothing yet, and the first tick sends a heartbeat */
-    unsigned inflight;    /* messages whose sent() is outstanding */
+    unsigned inflight;    /* messages whose sent() is outstanding; without has_joins 0 once the peer is gone */
     uint64_t heard, sent; /* times of the last message from and to it */
     uint64_t cursor;      /* child: it was sent the stream below this offset */
-    uint64_t applied;     /* child: every store of its subtree has applied the stream below this offset */
+    uint64_t applied;     /* child: every store of its subtree that is served has applied the stream below this */
     uint64_t awaited;     /* child: behind the last INVALIDATE that its subtree wrote, and waits for */
     uint64_t told;        /* child: it knows that every store of the job has applied the stream below this */
 };
@@ -64,6 +73,11 @@ struct mioc_agent_write {
     uint64_t end, token;
 };
 
+/* A content that was given up: `end` is the offset behind that word of the stream. */
+struct mioc_agent_evicted {
+    uint64_t content, end;
+};
+
 struct mioc_agent {
     struct mioc_agent_config config;
     struct mioc_agent_host host;
@@ -73,10 +87,10 @@ struct mioc_agent {
 
     struct mioc_agent_link parent; /* NONE at the root */
     struct mioc_agent_link *child;
-    unsigned children; /* that it ever had */
-    int first_child;
-    unsigned turn;  /* the child whose stream goes first in the next round */
-    int is_starved; /* the transport refused something: try again soon */
+    unsigned children, children_cap; /* links in the list, whatever became of them */
+    int is_interior;                 /* has, or may get, children */
+    unsigned turn;                   /* the child whose stream goes first in the next round */
+    int is_starved;                  /* the transport refused something: try again soon */
 
     struct mioc_agent_queue queue; /* to the parent */
     unsigned queued;
@@ -88,8 +102,15 @@ struct mioc_agent {
     struct mioc_agent_place *place;
     size_t places, places_cap;
 
-    uint64_t settled; /* every store of the job has applied the stream below this offset */
-    uint64_t applied; /* every store of this subtree has, as the parent was told */
+    void *hello, *welcome; /* welcome: the root's, or what came with WELCOME */
+    uint32_t hello_size, welcome_size;
+    uint64_t born;                      /* this node joined when the stream was so long */
+    uint64_t needed;                    /* its store must not be served before it has the stream below this offset */
+    struct mioc_agent_evicted *evicted; /* has_joins, interior nodes: the contents that were given up */
+    size_t evictions, evictions_cap;
+
+    uint64_t settled; /* every store of the job that is served has applied the stream below this offset */
+    uint64_t applied; /* every such store of this subtree has, as the parent was told */
     uint64_t awaited; /* behind the last INVALIDATE that somebody waits for */
     struct mioc_agent_write write[MIOC_AGENT_WRITES]; /* those not settled, in the stream's order */
     unsigned writes;
@@ -98,5 +119,18 @@ struct mioc_agent {
 };
 
 static inline int mioc_agent_is_root(const struct mioc_agent *a) { return a->config.node == 0; }
+
+/* mioc_agent_is_linked() of agent.h. */
+static inline int mioc_agent_is_ready(const struct mioc_agent *a)
+{
+    return a->state == MIOC_AGENT_RUNNING &&
+           (mioc_agent_is_root(a) || (a->parent.state == MIOC_LINK_UP && a->host.end(a->host.ctx) >= a->needed));
+}
+
+/* Whether the transport can reach the peer, and nobody has ended the link. */
+static inline int mioc_agent_is_there(const struct mioc_agent_link *link)
+{
+    return link->state == MIOC_LINK_JOINED || link->state == MIOC_LINK_GREETED || link->state == MIOC_LINK_UP;
+}
 
 #endif

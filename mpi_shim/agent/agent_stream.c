@@ -3,11 +3,49 @@
 #include "agent_internal.h"
 #include "store/ring.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BODY_MAX (MIOC_MESSAGE_MAX - (uint32_t)sizeof(struct mioc_message))
 
+/* --- Contents that were given up --------------------------------------------------------------------------------- */
+
+/* A child that joins later is still sent their chunks. Without memory it could not be, and the agent would end. */
+static void note_evicted(struct mioc_agent *a, uint64_t content, uint64_t end)
+{
+    if (!a->config.has_joins || !a->is_interior)
+        return;
+    if (a->evictions == a->evictions_cap) {
+        size_t cap = a->evictions_cap > 0 ? a->evictions_cap * 2 : 64;
+        struct mioc_agent_evicted *list = realloc(a->evicted, cap * sizeof(*list));
+
+        if (list == NULL)
+            return;
+        a->evicted = list;
+        a->evictions_cap = cap;
+    }
+    a->evicted[a->evictions++] = (struct mioc_agent_evicted){ content, end };
+}
+
+/* The stream offset behind which the content is given up; 0: it is not. */
+static uint64_t evicted_at(const struct mioc_agent *a, uint64_t content)
+{
+    for (size_t i = a->evictions; i > 0; i--)
+        if (a->evicted[i - 1].content == content)
+            return a->evicted[i - 1].end;
+    return 0;
+}
+
 /* --- In ---------------------------------------------------------------------------------------------------------- */
+
+/* Something of the stream was applied; `end` is the stream's end behind it. */
+static void note_invalidate(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end)
+{
+    if (record->item.flags & MIOC_FLAG_EVICT)
+        note_evicted(a, record->token, end);
+    mioc_agent_sync_note(a, record, end);
+}
 
 int mioc_agent_apply(struct mioc_agent *a, const struct mioc_item *item, const void *bytes)
 {
@@ -27,7 +65,7 @@ int mioc_agent_apply(struct mioc_agent *a, const struct mioc_item *item, const v
     if (mioc_item_is_record(item->kind))
         mioc_agent_pending_answer(a, item, expected);
     if (item->kind == MIOC_ITEM_INVALIDATE)
-        mioc_agent_sync_note(a, (const void *)item, a->host.end(a->host.ctx));
+        note_invalidate(a, (const void *)item, a->host.end(a->host.ctx));
     return 0;
 }
 
@@ -35,18 +73,23 @@ void mioc_agent_take_stream(struct mioc_agent *a, const struct mioc_message *m)
 {
     const struct mioc_item *item;
     const void *bytes;
+    int rc, was_linked = mioc_agent_is_ready(a);
     uint32_t at = 0;
-    int rc;
 
-    if (m->offset != a->host.end(a->host.ctx)) {
+    /* A store that is served already cannot be taken back. */
+    if (m->offset != a->host.end(a->host.ctx) || (was_linked && m->token > m->offset)) {
         mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
         return;
     }
+    if (m->token > a->needed)
+        a->needed = m->token;
     while ((rc = mioc_wire_next_item(m, &at, &item, &bytes)) == 1)
         if (mioc_agent_apply(a, item, bytes) != 0)
             return;
     if (rc < 0)
         mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
+    else if (!was_linked && mioc_agent_is_ready(a))
+        mioc_agent_pending_review(a);
 }
 
 /* --- Out --------------------------------------------------------------------------------------------------------- */
@@ -67,8 +110,24 @@ static uint32_t bytes_behind(const struct mioc_item *item)
     return (length + MIOC_ITEM_ALIGN - 1) & ~(MIOC_ITEM_ALIGN - 1);
 }
 
+/* The bytes of a chunk; or zeros, if its content is given up further on in the stream. Nobody may read those: *needed
+ * says how far a store must be before it is served. 0 or -1. */
+static int copy_bytes(struct mioc_agent *a, const struct mioc_chunk_record *chunk, char *to, uint64_t *needed)
+{
+    uint64_t end;
+
+    if (a->host.read_chunk(a->host.ctx, chunk, to) == 0)
+        return 0;
+    end = evicted_at(a, chunk->content);
+    if (end == 0)
+        return -1;
+    memset(to, 0, chunk->length);
+    *needed = end > *needed ? end : *needed;
+    return 0;
+}
+
 /* Copies one item, and the bytes of a chunk, as the wire wants them. 0 or -1. */
-static int copy_item(struct mioc_agent *a, const struct mioc_item *item, char *to)
+static int copy_item(struct mioc_agent *a, const struct mioc_item *item, char *to, uint64_t *needed)
 {
     struct mioc_item *copy = (void *)to;
     const struct mioc_chunk_record *chunk = (const void *)item;
@@ -79,7 +138,7 @@ static int copy_item(struct mioc_agent *a, const struct mioc_item *item, char *t
     if (item->kind != MIOC_ITEM_CHUNK)
         return 0;
     memset(to + item->size + chunk->length, 0, bytes_behind(item) - chunk->length);
-    return a->host.read_chunk(a->host.ctx, chunk, to + item->size);
+    return copy_bytes(a, chunk, to + item->size, needed);
 }
 
 /* Fills a message with whole items, from the child's place on. Its size, with the next place in *next; 0: it cannot. */
@@ -87,6 +146,8 @@ static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, 
 {
     char *body = buf + sizeof(struct mioc_message);
     const struct mioc_item *item;
+    /* What this node is not served without, its children are not either. */
+    uint64_t needed = link->cursor < a->needed ? a->needed : 0;
     uint32_t at = 0;
 
     *next = link->cursor;
@@ -98,12 +159,12 @@ static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, 
         size = item->size + bytes_behind(item);
         if (size > BODY_MAX - at)
             break;
-        if (copy_item(a, item, body + at) != 0)
+        if (copy_item(a, item, body + at, &needed) != 0)
             return 0;
         at += size;
         *next += item->size;
     }
-    return at > 0 ? mioc_wire_body(buf, MIOC_MESSAGE_STREAM, link->cursor, body, at) : 0;
+    return at > 0 ? mioc_wire_stream(buf, link->cursor, needed, body, at) : 0;
 }
 
 /* Sends one message to one child. 1: sent, and there may be more; 0: not now. */

@@ -5,7 +5,8 @@
 
 static uint64_t lesser(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* How far all stores of this subtree are. */
+/* How far all stores of this subtree are that are served. It never goes back: a child that joins late counts as far as
+ * its WELCOME said (agent_join.c), which is at least what was claimed before. */
 static uint64_t applied_below(const struct mioc_agent *a)
 {
     uint64_t applied = a->host.end(a->host.ctx);
@@ -16,33 +17,25 @@ static uint64_t applied_below(const struct mioc_agent *a)
     return applied;
 }
 
-/* The child whose subtree `node` is in; NULL: `node` is this node, or not below it. The number may come from a message
- * and be of no node at all. */
-static struct mioc_agent_link *child_towards(struct mioc_agent *a, uint32_t node)
+/* Those that `node` can be below hear how far the job is. With has_joins that can be several: a node hangs at whatever
+ * ancestor it found. The number may come from a message and be of no node at all. */
+static void await_news(struct mioc_agent *a, uint32_t node, uint64_t end)
 {
-    uint32_t self = (uint32_t)a->config.node, arity = (uint32_t)a->config.arity, parent;
-
-    for (; node > self; node = parent) {
-        parent = (node - 1) / arity;
-        if (parent == self)
-            return node - (uint32_t)a->first_child < a->children ? &a->child[node - (uint32_t)a->first_child] : NULL;
-    }
-    return NULL;
+    for (unsigned i = 0; i < a->children; i++)
+        if (mioc_agent_is_below(a, (uint32_t)a->child[i].node, node))
+            a->child[i].awaited = end;
 }
 
 void mioc_agent_sync_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end)
 {
-    struct mioc_agent_link *child;
-
-    if (record->token == 0) /* nobody waits for it */
+    /* Nobody waits for it; or who did was there before this node was. */
+    if (record->token == 0 || end <= a->born)
         return;
     a->awaited = end;
     /* No node waits for an eviction. But the root wants to know when it has taken effect everywhere. */
     if (record->item.flags & MIOC_FLAG_EVICT)
         return;
-    child = child_towards(a, record->node);
-    if (child != NULL)
-        child->awaited = end;
+    await_news(a, record->node, end);
     if (record->node != (uint32_t)a->config.node)
         return;
     a->writes -= a->writes == MIOC_AGENT_WRITES;

@@ -90,6 +90,35 @@ size_t mioc_wire_body(void *buf, enum mioc_message_kind kind, uint64_t offset, c
     return begin(buf, kind, offset, size)->size;
 }
 
+size_t mioc_wire_stream(void *buf, uint64_t offset, uint64_t needed, const void *body, uint32_t size)
+{
+    size_t whole = mioc_wire_body(buf, MIOC_MESSAGE_STREAM, offset, body, size);
+
+    ((struct mioc_message *)buf)->token = needed;
+    return whole;
+}
+
+/* HELLO or REPORT. */
+static size_t compose_small(void *buf, enum mioc_message_kind kind, uint32_t node, uint64_t offset, const void *body,
+                            uint32_t size)
+{
+    if (size > MIOC_WIRE_SMALL_MAX)
+        return 0;
+    (void)mioc_wire_body(buf, kind, offset, body, size);
+    ((struct mioc_message *)buf)->node = node;
+    return ((struct mioc_message *)buf)->size;
+}
+
+size_t mioc_wire_hello(void *buf, uint32_t node, uint64_t offset, const void *body, uint32_t size)
+{
+    return compose_small(buf, MIOC_MESSAGE_HELLO, node, offset, body, size);
+}
+
+size_t mioc_wire_report(void *buf, uint32_t node, const void *body, uint32_t size)
+{
+    return compose_small(buf, MIOC_MESSAGE_REPORT, node, 0, body, size);
+}
+
 /* --- Checking ---------------------------------------------------------------------------------------------------- */
 
 static int is_body_sound(const struct mioc_message *m)
@@ -101,7 +130,9 @@ static int is_body_sound(const struct mioc_message *m)
     case MIOC_MESSAGE_INVALIDATE:
         return m->body > 1 && body[m->body - 1] == '\0' && mioc_path_is_sound(body, m->body - 1);
     case MIOC_MESSAGE_STREAM: return m->body > 0; /* mioc_wire_next_item() checks the items */
-    case MIOC_MESSAGE_REPORT: return 1;
+    case MIOC_MESSAGE_HELLO:
+    case MIOC_MESSAGE_REPORT: return m->body <= MIOC_WIRE_SMALL_MAX;
+    case MIOC_MESSAGE_WELCOME: return 1;
     default: return m->body == 0;
     }
 }
@@ -110,13 +141,15 @@ static int is_body_sound(const struct mioc_message *m)
 static int are_fields_sound(const struct mioc_message *m)
 {
     int is_invalidate = m->kind == MIOC_MESSAGE_INVALIDATE;
+    int has_node = is_invalidate || m->kind == MIOC_MESSAGE_HELLO || m->kind == MIOC_MESSAGE_REPORT;
+    int has_place = m->kind == MIOC_MESSAGE_HEARTBEAT || m->kind == MIOC_MESSAGE_STREAM;
     uint32_t flags = is_invalidate ? MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY : 0;
 
     if ((m->flags & ~flags) != 0 || m->offset % MIOC_ITEM_ALIGN != 0 || m->reserved != 0)
         return 0;
-    if (!is_invalidate && m->node != 0)
+    if (!has_node && m->node != 0)
         return 0;
-    if (!is_invalidate && (m->kind == MIOC_MESSAGE_HEARTBEAT ? m->token % MIOC_ITEM_ALIGN : m->token) != 0)
+    if (!is_invalidate && (has_place ? m->token % MIOC_ITEM_ALIGN : m->token) != 0)
         return 0;
     return m->kind == MIOC_MESSAGE_REQUEST ? mioc_item_is_record(m->record) : m->record == 0;
 }

@@ -11,22 +11,31 @@
 #include <stdint.h>
 
 #define MIOC_WIRE_MAGIC 0x4d494f43u /* "MIOC" */
-#define MIOC_WIRE_VERSION 3u
+#define MIOC_WIRE_VERSION 4u
+/* Most bytes of the body of HELLO and REPORT: agents keep many of them in their queues. */
+#define MIOC_WIRE_SMALL_MAX 16384u
 
 enum mioc_message_kind {
     /* Up: the sender wants the record (kind, path). It has the stream below `offset`, its store's end. */
     MIOC_MESSAGE_REQUEST = 1,
     /* Up: `node` wrote this path, under `token`. Flags: MIOC_FLAG_SUBTREE, _STICKY. */
     MIOC_MESSAGE_INVALIDATE,
-    /* Down: items of the stream from `offset` on. The bytes of a CHUNK stand behind its item, padded to 8. */
+    /* Down: items of the stream from `offset` on. The bytes of a CHUNK stand behind its item, padded to 8. `token`, if
+     * not 0: the receiver's store must not be served before it has the stream below that offset. */
     MIOC_MESSAGE_STREAM,
     /* Both ways: the sender's store is at `offset`. Every store of the sender's subtree (up) or of the job (down) has
      * applied the stream below `token`. */
     MIOC_MESSAGE_HEARTBEAT,
     /* Both ways: the sender's agent ends. A child needs no more, a parent gives no more. */
     MIOC_MESSAGE_LEAVE,
-    /* Up: a struct mioc_report (stats.h) as bytes. */
+    /* Up: the report of `node`, a struct mioc_report (stats.h) as bytes. Down, without a body: reports are wanted. */
     MIOC_MESSAGE_REPORT,
+    /* Up, the first on a link: `node`, the sender, joins with a store that ends at `offset`. The body is what it says
+     * of itself. Then it is passed on to the root, with offset 0. */
+    MIOC_MESSAGE_HELLO,
+    /* Down, the first on a link: the sender is of the job and takes the receiver as its child. Of the stream below
+     * `offset` no write is waited for any more: STREAM's `token` holds from here on. The body is the root's. */
+    MIOC_MESSAGE_WELCOME,
     MIOC_MESSAGE_KINDS
 };
 
@@ -37,9 +46,9 @@ struct mioc_message {
     uint32_t size; /* of the whole message */
     uint32_t flags;
     uint32_t record; /* REQUEST: enum mioc_item_kind */
-    uint32_t node;   /* INVALIDATE: the writer's */
-    uint64_t offset; /* REQUEST, STREAM, HEARTBEAT */
-    uint64_t token;  /* INVALIDATE; HEARTBEAT: a stream offset */
+    uint32_t node;   /* INVALIDATE: the writer's; HELLO, REPORT */
+    uint64_t offset; /* REQUEST, STREAM, HEARTBEAT, HELLO, WELCOME */
+    uint64_t token;  /* INVALIDATE; HEARTBEAT, STREAM: a stream offset */
     uint32_t body;   /* bytes behind the header */
     uint32_t reserved;
 };
@@ -52,6 +61,9 @@ size_t mioc_wire_plain(void *buf, enum mioc_message_kind kind, uint64_t offset);
 size_t mioc_wire_heartbeat(void *buf, uint64_t offset, uint64_t applied);
 /* `body` may stand in its place behind the header already. */
 size_t mioc_wire_body(void *buf, enum mioc_message_kind kind, uint64_t offset, const void *body, uint32_t size);
+size_t mioc_wire_stream(void *buf, uint64_t offset, uint64_t needed, const void *body, uint32_t size);
+size_t mioc_wire_hello(void *buf, uint32_t node, uint64_t offset, const void *body, uint32_t size);
+size_t mioc_wire_report(void *buf, uint32_t node, const void *body, uint32_t size);
 
 /* Checks the header and, of REQUEST and INVALIDATE, the path (absolute, with a NUL behind it and none inside). The
  * message, which is `bytes` itself; or NULL with EPROTO. `bytes` is 8-aligned. */

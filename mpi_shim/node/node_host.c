@@ -162,16 +162,15 @@ static void host_settled(void *ctx, uint64_t token)
     node->waiters = kept;
 }
 
-static void host_report(void *ctx, int child, const void *bytes, uint32_t size)
+/* Root. What a node says of other nodes does not count. */
+static void host_report(void *ctx, int from, const void *bytes, uint32_t size)
 {
     struct mioc_node *node = ctx;
-    struct mioc_report report;
 
-    (void)child;
-    if (size == sizeof report) {
-        memcpy(&report, bytes, sizeof report);
-        mioc_report_merge(&node->report, &report);
-    }
+    if (node->report == NULL || size != sizeof *node->report)
+        return;
+    memcpy(&node->report[from], bytes, size);
+    node->report[from].nodes = node->report[from].reported_nodes = 1;
 }
 
 /* --- The resolver's side: any thread ----------------------------------------------------------------------------- */
@@ -224,6 +223,7 @@ static int start_resolver(struct mioc_node *node)
         .ctx = node,
     };
 
+    node->report = calloc((size_t)node->world.nodes, sizeof *node->report); /* NULL: those of others are not kept */
     node->aliases = mioc_aliases_new();
     if (node->aliases != NULL)
         node->resolver = mioc_resolver_new(&resolver);

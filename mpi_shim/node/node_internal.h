@@ -53,7 +53,8 @@ void mioc_node_finalize(void);
 void mioc_node_watch_memory(struct mioc_node *node);
 
 /* --- node_report.c ----------------------------------------------------------------------------------------------- */
-/* Everything that the node's processes have counted so far, the children's reports, and the root's own figures. */
+/* Everything that the node's processes have counted so far; at the root also the other nodes' newest reports, and the
+ * root's own figures. */
 void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *report);
 
 /* --- node_manifest.c --------------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* node_report.c - adds up what the node's processes and the root have counted. */
+/* node_report.c - adds up what the node's processes have counted; at the root, what all nodes and the root have. */
 #include "node_internal.h"
 
 #include <string.h>
@@ -24,9 +24,11 @@ void mioc_node_fill_report(const struct mioc_node *node, struct mioc_report *rep
     memset(report, 0, sizeof *report);
     report->nodes = report->reported_nodes = 1;
     mioc_ring_stats_visit(mioc_store_ring(node->store), add_process, &context);
-    mioc_report_merge(report, &node->report);
     if (node->world.node != 0)
         return;
+    for (int i = 1; node->report != NULL && i < node->world.nodes; i++)
+        if (node->report[i].reported_nodes > 0)
+            mioc_report_merge(report, &node->report[i]);
     mioc_store_usage(node->store, &arena, &content, &contents);
     report->nodes = (uint32_t)node->world.nodes;
     report->store_bytes = arena + content;

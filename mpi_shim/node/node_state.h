@@ -21,7 +21,8 @@
 #define MIOC_NODE_ARITY 4
 #define MIOC_NODE_RESOLVERS 8
 #define MIOC_NODE_WINDOW 4
-#define MIOC_NODE_BUFFERS 64
+/* What agent.h asks for, so that children which stand still cannot keep them all. */
+#define MIOC_NODE_BUFFERS (MIOC_AGENT_CHILDREN_MAX * (MIOC_NODE_WINDOW + 1) + 9)
 
 /* A request of the ring that waits for its answer. */
 struct mioc_waiter {
@@ -64,7 +65,6 @@ struct mioc_node {
     unsigned unsent;                 /* messages that the transport still holds */
     uint64_t saturated_at;           /* messages sent when the windows of all children became full, */
     uint64_t saturated_ns;           /* and when that was */
-    struct mioc_report report;       /* of the children's subtrees */
     int is_short;                    /* (atomic) the memory cgroup's limit is near */
 
     /* --- Leaders: the end --- */
@@ -82,6 +82,8 @@ struct mioc_node {
     int is_saving;                  /* the manifest is being written; the ending thread's */
     int has_saved;                  /* (atomic, futex) 1: it is written, or that failed */
     char save_problem[512];         /* why that failed; written before has_saved */
+
+    struct mioc_report *report; /* the newest of each node, by its number; reported_nodes 0: none has come */
 
     /* --- Root: room (node_evict.c) --- */
     uint64_t bound;                   /* bytes that each node's store may take */

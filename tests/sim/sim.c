@@ -185,16 +185,14 @@ static void take_settled(void *ctx, uint64_t token)
 
 /* --- Nodes ------------------------------------------------------------------------------------------------------- */
 
-static void take_report(void *ctx, int child, const void *bytes, uint32_t size)
+static void take_report(void *ctx, int node, const void *bytes, uint32_t size)
 {
     struct sim_node *n = ctx;
-    unsigned nodes;
 
-    (void)child;
-    if (size != sizeof nodes)
-        sim_fail(n->sim, "node %d was given a report of %u bytes", n->number, size);
+    if (size != sizeof node || *(const int *)bytes != node || n->number != 0)
+        sim_fail(n->sim, "node %d was given a report of %u bytes of node %d", n->number, size, node);
     else
-        n->reports += *(const unsigned *)bytes;
+        n->sim->node[node].reports++;
 }
 
 void sim_make_nodes(struct sim *s)
@@ -236,10 +234,8 @@ static void join(struct sim_node *n)
 
 static void leave(struct sim_node *n)
 {
-    unsigned nodes = n->reports + 1;
-
     n->is_leaving = 1;
-    mioc_agent_leave(n->agent, &nodes, sizeof nodes, n->sim->now);
+    mioc_agent_leave(n->agent, &n->number, sizeof n->number, n->sim->now);
     sim_at(n->sim, n->sim->now + LEAVE_NS, SIM_END, n->number, 1, NULL, 0);
 }
 

@@ -84,7 +84,7 @@ struct sim_node {
     int is_cut;             /* it or an ancestor is faulty */
     uint64_t stalled_until; /* before it joins, too */
     unsigned phase_ms;      /* of its coarse clock */
-    unsigned reports;       /* nodes in the reports of its children */
+    unsigned reports;       /* of this node that came to the root */
     /* store */
     char *arena;
     uint64_t end, room, limit;

@@ -203,12 +203,15 @@ void sim_check_quiet(struct sim *s)
 
 void sim_check_over(struct sim *s)
 {
-    unsigned well = 0, reported = s->node[0].reports + 1;
+    unsigned well = 0, reported = 1;
 
     for (int i = 0; i < s->config.nodes; i++) {
         const struct sim_node *n = &s->node[i];
 
         well += !n->is_cut;
+        reported += n->reports > 0;
+        if (n->reports > 1)
+            sim_fail(s, "the root has %u reports of node %d", n->reports, i);
         if (!n->is_gone)
             sim_fail(s, "node %d (agent %d) does not end", i, (int)mioc_agent_state(n->agent));
         if (!s->has_faults && n->buffers != 0)
@@ -219,6 +222,4 @@ void sim_check_over(struct sim *s)
             sim_fail(s, "content %u will not be complete, and is never given up", job->content);
     if (!s->node[0].is_cut && reported < well)
         sim_fail(s, "the root has the reports of %u nodes, %u are well", reported, well);
-    if (reported > (unsigned)s->config.nodes)
-        sim_fail(s, "the root has the reports of %u nodes of %d", reported, s->config.nodes);
 }

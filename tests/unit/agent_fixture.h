@@ -37,7 +37,9 @@ struct world {
     char other_names[64];       /* another name of whatever is written */
     char dead[64];              /* a key of this path is not known though it stands in the arena */
     struct sent sent[SENT_MAX]; /* the first bytes of each message */
-    unsigned sends, buffers, limit, resolved, answered, real, real_all, invalidated, writer, reports, chunks;
+    unsigned sends, buffers, limit, resolved, answered, real, real_all, invalidated, writer, reports, reporter, chunks;
+    unsigned wishes, hellos, hello_node, welcomes;
+    int hello_rc, welcomed_rc;
     int refuse, refuse_peer; /* errno for sends to that peer, -1: to all */
     int chunk_fails, chunk_first, gets_refused;
 };
@@ -171,14 +173,38 @@ static void fake_settled(void *ctx, uint64_t token)
     w.settled = token;
 }
 
-static void fake_report(void *ctx, int child, const void *bytes, uint32_t size)
+static void fake_report(void *ctx, int node, const void *bytes, uint32_t size)
 {
-    (void)ctx, (void)child;
+    (void)ctx;
     w.reports += size == 6 && memcmp(bytes, "report", 6) == 0;
+    w.reporter = (unsigned)node;
+}
+
+static void fake_wanted_report(void *ctx)
+{
+    (void)ctx;
+    w.wishes++;
+}
+
+static int fake_hello(void *ctx, int node, const void *bytes, uint32_t size)
+{
+    (void)ctx;
+    assert_true(size == 5 && memcmp(bytes, "hello", 5) == 0);
+    w.hellos++;
+    w.hello_node = (unsigned)node;
+    return w.hello_rc;
+}
+
+static int fake_welcomed(void *ctx, const void *bytes, uint32_t size)
+{
+    (void)ctx;
+    assert_true(size == 7 && memcmp(bytes, "welcome", 7) == 0);
+    w.welcomes++;
+    return w.welcomed_rc;
 }
 
 /* An agent of a binary tree: node 0 has the children 1 and 2, node 1 has 3 and 4. */
-static void start_with(int node, int nodes, unsigned window)
+static void start_as(int node, int nodes, unsigned window, int has_joins)
 {
     const struct mioc_agent_config config = { .node = node,
                                               .nodes = nodes,
@@ -186,7 +212,12 @@ static void start_with(int node, int nodes, unsigned window)
                                               .request_ns = 1000 * MS,
                                               .heartbeat_ns = 100 * MS,
                                               .silence_ns = 500 * MS,
-                                              .window = window };
+                                              .window = window,
+                                              .has_joins = has_joins,
+                                              .hello = "hello",
+                                              .hello_size = 5,
+                                              .welcome = node == 0 ? "welcome" : NULL,
+                                              .welcome_size = node == 0 ? 7 : 0 };
     const struct mioc_agent_host host = { .is_known = fake_is_known,
                                           .append = fake_append,
                                           .write_chunk = fake_write_chunk,
@@ -201,7 +232,10 @@ static void start_with(int node, int nodes, unsigned window)
                                           .send = fake_send,
                                           .answer = fake_answer,
                                           .settled = fake_settled,
-                                          .report = fake_report };
+                                          .report = fake_report,
+                                          .wanted_report = fake_wanted_report,
+                                          .hello = fake_hello,
+                                          .welcomed = fake_welcomed };
 
     memset(&w, 0, sizeof w);
     w.room = sizeof w.arena;
@@ -211,7 +245,10 @@ static void start_with(int node, int nodes, unsigned window)
     assert_non_null(w.agent);
 }
 
+static inline void start_with(int node, int nodes, unsigned window) { start_as(node, nodes, window, 0); }
 static inline void start(int node) { start_with(node, 5, 2); }
+/* With joins, and nobody has joined yet. */
+static inline void start_alone(int node) { start_as(node, 63, 2, 1); }
 
 static int stop_world(void **state)
 {
@@ -285,6 +322,59 @@ static inline void deliver_item(uint64_t offset, unsigned kind, const char *path
     deliver(0, mioc_wire_body(w.message, MIOC_MESSAGE_STREAM, offset, body, size));
 }
 
+static inline void deliver_report(int from, uint32_t node)
+{
+    deliver(from, mioc_wire_report(w.message, node, "report", 6));
+}
+
+static inline void joined(int peer) { mioc_agent_joined(w.agent, peer, w.now); }
+
+static inline void deliver_hello(int from, uint32_t node, uint64_t offset)
+{
+    deliver(from, mioc_wire_hello(w.message, node, offset, "hello", 5));
+}
+
+static inline void deliver_welcome(uint64_t born)
+{
+    deliver(0, mioc_wire_body(w.message, MIOC_MESSAGE_WELCOME, born, "welcome", 7));
+}
+
+/* A child that holds the stream below `offset` is linked. */
+static inline void join_child(int child, uint64_t offset)
+{
+    joined(child);
+    deliver_hello(child, (uint32_t)child, offset);
+}
+
+/* The parent, node 0, is linked. */
+static inline void join_parent(uint64_t born)
+{
+    joined(0);
+    deliver_welcome(born);
+}
+
+static inline void deliver_heartbeat(int from, uint64_t offset, uint64_t applied)
+{
+    deliver(from, mioc_wire_heartbeat(w.message, offset, applied));
+}
+
+/* An INVALIDATE from the parent (node 0), at the stream's end. With EVICT `token` is a content. */
+static inline void deliver_written_with(uint32_t node, uint64_t token, uint32_t flags)
+{
+    char *body = w.message + sizeof(struct mioc_message);
+    struct mioc_invalidate_record *record = (void *)w.item;
+    uint32_t size = build(MIOC_ITEM_INVALIDATE, "/lib/a");
+
+    record->item.flags = flags;
+    record->node = node;
+    record->token = token;
+    record->pages = (flags & MIOC_FLAG_EVICT) != 0;
+    memcpy(body, w.item, size);
+    deliver(0, mioc_wire_body(w.message, MIOC_MESSAGE_STREAM, w.end, body, size));
+}
+
+static inline void deliver_written(uint32_t node, uint64_t token) { deliver_written_with(node, token, 0); }
+
 static inline void tick_after(uint64_t ns)
 {
     w.now += ns;
@@ -302,6 +392,23 @@ static inline unsigned count_sent(int peer, enum mioc_message_kind kind)
     for (unsigned i = 0; i < w.sends; i++)
         n += w.sent[i].peer == peer && w.sent[i].m->kind == kind;
     return n;
+}
+
+/* The first or the last message of that kind to that peer, or NULL. */
+static inline const struct mioc_message *first_to(int peer, enum mioc_message_kind kind)
+{
+    for (unsigned i = 0; i < w.sends; i++)
+        if (w.sent[i].peer == peer && w.sent[i].m->kind == kind)
+            return w.sent[i].m;
+    return NULL;
+}
+
+static inline const struct mioc_message *last_to(int peer, enum mioc_message_kind kind)
+{
+    for (unsigned i = w.sends; i > 0; i--)
+        if (w.sent[i - 1].peer == peer && w.sent[i - 1].m->kind == kind)
+            return w.sent[i - 1].m;
+    return NULL;
 }
 
 static inline enum mioc_agent_end ended(void) { return mioc_agent_state(w.agent); }

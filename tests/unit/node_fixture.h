@@ -45,6 +45,7 @@ static __attribute__((unused)) int remove_node(void **state)
     mioc_resolver_free(node.resolver, SECOND);
     mioc_agent_free(node.agent);
     mioc_aliases_free(node.aliases);
+    free(node.report);
     return remove_store(state);
 }
 

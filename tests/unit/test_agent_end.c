@@ -148,7 +148,7 @@ static void child_given_up_that_speaks_again_is_told_and_its_writes_count(void *
     assert_int_equal(w.writer, 3);
     assert_int_equal(count_sent(2, MIOC_MESSAGE_STREAM), 1);
     assert_int_equal(count_sent(1, MIOC_MESSAGE_LEAVE), 1);
-    deliver(1, mioc_wire_body(w.message, MIOC_MESSAGE_REPORT, 0, "report", 6));
+    deliver_report(1, 3);
     assert_int_equal(w.reports, 1);
     assert_int_equal(mioc_agent_children(w.agent), 1);
 }
@@ -173,7 +173,7 @@ static void message_that_cannot_be_ends_the_agent(void **state)
         enum mioc_message_kind kind;
         uint64_t offset;
     } row[] = {
-        { 0, MIOC_MESSAGE_REQUEST, 0 }, { 0, MIOC_MESSAGE_INVALIDATE, 0 }, { 0, MIOC_MESSAGE_REPORT, 0 },
+        { 0, MIOC_MESSAGE_REQUEST, 0 }, { 0, MIOC_MESSAGE_INVALIDATE, 0 }, { 3, MIOC_MESSAGE_REPORT, 0 },
         { 3, MIOC_MESSAGE_STREAM, 0 },  { 2, MIOC_MESSAGE_HEARTBEAT, 0 },  { 99, MIOC_MESSAGE_HEARTBEAT, 0 },
         { -1, MIOC_MESSAGE_LEAVE, 0 },  { 3, MIOC_MESSAGE_HEARTBEAT, 8 },  { 3, MIOC_MESSAGE_REQUEST, 8 },
         { 0, MIOC_MESSAGE_STREAM, 8 },  { 1, MIOC_MESSAGE_HEARTBEAT, 0 },
@@ -325,15 +325,18 @@ static void leave_sends_writes_report_and_leave_in_this_order(void **state)
     ended_as(MIOC_AGENT_LEFT);
 }
 
-static void report_of_a_child_reaches_the_host(void **state)
+static void report_of_each_node_reaches_the_roots_host(void **state)
 {
     (void)state;
     start(0);
-    deliver(1, mioc_wire_body(w.message, MIOC_MESSAGE_REPORT, 0, "report", 6));
+    deliver_report(1, 3);
     assert_int_equal(w.reports, 1);
+    assert_int_equal(w.reporter, 3);
+    deliver_report(1, 1);
+    assert_int_equal(w.reporter, 1);
     mioc_agent_leave(w.agent, NULL, 0, w.now);
-    deliver(2, mioc_wire_body(w.message, MIOC_MESSAGE_REPORT, 0, "report", 6));
-    assert_int_equal(w.reports, 2);
+    deliver_report(2, 2);
+    assert_int_equal(w.reports, 3);
     deliver_plain(2, MIOC_MESSAGE_LEAVE, 0);
     assert_int_equal(mioc_agent_children(w.agent), 1);
     assert_int_equal(ended(), MIOC_AGENT_LEFT);
@@ -397,7 +400,7 @@ int main(void)
         TEST(store_full_below_root_ends_the_subtree),
         TEST(writes_that_the_parent_never_takes_end_the_agent),
         TEST(leave_sends_writes_report_and_leave_in_this_order),
-        TEST(report_of_a_child_reaches_the_host),
+        TEST(report_of_each_node_reaches_the_roots_host),
         TEST(message_mutated_never_breaks_the_agent),
     };
 #undef TEST

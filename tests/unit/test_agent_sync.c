@@ -4,32 +4,6 @@
 
 #define MANY 400u
 
-static void deliver_heartbeat(int from, uint64_t offset, uint64_t applied)
-{
-    deliver(from, mioc_wire_heartbeat(w.message, offset, applied));
-}
-
-/* An INVALIDATE of that node from the parent (node 0), at the stream's end. */
-static void deliver_written(uint32_t node, uint64_t token)
-{
-    char *body = w.message + sizeof(struct mioc_message);
-    uint32_t size = build(MIOC_ITEM_INVALIDATE, "/lib/a");
-
-    ((struct mioc_item *)(void *)w.item)->flags = 0;
-    ((struct mioc_invalidate_record *)(void *)w.item)->node = node;
-    ((struct mioc_invalidate_record *)(void *)w.item)->token = token;
-    memcpy(body, w.item, size);
-    deliver(0, mioc_wire_body(w.message, MIOC_MESSAGE_STREAM, w.end, body, size));
-}
-
-static const struct mioc_message *last_to(int peer, enum mioc_message_kind kind)
-{
-    for (unsigned i = w.sends; i > 0; i--)
-        if (w.sent[i - 1].peer == peer && w.sent[i - 1].m->kind == kind)
-            return w.sent[i - 1].m;
-    return NULL;
-}
-
 static void write_in_a_job_of_one_node_is_settled_at_once(void **state)
 {
     (void)state;

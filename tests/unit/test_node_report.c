@@ -57,21 +57,31 @@ static void report_filled_twice_is_the_same(void **state)
     assert_memory_equal(&first, &second, sizeof first);
 }
 
-static void report_of_the_root_adds_children_and_names_all_nodes(void **state)
+static void be_of_seven_nodes(void)
+{
+    free(node.report);
+    node.report = calloc(7, sizeof *node.report);
+    node.world.nodes = 7;
+}
+
+static void report_of_the_root_adds_the_other_nodes_and_names_all(void **state)
 {
     struct mioc_report report;
 
     (void)state;
-    node.world.nodes = 7;
-    node.report.reported_nodes = 3;
-    node.report.ranks = 12;
-    node.report.row[MIOC_CALL_STAT].calls = 100;
+    be_of_seven_nodes();
+    for (unsigned i = 1; i <= 3; i++) {
+        node.report[i].reported_nodes = 1;
+        node.report[i].ranks = 4;
+        node.report[i].row[MIOC_CALL_STAT].calls = 50 - i * 10;
+    }
+    node.report[5].ranks = 1000; /* none has come */
     count(1001, 0, 3, 0);
     mioc_node_fill_report(&node, &report);
     assert_int_equal(report.nodes, 7);
     assert_int_equal(report.reported_nodes, 4);
     assert_int_equal(report.ranks, 13);
-    assert_int_equal(report.row[MIOC_CALL_STAT].calls, 103);
+    assert_int_equal(report.row[MIOC_CALL_STAT].calls, 93);
 }
 
 static void report_of_another_node_leaves_the_roots_figures_out(void **state)
@@ -79,8 +89,10 @@ static void report_of_another_node_leaves_the_roots_figures_out(void **state)
     struct mioc_report report;
 
     (void)state;
+    be_of_seven_nodes();
+    node.report[3].reported_nodes = 1;
+    node.report[3].ranks = 5;
     node.world.node = 2;
-    node.world.nodes = 7;
     node.manifest.ahead = 5;
     count(1001, 0, 3, 0);
     mioc_node_fill_report(&node, &report);
@@ -131,7 +143,7 @@ int main(void)
         NODE_TEST(report_of_an_idle_node_is_of_one_node_and_zeros),
         NODE_TEST(report_sums_ranks_and_guests_apart),
         NODE_TEST(report_filled_twice_is_the_same),
-        NODE_TEST(report_of_the_root_adds_children_and_names_all_nodes),
+        NODE_TEST(report_of_the_root_adds_the_other_nodes_and_names_all),
         NODE_TEST(report_of_another_node_leaves_the_roots_figures_out),
         NODE_TEST(report_of_the_root_has_the_stores_use_and_its_questions),
         NODE_TEST(report_after_the_resolvers_end_has_its_last_count),

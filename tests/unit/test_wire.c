@@ -73,10 +73,26 @@ static void plain_and_body_composed_come_back(void **state)
     refused(message, mioc_wire_heartbeat(message, 64, 33));
     m = mioc_wire_parse(message, mioc_wire_plain(message, MIOC_MESSAGE_LEAVE, 0));
     assert_non_null(m);
-    m = mioc_wire_parse(message, mioc_wire_body(message, MIOC_MESSAGE_REPORT, 0, "report", 6));
+    m = mioc_wire_parse(message, mioc_wire_report(message, 5, "report", 6));
     assert_non_null(m);
+    assert_int_equal(m->node, 5);
     assert_int_equal(m->body, 6);
     assert_memory_equal(m + 1, "report", 6);
+    m = mioc_wire_parse(message, mioc_wire_hello(message, 6, 128, "hello", 5));
+    assert_non_null(m);
+    assert_int_equal(m->kind, MIOC_MESSAGE_HELLO);
+    assert_int_equal(m->node, 6);
+    assert_int_equal(m->offset, 128);
+    assert_memory_equal(m + 1, "hello", 5);
+    m = mioc_wire_parse(message, mioc_wire_body(message, MIOC_MESSAGE_WELCOME, 256, "welcome", 7));
+    assert_non_null(m);
+    assert_int_equal(m->offset, 256);
+    assert_memory_equal(m + 1, "welcome", 7);
+    refused(message, mioc_wire_body(message, MIOC_MESSAGE_WELCOME, 4, "welcome", 7));
+    m = mioc_wire_parse(message, mioc_wire_stream(message, 64, 128, "12345678", 8));
+    assert_non_null(m);
+    assert_int_equal(m->token, 128);
+    refused(message, mioc_wire_stream(message, 64, 127, "12345678", 8));
 }
 
 static void body_too_large_is_not_composed(void **state)
@@ -85,9 +101,14 @@ static void body_too_large_is_not_composed(void **state)
     uint32_t most = MIOC_MESSAGE_MAX - sizeof(struct mioc_message);
     char *in_place = message + sizeof(struct mioc_message);
 
-    assert_int_equal(mioc_wire_body(message, MIOC_MESSAGE_REPORT, 0, in_place, most), MIOC_MESSAGE_MAX);
-    assert_int_equal(mioc_wire_body(message, MIOC_MESSAGE_REPORT, 0, in_place, most + 1), 0);
-    assert_int_equal(mioc_wire_body(message, MIOC_MESSAGE_REPORT, 0, in_place, UINT32_MAX), 0);
+    assert_int_equal(mioc_wire_body(message, MIOC_MESSAGE_WELCOME, 0, in_place, most), MIOC_MESSAGE_MAX);
+    assert_int_equal(mioc_wire_body(message, MIOC_MESSAGE_WELCOME, 0, in_place, most + 1), 0);
+    assert_int_equal(mioc_wire_body(message, MIOC_MESSAGE_WELCOME, 0, in_place, UINT32_MAX), 0);
+    assert_int_not_equal(mioc_wire_hello(message, 1, 0, in_place, MIOC_WIRE_SMALL_MAX), 0);
+    assert_int_equal(mioc_wire_hello(message, 1, 0, in_place, MIOC_WIRE_SMALL_MAX + 1), 0);
+    assert_int_equal(mioc_wire_report(message, 1, in_place, MIOC_WIRE_SMALL_MAX + 1), 0);
+    for (int kind = MIOC_MESSAGE_REPORT; kind <= MIOC_MESSAGE_HELLO; kind++)
+        refused(message, mioc_wire_body(message, (enum mioc_message_kind)kind, 0, in_place, MIOC_WIRE_SMALL_MAX + 1));
 }
 
 static void path_malformed_is_not_composed(void **state)
