@@ -141,6 +141,28 @@ PY
   [[ $(said) == *'inactive: '* ]]
 }
 
+@test "every task knows its node, its step and all hosts, whatever PMI srun gives it" {
+  local mpi pmi names=''
+  for mpi in none pmi2 cray_shasta; do
+    launch srun -N 3 -n 7 --mpi="$mpi" "$MIOC_BUILD/programs/step" | sort >"$SCRATCH/out"
+    cat "$SCRATCH/out"
+    [[ $mpi == pmi2 ]] && pmi=1 || pmi=0
+    [[ $(sed 's/^rank=\([0-9]*\) .*/\1/' "$SCRATCH/out" | xargs) == '0 1 2 3 4 5 6' ]]
+    (($(grep -c " size=7 .* nodes=3 pmi=$pmi " "$SCRATCH/out") == 7))
+    # Slurm's daemon says the name of the node, too.
+    (($(grep -cE ' here=([^ ]+) slurm=\1 ' "$SCRATCH/out") == 7))
+    (($(grep -oE ' hosts=.* here' "$SCRATCH/out" | sort -u | wc -l) == 1))
+    (($(grep -oE ' name=.*' "$SCRATCH/out" | sort -u | wc -l) == 1))
+    # Each node's tasks are numbered, and counted.
+    (($(grep -oE ' (local|node)=[0-9]+' "$SCRATCH/out" | paste - - | sort -u | wc -l) == 7))
+    (($(grep -oE ' on_node=[0-9]+ node=[0-9]+' "$SCRATCH/out" | sort -u | sed 's/ on_node=\([0-9]*\) .*/\1/' |
+      paste -sd+) == 7))
+    names+=$(grep -m 1 -oE ' name=.*' "$SCRATCH/out")$'\n'
+  done
+  # Three steps.
+  (($(sort -u <<<"${names%$'\n'}" | wc -l) == 3))
+}
+
 # A killed job's stores are the next job's to reclaim.
 next_job_reclaims() {
   run_cached on_slurm 1 2 "$PYTHON" -c 'import package'
