@@ -7,18 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x4d494f54u /* "MIOT" */
-
-enum frame { HELLO = 1, CHALLENGE, PROOF, CONFIRM };
 enum side { PARENT = 'P', CHILD = 'C' };
-
-struct hello {
-    uint32_t magic, version;
-    unsigned char step[32];
-    uint32_t child, parent, nodes, arity;
-    uint32_t has_key, is_encrypted;
-    unsigned char nonce[32];
-};
 
 /* Checks the other side's proof, unless there is none yet, and makes this side's, unless it is made. */
 struct proving {
@@ -39,7 +28,7 @@ struct mioc_tcp_handshake {
     const struct mioc_tcp_terms *terms;
     enum side side;
     int child, parent;
-    enum frame awaited; /* HELLO in a child: the connection itself */
+    enum mioc_tcp_frame awaited; /* HELLO in a child: the connection itself */
     int progress;
     crypto_generichash_state said; /* all that was said, by both sides */
     struct proving *proving;       /* under way, or NULL */
@@ -64,7 +53,7 @@ struct mioc_tcp_handshake *mioc_tcp_handshake_new(const struct mioc_tcp_terms *t
     h->side = parent < 0 ? PARENT : CHILD;
     h->child = parent < 0 ? -1 : terms->node;
     h->parent = parent < 0 ? terms->node : parent;
-    h->awaited = HELLO;
+    h->awaited = MIOC_TCP_HELLO;
     crypto_generichash_init(&h->said, NULL, 0, 32);
     return h;
 }
@@ -165,7 +154,7 @@ static void key_of(const struct mioc_tcp_handshake *h, enum side from, unsigned 
 
 static int say_confirm(struct mioc_tcp_handshake *h, struct mioc_tcp_link *link)
 {
-    unsigned char frame[1 + MIOC_TCP_HEADER + MIOC_TCP_SEAL] = { CONFIRM }, key[32];
+    unsigned char frame[1 + MIOC_TCP_HEADER + MIOC_TCP_SEAL] = { MIOC_TCP_CONFIRM }, key[32];
 
     key_of(h, h->side, key);
     crypto_secretstream_xchacha20poly1305_init_push(&link->out, frame + 1, key);
@@ -192,7 +181,7 @@ static int hear_confirm(struct mioc_tcp_handshake *h, struct mioc_tcp_link *link
 
 /* --- What is said ------------------------------------------------------------------------------------------------ */
 
-static int say(struct mioc_tcp_link *link, enum frame kind, const void *bytes, size_t size, const void *more,
+static int say(struct mioc_tcp_link *link, enum mioc_tcp_frame kind, const void *bytes, size_t size, const void *more,
                size_t more_size)
 {
     unsigned char frame[1 + 32 + MIOC_SECRET_PROOF_MAX] = { (unsigned char)kind };
@@ -205,20 +194,20 @@ static int say(struct mioc_tcp_link *link, enum frame kind, const void *bytes, s
 static int say_hello(struct mioc_tcp_handshake *h, struct mioc_tcp_link *link)
 {
     const struct mioc_tcp_terms *terms = h->terms;
-    struct hello hello = { .magic = MAGIC,
-                           .version = MIOC_TCP_VERSION,
-                           .child = (uint32_t)h->child,
-                           .parent = (uint32_t)h->parent,
-                           .nodes = (uint32_t)terms->nodes,
-                           .arity = (uint32_t)terms->arity,
-                           .has_key = (uint32_t)terms->secret.has_key,
-                           .is_encrypted = (uint32_t)terms->is_encrypted };
+    struct mioc_tcp_hello hello = { .magic = MIOC_TCP_MAGIC,
+                                    .version = MIOC_TCP_VERSION,
+                                    .child = (uint32_t)h->child,
+                                    .parent = (uint32_t)h->parent,
+                                    .nodes = (uint32_t)terms->nodes,
+                                    .arity = (uint32_t)terms->arity,
+                                    .has_key = (uint32_t)terms->secret.has_key,
+                                    .is_encrypted = (uint32_t)terms->is_encrypted };
 
     memcpy(hello.step, terms->step, sizeof hello.step);
     randombytes_buf(hello.nonce, sizeof hello.nonce);
     hear(&h->said, &hello, sizeof hello);
-    h->awaited = CHALLENGE;
-    return say(link, HELLO, &hello, sizeof hello, "", 0);
+    h->awaited = MIOC_TCP_CHALLENGE;
+    return say(link, MIOC_TCP_HELLO, &hello, sizeof hello, "", 0);
 }
 
 /* Whether it is a child of ours. The order of the checks is that of the words that help most. */
@@ -226,13 +215,13 @@ static int judge_hello(struct mioc_tcp_handshake *h, const unsigned char *bytes,
                        enum mioc_tcp_fault *fault)
 {
     const struct mioc_tcp_terms *terms = h->terms;
-    struct hello hello;
+    struct mioc_tcp_hello hello;
 
     *fault = MIOC_TCP_SPEECH;
     if (size < 8)
         return -1;
     memcpy(&hello, bytes, size < sizeof hello ? size : sizeof hello);
-    if (hello.magic != MAGIC)
+    if (hello.magic != MIOC_TCP_MAGIC)
         return -1;
     *fault = MIOC_TCP_RELEASE;
     if (hello.version != MIOC_TCP_VERSION)
@@ -279,15 +268,15 @@ static int hear_frame(struct mioc_tcp_handshake *h, struct mioc_tcp_link *link, 
         return -1;
     h->progress++;
     switch (h->awaited) {
-    case HELLO: return hear_hello(h, bytes + 1, size - 1, fault);
-    case CHALLENGE:
+    case MIOC_TCP_HELLO: return hear_hello(h, bytes + 1, size - 1, fault);
+    case MIOC_TCP_CHALLENGE:
         if (size < 1 + 32 + 1)
             return -1;
         hear(&h->said, bytes + 1, sizeof h->nonce);
         *fault = MIOC_TCP_OURS;
         return begin_proving(h, bytes + 33, size - 33, 1);
-    case PROOF: *fault = MIOC_TCP_OURS; return begin_proving(h, bytes + 1, size - 1, 0);
-    case CONFIRM:
+    case MIOC_TCP_PROOF: *fault = MIOC_TCP_OURS; return begin_proving(h, bytes + 1, size - 1, 0);
+    case MIOC_TCP_CONFIRM:
         *fault = MIOC_TCP_SECRET;
         if (hear_confirm(h, link, bytes + 1, size - 1) != 0 || (h->side == CHILD && say_confirm(h, link) != 0))
             return -1;
@@ -308,18 +297,18 @@ static int end_proving(struct mioc_tcp_handshake *h, struct mioc_tcp_link *link,
         *fault = p->is_ours ? MIOC_TCP_OURS : MIOC_TCP_SECRET;
         snprintf(reason, size, "%s", p->reason);
         rc = -1;
-    } else if (h->side == PARENT && h->awaited == HELLO) {
+    } else if (h->side == PARENT && h->awaited == MIOC_TCP_HELLO) {
         memcpy(h->share[ours], p->our_share, 32);
         hear(&h->said, p->proof, p->proof_size);
-        h->awaited = PROOF;
-        rc = say(link, CHALLENGE, h->nonce, sizeof h->nonce, p->proof, p->proof_size);
+        h->awaited = MIOC_TCP_PROOF;
+        rc = say(link, MIOC_TCP_CHALLENGE, h->nonce, sizeof h->nonce, p->proof, p->proof_size);
     } else {
         memcpy(h->share[!ours], p->their_share, 32);
-        h->awaited = CONFIRM;
+        h->awaited = MIOC_TCP_CONFIRM;
         if (h->side == CHILD) {
             memcpy(h->share[ours], p->our_share, 32);
             hear(&h->said, p->proof, p->proof_size);
-            rc = say(link, PROOF, "", 0, p->proof, p->proof_size);
+            rc = say(link, MIOC_TCP_PROOF, "", 0, p->proof, p->proof_size);
         } else
             rc = say_confirm(h, link);
     }
@@ -334,7 +323,7 @@ int mioc_tcp_handshake_step(struct mioc_tcp_handshake *h, struct mioc_tcp_link *
 
     *fault = MIOC_TCP_GONE;
     *reason = '\0';
-    if (h->side == CHILD && h->awaited == HELLO)
+    if (h->side == CHILD && h->awaited == MIOC_TCP_HELLO)
         rc = say_hello(h, link);
     while (rc == 0) {
         if (h->proving != NULL) {

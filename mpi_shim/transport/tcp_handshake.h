@@ -20,6 +20,20 @@
 
 #define MIOC_TCP_VERSION 1u
 
+#define MIOC_TCP_MAGIC 0x4d494f54u /* "MIOT" */
+
+/* The first byte of each frame of a handshake. */
+enum mioc_tcp_frame { MIOC_TCP_HELLO = 1, MIOC_TCP_CHALLENGE, MIOC_TCP_PROOF, MIOC_TCP_CONFIRM };
+
+/* What stands behind it in HELLO. */
+struct mioc_tcp_hello {
+    uint32_t magic, version;
+    unsigned char step[32]; /* the hash of the step's name */
+    uint32_t child, parent, nodes, arity;
+    uint32_t has_key, is_encrypted;
+    unsigned char nonce[32];
+};
+
 /* Why a connection comes to nothing. */
 enum mioc_tcp_fault {
     MIOC_TCP_GONE,    /* it ended */
