@@ -83,6 +83,7 @@ refused() {
 
 @test "check says yes here, in two lines" {
   need_command mpiexec.mpich
+  export MPIIO_CACHE_TRANSPORT=mpi
   run mpiio-cache check --python "$PYTHON"
   echo "$output"
   [[ $status == 0 && ${#lines[@]} == 2 && ${lines[0]} == "yes: MPICH 4."*"$PYTHON 3."* && ${lines[1]} == 'note: '* ]]
@@ -93,6 +94,7 @@ refused() {
 
 @test "check says no, what is missing, and what to do" {
   need_root
+  export MPIIO_CACHE_TRANSPORT=mpi
   # The MPI libraries away, as where none is installed.
   local mpich
   mpich=$(ldd "$MIOC_BUILD/lib/libmpiio_cache_mpich.so" | sed -n 's/.* => \(.*libmpich[^ ]*\) .*/\1/p')
@@ -122,6 +124,90 @@ refused() {
     "$PYTHON"
   echo "$output"
   [[ $status == 0 && ${lines[1]} == 'note: only '*' MiB are left for a node'* ]]
+}
+
+# A tree as it is installed, with an agent of ours, and what `check` says of TCP in it.
+tcp_setup() {
+  cp -r "$MIOC_BUILD/bin" "$MIOC_BUILD/lib" "$MIOC_BUILD/libexec" "$SCRATCH/"
+  AGENT=$SCRATCH/libexec/mpiio_cache/agent
+  rm -f "$AGENT"
+  printf '#!/bin/sh\n' >"$AGENT"
+  chmod +x "$AGENT"
+  head -c 32 /dev/urandom >"$SCRATCH/key"
+  chmod 600 "$SCRATCH/key"
+  export MPIIO_CACHE_TRANSPORT=tcp MPIIO_CACHE_KEYFILE=$SCRATCH/key
+}
+
+# VERDICT REMEDY
+check_refuses() {
+  run "$SCRATCH/bin/mpiio-cache" check --python "$PYTHON"
+  echo "$output"
+  # shellcheck disable=SC2053 # patterns
+  [[ $status == 1 && ${#lines[@]} == 2 && ${lines[0]} == "no: "$1 && ${lines[1]} == "remedy: "$2 ]]
+}
+
+@test "check says whether TCP can carry it: the agent, where it lies, a key" {
+  tcp_setup
+  run "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && $output == *"  agent        $AGENT"*"  secret       the key file $SCRATCH/key"* &&
+    $output == *'  transport    TCP'*"yes: TCP with the key file $SCRATCH/key, a store in "* ]]
+  chmod 644 "$SCRATCH/key"
+  check_refuses "the key file $SCRATCH/key cannot be used: others than its owner may read*" '*MPIIO_CACHE_KEYFILE'
+  chmod 600 "$SCRATCH/key"
+  truncate -s 31 "$SCRATCH/key"
+  check_refuses '*it has less than 32 bytes' '*MPIIO_CACHE_KEYFILE'
+  rm "$SCRATCH/key"
+  check_refuses '*No such file or directory' '*MPIIO_CACHE_KEYFILE'
+  chmod -x "$AGENT"
+  check_refuses "the agent's program $AGENT cannot be executed: Permission denied" 'make it executable'
+  rm "$AGENT"
+  check_refuses "the agent's program libexec/mpiio_cache/agent is not there" 'build and install it *'
+}
+
+@test "check sees that the agent lies on a filesystem without execution" {
+  need_root
+  tcp_setup
+  run unshare --mount --propagation private bash -c 'mount --bind "$1/libexec" "$1/libexec" &&
+    mount -o remount,bind,noexec "$1/libexec" && "$1/bin/mpiio-cache" check --python "$2"' bash "$SCRATCH" "$PYTHON"
+  echo "$output"
+  [[ $status == 1 && ${lines[0]} == "no: the agent's program $AGENT is on a filesystem that is mounted noexec" &&
+    ${lines[1]} == 'remedy: install it on '* ]]
+}
+
+@test "check says that without MUNGE and key only some launchers do, and in a task of another one no" {
+  tcp_setup
+  unset MPIIO_CACHE_KEYFILE
+  export MUNGE_SOCKET=$SCRATCH/none
+  run "$SCRATCH/bin/mpiio-cache" check --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && ${lines[0]} == "yes: TCP with the launcher's secret, "* &&
+    ${lines[1]} == "note: only launchers that bring a secret "*': MUNGE: '* ]]
+  export SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=0 SLURM_JOB_ID=7 SLURM_STEP_ID=0 SLURM_NODEID=0 \
+    SLURM_STEP_NUM_NODES=2 SLURM_STEP_NODELIST='n[1-2]'
+  as_task() { bash -c 'export SLURM_TASK_PID=$$; exec "$@"' bash "$SCRATCH/bin/mpiio-cache" check --python "$PYTHON"; }
+  run as_task
+  echo "$output"
+  [[ $status == 1 && ${lines[0]} == 'no: MUNGE: '* && ${lines[1]} == 'remedy: have MUNGE started '* ]]
+  PMI_SHARED_SECRET=123456789 run as_task
+  echo "$output"
+  [[ $status == 0 && ${lines[0]} == "yes: TCP with the launcher's secret, "* ]]
+  # What the launcher says of the step counts in a task, too.
+  PMI_SHARED_SECRET=123456789 SLURM_STEP_NODELIST='n[1-3]' run as_task
+  echo "$output"
+  [[ $status == 1 && ${lines[0]} == 'no: SLURM_STEP_NODELIST names 3 hosts, but the step has 2 nodes' ]]
+}
+
+@test "check takes TCP where MPI cannot be started" {
+  tcp_setup
+  unset MPIIO_CACHE_TRANSPORT
+  rm "$SCRATCH"/lib/libmpiio_cache_*.so
+  run "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && $output == *'  MPI          no: the MPI plug-in libmpiio_cache_mpich.so is not beside'* &&
+    $output == *"  TCP          yes, with the key file $SCRATCH/key"*'yes: TCP with the key file '* ]]
+  rm "$AGENT"
+  check_refuses 'the MPI plug-in libmpiio_cache_mpich.so is not beside libmpiio_cache.so' 'build and install it'
 }
 
 @test "check says no where mpi4py is of another MPI" {

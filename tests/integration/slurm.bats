@@ -163,6 +163,21 @@ PY
   (($(sort -u <<<"${names%$'\n'}" | wc -l) == 3))
 }
 
+@test "check in a task of srun --mpi=none takes TCP with MUNGE, and of --mpi=pmi2 MPI" {
+  cp -r "$MIOC_BUILD/bin" "$MIOC_BUILD/lib" "$MIOC_BUILD/libexec" "$SCRATCH/"
+  install -m 755 /dev/null "$SCRATCH/libexec/mpiio_cache/agent"
+  export MUNGE_SOCKET=$EIGHT_NODES/munge.sock
+  launch srun -N 1 -n 1 --mpi=none "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON" >"$SCRATCH/out"
+  cat "$SCRATCH/out"
+  grep -q '^  MPI  *no: srun gave this task no PMI_FD' "$SCRATCH/out"
+  grep -q '^  step  *slurm mioc [0-9]*\.0 [0-9]*, node 0 of 1$' "$SCRATCH/out"
+  grep -q '^yes: TCP with MUNGE, ' "$SCRATCH/out"
+  launch srun -N 1 -n 1 --mpi=pmi2 "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON" >"$SCRATCH/out"
+  cat "$SCRATCH/out"
+  grep -q '^  TCP  *yes, with MUNGE$' "$SCRATCH/out"
+  grep -q '^yes: MPICH ' "$SCRATCH/out"
+}
+
 # A killed job's stores are the next job's to reclaim.
 next_job_reclaims() {
   run_cached on_slurm 1 2 "$PYTHON" -c 'import package'

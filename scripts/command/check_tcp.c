@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* check_tcp.c - mpiio-cache check: whether TCP could carry it here: the agent's program, a secret, the job step. */
+#include "check_internal.h"
+#include "command.h"
+#include "base/config.h"
+#include "job/step.h"
+#include "launch/advice.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static int check_agent(struct mioc_check *c)
+{
+    char path[PATH_MAX];
+    struct statvfs options;
+
+    if (mioc_command_find_helper("agent", path, sizeof path) != 0)
+        return mioc_check_fail(c, "build and install it with libsodium",
+                               "the agent's program libexec/mpiio_cache/agent is not there");
+    /* The kernel says no more than "permission denied". */
+    if (statvfs(path, &options) == 0 && (options.f_flag & ST_NOEXEC) != 0)
+        return mioc_check_fail(c, "install it on a filesystem that is not mounted noexec",
+                               "the agent's program %s is on a filesystem that is mounted noexec", path);
+    if (access(path, X_OK) != 0)
+        return mioc_check_fail(c, "make it executable", "the agent's program %s cannot be executed: %s", path,
+                               strerror(errno));
+    return mioc_check_say(c, "agent", "%s", path);
+}
+
+/* In the child. What the loader says is read, too: libsodium may be missing. */
+static void run_secret(const char *path, int out)
+{
+    const char *file = mioc_config()->keyfile;
+
+    dup2(out, STDOUT_FILENO);
+    dup2(out, STDERR_FILENO);
+    execl(path, path, file[0] != '\0' ? file : (char *)NULL, (char *)NULL);
+    dprintf(out, "%s: %s", path, strerror(errno));
+    _exit(127);
+}
+
+/* Whether tasks of this launcher find a secret by themselves: hydra has names for its job, and PALS's and Cray's word
+ * is in the environment. Outside of a job nobody can tell. */
+static int needs_secret(const struct mioc_check *c)
+{
+    return c->is_task && c->me.launcher != MIOC_LAUNCHER_HYDRA && getenv("PMI_SHARED_SECRET") == NULL;
+}
+
+static int check_secret(struct mioc_check *c)
+{
+    static const char remedy[] =
+        "have MUNGE started on all nodes; or make a file of 32 random bytes, mode 0600, and name it by "
+        "MPIIO_CACHE_KEYFILE";
+    char path[PATH_MAX], text[4096];
+    int ends[2], rc;
+    pid_t child;
+
+    if (mioc_command_find_helper("secret", path, sizeof path) != 0)
+        return mioc_check_fail(c, "build and install it with libsodium",
+                               "the program libexec/mpiio_cache/secret is not there");
+    if (pipe(ends) != 0 || (child = fork()) < 0)
+        return mioc_check_fail(c, "free some memory", "%s", strerror(errno));
+    if (child == 0)
+        run_secret(path, ends[1]);
+    close(ends[1]);
+    rc = mioc_check_read_child(child, ends[0], text, sizeof text);
+    text[strcspn(text, "\n")] = '\0';
+    if (rc != 0 && text[0] == '\0')
+        return mioc_check_fail(c, "look at munged", "MUNGE does not answer");
+    if (rc != 0)
+        return mioc_check_fail(c, "install libsodium (Debian: libsodium23)", "%s", text);
+    if (text[0] == '+') {
+        snprintf(c->secret, sizeof c->secret, "%.1090s", text + 1);
+        return mioc_check_say(c, "secret", "%s", c->secret);
+    }
+    if (needs_secret(c) || mioc_config()->keyfile[0] != '\0')
+        return mioc_check_fail(c, remedy, "%s", text + 1);
+    snprintf(c->secret, sizeof c->secret, "the launcher's secret");
+    mioc_check_note(c, "note: only launchers that bring a secret (MPICH's mpiexec, Cray's PMI) can be used: %s",
+                    text + 1);
+    return mioc_check_say(c, "secret", "none: %s", text + 1);
+}
+
+/* Only a task can look at its step. hydra says it over PMI, to the agent. */
+static int check_step(struct mioc_check *c)
+{
+    struct mioc_step step;
+    char reason[256];
+
+    if (!c->is_task || c->me.launcher == MIOC_LAUNCHER_HYDRA)
+        return 0;
+    if (mioc_step_find(&step, &c->me, environ, reason, sizeof reason) != 0)
+        return mioc_check_fail(c, mioc_advice(reason), "%s", reason);
+    mioc_check_say(c, "step", "%s, node %d of %d", step.name, step.node, step.nodes);
+    mioc_step_free(&step);
+    return 0;
+}
+
+int mioc_check_tcp(struct mioc_check *c)
+{
+    return check_agent(c) != 0 || check_secret(c) != 0 || check_step(c) != 0 ? -1 : 0;
+}
