@@ -188,10 +188,12 @@ static void put_list(char *at)
     static const char *const words[] = { "n", "rack", "x-", "a1b", "gpu.z" };
 
     for (unsigned i = 0, n = 1 + pick(4); i < n; i++) {
+        unsigned ranges = pick(4);
+
         at += sprintf(at, "%s", i > 0 ? "," : "");
-        for (unsigned k = 0, ranges = pick(4); k < ranges; k++)
+        for (unsigned k = 0; k < ranges; k++)
             at = put_range(at + sprintf(at, "%s", words[pick(5)]));
-        if (at[-1] != ']')
+        if (ranges == 0)
             at += sprintf(at, "%s%u", words[pick(5)], pick(100));
         else if (pick(30) == 0)
             at += sprintf(at, "-ib");
