@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* check_tcp.c - mpiio-cache check: whether TCP could carry it here: the agent's program, a secret, the job step. */
+/* check_tcp.c - mpiio-cache check: whether TCP could carry it here: the agent's program, a port, a secret, the
+ * job step. */
 #include "check_internal.h"
 #include "command.h"
 #include "base/config.h"
@@ -32,13 +33,11 @@ static int check_agent(struct mioc_check *c)
 }
 
 /* In the child. What the loader says is read, too: libsodium may be missing. */
-static void run_secret(const char *path, int out)
+static void run_network(const char *path, int out)
 {
-    const char *file = mioc_config()->keyfile;
-
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
-    execl(path, path, file[0] != '\0' ? file : (char *)NULL, (char *)NULL);
+    execl(path, path, (char *)NULL);
     dprintf(out, "%s: %s", path, strerror(errno));
     _exit(127);
 }
@@ -50,39 +49,51 @@ static int needs_secret(const struct mioc_check *c)
     return c->is_task && c->me.launcher != MIOC_LAUNCHER_HYDRA && getenv("PMI_SHARED_SECRET") == NULL;
 }
 
-static int check_secret(struct mioc_check *c)
+/* What network.c says of the secret, behind "+" or "-". */
+static int judge_secret(struct mioc_check *c, const char *word)
 {
     static const char remedy[] =
         "have MUNGE started on all nodes; or make a file of 32 random bytes, mode 0600, and name it by "
         "MPIIO_CACHE_KEYFILE";
-    char path[PATH_MAX], text[4096];
-    int ends[2], rc;
-    pid_t child;
 
-    if (mioc_command_find_helper("secret", path, sizeof path) != 0)
-        return mioc_check_fail(c, "build and install it with libsodium",
-                               "the program libexec/mpiio_cache/secret is not there");
-    if (pipe(ends) != 0 || (child = fork()) < 0)
-        return mioc_check_fail(c, "free some memory", "%s", strerror(errno));
-    if (child == 0)
-        run_secret(path, ends[1]);
-    close(ends[1]);
-    rc = mioc_check_read_child(child, ends[0], text, sizeof text);
-    text[strcspn(text, "\n")] = '\0';
-    if (rc != 0 && text[0] == '\0')
-        return mioc_check_fail(c, "look at munged", "MUNGE does not answer");
-    if (rc != 0)
-        return mioc_check_fail(c, "install libsodium (Debian: libsodium23)", "%s", text);
-    if (text[0] == '+') {
-        snprintf(c->secret, sizeof c->secret, "%.1090s", text + 1);
+    if (word[0] == '+') {
+        snprintf(c->secret, sizeof c->secret, "%.1090s", word + 1);
         return mioc_check_say(c, "secret", "%s", c->secret);
     }
     if (needs_secret(c) || mioc_config()->keyfile[0] != '\0')
-        return mioc_check_fail(c, remedy, "%s", text + 1);
+        return mioc_check_fail(c, remedy, "%s", word + 1);
     snprintf(c->secret, sizeof c->secret, "the launcher's secret");
     mioc_check_note(c, "note: only launchers that bring a secret (MPICH's mpiexec, Cray's PMI) can be used: %s",
-                    text + 1);
-    return mioc_check_say(c, "secret", "none: %s", text + 1);
+                    word + 1);
+    return mioc_check_say(c, "secret", "none: %s", word + 1);
+}
+
+static int check_network(struct mioc_check *c)
+{
+    char path[PATH_MAX], text[4096], *secret;
+    int ends[2], rc;
+    pid_t child;
+
+    if (mioc_command_find_helper("network", path, sizeof path) != 0)
+        return mioc_check_fail(c, "build and install it with libsodium",
+                               "the program libexec/mpiio_cache/network is not there");
+    if (pipe(ends) != 0 || (child = fork()) < 0)
+        return mioc_check_fail(c, "free some memory", "%s", strerror(errno));
+    if (child == 0)
+        run_network(path, ends[1]);
+    close(ends[1]);
+    rc = mioc_check_read_child(child, ends[0], text, sizeof text);
+    secret = text + strcspn(text, "\n");
+    if (*secret != '\0')
+        *secret++ = '\0';
+    secret[strcspn(secret, "\n")] = '\0';
+    if (rc != 0 && text[0] != '+' && text[0] != '-')
+        return mioc_check_fail(c, "install libsodium (Debian: libsodium23)", "%s", text);
+    if (text[0] == '-')
+        return mioc_check_fail(c, "set MPIIO_CACHE_INTERFACE and MPIIO_CACHE_PORTS to what this node has", "%s",
+                               text + 1);
+    mioc_check_say(c, "network", "%s", text + 1);
+    return judge_secret(c, rc == 0 ? secret : "-MUNGE: munged does not answer");
 }
 
 /* Only a task can look at its step. hydra says it over PMI, to the agent. */
@@ -102,5 +113,5 @@ static int check_step(struct mioc_check *c)
 
 int mioc_check_tcp(struct mioc_check *c)
 {
-    return check_agent(c) != 0 || check_secret(c) != 0 || check_step(c) != 0 ? -1 : 0;
+    return check_agent(c) != 0 || check_network(c) != 0 || check_step(c) != 0 ? -1 : 0;
 }

@@ -150,8 +150,12 @@ check_refuses() {
   tcp_setup
   run "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON"
   echo "$output"
-  [[ $status == 0 && $output == *"  agent        $AGENT"*"  secret       the key file $SCRATCH/key"* &&
-    $output == *'  transport    TCP'*"yes: TCP with the key file $SCRATCH/key, a store in "* ]]
+  [[ $status == 0 && $output == *"  agent        $AGENT"*'  network      port 2'* &&
+    $output == *"  secret       the key file $SCRATCH/key"*'  transport    TCP'*"yes: TCP with the key file $SCRATCH/key, a store in "* ]]
+  MPIIO_CACHE_INTERFACE=lo MPIIO_CACHE_PORTS=31000-31007 run "$SCRATCH/bin/mpiio-cache" check -v --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && $output == *'  network      port 3100'[0-7]' of lo'* ]]
+  MPIIO_CACHE_INTERFACE=nothing7 check_refuses '*nothing7*' 'set MPIIO_CACHE_INTERFACE *'
   chmod 644 "$SCRATCH/key"
   check_refuses "the key file $SCRATCH/key cannot be used: others than its owner may read*" '*MPIIO_CACHE_KEYFILE'
   chmod 600 "$SCRATCH/key"
@@ -173,6 +177,19 @@ check_refuses() {
   echo "$output"
   [[ $status == 1 && ${lines[0]} == "no: the agent's program $AGENT is on a filesystem that is mounted noexec" &&
     ${lines[1]} == 'remedy: install it on '* ]]
+}
+
+@test "check sees that libsodium is missing" {
+  need_root
+  tcp_setup
+  local sodium
+  sodium=$(ldd "$SCRATCH/libexec/mpiio_cache/network" | sed -n 's/.* => \(.*libsodium[^ ]*\) .*/\1/p')
+  [[ -e $sodium ]]
+  run unshare --mount --propagation private bash -c 'mount --bind /dev/null "$1" &&
+    "$2/bin/mpiio-cache" check --python "$3"' bash "$(realpath "$sodium")" "$SCRATCH" "$PYTHON"
+  echo "$output"
+  [[ $status == 1 && ${#lines[@]} == 2 && ${lines[0]} == 'no: '*libsodium* &&
+    ${lines[1]} == 'remedy: install libsodium '* ]]
 }
 
 @test "check says that without MUNGE and key only some launchers do, and in a task of another one no" {

@@ -14,7 +14,7 @@ teardown() { helper_teardown; }
   cmake --build "$SCRATCH/build" >>"$SCRATCH/log"
   cmake --install "$SCRATCH/build" >>"$SCRATCH/log"
   for name in lib/libmpiio_cache.so lib/libmpiio_cache_mpich.so bin/mpiio-cache libexec/mpiio_cache/stats \
-    libexec/mpiio_cache/secret include/mpiio_cache.h share/man/man1/mpiio-cache.1 share/man/man7/libmpiio_cache.so.7 \
+    libexec/mpiio_cache/network include/mpiio_cache.h share/man/man1/mpiio-cache.1 share/man/man7/libmpiio_cache.so.7 \
     share/modulefiles/mpiio-cache/0.1.0 share/modulefiles/mpiio-cache/0.1.0.lua lib/pkgconfig/mpiio_cache.pc; do
     [[ -s $prefix/$name ]] || { echo "missing: $name"; return 1; }
   done
