@@ -151,7 +151,8 @@ check_refuses() {
   run "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON"
   echo "$output"
   [[ $status == 0 && $output == *"  agent        $AGENT"*'  network      port 2'* &&
-    $output == *"  secret       the key file $SCRATCH/key"*'  transport    TCP'*"yes: TCP with the key file $SCRATCH/key, a store in "* ]]
+    $output == *"  secret       the key file $SCRATCH/key"*'  transport    TCP'* &&
+    $output == *"yes: TCP with the key file $SCRATCH/key, a store in "* ]]
   MPIIO_CACHE_INTERFACE=lo MPIIO_CACHE_PORTS=31000-31007 run "$SCRATCH/bin/mpiio-cache" check -v --python "$PYTHON"
   echo "$output"
   [[ $status == 0 && $output == *'  network      port 3100'[0-7]' of lo'* ]]
