@@ -66,8 +66,8 @@ static const char *open_file(const char *path, struct file *file)
     file->fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (file->fd < 0 || syscall(SYS_fstat, file->fd, &st) != 0)
         return errno == ENOENT ? "it is not there" : "it cannot be opened";
-    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        return "it is no regular file of this user's that nobody else may write";
+    if (!S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return "it is no regular file of this user's, or root's, that nobody else may write";
     if (mioc_proc_read_at(file->fd, header, sizeof header, 0) != sizeof header)
         return "it is too short for its header";
     memcpy(&version, header, 4);

@@ -5,9 +5,9 @@
  * header, then tables of entries: profiles, commands, ranks, nodes, NICs. The header says each table's entry size,
  * offset and number; later versions have more tables and longer entries.
  *
- * The file may hold any bytes: it counts only if it is this user's (the effective one) and nobody else may write it,
- * and every number is checked against its size. By raw system calls, without allocation; any thread; async-signal-safe;
- * keeps errno. */
+ * The file may hold any bytes: it counts only if it is this user's (the effective one) or root's and nobody else may
+ * write it, and every number is checked against its size. By raw system calls, without allocation; any thread;
+ * async-signal-safe; keeps errno. */
 #ifndef MIOC_PALS_H
 #define MIOC_PALS_H
 
