@@ -138,6 +138,9 @@ void mioc_agent_wrote(struct mioc_agent *a, const char *path, uint32_t len, uint
     mioc_agent_set_time(a, now);
     if (a->state != MIOC_AGENT_RUNNING || !mioc_path_is_sound(path, len))
         return;
+    if (a->first_token == 0)
+        a->first_token = token;
+    a->last_token = token > 0 ? token : a->last_token;
     /* A node whose writes cannot be told must not go on. */
     if (mioc_agent_take_written(a, (uint32_t)a->config.node, token, flags & (MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY),
                                 path, len) != 0)
@@ -241,7 +244,7 @@ unsigned mioc_agent_children(const struct mioc_agent *a)
     unsigned up = 0;
 
     for (unsigned i = 0; i < a->children; i++)
-        up += a->child[i].state == MIOC_LINK_UP || a->child[i].state == MIOC_LINK_GREETED;
+        up += a->child[i].state == MIOC_LINK_UP;
     return up;
 }
 

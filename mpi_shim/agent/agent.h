@@ -161,7 +161,7 @@ int mioc_agent_is_saturated(const struct mioc_agent *a);
 /* Root: every store of the job that is served has applied the stream below this offset; it never goes back. A node that
  * joins later is sent that part again, with zeros for the bytes of contents that were given up. */
 uint64_t mioc_agent_synced(const struct mioc_agent *a);
-/* Children that have said HELLO (with has_joins) and have neither left nor died. A root that ends waits for 0. */
+/* Children that are linked: have neither left nor died. A root that ends waits for 0. */
 unsigned mioc_agent_children(const struct mioc_agent *a);
 
 struct mioc_agent_counters {

@@ -18,8 +18,13 @@ void mioc_agent_stop(struct mioc_agent *a, enum mioc_agent_end state)
         return;
     a->state = state;
     mioc_agent_pending_clear(a);
-    for (unsigned i = 0; i < a->children; i++)
-        a->child[i].owes_leave |= mioc_agent_is_there(&a->child[i]);
+    for (unsigned i = 0; i < a->children; i++) {
+        struct mioc_agent_link *link = &a->child[i];
+
+        link->owes_leave |= mioc_agent_is_there(link);
+        if (link->state == MIOC_LINK_JOINED || link->state == MIOC_LINK_GREETED)
+            link->state = MIOC_LINK_LEFT; /* it waits for a WELCOME, and has nothing to say before */
+    }
     if (state == MIOC_AGENT_PROTOCOL && a->parent.state != MIOC_LINK_UP)
         mioc_agent_queue_clear(a); /* nothing is said before WELCOME, and this parent will say none */
     /* A parent that has yet to say WELCOME, or to join, still gets what waits in the queue. */

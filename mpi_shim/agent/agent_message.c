@@ -173,7 +173,8 @@ void mioc_agent_lost(struct mioc_agent *a, int peer, uint64_t now)
     mioc_agent_set_time(a, now);
     if (link != NULL && mioc_agent_is_there(link))
         mioc_agent_drop(a, link, MIOC_LINK_DEAD);
-    if (link != NULL && a->config.has_joins) { /* what was under way has come back */
+    if (link != NULL && link != &a->parent && a->config.has_joins) { /* what was under way has come back */
+        link->state = MIOC_LINK_LEFT;
         link->inflight = 0;
         link->owes_leave = 0;
     }

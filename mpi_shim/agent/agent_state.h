@@ -22,8 +22,8 @@ enum mioc_link_state {
     MIOC_LINK_JOINED,  /* can be reached: the child has yet to say HELLO */
     MIOC_LINK_GREETED, /* it has: the parent has yet to say WELCOME */
     MIOC_LINK_UP,      /* both have; all other messages come behind these */
-    MIOC_LINK_LEFT,    /* it said LEAVE, or was dismissed: what it says now is not heard */
-    MIOC_LINK_DEAD     /* silent or lost: writes and reports that come belatedly still count */
+    MIOC_LINK_LEFT,    /* it said LEAVE, was dismissed, or with has_joins was lost: it is not heard any more */
+    MIOC_LINK_DEAD     /* silent, or lost: writes and reports that come belatedly still count */
 };
 
 /* The link to a neighbour. Offsets are in the stream. */
@@ -114,6 +114,7 @@ struct mioc_agent {
     uint64_t awaited; /* behind the last INVALIDATE that somebody waits for */
     struct mioc_agent_write write[MIOC_AGENT_WRITES]; /* those not settled, in the stream's order */
     unsigned writes;
+    uint64_t first_token, last_token; /* of this node's writes that are waited for; 0: there was none */
 
     void *scratch; /* root: MIOC_ITEM_MAX bytes to compose INVALIDATE in */
 };

@@ -26,6 +26,12 @@ static void await_news(struct mioc_agent *a, uint32_t node, uint64_t end)
             a->child[i].awaited = end;
 }
 
+/* What an earlier process of this node wrote can come behind the WELCOME of this one. */
+static int is_of_this_life(const struct mioc_agent *a, uint64_t token)
+{
+    return !a->config.has_joins || (a->first_token > 0 && token >= a->first_token && token <= a->last_token);
+}
+
 void mioc_agent_sync_note(struct mioc_agent *a, const struct mioc_invalidate_record *record, uint64_t end)
 {
     /* Nobody waits for it; or who did was there before this node was. */
@@ -36,7 +42,7 @@ void mioc_agent_sync_note(struct mioc_agent *a, const struct mioc_invalidate_rec
     if (record->item.flags & MIOC_FLAG_EVICT)
         return;
     await_news(a, record->node, end);
-    if (record->node != (uint32_t)a->config.node)
+    if (record->node != (uint32_t)a->config.node || !is_of_this_life(a, record->token))
         return;
     a->writes -= a->writes == MIOC_AGENT_WRITES;
     a->write[a->writes++] = (struct mioc_agent_write){ end, record->token };

@@ -127,6 +127,10 @@ static void writes_of_a_former_life_settle_nothing(void **state)
     deliver_heartbeat(0, w.end, w.end);
     assert_int_equal(w.settled, 0);
     wrote("/lib/a", 0, 80);
+    deliver_written(1, 72); /* was under way when that process died: found by the simulation */
+    deliver_heartbeat(0, w.end, w.end);
+    assert_int_equal(w.settled, 0);
+    deliver_written(1, 81); /* never given */
     deliver_written(1, 80);
     deliver_heartbeat(0, w.end, w.end);
     assert_int_equal(w.settled, 80);
