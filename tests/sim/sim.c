@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sim.c - events, nodes and their threads' questions, the run. */
+/* sim.c - events, nodes, the run. */
 #include "sim.h"
 
 #include <stdarg.h>
@@ -70,103 +70,13 @@ static struct sim_event pop(struct sim *s)
 
 void sim_at(struct sim *s, uint64_t time, enum sim_what what, int node, int peer, void *data, uint32_t size)
 {
-    push(s, (struct sim_event){ time, s->orders++, what, node, peer, size, data });
+    sim_at_on(s, time, what, node, peer, data, size, 0);
 }
 
-/* --- Threads of a node ------------------------------------------------------------------------------------------- */
-
-void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered)
+void sim_at_on(struct sim *s, uint64_t time, enum sim_what what, int node, int peer, void *data, uint32_t size,
+               unsigned link)
 {
-    struct sim_node *n = ctx;
-    int key = kind ? sim_key(sim_path_number(path, len), kind) : -1;
-    unsigned kept = 0;
-
-    if (!answered && !n->is_cut && !n->is_leaving)
-        sim_fail(n->sim, "node %d is told to make real calls for no reason", n->number);
-    for (unsigned i = 0; i < n->waiters; i++) {
-        const struct mioc_item *item;
-
-        if (kind != 0 && n->waiter[i].key != key) {
-            n->waiter[kept++] = n->waiter[i];
-            continue;
-        }
-        item = answered ? sim_live(n, n->waiter[i].key) : NULL;
-        if (item)
-            sim_check_served(n, key, item);
-        n->sim->answered += item != NULL;
-        n->sim->real += item == NULL;
-    }
-    n->waiters = kept;
-}
-
-static void ask(struct sim_node *n, int key)
-{
-    struct sim *s = n->sim;
-    const struct mioc_item *item = sim_live(n, key);
-
-    s->asks++;
-    if (item) {
-        s->hits++;
-        sim_check_served(n, key, item);
-        return;
-    }
-    sim_at(s, s->now + sim_random(s, n->lag), SIM_TAKE, n->number, key, NULL, ++s->waiter_ids);
-    sim_at(s, s->now + s->deadline, SIM_DEADLINE, n->number, (int)s->waiter_ids, NULL, 0);
-}
-
-/* The agent finds the question in the ring; its answer may have come meanwhile. */
-static void take_question(struct sim_node *n, int key, uint32_t id)
-{
-    struct sim *s = n->sim;
-    char path[64];
-    uint32_t len = sim_path_name(key / SIM_KINDS, path);
-
-    if (n->waiters == n->waiters_cap) {
-        n->waiters_cap = n->waiters_cap ? n->waiters_cap * 2 : 8;
-        n->waiter = realloc(n->waiter, n->waiters_cap * sizeof(*n->waiter));
-    }
-    n->waiter[n->waiters++] = (struct sim_waiter){ key, s->now, id };
-    mioc_agent_ask(n->agent, (unsigned)(key % SIM_KINDS) + 1, path, len, s->now);
-}
-
-static void pass_deadline(struct sim_node *n, int id)
-{
-    for (unsigned i = 0; i < n->waiters; i++) {
-        if ((int)n->waiter[i].id != id)
-            continue;
-        n->sim->timeouts++;
-        if (!n->is_cut && !n->sim->is_slow)
-            sim_fail(n->sim, "node %d never got an answer for key %d, asked at %llu us", n->number, n->waiter[i].key,
-                     (unsigned long long)(n->waiter[i].asked / US));
-        n->waiter[i] = n->waiter[--n->waiters];
-        return;
-    }
-}
-
-static void raise_version(void *ctx, int key)
-{
-    struct sim_node *n = ctx;
-
-    n->wrote[key] = ++n->sim->version[key];
-    n->sim->write[n->sim->writes].made[key] = n->wrote[key];
-    n->sim->cut_writes[key] += n->is_cut != 0;
-}
-
-static void write_path(struct sim_node *n, int path, uint32_t flags)
-{
-    struct sim *s = n->sim;
-    char name[64];
-    uint32_t len = sim_path_name(path, name);
-
-    sim_concerned(path, flags, raise_version, n);
-    if (n->number == 0)
-        sim_root_wrote(s, path, flags);
-    s->write[s->writes].node = n->number;
-    s->write[s->writes].path = path;
-    s->write[s->writes].flags = flags;
-    s->write[s->writes++].token = ++n->tokens;
-    sim_hold_add(n, path, flags, n->tokens);
-    mioc_agent_wrote(n->agent, name, len, flags, n->tokens, s->now);
+    push(s, (struct sim_event){ time, s->orders++, what, node, peer, size, link, data });
 }
 
 static uint32_t no_other_name(void *ctx, unsigned i, const char *path, uint32_t flags, char out[])
@@ -208,8 +118,32 @@ void sim_make_nodes(struct sim *s)
     }
 }
 
+static int take_hello(void *ctx, int node, const void *bytes, uint32_t size)
+{
+    struct sim_node *n = ctx;
+    unsigned life;
+
+    if (size != sizeof life || node <= n->number) {
+        sim_fail(n->sim, "node %d hears of node %d", n->number, node);
+        return 0;
+    }
+    memcpy(&life, bytes, sizeof life);
+    if (n->number == 0)
+        n->sim->node[node].hello_life = life;
+    return 0;
+}
+
+static int take_welcomed(void *ctx, const void *bytes, uint32_t size)
+{
+    struct sim_node *n = ctx;
+
+    if (size != sizeof n->sim->seed || memcmp(bytes, &n->sim->seed, size) != 0 || ++n->welcomes > 1 || n->end > 0)
+        sim_fail(n->sim, "node %d has a wrong welcome", n->number);
+    return 0;
+}
+
 /* The agent's own time begins here. */
-static void join(struct sim_node *n)
+void sim_join(struct sim_node *n)
 {
     const struct mioc_agent_host host = { .ctx = n,
                                           .is_known = sim_is_known,
@@ -226,9 +160,15 @@ static void join(struct sim_node *n)
                                           .answer = sim_answer,
                                           .settled = take_settled,
                                           .other_name = no_other_name,
-                                          .report = take_report };
+                                          .report = take_report,
+                                          .hello = take_hello,
+                                          .welcomed = take_welcomed };
 
     n->sim->config.node = n->number;
+    n->sim->config.hello = &n->life;
+    n->sim->config.hello_size = sizeof n->life;
+    n->sim->config.welcome = n->number == 0 ? &n->sim->seed : NULL;
+    n->sim->config.welcome_size = n->number == 0 ? sizeof n->sim->seed : 0;
     n->agent = mioc_agent_new(&n->sim->config, &host, n->sim->now);
 }
 
@@ -236,11 +176,13 @@ static void leave(struct sim_node *n)
 {
     n->is_leaving = 1;
     mioc_agent_leave(n->agent, &n->number, sizeof n->number, n->sim->now);
-    sim_at(n->sim, n->sim->now + LEAVE_NS, SIM_END, n->number, 1, NULL, 0);
+    sim_at(n->sim, n->sim->now + LEAVE_NS, SIM_END, n->number, 1, NULL, n->life);
 }
 
 static void be_gone(struct sim_node *n)
 {
+    if (n->sim->config.has_joins)
+        sim_close_links(n);
     n->is_gone = 1;
     n->waiters = 0;
 }
@@ -256,7 +198,7 @@ static void tick(struct sim_node *n)
         leave(n);
     if (n->is_leaving && !mioc_agent_is_busy(n->agent))
         be_gone(n);
-    sim_at(s, (next < poll ? next : poll) + sim_random(s, MS), SIM_TICK, n->number, 0, NULL, 0);
+    sim_at(s, (next < poll ? next : poll) + sim_random(s, MS), SIM_TICK, n->number, (int)n->life, NULL, 0);
 }
 
 static void end_node(struct sim_node *n, int is_over)
@@ -299,7 +241,8 @@ static void take_message(struct sim_node *n, const struct sim_event *e)
     count_request(n->sim, e);
     mioc_agent_message(n->agent, e->peer, e->data, e->size, n->sim->now);
     if (e->size >= SIM_EAGER)
-        sim_at(n->sim, n->sim->now + 1 + sim_random(n->sim, n->sim->latency), SIM_SENT, e->peer, n->number, NULL, 0);
+        sim_at_on(n->sim, n->sim->now + 1 + sim_random(n->sim, n->sim->latency), SIM_SENT, e->peer, n->number, NULL, 0,
+                  e->link);
     free(e->data);
 }
 
@@ -308,7 +251,7 @@ static void miss(struct sim *s, const struct sim_event *e)
 {
     if (e->what != SIM_MESSAGE)
         return;
-    if (s->detects_death)
+    if (s->detects_death && !s->config.has_joins)
         sim_at(s, s->now + s->latency + s->jitter + 10 * MS + sim_random(s, 100 * MS), SIM_LOST, e->peer, e->node, NULL,
                e->size);
     free(e->data);
@@ -316,10 +259,65 @@ static void miss(struct sim *s, const struct sim_event *e)
 
 /* --- The run ----------------------------------------------------------------------------------------------------- */
 
+/* With joins: whether an event concerns another process, or a link that is no more. */
+static int is_past(const struct sim *s, const struct sim_event *e)
+{
+    const struct sim_node *n = &s->node[e->node];
+
+    if (e->what == SIM_MESSAGE || e->what == SIM_SENT || e->what == SIM_BREAK)
+        return !sim_link_is_open(s, e->link, e->node);
+    if (e->what == SIM_TICK || e->what == SIM_TRY)
+        return e->peer != (int)n->life;
+    if (e->what == SIM_END && e->peer)
+        return e->size != n->life;
+    return n->life == 0;
+}
+
+/* What only joins bring. 1: it was that. */
+static int happen_to_links(struct sim *s, const struct sim_event *e)
+{
+    struct sim_node *n = &s->node[e->node];
+
+    if (e->what == SIM_BEGIN)
+        sim_begin(n);
+    else if (e->what == SIM_JOINED)
+        sim_take_joined(s, e->link, e->node);
+    else if (n->is_gone || is_past(s, e))
+        miss(s, e);
+    else
+        return 0;
+    return 1;
+}
+
+static void take_sent(struct sim_node *n, const struct sim_event *e)
+{
+    struct sim *s = n->sim;
+
+    n->buffers--;
+    if (s->config.has_joins)
+        s->link[e->link].under_way[s->link[e->link].node[1] == n->number]--;
+    mioc_agent_sent(n->agent, e->peer, s->now);
+}
+
+static void take_lost(struct sim_node *n, const struct sim_event *e)
+{
+    if (n->sim->config.has_joins) {
+        sim_lose(n, e->link);
+        return;
+    }
+    n->buffers -= e->size >= SIM_EAGER;
+    mioc_agent_lost(n->agent, e->peer, n->sim->now);
+}
+
 static void happen(struct sim *s, struct sim_event *e)
 {
     struct sim_node *n = &s->node[e->node];
 
+    if (s->config.has_joins && (n->stalled_until <= s->now || e->what == SIM_BEGIN) && happen_to_links(s, e)) {
+        if (n->agent != NULL && !n->is_gone)
+            sim_check_state(n);
+        return;
+    }
     if (n->is_gone) {
         miss(s, e);
         return;
@@ -330,31 +328,28 @@ static void happen(struct sim *s, struct sim_event *e)
         return;
     }
     if (n->agent == NULL)
-        join(n);
+        sim_join(n);
     switch (e->what) {
     case SIM_TICK: tick(n); break;
     case SIM_MESSAGE: take_message(n, e); break;
-    case SIM_LOST:
-        n->buffers -= e->size >= SIM_EAGER;
-        mioc_agent_lost(n->agent, e->peer, s->now);
-        break;
-    case SIM_SENT:
-        n->buffers--;
-        mioc_agent_sent(n->agent, e->peer, s->now);
-        break;
+    case SIM_LOST: take_lost(n, e); break;
+    case SIM_SENT: take_sent(n, e); break;
     case SIM_ASK:
         if (!n->is_leaving)
-            ask(n, e->peer);
+            sim_ask(n, e->peer);
         break;
-    case SIM_TAKE: take_question(n, e->peer, e->size); break;
+    case SIM_TAKE: sim_take_question(n, e->peer, e->size); break;
     case SIM_WRITE:
         if (!n->is_leaving)
-            write_path(n, e->peer, e->size);
+            sim_write_path(n, e->peer, e->size);
         break;
-    case SIM_DEADLINE: pass_deadline(n, e->peer); break;
+    case SIM_DEADLINE: sim_pass_deadline(n, e->peer); break;
     case SIM_RESOLVED: sim_resolved(s, e->data); break;
     case SIM_FAULT: fail_node(n, (enum sim_fault)e->peer, e->size); break;
     case SIM_END: end_node(n, e->peer); break;
+    case SIM_TRY: sim_try(n); break;
+    case SIM_BREAK: sim_break(n, e->link); break;
+    default: break;
     }
     sim_check_state(n);
 }
@@ -384,8 +379,10 @@ static void clean_up(struct sim *s)
     }
     free(s->node);
     free(s->heap);
+    free(s->link);
     s->node = NULL;
     s->heap = NULL;
+    s->link = NULL;
 }
 
 int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sim.h - the protocol at scale: many agents in one process, on virtual time, all chance from one seed.
  *
- *     sim.c        events, nodes and their threads' questions, the run
+ *     sim.c        events, nodes, the run
+ *     sim_thread.c what a node's threads do: they ask, wait, and write
  *     sim_net.c    the network: delays, each node's link card, order per pair, shortage of buffers, refusals, loss
+ *     sim_link.c   with joins: processes that begin anew, and the links between them
  *     sim_store.c  a node's store, modelled: keys, holds, expiry
  *     sim_root.c   the root's resolver, modelled
  *     sim_plan.c   what happens when: questions, writes, faults
@@ -49,16 +51,30 @@ enum sim_what {
     SIM_DEADLINE,
     SIM_RESOLVED,
     SIM_FAULT,
-    SIM_END
+    SIM_END,
+    SIM_BEGIN, /* with joins: these */
+    SIM_TRY,
+    SIM_JOINED,
+    SIM_BREAK
 };
 enum sim_fault { SIM_NO_FAULT, SIM_DIE, SIM_LEAVE, SIM_STALL, SIM_FULL, SIM_LATE, SIM_FAULTS };
 
 struct sim_event {
     uint64_t time, order;
     enum sim_what what;
-    int node, peer; /* peer: of messages; else the key, path, fault or waiter that it is about */
+    int node, peer; /* peer: of messages; else the key, path, fault, waiter or life that it is about */
     uint32_t size;
+    unsigned link; /* with joins */
     void *data;
+};
+
+/* Both sides: child, parent. */
+struct sim_link {
+    int node[2];
+    unsigned life[2];
+    int is_open[2];
+    unsigned under_way[2]; /* from that side, and not given back */
+    uint64_t last[2];      /* the last arrival there */
 };
 
 struct sim_waiter {
@@ -85,6 +101,16 @@ struct sim_node {
     uint64_t stalled_until; /* before it joins, too */
     unsigned phase_ms;      /* of its coarse clock */
     unsigned reports;       /* of this node that came to the root */
+    /* with joins */
+    unsigned life;       /* 0: it has not begun yet */
+    unsigned hello_life; /* of which the root has heard */
+    unsigned welcomes;
+    int heals;     /* it begins anew when all its ancestors are well for good */
+    int is_absent; /* it never begins */
+    int was_linked;
+    uint64_t synced;
+    uint64_t began_at;  /* by the plan, until it has */
+    uint64_t failed_at; /* by the plan; 0: never */
     /* store */
     char *arena;
     uint64_t end, room, limit;
@@ -93,9 +119,12 @@ struct sim_node {
     uint16_t wrote[SIM_KEYS];   /* the version that this node's own last write made, or a write that it has heard of */
     uint32_t got[SIM_CONTENTS]; /* bytes of each content */
     uint8_t gave_up[SIM_CONTENTS];
+    uint8_t is_hollow[SIM_CONTENTS]; /* it came as zeros, as it is given up further on */
+    unsigned hollows;                /* of these, not given up here */
     struct sim_hold hold[SIM_WRITES];
     unsigned holds;
     uint64_t tokens, settled; /* writes of this node; those that all have heard of */
+    uint64_t former;          /* of these, writes of its former lives */
     /* threads */
     struct sim_waiter *waiter;
     unsigned waiters, waiters_cap;
@@ -115,12 +144,13 @@ struct sim_job {
     int is_dirty;
     uint64_t started;
     uint32_t content, size, at;
-    uint64_t abandoned_at; /* not 0: it will not be complete, and is given up when all are there in the stream */
+    uint64_t abandoned_at; /* not 0: it is given up when all are there in the stream */
 };
 
 struct sim_options {
-    int nodes, arity, faults;
-}; /* 0, 0, -1: by seed */
+    int nodes, arity, faults; /* 0, 0, -1: by seed */
+    int joins;
+};
 
 struct sim {
     uint64_t seed, random, now, orders;
@@ -129,6 +159,8 @@ struct sim {
     struct sim_node *node;
     struct sim_event *heap;
     size_t events, events_cap;
+    struct sim_link *link;
+    unsigned links, links_cap;
     /* by seed */
     uint64_t latency, jitter, service, slow_service, deadline, stop_at;
     uint64_t client_ns;           /* how long the root's kernel keeps what it saw, for all that other nodes write */
@@ -140,8 +172,10 @@ struct sim {
     uint64_t heard[SIM_KEYS]; /* when the root heard of the last write of another node */
     unsigned invalidations[SIM_KEYS], resolves[SIM_KEYS], requests[SIM_KEYS];
     unsigned cut_writes[SIM_KEYS]; /* writes that the others need not have heard of */
+    unsigned evictions[SIM_KEYS];
+    uint16_t settled_version[SIM_KEYS]; /* what a write that has returned made */
     struct sim_write {
-        int node, path;
+        int node, path, is_cut;
         uint32_t flags;
         uint64_t token;
         uint16_t made[SIM_KEYS];
@@ -163,16 +197,42 @@ struct sim {
 /* --- sim.c ------------------------------------------------------------------------------------------------------- */
 uint64_t sim_random(struct sim *s, uint64_t below); /* 0..below - 1 */
 void sim_at(struct sim *s, uint64_t time, enum sim_what what, int node, int peer, void *data, uint32_t size);
+void sim_at_on(struct sim *s, uint64_t time, enum sim_what what, int node, int peer, void *data, uint32_t size,
+               unsigned link);
+void sim_join(struct sim_node *n);
 void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_make_nodes(struct sim *s);
-void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered);
 /* One run; 0, or -1 and s->failure. *s holds the figures afterwards. */
 int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options);
+
+/* --- sim_thread.c ------------------------------------------------------------------------------------------------ */
+void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered);
+/* A thread asks: by the store, or by the ring. */
+void sim_ask(struct sim_node *n, int key);
+/* The agent finds the question in the ring; its answer may have come meanwhile. */
+void sim_take_question(struct sim_node *n, int key, uint32_t id);
+void sim_pass_deadline(struct sim_node *n, int id);
+void sim_write_path(struct sim_node *n, int path, uint32_t flags);
 
 /* --- sim_net.c --------------------------------------------------------------------------------------------------- */
 void *sim_get_buffer(void *ctx);
 void sim_put_buffer(void *ctx, void *buffer);
 int sim_send(void *ctx, int peer, void *message, size_t size);
+
+/* --- sim_link.c -------------------------------------------------------------------------------------------------- */
+void sim_begin(struct sim_node *n);
+/* Looks for a parent. */
+void sim_try(struct sim_node *n);
+void sim_take_joined(struct sim *s, unsigned link, int node);
+void sim_lose(struct sim_node *n, unsigned link);
+/* A child's connection breaks, if it is not linked yet: a later one would cut its subtree off. */
+void sim_break(struct sim_node *n, unsigned link);
+void sim_close_links(struct sim_node *n);
+/* The link of that node to that peer; NULL: there is none that it knows of. */
+struct sim_link *sim_link_of(struct sim *s, int node, int peer);
+int sim_link_is_open(const struct sim *s, unsigned link, int node);
+/* Whether the process at the other side is still there. */
+int sim_link_has_peer(const struct sim *s, const struct sim_link *l, int node);
 
 /* --- sim_store.c ------------------------------------------------------------------------------------------------- */
 #define sim_key(path, kind) ((path)*SIM_KINDS + (int)(kind)-1)
@@ -183,6 +243,8 @@ void sim_concerned(int path, uint32_t flags, void (*visit)(void *ctx, int key), 
 int sim_has_ttl(int key);
 int sim_is_known(void *ctx, unsigned kind, const char *path, uint32_t len);
 const struct mioc_item *sim_live(const struct sim_node *n, int key); /* unexpired, or NULL */
+/* What a thread of the node finds: nothing before the node is linked. */
+const struct mioc_item *sim_served(const struct sim_node *n, int key);
 int64_t sim_append(void *ctx, const struct mioc_item *item);
 int sim_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes);
 int sim_read_chunk(void *ctx, const struct mioc_chunk_record *chunk, void *bytes);

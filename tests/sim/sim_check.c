@@ -4,11 +4,31 @@
 
 #include <string.h>
 
+/* A write that has returned is seen everywhere, also by who joins later. */
+static void check_returned(struct sim_node *n, int key, const struct mioc_item *item)
+{
+    if (!(item->flags & MIOC_FLAG_UNCACHED) && !n->is_cut && !n->is_leaving &&
+        sim_version_of(item) < n->sim->settled_version[key])
+        sim_fail(n->sim, "node %d serves key %d in version %u, and a write of version %u has returned", n->number, key,
+                 sim_version_of(item), n->sim->settled_version[key]);
+}
+
+static void check_content(struct sim_node *n, const struct mioc_item *item)
+{
+    const struct mioc_content_record *record = (const void *)item;
+
+    if (item->kind == MIOC_ITEM_CONTENT && !(item->flags & MIOC_FLAG_UNCACHED) &&
+        (n->is_hollow[record->content] || n->gave_up[record->content]))
+        sim_fail(n->sim, "node %d serves content %u, which was given up", n->number, record->content);
+}
+
 void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item)
 {
     if (!(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) < n->wrote[key])
         sim_fail(n->sim, "node %d serves key %d as it was before its own write, or one that it heard of", n->number,
                  key);
+    check_returned(n, key, item);
+    check_content(n, item);
 }
 
 void sim_check_heard(struct sim_node *n, const struct mioc_invalidate_record *record)
@@ -31,14 +51,28 @@ struct settling {
     const struct sim_write *write;
 };
 
+static void note_settled(void *ctx, int key)
+{
+    const struct settling *c = ctx;
+    uint16_t *version = &c->node->sim->settled_version[key];
+
+    if (c->write->made[key] > *version)
+        *version = c->write->made[key];
+}
+
 static void check_key_settled(void *ctx, int key)
 {
     const struct settling *c = ctx;
-    const struct mioc_item *item = sim_live(c->node, key);
+    const struct mioc_item *item = sim_served(c->node, key);
 
     if (item && !(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) < c->write->made[key])
         sim_fail(c->node->sim, "node %d still serves key %d as it was before write %llu of node %d, which has returned",
                  c->node->number, key, (unsigned long long)c->write->token, c->write->node);
+}
+
+static int is_of_life(const struct sim_node *n, const struct sim_write *write)
+{
+    return write->node == n->number && write->token > n->former;
 }
 
 /* What the writer is told that all have heard of is served in its old state by nobody. */
@@ -50,9 +84,11 @@ void sim_check_settled(struct sim_node *n, uint64_t token)
         sim_fail(s, "node %d is told of write %llu after %llu", n->number, (unsigned long long)token,
                  (unsigned long long)n->settled);
     for (unsigned i = 0; i < s->writes; i++)
-        for (int k = 0; k < s->config.nodes && s->write[i].node == n->number && s->write[i].token <= token; k++) {
+        for (int k = 0; k < s->config.nodes && is_of_life(n, &s->write[i]) && s->write[i].token <= token; k++) {
             struct settling c = { &s->node[k], &s->write[i] };
 
+            if (k == 0)
+                sim_concerned(c.write->path, c.write->flags, note_settled, &c);
             if (!c.node->is_cut && !c.node->is_leaving)
                 sim_concerned(c.write->path, c.write->flags, check_key_settled, &c);
         }
@@ -66,8 +102,17 @@ void sim_check_state(struct sim_node *n)
         sim_fail(n->sim, "node %d ended by a protocol error", n->number);
     if (state != MIOC_AGENT_RUNNING && !n->is_cut && !n->is_leaving)
         sim_fail(n->sim, "node %d ended (%d) though it and its ancestors are well", n->number, (int)state);
-    if (mioc_agent_children(n->agent) > (unsigned)n->sim->config.arity)
+    if (mioc_agent_children(n->agent) >
+        (n->sim->config.has_joins ? MIOC_AGENT_CHILDREN_MAX : (unsigned)n->sim->config.arity))
         sim_fail(n->sim, "node %d has too many children", n->number);
+    if (n->was_linked && state == MIOC_AGENT_RUNNING && !mioc_agent_is_linked(n->agent))
+        sim_fail(n->sim, "node %d was linked and is not any more", n->number);
+    n->was_linked = mioc_agent_is_linked(n->agent);
+    if (n->was_linked && n->hollows > 0)
+        sim_fail(n->sim, "node %d is served with %u contents of zeros", n->number, n->hollows);
+    if (mioc_agent_synced(n->agent) < n->synced)
+        sim_fail(n->sim, "node %d says that the stores are less far than they were", n->number);
+    n->synced = mioc_agent_synced(n->agent);
 }
 
 /* --- When all is quiet ------------------------------------------------------------------------------------------- */
@@ -112,7 +157,7 @@ static void check_stream(struct sim_node *n)
 static void check_fresh(struct sim_node *n)
 {
     for (int key = 0; key < SIM_KEYS; key++) {
-        const struct mioc_item *item = sim_live(n, key);
+        const struct mioc_item *item = sim_served(n, key);
 
         if (item && !(item->flags & MIOC_FLAG_UNCACHED) && sim_version_of(item) != n->sim->version[key] &&
             n->sim->cut_writes[key] == 0)
@@ -151,7 +196,7 @@ static void check_writes(struct sim *s)
             found += record->item.kind == MIOC_ITEM_INVALIDATE && (int)record->node == s->write[i].node &&
                      record->token == s->write[i].token;
         }
-        if (found > 1 || (found == 0 && !s->node[s->write[i].node].is_cut))
+        if (found > 1 || (found == 0 && !s->write[i].is_cut))
             sim_fail(s, "write %llu of node %d stands %u times in the stream", (unsigned long long)s->write[i].token,
                      s->write[i].node, found);
         if (found > 0 && (s->write[i].flags & MIOC_FLAG_STICKY))
@@ -167,15 +212,26 @@ static void check_counts(struct sim *s)
         unsigned expiries =
             sim_has_ttl(key) ? 2 + (unsigned)(2 * SIM_WORK_NS / MS / (SIM_TTL_MS - 2 * SIM_COARSE_MS)) : 0;
         unsigned writes = s->invalidations[key] * (s->client_ns > 0 ? 2 : 1);
-        unsigned reads = 1 + writes + expiries;
+        unsigned reads = 1 + writes + expiries + s->evictions[key];
+        unsigned askers = s->config.has_joins ? MIOC_AGENT_CHILDREN_MAX : (unsigned)s->config.arity;
         unsigned rounds = s->invalidations[key] == 0 ? reads : 2 * reads;
 
         if (s->resolves[key] > reads)
             sim_fail(s, "key %d was resolved %u times for %u reasons", key, s->resolves[key], reads);
-        if (s->requests[key] > rounds * (unsigned)s->config.arity)
+        if (s->requests[key] > rounds * askers)
             sim_fail(s, "the root was asked %u times for key %d (%u invalidations)", s->requests[key], key,
                      s->invalidations[key]);
     }
+}
+
+/* With joins, of a node that is well. */
+static void check_linked(struct sim_node *n)
+{
+    if (!mioc_agent_is_linked(n->agent))
+        sim_fail(n->sim, "node %d is never linked", n->number);
+    if (n->number > 0 && (n->hello_life != n->life || n->welcomes != 1))
+        sim_fail(n->sim, "the root has heard of life %u of node %d, not of %u (%u welcomes)", n->hello_life, n->number,
+                 n->life, n->welcomes);
 }
 
 void sim_check_quiet(struct sim *s)
@@ -188,9 +244,11 @@ void sim_check_quiet(struct sim *s)
         check_stream(n);
         if (is_root_well && !n->is_cut)
             check_fresh(n);
+        if (s->config.has_joins && is_root_well && !n->is_cut)
+            check_linked(n);
         if (n->settled != n->tokens && !n->is_cut && is_root_well)
             sim_fail(s, "node %d waits for ever for its write %llu", i, (unsigned long long)n->settled + 1);
-        if (n->waiters > 0 && !n->is_gone)
+        if (n->waiters > 0 && !n->is_gone && !(s->config.has_joins && n->is_cut)) /* who is alone may wait */
             sim_fail(s, "node %d has %u questions without end", i, n->waiters);
     }
     if (is_root_well)
@@ -210,9 +268,9 @@ void sim_check_over(struct sim *s)
 
         well += !n->is_cut;
         reported += n->reports > 0;
-        if (n->reports > 1)
+        if (n->reports > (n->life > 1 ? n->life : 1))
             sim_fail(s, "the root has %u reports of node %d", n->reports, i);
-        if (!n->is_gone)
+        if (!n->is_gone && !n->is_absent)
             sim_fail(s, "node %d (agent %d) does not end", i, (int)mioc_agent_state(n->agent));
         if (!s->has_faults && n->buffers != 0)
             sim_fail(s, "node %d keeps %u buffers", i, n->buffers);

@@ -9,8 +9,9 @@
 
 static int usage(FILE *to)
 {
-    fputs("usage: mioc_sim [--seeds A..B] [--nodes N] [--arity K] [--faults 0|1] [--verbose]\n"
-          "Runs the agents' protocol on virtual time. Without N, K and faults each seed chooses its own.\n",
+    fputs("usage: mioc_sim [--seeds A..B] [--nodes N] [--arity K] [--faults 0|1] [--joins] [--verbose]\n"
+          "Runs the agents' protocol on virtual time; with --joins nodes come, go and come back. Without N, K and "
+          "faults each seed chooses its own.\n",
           to);
     return to == stdout ? 0 : 2;
 }
@@ -59,6 +60,8 @@ static void tell_failure(const struct sim *s, const char *program)
         printf(" --arity %d", s->options.arity);
     if (s->options.faults >= 0)
         printf(" --faults %d", s->options.faults);
+    if (s->options.joins)
+        printf(" --joins");
     putchar('\n');
 }
 
@@ -67,8 +70,8 @@ int main(int argc, char **argv)
     static const struct option names[] = { { "seeds", 1, NULL, 's' },   { "nodes", 1, NULL, 'n' },
                                            { "arity", 1, NULL, 'k' },   { "faults", 1, NULL, 'f' },
                                            { "verbose", 0, NULL, 'v' }, { "help", 0, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
-    struct sim_options options = { 0, 0, -1 };
+                                           { "joins", 0, NULL, 'j' },   { NULL, 0, NULL, 0 } };
+    struct sim_options options = { 0, 0, -1, 0 };
     unsigned long long first = 1, last = 100, asks = 0;
     static struct sim sim;
     int c, verbose = 0;
@@ -78,6 +81,8 @@ int main(int argc, char **argv)
             return usage(stdout);
         if (c == 'v')
             verbose = 1;
+        else if (c == 'j')
+            options.joins = 1;
         else if (!((c == 's' && parse_seeds(optarg, &first, &last) == 0) ||
                    (c == 'n' && parse_number(optarg, 1, &options.nodes) == 0) ||
                    (c == 'k' && parse_number(optarg, 1, &options.arity) == 0) ||

@@ -42,11 +42,10 @@ static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* When the receiver's agent takes it. All that a node sends goes through its card one after the other, and so does all
  * that it receives; the slower of the two cards is the bandwidth of the link. */
-static uint64_t arrival(struct sim_node *from, struct sim_node *to, size_t size)
+static uint64_t arrival(struct sim_node *from, struct sim_node *to, size_t size, uint64_t *last)
 {
     struct sim *s = from->sim;
     uint64_t out = size * from->ns_per_kib / 1024, in = size * to->ns_per_kib / 1024, at;
-    uint64_t *last = to->number < from->number ? &from->up_last : &to->down_last;
 
     from->card_out = later(s->now, from->card_out) + out;
     at = from->card_out + s->latency + from->latency + to->latency + sim_random(s, s->jitter);
@@ -71,14 +70,25 @@ static int is_refused(const struct sim_node *from, int peer)
     return s->node[peer].is_gone && s->detects_death && s->now > last;
 }
 
+/* With joins: a link's other process has ended, and its last messages have come. */
+static int is_broken(const struct sim_node *from, const struct sim_link *l)
+{
+    const struct sim *s = from->sim;
+
+    return !sim_link_has_peer(s, l, from->number) && s->detects_death && s->now > l->last[l->node[1] == from->number];
+}
+
 int sim_send(void *ctx, int peer, void *message, size_t size)
 {
     struct sim_node *from = ctx;
     struct sim *s = from->sim;
+    struct sim_link *l = s->config.has_joins ? sim_link_of(s, from->number, peer) : NULL;
+    unsigned link = l != NULL ? (unsigned)(l - s->link) : 0;
     uint64_t at;
     char *copy;
 
-    if (!is_neighbour(s, from->number, peer) || mioc_wire_parse(message, size) == NULL)
+    if ((s->config.has_joins ? l == NULL : !is_neighbour(s, from->number, peer)) ||
+        mioc_wire_parse(message, size) == NULL)
         sim_fail(s, "node %d sends what it must not to node %d", from->number, peer);
     if (from->is_gone)
         sim_fail(s, "node %d sends after its end", from->number);
@@ -86,18 +96,23 @@ int sim_send(void *ctx, int peer, void *message, size_t size)
         errno = EAGAIN;
         return -1;
     }
-    if (is_refused(from, peer) && sim_random(s, 2) == 0) {
+    if ((l != NULL ? is_broken(from, l) : is_refused(from, peer)) && sim_random(s, 2) == 0) {
         errno = EPIPE;
         return -1;
     }
-    at = arrival(from, &s->node[peer], size);
+    at = arrival(from, &s->node[peer], size,
+                 l != NULL             ? &l->last[l->node[1] == peer]
+                 : peer < from->number ? &from->up_last
+                                       : &s->node[peer].down_last);
     copy = malloc(size);
     memcpy(copy, message, size);
     give_back(message);
     s->messages++;
     s->bytes += size;
+    if (l != NULL)
+        l->under_way[l->node[1] == from->number]++;
     if (size < SIM_EAGER)
-        sim_at(s, from->card_out + sim_random(s, s->latency + 1), SIM_SENT, from->number, peer, NULL, 0);
-    sim_at(s, at, SIM_MESSAGE, peer, from->number, copy, (uint32_t)size);
+        sim_at_on(s, from->card_out + sim_random(s, s->latency + 1), SIM_SENT, from->number, peer, NULL, 0, link);
+    sim_at_on(s, at, SIM_MESSAGE, peer, from->number, copy, (uint32_t)size, link);
     return 0;
 }

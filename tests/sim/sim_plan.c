@@ -3,6 +3,8 @@
  */
 #include "sim.h"
 
+#include <stdlib.h>
+
 #define SHORT_STALL_MS 150u /* nobody may take it for death */
 #define LONG_STALL_MS 900u
 #define SHORT_LATENESS (250 * MS)
@@ -115,7 +117,16 @@ static void plan_fault(struct sim *s)
         n->limit = sim_random(s, 20000);
     if (fault == SIM_LATE) /* its neighbours have given it up when it comes */
         n->stalled_until = LONG_LATENESS + sim_random(s, SECOND / 2);
-    n->is_faulty |= fault != SIM_STALL || ms > SHORT_STALL_MS;
+    if (s->options.joins && fault == SIM_LATE) { /* who has not begun is given up by nobody */
+        n->stalled_until = 0;
+        fault = SIM_DIE;
+    }
+    if (s->options.joins && (n->failed_at > 0 || n->is_absent))
+        return;
+    if (fault != SIM_STALL || ms > SHORT_STALL_MS) {
+        n->is_faulty = 1;
+        n->failed_at = at + 1 + ms * MS;
+    }
     sim_at(s, at, SIM_FAULT, number, (int)fault, NULL, ms);
 }
 
@@ -131,15 +142,89 @@ static void plan_suspension(struct sim *s)
     s->is_slow = 1; /* deadlines pass */
 }
 
+/* --- With joins -------------------------------------------------------------------------------------------------- */
+
+/* Few children, as those of a node that is not there come to its parent. */
+static void choose_joins(struct sim *s)
+{
+    s->config.has_joins = 1;
+    if (s->config.arity > 4)
+        s->config.arity = 4;
+    s->buffers = s->has_faults ? MIOC_AGENT_CHILDREN_MAX * (s->config.window + 1) + 9 : s->buffers;
+}
+
+/* Nodes begin at about the same time, or much later; one or two never. */
+static void plan_begins(struct sim *s)
+{
+    uint64_t is_late = sim_random(s, 2), absent = sim_random(s, 3);
+
+    for (int i = 0; i < s->config.nodes; i++) {
+        struct sim_node *n = &s->node[i];
+        uint64_t at = sim_random(s, 10 * MS);
+
+        if (is_late && i > 0 && sim_random(s, 3) == 0) {
+            at = sim_random(s, 350 * MS);
+            n->ns_per_kib = sim_random(s, 2) ? 20000 : n->ns_per_kib; /* much happens while it catches up */
+        }
+        n->stalled_until = 0;
+        n->began_at = at;
+        if (i > 0 && absent > 0 && sim_random(s, (uint64_t)s->config.nodes) < 2) {
+            absent--;
+            n->is_absent = n->is_faulty = 1;
+        } else {
+            sim_at(s, at, SIM_BEGIN, i, 0, NULL, 0);
+        }
+    }
+}
+
+/* Faulty nodes and those below them begin anew, or not. Who does so when all its ancestors are well for good is well,
+ * too, from then on. */
+static void plan_returns(struct sim *s)
+{
+    uint64_t *last = calloc((size_t)s->config.nodes, sizeof *last); /* when the way to the root was broken last */
+
+    for (int i = 1; i < s->config.nodes; i++) {
+        struct sim_node *n = &s->node[i];
+        int parent = (i - 1) / s->config.arity, is_way_well;
+        uint64_t at;
+
+        while (s->node[parent].is_absent)
+            parent = (parent - 1) / s->config.arity;
+        is_way_well = !s->node[parent].is_cut || s->node[parent].heals;
+        last[i] = n->failed_at > last[parent] ? n->failed_at : last[parent];
+        n->is_cut = n->is_faulty || s->node[parent].is_cut;
+        if (!n->is_cut || n->is_absent || sim_random(s, 3) == 0)
+            continue;
+        at = (last[i] > n->began_at ? last[i] : n->began_at) + 1 + sim_random(s, sim_random(s, 2) ? 600 * MS : 20 * MS);
+        if (n->failed_at > 2 * MS && sim_random(s, 2)) /* its INVALIDATE may outlive it */
+            sim_at(s, n->failed_at - sim_random(s, 2 * MS), SIM_WRITE, i, (int)sim_random(s, SIM_PATHS), NULL, 0);
+        if (at > SIM_WORK_NS + 500 * MS) /* too late to be checked */
+            continue;
+        n->heals = is_way_well;
+        last[i] = at;
+        sim_at(s, at, SIM_BEGIN, i, 0, NULL, 0);
+    }
+    free(last);
+}
+
 void sim_plan(struct sim *s)
 {
     choose_world(s);
+    if (s->options.joins)
+        choose_joins(s);
     sim_make_nodes(s);
     plan_nodes(s);
+    if (s->options.joins)
+        plan_begins(s);
     plan_questions(s);
     plan_writes(s);
     for (uint64_t faults = s->has_faults ? 1 + sim_random(s, 4) : 0; faults > 0; faults--)
         plan_fault(s);
+    if (s->options.joins) {
+        s->node[0].is_cut = s->node[0].is_faulty;
+        plan_returns(s);
+        return;
+    }
     if (!s->has_faults && sim_random(s, 8) == 0)
         plan_suspension(s);
     for (int i = 0; i < s->config.nodes; i++) {

@@ -149,6 +149,22 @@ static void abandon(struct sim *s, const struct sim_job *job)
     sim_at(s, s->now, SIM_RESOLVED, 0, left->key, left, 0);
 }
 
+/* With joins contents that are complete are given up, too, some time: to make room. */
+static void evict_later(struct sim *s, const struct sim_job *job)
+{
+    struct sim_job *old;
+
+    if (!s->config.has_joins || job->size == 0 || sim_random(s, 2) != 0)
+        return;
+    old = malloc(sizeof *old);
+    *old = *job;
+    old->next = s->jobs;
+    old->abandoned_at = s->node[0].end; /* its record stands behind this, but that makes no difference here */
+    s->jobs = old;
+    s->evictions[job->key]++;
+    sim_at(s, s->now + sim_random(s, sim_random(s, 2) ? 10 * MS : 300 * MS), SIM_RESOLVED, 0, old->key, old, 0);
+}
+
 /* As soon as all nodes have had its chunks: whoever lacks one has it from its parent. */
 static void give_up(struct sim *s, struct sim_job *job)
 {
@@ -213,6 +229,8 @@ void sim_resolved(struct sim *s, struct sim_job *job)
         ((struct mioc_item *)item)->flags = MIOC_FLAG_UNCACHED; /* or out of contents */
     if (doubt(s, job) && job->at > 0 && !is_broken)
         abandon(s, job);
+    if (!(((struct mioc_item *)item)->flags & MIOC_FLAG_UNCACHED))
+        evict_later(s, job);
     remove_job(s, job); /* first: publishing may bring the next question */
     (void)mioc_agent_publish(s->node[0].agent, (void *)item, NULL, s->now);
 }

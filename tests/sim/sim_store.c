@@ -120,6 +120,11 @@ const struct mioc_item *sim_live(const struct sim_node *n, int key)
     return item;
 }
 
+const struct mioc_item *sim_served(const struct sim_node *n, int key)
+{
+    return n->agent != NULL && mioc_agent_is_linked(n->agent) ? sim_live(n, key) : NULL;
+}
+
 int sim_is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
 {
     return sim_live(ctx, sim_key(sim_path_number(path, len), kind)) != NULL;
@@ -169,6 +174,17 @@ static void lift_hold(struct sim_node *n, uint64_t token)
     }
 }
 
+static void give_up(struct sim_node *n, int path, uint64_t content)
+{
+    int key = sim_key(path, MIOC_ITEM_CONTENT);
+    const struct mioc_content_record *record = (const void *)linked(n, key);
+
+    n->gave_up[content] = 1;
+    n->hollows -= n->is_hollow[content];
+    if (record != NULL && !(record->item.flags & MIOC_FLAG_UNCACHED) && record->content == content)
+        kill_key(n, key);
+}
+
 static void take_effect(struct sim_node *n, struct mioc_item *item, uint64_t offset)
 {
     const char *path = mioc_item_path(item);
@@ -182,7 +198,7 @@ static void take_effect(struct sim_node *n, struct mioc_item *item, uint64_t off
         return;
     }
     if (item->flags & MIOC_FLAG_EVICT) {
-        n->gave_up[((const struct mioc_invalidate_record *)(const void *)item)->token] = 1;
+        give_up(n, number, ((const struct mioc_invalidate_record *)(const void *)item)->token);
         return;
     }
     if (item->kind == MIOC_ITEM_INVALIDATE) {
@@ -234,7 +250,7 @@ int64_t sim_append(void *ctx, const struct mioc_item *item)
 
 static void bytes_of(const struct mioc_chunk_record *chunk, char *out)
 {
-    memset(out, (int)(chunk->content * 31 + chunk->offset / 4096), chunk->length);
+    memset(out, (int)((chunk->content * 31 + chunk->offset / 4096) % 255 + 1), chunk->length); /* no zeros */
 }
 
 int sim_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes)
@@ -243,6 +259,11 @@ int sim_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void
     struct sim_node *n = ctx;
 
     bytes_of(chunk, expected);
+    if (n->sim->config.has_joins && n->number > 0 && ((const char *)bytes)[0] != expected[0]) {
+        memset(expected, 0, chunk->length);
+        n->hollows += n->is_hollow[chunk->content] == 0;
+        n->is_hollow[chunk->content] = 1;
+    }
     if (chunk->content >= SIM_CONTENTS || n->got[chunk->content] != chunk->offset ||
         memcmp(bytes, expected, chunk->length) != 0)
         sim_fail(n->sim, "node %d was given a chunk out of order or with other bytes", n->number);
@@ -255,8 +276,13 @@ int sim_read_chunk(void *ctx, const struct mioc_chunk_record *chunk, void *bytes
 {
     const struct sim_node *n = ctx;
 
+    if (n != NULL && n->gave_up[chunk->content] && n->sim->config.has_joins)
+        return -1;
     if (n != NULL && n->gave_up[chunk->content])
         sim_fail(n->sim, "node %d has given up what a child has yet to get", n->number);
-    bytes_of(chunk, bytes);
+    if (n != NULL && n->is_hollow[chunk->content])
+        memset(bytes, 0, chunk->length);
+    else
+        bytes_of(chunk, bytes);
     return 0;
 }
