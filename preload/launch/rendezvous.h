@@ -43,15 +43,7 @@ int mioc_rendezvous_nodes(const struct mioc_rendezvous *rendezvous, int (*is_com
 /* For rendezvous.c. Publishes the name "no" with the reason. Changes errno. */
 void mioc_rendezvous_nodes_decline(const struct mioc_rendezvous *rendezvous, const char *reason);
 
-/* --- rendezvous_place.c, rendezvous_terms.c: for the above, and for tests ---------------------------------------- */
-
-/* Where a rank is. `index` numbers the nodes in the order of their lowest ranks; 0 is the root. */
-struct mioc_rendezvous_place {
-    int nodes, index, is_leader;
-};
-/* Reads PMI_process_mapping: "(vector,(first node,nodes,ranks on each),…)". The blocks count again from the first until
- * each of `size` ranks has a node. 0, or -1: the text is malformed, or there is no memory. */
-int mioc_rendezvous_parse_mapping(const char *text, int size, int rank, struct mioc_rendezvous_place *place);
+/* --- rendezvous_terms.c: for the above, and for tests ------------------------------------------------------------- */
 
 #define MIOC_RENDEZVOUS_MAGIC 0x4d494841u /* "MIHA" */
 /* A hash of what must be the same in all processes of a job: versions, byte order, sizes. */

@@ -3,9 +3,9 @@
 #include "rendezvous.h"
 #include "pmi_relay.h"
 #include "job/pmi.h"
+#include "job/pmi_names.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,6 @@
 
 /* A node has at most so many children, and looks for their names. */
 #define FANOUT 8
-#define LINE 1024
 /* A node sleeps between two looks, longer each time. The name service is one process and takes some 50 us for a
  * question: it stays half idle even when all nodes ask. */
 #define NAP_US_PER_NODE 200
@@ -26,8 +25,8 @@
 
 struct talk {
     const struct mioc_rendezvous *rendezvous;
-    struct mioc_rendezvous_place place;
-    char suffix[320]; /* of all names: they are this library's, in this job */
+    struct mioc_pmi_names *names;
+    struct mioc_pmi_place place;
     char layout[32];
     int64_t since;  /* when this process began */
     int64_t seen;   /* when it saw the root's name; 0: not yet */
@@ -37,88 +36,26 @@ struct talk {
     size_t size;
 };
 
-static int has_spoken;    /* this process has spoken with the launcher */
-static int is_answer_due; /* … and did not wait for the last answer */
+static int has_spoken;              /* this process has spoken with the launcher */
+static struct mioc_pmi_names names; /* how */
 
 /* --- Questions to the launcher ----------------------------------------------------------------------------------- */
 
-/* Asks the launcher; the answer is one line of at most LINE bytes. 0, or -1 and the reason. After a failure it asks no
- * more, as the answer that is still due would be taken for another one. */
-__attribute__((format(printf, 3, 4))) static int ask(struct talk *t, char *answer, const char *format, ...)
-{
-    /* Without the launcher MPI cannot start either, so there is no hurry to take it for dead. */
-    int timeout = (int)(2 * t->rendezvous->timeout_ms + PATIENCE_MS);
-    char command[LINE - 8];
-    va_list list;
-    int length;
-
-    va_start(list, format);
-    length = vsnprintf(command, sizeof command, format, list);
-    va_end(list);
-    if (length > 0 && (size_t)length < sizeof command && !is_answer_due &&
-        mioc_pmi_ask(mioc_pmi_relay_up(), command, answer, LINE, timeout) == 0)
-        return 0;
-    is_answer_due = 1;
-    snprintf(t->reason, t->size, "the launcher's name service does not answer: %s", strerror(errno));
-    return -1;
-}
-
-/* A value on the wire has no blank, '=' or ';': "~" stands for a blank, "?" for what else it cannot have. */
-static void encode(char *to, size_t size, const char *text)
-{
-    size_t i = 0;
-
-    for (; text[i] != '\0' && i + 1 < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-
-        to[i] = (char)(c == ' ' ? '~' : c <= ' ' || c >= 0x7f || strchr("=~;", c) != NULL ? '?' : c);
-    }
-    to[i] = '\0';
-}
-
-/* Copies what stands behind `key` up to a blank, and puts blanks back. `key` is " NAME=". 1, or 0: it is not there. */
-static int get_value(const char *answer, const char *key, char *to, size_t size)
-{
-    const char *at = strstr(answer, key);
-    size_t i = 0;
-
-    if (at == NULL)
-        return 0;
-    for (at += strlen(key); at[i] != '\0' && at[i] != ' ' && i + 1 < size; i++)
-        to[i] = at[i] == '~' ? ' ' : at[i];
-    to[i] = '\0';
-    return 1;
-}
-
-/* 1: published; 0: the name is taken; -1 and the reason. */
 static int publish(struct talk *t, const char *name, const char *value)
 {
-    char answer[LINE], text[300];
-    int rc;
-
-    encode(text, sizeof text, value);
-    if (ask(t, answer, "publish_name service=%s%s port=%s", name, t->suffix, text) != 0)
-        return -1;
-    /* Slurm and older hydras answer with "info" only, MPICH 4.2's hydra with "rc" only. */
-    rc = mioc_pmi_number(answer, "rc", -1);
-    return rc == 0 || (rc == -1 && strstr(answer, "info=ok") != NULL);
+    return mioc_pmi_publish(t->names, name, value);
 }
 
-/* 1: found; 0: nobody has published it; -1 and the reason. */
 static int lookup(struct talk *t, const char *name, char *value, size_t size)
 {
-    char answer[LINE];
-
-    if (ask(t, answer, "lookup_name service=%s%s", name, t->suffix) != 0)
-        return -1;
-    return get_value(answer, " port=", value, size);
+    return mioc_pmi_lookup(t->names, name, value, size);
 }
 
 /* Starts to speak with the launcher, and learns where this process is. 0, or -1 and the reason. Without a relay nothing
  * is said. */
 static int begin(struct talk *t, const struct mioc_rendezvous *rendezvous, char *reason, size_t size)
 {
-    char answer[LINE], kvs[256] = "";
+    const struct mioc_task *me = rendezvous->me;
 
     *t = (struct talk){
         .rendezvous = rendezvous, .since = mioc_pmi_now_ms(), .nap_us = FIRST_NAP_US, .reason = reason, .size = size
@@ -128,20 +65,13 @@ static int begin(struct talk *t, const struct mioc_rendezvous *rendezvous, char 
         return -1;
     }
     has_spoken = 1;
-    if (rendezvous->me->launcher == MIOC_LAUNCHER_SLURM && ask(t, answer, "init pmi_version=1 pmi_subversion=1") != 0)
-        return -1;
-    if (ask(t, answer, "get_my_kvsname") != 0)
-        return -1;
-    (void)get_value(answer, " kvsname=", kvs, sizeof kvs);
-    snprintf(t->suffix, sizeof t->suffix, "-mpiio_cache-%s", kvs);
-    if (ask(t, answer, "get kvsname=%s key=PMI_process_mapping", kvs) != 0)
-        return -1;
-    if (!get_value(answer, " value=", answer, sizeof answer) ||
-        mioc_rendezvous_parse_mapping(answer, rendezvous->me->size, rendezvous->me->rank, &t->place) != 0) {
-        snprintf(reason, size, "the launcher does not say which ranks are on which node");
-        return -1;
-    }
-    return 0;
+    t->names = &names;
+    /* Without the launcher MPI cannot start either, so there is no hurry to take it for dead. */
+    names = (struct mioc_pmi_names){ .fd = mioc_pmi_relay_up(),
+                                     .timeout_ms = (int)(2 * rendezvous->timeout_ms + PATIENCE_MS),
+                                     .reason = reason,
+                                     .size = size };
+    return mioc_pmi_names_begin(&names, me->launcher == MIOC_LAUNCHER_SLURM, me->size, me->rank, &t->place);
 }
 
 /* --- Steps ------------------------------------------------------------------------------------------------------- */
@@ -347,7 +277,7 @@ void mioc_rendezvous_before_mpi(const struct mioc_task *me)
     if (!has_spoken)
         return;
     if (me->launcher == MIOC_LAUNCHER_SLURM)
-        mioc_pmi_relay_open(is_answer_due);
+        mioc_pmi_relay_open(names.is_answer_due);
     else
         mioc_pmi_relay_release();
 }
@@ -357,6 +287,6 @@ void mioc_rendezvous_after_mpi(void) { mioc_pmi_relay_release(); }
 int mioc_rendezvous_open_relay(void)
 {
     if (has_spoken)
-        mioc_pmi_relay_open(is_answer_due);
+        mioc_pmi_relay_open(names.is_answer_due);
     return has_spoken;
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "job/pmi_names.h"
 #include "launch/rendezvous.h"
 #include "launch/pmi_relay.h"
 #include "job/pmi.h"
@@ -377,7 +378,7 @@ static void mapping_is_understood(void **state)
     static const struct {
         const char *text;
         int size, rank, rc;
-        struct mioc_rendezvous_place place;
+        struct mioc_pmi_place place;
     } row[] = {
         { "(vector,(0,2,2))", 4, 0, 0, { 2, 0, 1 } },
         { "(vector,(0,2,2))", 4, 1, 0, { 2, 0, 0 } },
@@ -399,9 +400,9 @@ static void mapping_is_understood(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
-        struct mioc_rendezvous_place place;
+        struct mioc_pmi_place place;
 
-        assert_int_equal(mioc_rendezvous_parse_mapping(row[i].text, row[i].size, row[i].rank, &place), row[i].rc);
+        assert_int_equal(mioc_pmi_parse_mapping(row[i].text, row[i].size, row[i].rank, &place), row[i].rc);
         if (row[i].rc != 0)
             continue;
         assert_int_equal(place.nodes, row[i].place.nodes);
