@@ -10,6 +10,8 @@
 #include "launch/rendezvous.h"
 #include "launch/writer_join.h"
 #include "client/client.h"
+#include "base/clock.h"
+#include "launch/agent_start.h"
 #include "base/config.h"
 #include "base/stack.h"
 #include "launch/pmi_relay.h"
@@ -46,7 +48,7 @@ static main_function program_main;
 static struct mioc_task me;
 static struct mioc_policy policy;
 static char line[384]; /* mioc_start_line(), for the log and the statistics too */
-static pid_t reporter; /* the dormant process that reports at its end; its forked children do not */
+static pid_t reporter; /* the process that reports at its end; its forked children do not */
 
 /* --- Ends -------------------------------------------------------------------------------------------------------- */
 
@@ -79,6 +81,52 @@ static void end_rank(int status, void *unused)
     (void)unused;
     if (mioc_node_is_owner())
         run_at_exit(leave_job, status);
+}
+
+/* How long rank 0 waits for the report at its end. */
+#define REPORT_NS 100000000ull
+
+/* Prints what the agent had to say; it has no standard error. */
+static void print_notes(struct mioc_ring *ring)
+{
+    static char text[MIOC_RING_NOTE_MAX]; /* not on a small stack; one thread ends the process */
+    size_t size;
+
+    while ((size = mioc_ring_take_note(ring, text)) > 0)
+        (void)mioc_log_write(STDERR_FILENO, text, size);
+}
+
+static __attribute__((noinline)) int leave_agent(void *status)
+{
+    static struct mioc_report report;
+    struct mioc_ring *ring = mioc_store_ring(mioc_client_store());
+    const struct mioc_config *config = mioc_config();
+    int code = *(const int *)status & 0377, is_wanted = mioc_job_is_wanted(config);
+    /* The agent says what went wrong with the manifest before it gives the report. */
+    int is_awaited = is_wanted || config->log >= MIOC_LOG_INFO || strcmp(config->manifest, "auto") != 0;
+
+    flush_output();
+    if (me.rank == 0) {
+        int rc = mioc_ring_job_ends(ring, code, is_awaited ? &report : NULL, mioc_clock_ns() + REPORT_NS);
+
+        if (is_wanted && rc == 0)
+            mioc_job_report(&report, line, config, code);
+        else if (is_wanted)
+            mioc_log(MIOC_LOG_WARN,
+                     "the node's agent does not answer; there are no statistics. See whether it was ended");
+    }
+    print_notes(ring);
+    mioc_trace_end();
+    mioc_pmi_relay_end();
+    return 0;
+}
+
+/* For a rank whose agent is a process of its own. The agent sees its end by itself. */
+static void end_rank_beside_agent(int status, void *unused)
+{
+    (void)unused;
+    if (reporter == getpid())
+        run_at_exit(leave_agent, status);
 }
 
 static __attribute__((noinline)) int leave_launcher(void *status)
@@ -195,17 +243,69 @@ static void end_trace(int fd)
         (void)mioc_real(close)(fd);
 }
 
-static void start_rank(const struct mioc_config *config, char **argv)
+/* Rank 0 speaks for all. */
+static void begin_rank(const struct mioc_config *config, char **argv)
 {
-    struct mioc_store *store = NULL;
-    int rc, trace_fd = start_trace(config); /* while there is one thread */
-
     if (me.rank == 0) {
         complain(config);
         mioc_job_note(argv, environ);
     } else if (config->log == MIOC_LOG_INFO) {
         mioc_log_set_level(MIOC_LOG_WARN);
     }
+}
+
+/* Attaches to the node's store, whose agent is a process of its own. Returns NULL with the reason. */
+static struct mioc_store *join_agent(const struct mioc_config *config, char *reason, size_t size)
+{
+    struct mioc_store *store = mioc_agent_start(&me, config, &policy, reason, size);
+
+    if (store == NULL)
+        return NULL;
+    if (mioc_store_credentials(store) == mioc_credentials())
+        return store;
+    snprintf(reason, size, "the ranks of this node were started with different rights");
+    mioc_store_detach(store);
+    return NULL;
+}
+
+static void start_rank_beside_agent(const struct mioc_config *config, char **argv)
+{
+    struct mioc_store *store;
+    unsigned nodes;
+    int trace_fd;
+
+    begin_rank(config, argv);
+    mioc_loader_patch(config); /* it needs a process with one thread */
+    store = join_agent(config, line + strlen(INACTIVE), sizeof line - strlen(INACTIVE));
+    if (store == NULL) {
+        memcpy(line, INACTIVE, strlen(INACTIVE));
+        mioc_loader_unpatch();
+        mioc_writer_join_allow(); /* other ranks may be served, and must hear of its writes */
+        if (me.rank == 0)
+            say_inactive(MIOC_LOG_WARN);
+        return;
+    }
+    trace_fd = start_trace(config);
+    if (trace_fd >= 0)
+        mioc_plugin_protect_fd(trace_fd);
+    mioc_loader_start(store, 0);
+    serve(store, config, me.rank);
+    mioc_ring_wake(mioc_store_ring(store)); /* the agent watches this process from now on */
+    reporter = getpid();
+    (void)on_exit(end_rank_beside_agent, NULL);
+    nodes = mioc_ring_nodes(mioc_store_ring(store));
+    snprintf(line, sizeof line, "active: %d ranks on %u node%s, TCP, loader %s", me.size, nodes, nodes == 1 ? "" : "s",
+             mioc_loader_text());
+    if (me.rank == 0)
+        mioc_log(MIOC_LOG_INFO, "%s", line);
+}
+
+static void start_rank(const struct mioc_config *config, char **argv)
+{
+    struct mioc_store *store = NULL;
+    int rc, trace_fd = start_trace(config); /* while there is one thread */
+
+    begin_rank(config, argv);
     mioc_rendezvous_before_mpi(&me);
     rc = mioc_node_start(&me, config, &policy, &store, line, sizeof line);
     if (trace_fd >= 0 && rc == 0)
@@ -255,7 +355,12 @@ static void start(int argc, char **argv, char **envp)
     config = mioc_config();
     mioc_role_decide(&me, config, &policy, argc, argv, envp);
     switch (me.role) {
-    case MIOC_RANK: start_rank(config, argv); break;
+    case MIOC_RANK:
+        if (me.transport == MIOC_BY_TCP)
+            start_rank_beside_agent(config, argv);
+        else
+            start_rank(config, argv);
+        break;
     case MIOC_GUEST: start_guest(config); break;
     case MIOC_DORMANT:
         start_dormant(config, argv);

@@ -19,46 +19,24 @@
 #include <unistd.h>
 
 #define SECOND 1000000000ull
-#define ARENA_BYTES (256ull << 20)
 /* How long the leaders may take to meet before main(). Those who are late are met later. */
 #define MEET_NS (2 * SECOND)
 
 /* A leader's failure as one number for agree_min(), which gives that of the first node. */
 #define FAILURE(node, error) ((int64_t)(node)*4096 + (error))
 
-/* Makes the leader's store. 0 or an errno. */
-static int create_store(struct mioc_node *node, uint64_t key)
-{
-    const struct mioc_store_limits limits = { .max_bytes = mioc_node_store_limit(node->config),
-                                              .max_arena = ARENA_BYTES };
-    int error;
-
-    node->store = mioc_store_create(node->config->dir, key, &limits);
-    if (node->store == NULL)
-        return errno != 0 ? errno : EIO;
-    /* Programs that are no interpreters read the policy there. Without it nobody would hear of their writes. */
-    if (mioc_policy_save(node->policy, mioc_store_path(node->store)) != 0) {
-        error = errno != 0 ? errno : EIO;
-        mioc_store_remove(node->store);
-        mioc_store_detach(node->store);
-        node->store = NULL;
-        return error;
-    }
-    mioc_plugin_protect_fd(mioc_store_lock_fd(node->store));
-    mioc_store_set_node(node->store, (uint32_t)node->world.node);
-    return 0;
-}
-
 /* Makes the stores and agrees on them: all nodes must have one, all ranks the rights by which the root answers. The
  * tightest node sets the bound. 0, or -1 and the reason in `line`. */
 static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size_t size)
 {
     int is_leader = node->world.local_rank == 0;
-    int error = is_leader ? create_store(node, key) : 0;
+    int error = is_leader ? mioc_node_create_store(node, key) : 0;
     int64_t rights = (int64_t)(mioc_credentials_rights(0) >> 1);
     int64_t values[4] = { error == 0 ? INT64_MAX : FAILURE(node->world.node, error),
                           is_leader ? (int64_t)mioc_node_store_limit(node->config) : INT64_MAX, rights, -rights };
 
+    if (node->store != NULL)
+        mioc_plugin_protect_fd(mioc_store_lock_fd(node->store));
     if (node->ops->agree_min(node->transport, values, 4) != 0) {
         snprintf(line, size, "MPI failed while the ranks agreed");
         return -1;
@@ -72,9 +50,7 @@ static int agree_on_store(struct mioc_node *node, uint64_t key, char *line, size
     mioc_node_set_bound(node, (uint64_t)values[1]);
     if (values[0] == INT64_MAX)
         return 0;
-    error = (int)(values[0] % 4096);
-    snprintf(line, size, "cannot use MPIIO_CACHE_DIR=%s on node %d: %s", node->config->dir, (int)(values[0] / 4096),
-             error == EPERM ? "others could put their own in the place of what is in it" : strerror(error));
+    mioc_node_say_unusable(node, (int)(values[0] / 4096), (int)(values[0] % 4096), line, size);
     return -1;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node_agent.c - the agent's thread of a leader: its loop, its pauses, its end. */
 #include "node_internal.h"
+#include "node_watch.h"
 #include "base/futex.h"
 #include "base/clock.h"
 #include "client/client.h"
@@ -19,8 +20,10 @@
 #include <unistd.h>
 
 #define SECOND 1000000000ull
-/* The pause where nothing but the ring can bring news: the ring wakes the thread. */
+/* The pause where all news wakes the thread: what the ring brings, and in an agent process all else. */
 #define PAUSE_ALONE_NS (SECOND / 5)
+/* How often to look whether all have counted, while rank 0 waits for the report. */
+#define REPORT_LOOK_NS (SECOND / 200)
 /* How often slots of dead processes are freed. */
 #define SWEEP_NS (SECOND / 2)
 /* The memory of free buffers goes back to the kernel after so long without news. */
@@ -43,9 +46,16 @@ int mioc_node_agent_start(struct mioc_node *node, uint64_t until)
 
 /* --- The thread -------------------------------------------------------------------------------------------------- */
 
-/* Whether the node may end now, in the mode that the ending thread has set. */
+/* Whether the node may end now: after its last rank, or, in a rank's process, in the mode that the ending thread has
+ * set. */
 static int may_end(struct mioc_node *node)
 {
+    if (node->is_process) {
+        unsigned processes = mioc_watch_look();
+
+        node->is_report_due = mioc_node_attend_job_end(node, processes);
+        return processes == 0;
+    }
     switch (__atomic_load_n(&node->end_mode, __ATOMIC_ACQUIRE)) {
     case MIOC_END_LEAVE: return 1;
     case MIOC_END_FINALIZE: return node->has_left || mioc_agent_children(node->agent) == 0;
@@ -69,6 +79,12 @@ static void note_end(struct mioc_node *node)
     mioc_log(MIOC_LOG_DEBUG, "node %d: agent ended (%d)", node->world.node, (int)end);
     mioc_node_flush(node); /* the agent's LEAVE */
     if (end == MIOC_AGENT_PEER_DIED || end == MIOC_AGENT_PROTOCOL)
+        mioc_node_abandon(node);
+}
+
+void mioc_node_abandon(struct mioc_node *node)
+{
+    if (node->ops != NULL)
         node->ops->abandon(node->transport);
 }
 
@@ -93,13 +109,23 @@ static void respect_limits(struct mioc_node *node, uint64_t now)
 static uint64_t next_pause(const struct mioc_node *node, uint64_t silence, uint64_t tick, uint64_t now)
 {
     int is_busy = mioc_agent_is_busy(node->agent) || node->unsent > 0;
-    uint64_t pause = node->world.nodes == 1 || node->has_left ? PAUSE_ALONE_NS : mioc_pause(is_busy, silence);
+    uint64_t next = UINT64_MAX;
+    int is_woken = node->is_process || node->world.nodes == 1 || node->has_left;
+    uint64_t pause = is_woken ? PAUSE_ALONE_NS : mioc_pause(is_busy, silence);
 
     if (node->is_crowded && pause < MIOC_PAUSE_IDLE_NS / CROWDED)
         pause *= CROWDED;
 
     if (tick > now && tick - now < pause)
         pause = tick - now;
+    if (node->is_process && node->ops != NULL)
+        next = node->ops->next(node->transport);
+    if (next <= now)
+        return 0;
+    if (next - now < pause)
+        pause = next - now;
+    if (node->is_report_due && pause > REPORT_LOOK_NS)
+        pause = REPORT_LOOK_NS;
     /* A rank that ends or dies may not wake this thread. */
     if (__atomic_load_n(&node->end_mode, __ATOMIC_ACQUIRE) != MIOC_END_RUN && pause > MIOC_PAUSE_IDLE_NS)
         pause = MIOC_PAUSE_IDLE_NS;
@@ -119,7 +145,7 @@ static struct mioc_resolver *leave(struct mioc_node *node)
     }
     mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     mioc_node_answer(node, 0, "", 0, 0);
-    node->ops->abandon(node->transport);
+    mioc_node_abandon(node);
     if (resolver != NULL) {
         node->resolver_calls = mioc_resolver_calls(resolver);
         __atomic_store_n(&node->resolver, NULL, __ATOMIC_RELEASE); /* the ending thread still reports */
@@ -155,24 +181,23 @@ void mioc_node_abort(void)
         pause();
 }
 
-static void *agent_main(void *arg)
+void mioc_node_agent_loop(struct mioc_node *node)
 {
-    struct mioc_node *node = arg;
     struct mioc_ring *ring = mioc_store_ring(node->store);
     struct mioc_ask_request *request = malloc(sizeof *request);
     struct mioc_resolver *resolver;
     uint64_t heard = mioc_clock_ns(), swept = heard;
     int is_tidy = 1;
 
-    is_agent = 1;
-    mioc_client_exempt_thread(1); /* files that MPI opens here must not be asked of this very thread */
-    mioc_trace_name_thread(node->world.node == 0 ? "agent (root)" : "agent");
-
     while (request != NULL && !may_end(node)) {
         uint64_t now = mioc_clock_ns(), tick;
         unsigned events =
             mioc_node_take_requests(node, request) + mioc_node_take_resolved(node) + mioc_node_make_room(node);
 
+        if (node->is_process) {
+            mioc_node_attend_starter(node);
+            mioc_node_attend_link(node, now);
+        }
         if (!node->has_left) {
             events += mioc_node_poll(node);
             tick = mioc_agent_tick(node->agent, now);
@@ -193,6 +218,8 @@ static void *agent_main(void *arg)
             mioc_node_clear_buffers(node);
             is_tidy = 1;
         }
+        if (node->is_process)
+            mioc_watch_done();
         if (events == 0)
             mioc_ring_sleep(ring, next_pause(node, now - heard, tick, now));
     }
@@ -202,6 +229,16 @@ static void *agent_main(void *arg)
     if (resolver != NULL)
         mioc_resolver_free(resolver, RESOLVER_END_NS);
     free(request);
+}
+
+static void *agent_main(void *arg)
+{
+    struct mioc_node *node = arg;
+
+    is_agent = 1;
+    mioc_client_exempt_thread(1); /* files that MPI opens here must not be asked of this very thread */
+    mioc_trace_name_thread(node->world.node == 0 ? "agent (root)" : "agent");
+    mioc_node_agent_loop(node);
     return NULL;
 }
 

@@ -29,7 +29,7 @@ static void handle_event(struct mioc_node *node, const struct mioc_event *event)
         }
         mioc_agent_lost(node->agent, event->peer, mioc_clock_ns());
         break;
-    case MIOC_EVENT_JOINED: /* not of a transport whose nodes are all there from the start */
+    case MIOC_EVENT_JOINED: mioc_agent_joined(node->agent, event->peer, mioc_clock_ns()); break;
     case MIOC_EVENT_NONE: break;
     }
 }
@@ -46,7 +46,7 @@ unsigned mioc_node_poll(struct mioc_node *node)
     struct mioc_event event;
     unsigned news = 0;
 
-    if (node->world.nodes == 1)
+    if (node->world.nodes == 1 || node->ops == NULL)
         return 0;
     for (unsigned events = 0; events < TAKE_MOST; events++) {
         node->ops->poll(node->transport, &event);
@@ -89,7 +89,7 @@ void mioc_node_flush(struct mioc_node *node)
 {
     uint64_t until = mioc_clock_ns() + FLUSH_NS;
 
-    while (node->world.nodes > 1 && mioc_clock_ns() < until) {
+    while (node->world.nodes > 1 && node->ops != NULL && mioc_clock_ns() < until) {
         mioc_agent_tick(node->agent, mioc_clock_ns());
         if (mioc_node_poll(node) == 0 && node->unsent == 0 && !mioc_agent_is_busy(node->agent))
             break;

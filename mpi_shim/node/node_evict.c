@@ -51,6 +51,21 @@ static int take_room(struct mioc_node *node, uint64_t bytes)
     return 0;
 }
 
+/* What is in use beyond the new bound stays. That node's store refuses what it has no room for. */
+void mioc_node_lower_bound(struct mioc_node *node, uint64_t bytes)
+{
+    uint64_t contents = node->bound - node->arena_bound;
+    static struct mioc_node lower; /* large, and only for its bounds */
+
+    if (bytes >= node->bound)
+        return;
+    mioc_node_set_bound(&lower, bytes);
+    node->bound = lower.bound;
+    node->arena_bound = lower.arena_bound;
+    if (take_room(node, contents - lower.room) != 0)
+        __atomic_store_n(&node->room, 0, __ATOMIC_RELAXED);
+}
+
 static void give_room(struct mioc_node *node, uint64_t pages)
 {
     (void)__atomic_fetch_add(&node->room, pages * PAGE, __ATOMIC_RELAXED);

@@ -122,7 +122,7 @@ static int host_send(void *ctx, int peer, void *message, size_t size)
 {
     struct mioc_node *node = ctx;
 
-    if (node->ops->send(node->transport, peer, message, size) != 0)
+    if (node->ops == NULL || node->ops->send(node->transport, peer, message, size) != 0)
         return -1;
     node->unsent++;
     return 0;
@@ -171,6 +171,15 @@ static void host_report(void *ctx, int from, const void *bytes, uint32_t size)
         return;
     memcpy(&node->report[from], bytes, size);
     node->report[from].nodes = node->report[from].reported_nodes = 1;
+}
+
+static void host_wanted_report(void *ctx)
+{
+    struct mioc_node *node = ctx;
+    struct mioc_report report;
+
+    mioc_node_fill_report(node, &report);
+    mioc_agent_send_report(node->agent, &report, sizeof report, mioc_clock_ns());
 }
 
 /* --- The resolver's side: any thread ----------------------------------------------------------------------------- */
@@ -235,7 +244,7 @@ static int start_resolver(struct mioc_node *node)
 
 int mioc_node_host_start(struct mioc_node *node)
 {
-    const struct mioc_agent_config config = {
+    struct mioc_agent_config config = {
         .node = node->world.node,
         .nodes = node->world.nodes,
         .arity = MIOC_NODE_ARITY,
@@ -261,8 +270,13 @@ int mioc_node_host_start(struct mioc_node *node)
         .answer = mioc_node_answer,
         .settled = host_settled,
         .report = host_report,
+        .hello = mioc_node_take_hello,
+        .welcomed = mioc_node_take_welcome,
+        .wanted_report = host_wanted_report,
     };
 
+    if (node->is_process && node->world.nodes > 1)
+        mioc_node_prepare_join(node, &config);
     node->agent = mioc_agent_new(&config, &host, mioc_clock_ns());
     if (node->agent == NULL)
         return -1;

@@ -10,12 +10,22 @@
 /* Bytes that this node's store may take: MPIIO_CACHE_MAX_BYTES, or what the machine allows. */
 uint64_t mioc_node_store_limit(const struct mioc_config *config);
 
+/* --- node_store.c ------------------------------------------------------------------------------------------------ */
+/* Makes this node's store, with the policy in it. 0 or an errno. */
+int mioc_node_create_store(struct mioc_node *node, uint64_t key);
+/* Says in `line` why the node `number` has no store. */
+void mioc_node_say_unusable(const struct mioc_node *node, int number, int error, char *line, size_t size);
+
 /* --- node_agent.c ------------------------------------------------------------------------------------------------ */
 /* Creates the agent and, on the root, the resolver. Meets the neighbours until `until`, so that MPI opens its
  * connections before the program starts. 0 or -1. */
 int mioc_node_agent_start(struct mioc_node *node, uint64_t until);
 /* Starts the agent's thread. 0 or -1. */
 int mioc_node_agent_run(struct mioc_node *node);
+/* Is the agent's thread: returns when the node may end, and the agent has left. */
+void mioc_node_agent_loop(struct mioc_node *node);
+/* Makes no call into the transport any more, if there is one. */
+void mioc_node_abandon(struct mioc_node *node);
 
 /* --- node_events.c: agent's thread ------------------------------------------------------------------------------- */
 /* Takes what the transport has. How many of these events were news, and not a mere heartbeat. */
@@ -48,6 +58,26 @@ void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, 
  * cached. */
 void mioc_node_finalize(void);
 
+/* --- node_join.c: agent's thread of an agent process of several nodes -------------------------------------------- */
+/* Fills in what the protocol needs for links that come and go. */
+void mioc_node_prepare_join(struct mioc_node *node, struct mioc_agent_config *config);
+/* mioc_agent_host's hello() and welcomed(). */
+int mioc_node_take_hello(void *ctx, int number, const void *bytes, uint32_t size);
+int mioc_node_take_welcome(void *ctx, const void *bytes, uint32_t size);
+/* Whether questions are answered at all: the way to the root is there. Always so with MPI. */
+int mioc_node_is_linked(const struct mioc_node *node);
+/* Whether it is so early that threads wait for the link. */
+int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now);
+/* Sends those who wait to the real call once it is not. */
+void mioc_node_attend_link(struct mioc_node *node, uint64_t now);
+/* Takes what the starter says of the parent. */
+void mioc_node_attend_starter(struct mioc_node *node);
+
+/* --- node_job_end.c: agent's thread of an agent process ---------------------------------------------------------- */
+/* Writes the manifest and gives rank 0 the report once it has ended. `processes`: how many ranks of the node run. 1:
+ * call it again soon. */
+int mioc_node_attend_job_end(struct mioc_node *node, unsigned processes);
+
 /* --- node_memory.c ----------------------------------------------------------------------------------------------- */
 /* Starts a thread that sets is_short when the memory cgroup's limit is near. Does nothing where there is no limit. */
 void mioc_node_watch_memory(struct mioc_node *node);
@@ -65,6 +95,8 @@ void mioc_node_manifest_drop(struct mioc_node *node);
 /* Ending thread of the root: has the store's I/O thread write the manifest, once. That thread may be busy: call this
  * again and again. */
 void mioc_node_manifest_save(struct mioc_node *node);
+/* Whether that is under way. */
+int mioc_node_manifest_is_saving(const struct mioc_node *node);
 /* Waits until the manifest is written, at most until `until`. A process that ends earlier loses it, no more. */
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until);
 /* Says what went wrong with reading or writing it, if anything did: as a warning only if the user chose the file. */
@@ -73,6 +105,8 @@ void mioc_node_manifest_complain(struct mioc_node *node);
 /* --- node_evict.c: root ------------------------------------------------------------------------------------------ */
 /* Sets the room; `bytes` is the bound of the tightest node. */
 void mioc_node_set_bound(struct mioc_node *node, uint64_t bytes);
+/* A node with a smaller bound has joined. */
+void mioc_node_lower_bound(struct mioc_node *node, uint64_t bytes);
 /* Resolver's threads. Takes room for a content of `bytes`. With may_evict others are given up for it, which takes a
  * moment. 0, or -1: there is no room. */
 int mioc_node_reserve(void *ctx, uint64_t bytes, int may_evict);

@@ -48,7 +48,7 @@ static int save(void *arg)
  * left has heard only a part of the questions. */
 static int is_wanted(struct mioc_node *node)
 {
-    return node->world.rank == 0 && node->manifest.dir[0] != '\0' &&
+    return node->world.node == 0 && node->manifest.dir[0] != '\0' &&
            !__atomic_load_n(&node->has_left, __ATOMIC_RELAXED) &&
            __atomic_load_n(&node->manifest.is_through, __ATOMIC_ACQUIRE);
 }
@@ -59,11 +59,16 @@ void mioc_node_manifest_save(struct mioc_node *node)
         node->is_saving = mioc_io_thread_begin(mioc_store_io_thread(node->store), save, node) == 0;
 }
 
+int mioc_node_manifest_is_saving(const struct mioc_node *node)
+{
+    return node->is_saving && !__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE);
+}
+
 void mioc_node_manifest_wait(struct mioc_node *node, uint64_t until)
 {
     uint64_t now;
 
-    while (node->is_saving && !__atomic_load_n(&node->has_saved, __ATOMIC_ACQUIRE) && (now = mioc_clock_ns()) < until)
+    while (mioc_node_manifest_is_saving(node) && (now = mioc_clock_ns()) < until)
         (void)mioc_futex_wait(&node->has_saved, 0, until - now, 0);
 }
 

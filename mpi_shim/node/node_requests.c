@@ -42,6 +42,10 @@ static void take_request(struct mioc_node *node, const struct mioc_ask_request *
         mioc_ring_answer(ring, request->slot, MIOC_ASK_ANSWERED);
         return;
     }
+    if (!mioc_node_is_linked(node) && !mioc_node_waits_for_link(node, mioc_clock_ns())) {
+        mioc_ring_answer(ring, request->slot, is_record ? MIOC_ASK_REAL : MIOC_ASK_ANSWERED);
+        return;
+    }
     if (node->waiters == MIOC_RING_SLOTS) { /* so many can only be slots that their clients have dropped */
         mioc_ring_answer(ring, node->waiter[0].slot, MIOC_ASK_REAL);
         node->waiter[0] = node->waiter[--node->waiters];

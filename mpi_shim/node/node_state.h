@@ -39,6 +39,8 @@ enum mioc_node_end_mode {
     MIOC_END_LEAVE     /* now */
 };
 
+struct mioc_node_way; /* process.h */
+
 struct mioc_node {
     /* --- Every rank; fixed from mioc_node_start() on --- */
     pid_t owner; /* the process that all this belongs to; a forked child is another one */
@@ -48,7 +50,12 @@ struct mioc_node {
     struct mioc_transport *transport;
     struct mioc_world world;
     struct mioc_store *store;
-    char line[384]; /* "active: …", for people */
+    char line[384];                  /* "active: …", for people */
+    const struct mioc_node_way *way; /* an agent process only; and the two that follow */
+    int starter;                     /* the socket to the process that started it; -1: it is closed */
+    uint64_t started_ns;
+    int is_report_due; /* rank 0 has ended and waits for the report; an agent process only */
+    int is_process;    /* the agent is a process of its own (process.h), not a thread of a rank */
 
     /* --- Leaders --- */
     struct mioc_agent *agent;

@@ -139,6 +139,9 @@ struct holding {
 unsigned char mioc_plugin_protected_bits[MOST_FDS / 8];
 static struct holding holdings[MOST_PROTECTED]; /* written before main() only */
 static unsigned held;
+static pid_t protector; /* the process that has protected something; its forked children have not */
+
+int mioc_plugin_is_protector(void) { return protector != 0 && protector == getpid(); }
 
 static int identify(int fd, struct holding *holding)
 {
@@ -183,6 +186,7 @@ void mioc_plugin_protect_fd(int fd)
         slot = &holdings[held++];
     }
     *slot = holding;
+    protector = getpid();
     __atomic_fetch_or(&mioc_plugin_protected_bits[fd / 8], (unsigned char)(1u << (fd % 8)), __ATOMIC_RELAXED);
 }
 

@@ -35,6 +35,8 @@ void mioc_plugin_hand_over(void);
 void mioc_plugin_skip_destructors(void);
 /* Makes `fd` a protected descriptor, like MPI's: the store's lock. */
 void mioc_plugin_protect_fd(int fd);
+/* Whether this very process has protected a descriptor. */
+int mioc_plugin_is_protector(void);
 /* Whether `fd` is protected, and still the same file: costs an fstat. Keeps errno. */
 int mioc_plugin_is_protected_fd(int fd);
 /* Whether `fd` may be protected: the same without the fstat, for each close() of the program. */

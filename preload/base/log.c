@@ -125,6 +125,8 @@ static const char *opening(enum mioc_log_level level)
     }
 }
 
+static void (*sink)(enum mioc_log_level level, const char *line, size_t size);
+
 struct message {
     enum mioc_log_level level;
     const char *format;
@@ -148,10 +150,15 @@ static __attribute__((noinline)) int say(void *arg)
     if (n >= 0) {
         int is_cut = (size_t)n >= room;
         used = finish_line(line, is_cut ? MIOC_LOG_LINE_MAX : used + (size_t)n, is_cut);
-        (void)mioc_log_write(STDERR_FILENO, line, used);
+        if (sink != NULL)
+            sink(message->level, line, used);
+        else
+            (void)mioc_log_write(STDERR_FILENO, line, used);
     }
     return 0;
 }
+
+void mioc_log_set_sink(void (*take)(enum mioc_log_level level, const char *line, size_t size)) { sink = take; }
 
 void mioc_log(enum mioc_log_level level, const char *format, ...)
 {

@@ -23,6 +23,9 @@ const char *mioc_log_error(int error);
  * only. */
 void mioc_log_set_level(enum mioc_log_level level);
 
+/* From now on `take` gets each line, with its newline, and nothing is printed: for a process without standard error. */
+void mioc_log_set_sink(void (*take)(enum mioc_log_level level, const char *line, size_t size));
+
 /* Writes all bytes with the kernel's write(2), past our interposers, without SIGPIPE and SIGXFSZ. One write(2) unless
  * the kernel takes less. Returns 0, or -1 with errno (ETIMEDOUT: the kernel took nothing for a second). */
 int mioc_log_write(int fd, const void *bytes, size_t size);

@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* wrap_close.c - a program that closes what it did not open spares the descriptors that MPI holds in a rank (README.md,
  * "Descriptors that MPI holds"). */
-#include "launch/pmi_relay.h"
 #include "serve.h"
-#include "node/node.h"
 #include "node/plugin.h"
 
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Whether this process is a rank, or a program that took over a rank's place (pmi_relay.h). */
-static int is_owner(void) { return mioc_node_is_owner() || mioc_pmi_relay_is_owner(); }
-
 static __attribute__((noinline)) int is_spared_from(int fd, const void *caller)
 {
-    if (!mioc_plugin_is_protected_fd(fd) || !is_owner())
+    if (!mioc_plugin_is_protected_fd(fd) || !mioc_plugin_is_protector())
         return 0;
     if (!mioc_plugin_is_own_code(caller))
         return 1;
@@ -81,7 +76,7 @@ MIOC_EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
     int fd;
 
-    if (first > last || !is_owner())
+    if (first > last || !mioc_plugin_is_protector())
         return real_close_range(first, last, flags);
     while ((fd = next_spared(first, last)) >= 0) {
         if ((unsigned)fd > first && real_close_range(first, (unsigned)fd - 1, flags) != 0)
@@ -99,7 +94,7 @@ MIOC_EXPORT void closefrom(int first)
 
     if (first < 0)
         first = 0;
-    while (is_owner() && (fd = next_spared((unsigned)first, INT_MAX)) >= 0) {
+    while (mioc_plugin_is_protector() && (fd = next_spared((unsigned)first, INT_MAX)) >= 0) {
         while (first < fd)
             (void)mioc_real(close)(first++);
         first = fd + 1;

@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 enum mioc_role { MIOC_DORMANT, MIOC_GUEST, MIOC_RANK };
+/* How a rank's node reaches the others: by MPI in the rank's process, or by TCP from an agent process. */
+enum mioc_transport_kind { MIOC_BY_MPI, MIOC_BY_TCP };
 enum mioc_launcher {
     MIOC_LAUNCHER_NONE,
     MIOC_LAUNCHER_HYDRA,
@@ -17,6 +19,7 @@ enum mioc_launcher {
 struct mioc_task {
     enum mioc_role role;
     enum mioc_launcher launcher;
+    enum mioc_transport_kind transport; /* of a rank */
     int has_pmi;        /* MPI could be started: the launcher gave this task a process manager, which is of this step */
     int has_pmix;       /* the process manager speaks PMIx, not PMI; that is Open MPI's */
     int rank, size;     /* in the step; -1: the launcher does not say */

@@ -55,9 +55,15 @@ static const struct {
     { "did not come within", "All tasks must be this Python; if some start slowly, raise MPIIO_CACHE_TIMEOUT" },
     { "not all ranks of", "All tasks must be this Python; if some start slowly, raise MPIIO_CACHE_TIMEOUT" },
     { "cannot meet the other ranks", "The ranks of a node must share its network namespace" },
-    /* MPI and the node */
-    { "different rights",
+    /* the agent */
+    { "the agent program", "Install libexec/mpiio_cache/agent of the same version beside the library" },
+    { "start the agent", "Raise the limits of processes, descriptors and memory (ulimit -u, -n, -v)" },
+    { "the node's agent", "MPIIO_CACHE_TIMEOUT gives slow nodes more time; mpiio-cache check says what is missing" },
+    { "Open MPI's mpiexec does not say", "Leave MPIIO_CACHE_TRANSPORT at auto: then it is MPI" },
+    { "rights",
       "Start all ranks as the same user, with the same groups and capabilities; those of a node in one container" },
+    { "above this one", "See why it is missing; MPIIO_CACHE_TIMEOUT gives slow nodes more time" },
+    /* MPI and the node */
     { "cannot use MPIIO_CACHE_DIR", "Name a directory in memory, with room, that only you or root can replace" },
     { "cannot map", "Name an MPIIO_CACHE_DIR that all ranks of a node share, and leave it memory" },
     { "agent's threads", "Raise the limits of threads and memory (ulimit -u, ulimit -v)" },

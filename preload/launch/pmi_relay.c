@@ -5,17 +5,21 @@
 #include "job/elf.h"
 #include "job/pmi.h"
 #include "base/proc.h"
+#include "base/real.h"
+#include "base/symbol.h"
 #include "node/plugin.h"
 #include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +39,8 @@ static struct {
     int up, down; /* descriptors: to the launcher; to the program, whose end of that pair is PMI_FD */
     int pmi_fd;
     int is_hydra;
+    int has_no_thread; /* the program has the launcher's own connection; `up` is PMI_FD */
+    ino_t socket;      /* of that connection: the program may close PMI_FD, and open something else */
     pthread_t thread;
     atomic_int is_answer_due; /* the next line from the launcher answers a question of this library */
     atomic_int gate;          /* enum gate; a futex */
@@ -207,6 +213,10 @@ void mioc_pmi_relay_open(int is_answer_due)
 
 int mioc_pmi_relay_take(char *const *env)
 {
+    if (mioc_pmi_is_hydra_task() && mioc_pmi_fd(env) >= 0) {
+        mioc_pmi_relay_note_spoken(mioc_pmi_fd(env));
+        return mioc_pmi_relay_is_owner() ? 0 : -1;
+    }
     if (mioc_pmi_relay_prepare(env) != 0)
         return -1;
     mioc_pmi_relay_open(0);
@@ -217,7 +227,7 @@ void mioc_pmi_relay_release(void)
 {
     int saved = errno;
 
-    if (!mioc_pmi_relay_is_owner())
+    if (!mioc_pmi_relay_is_owner() || relay.has_no_thread)
         return;
     atomic_store(&relay.gate, GATE_RELEASED);
     (void)syscall(SYS_dup3, relay.up, relay.pmi_fd,
@@ -232,17 +242,72 @@ void mioc_pmi_relay_release(void)
     errno = saved;
 }
 
+/* --- Without a thread: hydra ------------------------------------------------------------------------------------- */
+
+static ino_t socket_of(int fd)
+{
+    struct stat st;
+
+    return mioc_real(fstat)(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+}
+
+void mioc_pmi_relay_note_spoken(int pmi_fd)
+{
+    relay.up = relay.pmi_fd = pmi_fd;
+    relay.is_hydra = relay.has_no_thread = 1;
+    relay.socket = socket_of(pmi_fd);
+    relay.owner = relay.socket != 0 ? getpid() : 0;
+}
+
+/* Whether the program has started its MPI, which speaks with hydra itself, and says "finalize" or fails to. Open MPI
+ * does not speak with hydra. */
+static int has_started_mpi(void)
+{
+    for (const struct link_map *map = _r_debug.r_map; map != NULL; map = map->l_next) {
+        int (*initialized)(int *) = (int (*)(int *))mioc_symbol_find(map, "PMPI_Initialized", NULL);
+        int flag = 0;
+
+        if (initialized != NULL && mioc_symbol_find(map, "ompi_mpi_init", NULL) == NULL &&
+            (initialized(&flag) != 0 || flag))
+            return 1;
+    }
+    return 0;
+}
+
+static void await_answer(void)
+{
+    char answer[256];
+    struct pollfd ready = { .fd = relay.up, .events = POLLIN };
+
+    if (poll(&ready, 1, FAREWELL_MS) > 0)
+        (void)recv(relay.up, answer, sizeof answer, MSG_DONTWAIT);
+}
+
+/* What the program says itself is not said twice. */
+static int is_farewell_due(void)
+{
+    if (!mioc_pmi_relay_is_owner() || !relay.is_hydra)
+        return 0;
+    if (relay.has_no_thread)
+        return socket_of(relay.up) == relay.socket && !has_started_mpi();
+    return !atomic_load(&relay.has_init);
+}
+
+/* --- Both -------------------------------------------------------------------------------------------------------- */
+
 void mioc_pmi_relay_end(void)
 {
     static const char farewell[] = "cmd=finalize\n";
     int saved = errno;
 
-    if (!mioc_pmi_relay_is_owner() || !relay.is_hydra || atomic_load(&relay.has_init) ||
-        atomic_exchange(&relay.is_ending, 1))
-        return;
-    if (send_all(relay.up, farewell, sizeof farewell - 1) == 0)
-        for (long waited = 0; waited < FAREWELL_MS * 1000000l && !atomic_load(&relay.has_ended); waited += NAP_NS)
+    if (is_farewell_due() && !atomic_exchange(&relay.is_ending, 1) &&
+        send_all(relay.up, farewell, sizeof farewell - 1) == 0) {
+        if (relay.has_no_thread)
+            await_answer();
+        for (long waited = 0; !relay.has_no_thread && waited < FAREWELL_MS * 1000000l && !atomic_load(&relay.has_ended);
+             waited += NAP_NS)
             nanosleep(&(struct timespec){ 0, NAP_NS }, NULL);
+    }
     errno = saved;
 }
 
@@ -250,7 +315,7 @@ void mioc_pmi_relay_give(void)
 {
     int saved = errno;
 
-    if (mioc_pmi_relay_is_owner())
+    if (mioc_pmi_relay_is_owner() && !relay.has_no_thread)
         (void)syscall(SYS_dup3, relay.up, relay.pmi_fd, 0);
     errno = saved;
 }

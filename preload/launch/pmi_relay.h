@@ -22,6 +22,10 @@ int mioc_pmi_relay_prepare(char *const *env);
 int mioc_pmi_relay_up(void);
 void mioc_pmi_relay_open(int is_answer_due);
 
+/* For hydra, which answers a second "init": this library has spoken by `pmi_fd` itself, and no relay is needed. Only
+ * mioc_pmi_relay_end() is due at the program's end, and before an exec. */
+void mioc_pmi_relay_note_spoken(int pmi_fd);
+
 /* Ends the relay; PMI_FD is the launcher's own connection again. Call it while neither side speaks. Does nothing where
  * there is no relay. Keeps errno. */
 void mioc_pmi_relay_release(void);

@@ -203,15 +203,41 @@ static int is_spawned_by_openmpi(const struct mioc_task *me, char *const *env)
     return me->launcher == MIOC_LAUNCHER_OPENMPI && name != NULL && (strtoul(name, NULL, 10) & 0xffff) > 1;
 }
 
+/* Whether TCP is to be used: `auto` takes it where MPI cannot be started. */
+static int takes_tcp(const struct mioc_task *me, const struct mioc_config *config)
+{
+    return config->transport == MIOC_TRANSPORT_TCP || (config->transport == MIOC_TRANSPORT_AUTO && !me->has_pmi);
+}
+
+/* By MPI all tasks must come to the same decision. 0, or -1 and the reason in me->reason. */
+static int join_by_mpi(struct mioc_task *me, const struct mioc_config *config, char **envp)
+{
+    if (has_several_programs) /* all tasks have that mark: tell nobody */
+        snprintf(me->reason, sizeof me->reason, "the launcher was given several programs (MPMD)");
+    else if (mioc_role_can_start_mpi(me, me->reason, sizeof me->reason))
+        return agree(me, config, envp);
+    return -1;
+}
+
+/* By TCP each node comes by itself. */
+static int join_by_tcp(struct mioc_task *me)
+{
+    me->transport = MIOC_BY_TCP;
+    if (me->launcher != MIOC_LAUNCHER_OPENMPI)
+        return 0;
+    snprintf(me->reason, sizeof me->reason, "Open MPI's mpiexec does not say where the nodes are");
+    return -1;
+}
+
 static void decide_task(struct mioc_task *me, const struct mioc_config *config, struct mioc_policy *policy, int argc,
                         char **argv, char **envp)
 {
-    int is_second = marked != 0;
+    int is_second = marked != 0, is_tcp = takes_tcp(me, config);
 
     /* A task that stays dormant has had its turn, too: if it alone execs another Python, that one must not start an MPI
      * that no other task starts. */
     marked = getpid();
-    if (is_second)
+    if (is_second && !is_tcp)
         be_dormant(me, "this program replaced a rank by exec");
     else if (mioc_proc_getenv(envp, "PMI_SPAWNED") != NULL ||
              mioc_proc_getenv(envp, "SLURM_PMI2_SPAWNER_JOBID") != NULL || is_spawned_by_openmpi(me, envp))
@@ -220,9 +246,7 @@ static void decide_task(struct mioc_task *me, const struct mioc_config *config, 
         be_dormant(me, "one rank");
     else if (!has_paths(me, config, policy, argc, argv))
         return;
-    else if (has_several_programs)
-        be_dormant(me, "the launcher was given several programs (MPMD)"); /* all tasks have that mark: tell nobody */
-    else if (agree(me, config, envp) != 0)
+    else if ((is_tcp ? join_by_tcp(me) : join_by_mpi(me, config, envp)) != 0)
         be_dormant(me, me->reason);
     else
         me->role = MIOC_RANK;
@@ -259,7 +283,7 @@ void mioc_role_decide(struct mioc_task *me, const struct mioc_config *config, st
     policy->count = policy->excludes = 0;
     if (!mioc_role_is_interpreter())
         return;
-    is_task = mioc_role_find_launcher(me, envp) && mioc_role_can_start_mpi(me, me->reason, sizeof me->reason);
+    is_task = mioc_role_find_launcher(me, envp);
     if (config->disable)
         be_dormant(me, "MPIIO_CACHE_DISABLE is set");
     else if (is_forbidden(me, config, argv, envp))

@@ -16,6 +16,8 @@
 #define MIOC_RING_SLOTS 256u
 #define MIOC_RING_READS 192u /* the first slots, for reads; the others are for writes */
 #define MIOC_RING_PROCESSES 512u
+#define MIOC_RING_NOTES 8u /* messages for people; further ones are dropped */
+#define MIOC_RING_NOTE_MAX 1032u
 
 /* What a slot asks. */
 enum mioc_ask {
@@ -62,6 +64,15 @@ struct mioc_stats *mioc_ring_stats_claim(struct mioc_ring *ring, pid_t pid, int 
 /* Notes that a process ends, for an agent that waits for its node's ranks, and rings. */
 void mioc_ring_process_ends(struct mioc_ring *ring, pid_t pid);
 
+/* Rank 0 ends with `status`, and tells an agent that is a process of its own. With `report` it waits for the job's
+ * report until CLOCK_MONOTONIC is at `until` (ns). Returns 0; or -1: there is no report. One thread of one process. */
+int mioc_ring_job_ends(struct mioc_ring *ring, int status, struct mioc_report *report, uint64_t until);
+/* How many nodes the job has; 0: the agent has not said. */
+uint32_t mioc_ring_nodes(const struct mioc_ring *ring);
+/* Takes the next message that the agent has left for people into text[MIOC_RING_NOTE_MAX]. Each one is taken once.
+ * Returns its bytes; or 0: there is none. */
+size_t mioc_ring_take_note(struct mioc_ring *ring, char text[]);
+
 /* --- Agent: one thread, except for mioc_ring_wake() -------------------------------------------------------------- */
 
 struct mioc_ask_request {
@@ -86,6 +97,17 @@ void mioc_ring_sweep(struct mioc_ring *ring);
 void mioc_ring_sleep(struct mioc_ring *ring, uint64_t timeout_ns);
 /* Rings: wakes the agent. Any thread; async-signal-safe. */
 void mioc_ring_wake(struct mioc_ring *ring);
+
+/* How many nodes the job has. */
+void mioc_ring_set_nodes(struct mioc_ring *ring, uint32_t nodes);
+/* Whether rank 0 has told that it ends; *status is its exit status. */
+int mioc_ring_has_job_ended(const struct mioc_ring *ring, int *status);
+/* Whether it waits for the report, which mioc_ring_give_report() gives. */
+int mioc_ring_is_report_wanted(const struct mioc_ring *ring);
+void mioc_ring_give_report(struct mioc_ring *ring, const struct mioc_report *report);
+/* Leaves a message of `size` bytes for people, which a rank prints at its end: an agent process has no standard error.
+ * Any thread. */
+void mioc_ring_leave_note(struct mioc_ring *ring, const char *text, size_t size);
 
 /* Calls visit() with the counters of each process that ever claimed a block on this node. rank: -1 for a guest. */
 void mioc_ring_stats_visit(const struct mioc_ring *ring,

@@ -23,6 +23,21 @@ struct mioc_lane {
     uint32_t is_awaited;
 };
 
+/* What rank 0 and an agent process have to say to each other at the job's end. Rank 0 writes `status` and then
+ * `has_ended`; the agent writes `report` and then `has_report`. */
+struct mioc_job_end {
+    _Alignas(64) uint32_t has_ended, is_report_wanted;
+    int32_t status;
+    uint32_t has_report; /* futex */
+    struct mioc_report report;
+};
+
+/* A message for people. `size` is written last by the agent, and taken, set to 0, by whoever prints it. */
+struct mioc_note {
+    uint32_t size;
+    char text[MIOC_RING_NOTE_MAX];
+};
+
 struct mioc_ring {
     uint64_t magic; /* stored last */
     uint64_t pid_namespace;
@@ -39,6 +54,10 @@ struct mioc_ring {
     _Alignas(64) uint64_t state[MIOC_RING_SLOTS];
     struct mioc_slot slot[MIOC_RING_SLOTS];
     struct mioc_process process[MIOC_RING_PROCESSES];
+    struct mioc_job_end job_end;
+    uint32_t nodes; /* atomic */
+    uint32_t notes; /* that the agent has begun to write */
+    struct mioc_note note[MIOC_RING_NOTES];
 };
 
 /* A state word is {pid : 32, generation : 24, status : 5, phase : 3}. Each claim takes the slot's next generation. The

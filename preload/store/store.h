@@ -17,6 +17,8 @@ struct mioc_ring;
 struct mioc_io_thread;
 
 #define MIOC_STORE_PREFIX "mpiio_cache-"
+/* Behind PREFIX, user and key: the file of launch/agent_start.c. A reclaim removes old ones. */
+#define MIOC_STORE_TURN "-turn"
 #define MIOC_STORE_MAGIC 0x4d494f4331303031ull
 
 /* What the agent says about itself. States only go forward. */

@@ -40,14 +40,33 @@ static int parse_hex16(const char *text, uint64_t *value)
     return 0;
 }
 
-int mioc_store_is_name(const char *name, uint64_t *key)
+/* Whether the name begins with PREFIX, this user, and a key. Stores the length of that. */
+static int begins_with_key(const char *name, uint64_t *key, int *len)
 {
     char prefix[64];
-    int len = snprintf(prefix, sizeof(prefix), MIOC_STORE_PREFIX "%u-", (unsigned)geteuid());
-    uint64_t ignored;
 
-    return strncmp(name, prefix, (size_t)len) == 0 && parse_hex16(name + len, key) == 0 && name[len + 16] == '-' &&
-           parse_hex16(name + len + 17, &ignored) == 0 && name[len + 33] == '\0';
+    *len = snprintf(prefix, sizeof(prefix), MIOC_STORE_PREFIX "%u-", (unsigned)geteuid());
+    if (strncmp(name, prefix, (size_t)*len) != 0 || parse_hex16(name + *len, key) != 0)
+        return 0;
+    *len += 16;
+    return 1;
+}
+
+int mioc_store_is_name(const char *name, uint64_t *key)
+{
+    uint64_t ignored;
+    int len;
+
+    return begins_with_key(name, key, &len) && name[len] == '-' && parse_hex16(name + len + 1, &ignored) == 0 &&
+           name[len + 17] == '\0';
+}
+
+int mioc_store_is_turn(const char *name)
+{
+    uint64_t ignored;
+    int len;
+
+    return begins_with_key(name, &ignored, &len) && strcmp(name + len, MIOC_STORE_TURN) == 0;
 }
 
 int mioc_store_open_dir(int dirfd, const char *name)

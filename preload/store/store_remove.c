@@ -182,6 +182,21 @@ static int is_being_made(int dirfd)
            is_young(&st);
 }
 
+/* Removes the file by which processes take turns to start an agent (launch/agent_start.c), if one of them has died with
+ * it. */
+static void remove_turn(int parent, const char *name)
+{
+    int fd = mioc_real(openat)(parent, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0)
+        return;
+    if (mioc_real(fstat)(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !is_young(&st) &&
+        mioc_store_lock_owner(fd) == 0)
+        (void)mioc_real(unlinkat)(parent, name, 0);
+    mioc_real(close)(fd);
+}
+
 /* Removes one candidate if its owner is dead. */
 static int visit_dead(void *ctx, int parent, const char *name)
 {
@@ -189,6 +204,8 @@ static int visit_dead(void *ctx, int parent, const char *name)
     struct stat owner_st;
     uint64_t key;
 
+    if (mioc_store_is_turn(name))
+        remove_turn(parent, name);
     if (!mioc_store_is_name(name, &key) || mioc_store_is_own(name) || (dirfd = mioc_store_open_dir(parent, name)) < 0)
         return 0;
     if (!is_being_made(dirfd)) {

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node_join.c - an agent process joins the job: what nodes say of themselves, what the root tells them, and for how
+ * long this node's threads wait for the link. */
+#include "node_internal.h"
+#include "base/clock.h"
+#include "base/credentials.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/real.h"
+#include "process.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* What must be the same on all nodes: versions, byte order and sizes, and the rights by which the root answers. */
+struct terms {
+    uint64_t layout, rights;
+};
+
+/* A node's HELLO. */
+struct hello {
+    struct terms terms;
+    uint64_t bound; /* bytes that its store may take */
+};
+
+/* The root's WELCOME: its device number of each prefix, as these differ from node to node. A path is its hash. */
+struct welcome {
+    struct terms terms;
+    struct {
+        uint64_t path, dev;
+    } prefix[MIOC_MAX_PREFIXES];
+};
+
+static struct hello hello;
+static struct welcome welcome;
+
+static struct terms own_terms(void)
+{
+    char text[128];
+    int length = snprintf(text, sizeof text, "%u %llx %zu %d %u", MIOC_WIRE_VERSION,
+                          (unsigned long long)MIOC_STORE_MAGIC, sizeof(long), __BYTE_ORDER__, MIOC_TRANSPORT_ABI);
+
+    return (struct terms){ mioc_hash(text, (size_t)length), mioc_credentials_rights(0) };
+}
+
+void mioc_node_prepare_join(struct mioc_node *node, struct mioc_agent_config *config)
+{
+    const struct mioc_policy *policy = node->policy;
+
+    hello = (struct hello){ own_terms(), mioc_node_store_limit(node->config) };
+    welcome.terms = hello.terms;
+    for (unsigned i = 0; i < policy->count; i++) {
+        welcome.prefix[i].path = mioc_hash(policy->prefix[i].path, policy->prefix[i].len);
+        welcome.prefix[i].dev = policy->prefix[i].local_dev;
+    }
+    config->has_joins = 1;
+    config->hello = &hello;
+    config->hello_size = sizeof hello;
+    config->welcome = &welcome;
+    config->welcome_size = sizeof welcome;
+}
+
+static const char *difference(const struct terms *theirs)
+{
+    if (theirs->layout != hello.terms.layout)
+        return "another version of libmpiio_cache.so";
+    return theirs->rights != hello.terms.rights ? "other rights: not all have one user, groups and capabilities" : NULL;
+}
+
+int mioc_node_take_hello(void *ctx, int number, const void *bytes, uint32_t size)
+{
+    struct mioc_node *node = ctx;
+    struct hello theirs;
+    const char *problem;
+
+    if (size != sizeof theirs)
+        return -1;
+    memcpy(&theirs, bytes, sizeof theirs);
+    problem = difference(&theirs.terms);
+    if (problem != NULL) {
+        mioc_log(MIOC_LOG_WARN, "node %d has %s; it goes on uncached. Start all ranks alike", number, problem);
+        return -1;
+    }
+    if (node->world.node == 0)
+        mioc_node_lower_bound(node, theirs.bound);
+    return 0;
+}
+
+int mioc_node_take_welcome(void *ctx, const void *bytes, uint32_t size)
+{
+    struct mioc_device_pair pairs[MIOC_MAX_PREFIXES];
+    struct mioc_node *node = ctx;
+    struct welcome theirs;
+    const char *problem;
+    unsigned n = 0;
+
+    if (size != sizeof theirs)
+        return -1;
+    memcpy(&theirs, bytes, sizeof theirs);
+    problem = difference(&theirs.terms);
+    if (problem != NULL) {
+        mioc_log(MIOC_LOG_WARN, "the root has %s; node %d goes on uncached. Start all ranks alike", problem,
+                 node->world.node);
+        return -1;
+    }
+    for (unsigned i = 0; i < MIOC_MAX_PREFIXES; i++)
+        for (unsigned k = 0; k < MIOC_MAX_PREFIXES; k++)
+            if (welcome.prefix[i].dev != 0 && theirs.prefix[k].dev != 0 &&
+                theirs.prefix[k].path == welcome.prefix[i].path) {
+                pairs[n++] = (struct mioc_device_pair){ theirs.prefix[k].dev, welcome.prefix[i].dev };
+                break;
+            }
+    mioc_store_set_devices(node->store, pairs, n);
+    return 0;
+}
+
+/* --- Waiting for the link ---------------------------------------------------------------------------------------- */
+
+int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now)
+{
+    return now - node->started_ns < node->config->timeout_ms * 1000000u;
+}
+
+int mioc_node_is_linked(const struct mioc_node *node)
+{
+    return !node->is_process || node->world.nodes == 1 || mioc_agent_is_linked(node->agent);
+}
+
+void mioc_node_attend_link(struct mioc_node *node, uint64_t now)
+{
+    struct mioc_ring *ring = mioc_store_ring(node->store);
+
+    if (node->waiters == 0 || mioc_node_is_linked(node) || mioc_node_waits_for_link(node, now))
+        return;
+    for (unsigned i = 0; i < node->waiters; i++)
+        mioc_ring_answer(ring, node->waiter[i].slot, node->waiter[i].hash != 0 ? MIOC_ASK_REAL : MIOC_ASK_ANSWERED);
+    node->waiters = 0;
+}
+
+/* --- The starter says where the parent is ------------------------------------------------------------------------ */
+
+void mioc_node_attend_starter(struct mioc_node *node)
+{
+    struct mioc_agent_parent parent;
+    char reason[256];
+    ssize_t n;
+
+    if (node->starter < 0)
+        return;
+    n = recv(node->starter, &parent, sizeof parent, MSG_DONTWAIT | MSG_WAITALL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n == (ssize_t)sizeof parent && node->way->join(node, &parent, reason, sizeof reason) != 0)
+        mioc_log(MIOC_LOG_WARN,
+                 "node %d does not reach the others: %s; it goes on uncached. mpiio-cache check says more",
+                 node->world.node, reason);
+    (void)mioc_real(close)(node->starter);
+    node->starter = -1;
+}
