@@ -16,6 +16,8 @@
 
 # What the caller's shell or job has would disturb: an unbuffered Python writes half lines.
 unset LD_PRELOAD "${!MPIIO_CACHE_@}" "${!PMI_@}" "${!SLURM_@}" "${!PYTHON@}"
+# The same tests over another transport: MIOC_TRANSPORT=mpi scripts/test.
+[[ -z ${MIOC_TRANSPORT:-} ]] || export MPIIO_CACHE_TRANSPORT=$MIOC_TRANSPORT
 export LC_ALL=C.UTF-8
 
 MIOC_ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)

@@ -134,12 +134,41 @@ PY
   [[ $(said) == *'inactive: the MPI plug-in'* && $(grep -c ' of 4' "$CACHED/stdout") == 4 ]]
 }
 
-@test "srun --mpi=none stays dormant and says why" {
-  run_plain launch srun -N 2 -n 4 --mpi=none "$PYTHON" -c 'import package; print(package.value)'
-  MPIIO_CACHE_LOG=info run_cached launch srun -N 2 -n 4 --mpi=none "$PYTHON" -c 'import package; print(package.value)'
-  assert_same
-  [[ $(said) == *'inactive: '* ]]
+@test "without PMI, over TCP: srun --mpi=none and cray_shasta are active, and no rank waits for a node without Python" {
+  local mpi
+  for mpi in none cray_shasta; do
+    run_plain launch srun -N 4 -n 8 --mpi=$mpi "$PYTHON" -c 'import package; print(package.value)'
+    MPIIO_CACHE_LOG=info run_cached launch srun -N 4 -n 8 --mpi=$mpi "$PYTHON" -c 'import package; print(package.value)'
+    assert_same
+    said
+    [[ $(said) == *'active: 8 ranks on 4 nodes, TCP'* ]]
+  done
+  # Nodes 1 and 3 have no Python.
+  printf '%s\n' "0,4 $PYTHON -c 'import package; print(package.value)'" '* /bin/true' >"$SCRATCH/multi.conf"
+  SLACK=8 same_as_plain launch srun -N 4 -n 8 -m block --mpi=none --multi-prog "$SCRATCH/multi.conf"
 }
+
+# MPI_Init of the program is right, 20 of 20, on four nodes.
+starts_mpi() {
+  local i
+  cat >"$SCRATCH/app.py" <<PY
+import os, sys
+sys.path.append("$MIOC_BUILD/lib")
+import package, mioc_mpi as m
+m.init()
+m.barrier()
+os.write(1, b"%d of %d" % (m.rank(), m.size()) + bytes([10]))
+m.finalize()
+PY
+  for i in {1..20}; do
+    MPIIO_CACHE_TRANSPORT=tcp MPIIO_CACHE_LOG=info run_cached on_slurm 4 1 "$PYTHON" "$SCRATCH/app.py"
+    [[ $CACHED_RC == 0 && $(sort "$CACHED/stdout" | xargs) == '0 of 4 1 of 4 2 of 4 3 of 4' ]] || { cat "$CACHED/stderr"; return 1; }
+    [[ $(said) == *'active: 4 ranks on 4 nodes, TCP'* ]]
+  done
+}
+
+# bats test_tags=slow
+@test "a program's own MPI_Init under srun is right, 20 of 20, beside agents that speak TCP" { starts_mpi; }
 
 @test "every task knows its node, its step and all hosts, whatever PMI srun gives it" {
   local mpi pmi names=''

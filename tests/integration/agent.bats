@@ -1,0 +1,192 @@
+# The agent as a process of its own: it comes and goes with its node's ranks, and no program can tell that it is there.
+
+setup() {
+  load helper
+  helper_setup
+  need_command mpiexec.mpich
+  export MPIIO_CACHE_TRANSPORT=tcp
+  mkdir -p "$SCRATCH/lib"
+  echo 'value = 42' >"$SCRATCH/lib/package.py"
+  export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONPATH=$SCRATCH/lib PYTHONDONTWRITEBYTECODE=1
+}
+
+teardown() { helper_teardown; }
+
+# COMMAND...: this test's agents, as PID lines.
+agents() {
+  local comm
+  for comm in $(grep -lx mpiio_cache /proc/[0-9]*/comm 2>/dev/null); do
+    grep -qzx "MIOC_TEST_ID=$MIOC_TEST_ID" "${comm%comm}environ" 2>/dev/null && basename "${comm%/comm}"
+  done
+  return 0
+}
+
+# Waits for a line in a file that a rank writes.
+await_line() {
+  local deadline=$((SECONDS + 30))
+  until grep -qs "$1" "$2"; do
+    ((SECONDS < deadline)) || { echo "no line $1 in $2"; return 1; }
+    sleep 0.02
+  done
+}
+
+# A job of 2 x 2 ranks, cached, that is asleep when this returns; JOB is its process. It ends when $SCRATCH/go is there.
+start_job() {
+  cat >"$SCRATCH/waits.py" <<'PY'
+import os, sys, time, package
+open(sys.argv[1] + "/there", "a").write("rank %s %d\n" % (os.environ["PMI_RANK"], os.getpid()))
+while not os.path.exists(sys.argv[1] + "/go"):
+    time.sleep(0.02)
+print("done", package.value)
+PY
+  rm -f "$SCRATCH/there" "$SCRATCH/go"
+  PRELOAD=${PRELOAD-$MIOC_LIBRARY} on_hosts 2 2 "$PYTHON" "$SCRATCH/waits.py" "$SCRATCH" >"$SCRATCH/out" 2>"$SCRATCH/err" 3>&- &
+  JOB=$!
+  for rank in 0 1 2 3; do await_line "^rank $rank " "$SCRATCH/there"; done
+}
+
+end_job() {
+  : >"$SCRATCH/go"
+  RC=0
+  wait "$JOB" || RC=$?
+}
+
+@test "a rank has no thread, child, descriptor, library, signal action or limit that it has not without us" {
+  need_hosts
+  same_as_plain on_mpiexec 3 "$PYTHON" -S "$PROGRAMS/seen.py"
+  (($(grep -c '^threads 1 children False' "$CACHED/stdout") == 3))
+  MPIIO_CACHE_LOG=info same_as_plain on_hosts 3 2 "$PYTHON" -S "$PROGRAMS/seen.py"
+  [[ $(said) == *'active: 6 ranks on 3 nodes, TCP'* ]]
+}
+
+@test "a program that its orphans come back to does not get the agent" {
+  cat >"$SCRATCH/reaper.py" <<'PY'
+import ctypes, os, sys
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+os.execv(sys.executable, [sys.executable, "-S", sys.argv[1]])
+PY
+  # The first Python is without us, so that the second one starts the agent.
+  MPIIO_CACHE_LOG=info same_as_plain launch mpiexec.mpich -n 2 env -u LD_PRELOAD "$PYTHON" "$SCRATCH/reaper.py" \
+    "$PROGRAMS/seen.py"
+  (($(grep -c 'children False' "$CACHED/stdout") == 2))
+}
+
+@test "the agent is nobody's child, has no descriptor of the job, and all processors" {
+  need_hosts
+  start_job
+  local agent parent session found=0
+  for agent in $(agents); do
+    found=$((found + 1))
+    read -r parent session < <(awk '{ sub(/.*\) /, ""); print $2, $4 }' "/proc/$agent/stat")
+    grep -q "^Name:.*mpiio_cache" "/proc/$agent/status"
+    [[ ! -e /proc/$session && $(readlink "/proc/$agent/cwd") == / ]] # its session's leader has started it and is gone
+    ! grep -q " $parent$" "$SCRATCH/there"
+    [[ $(readlink "/proc/$agent/fd/"[012] | sort -u) == /dev/null ]]
+    ls -l "/proc/$agent/fd"
+    ! readlink "/proc/$agent/fd/"* | grep -E "^pipe:|^/tmp|^/dev/pts"
+    [[ $(taskset -pc "$agent" | sed 's/.*: //') == $(taskset -pc 1 | sed 's/.*: //') ]]
+    [[ $(awk '/^SigBlk/ { print $2 }' "/proc/$agent/status") == 0000000000000000 ]]
+  done
+  ((found == 2))
+  end_job
+  [[ $RC == 0 && $(sort -u "$SCRATCH/out") == 'done 42' ]]
+}
+
+@test "the launcher's pipes close and the job ends when the ranks do; within a second the agents are gone" {
+  need_hosts
+  same_as_plain on_hosts 2 2 "$PYTHON" -c 'import package; print(package.value)'
+  local until=$((${EPOCHREALTIME/./} + 1000000))
+  while [[ -n $(agents) ]]; do
+    ((${EPOCHREALTIME/./} < until)) || { ps -fp "$(agents)"; return 1; }
+    sleep 0.05
+  done
+}
+
+@test "an agent that is killed costs the cache, not the job, and leaves nothing that stays" {
+  need_hosts
+  local agent
+  for agent in first second; do
+    start_job
+    kill -KILL "$(agents | if [[ $agent == first ]]; then head -n 1; else tail -n 1; fi)"
+    end_job
+    cat "$SCRATCH/err"
+    [[ $RC == 0 && $(grep -c 'done 42' "$SCRATCH/out") == 4 ]]
+  done
+  # Another host's /dev/shm is gone with it; here the next job clears up.
+  same_as_plain on_mpiexec 2 "$PYTHON" -c 'import package'
+}
+
+@test "ranks that are killed end the job as without us, and their agents with them" {
+  need_hosts
+  local mode
+  for mode in plain cached; do
+    if [[ $mode == plain ]]; then PRELOAD= start_job; else start_job; fi
+    kill -KILL "$(awk '$2 == 1 { print $3 }' "$SCRATCH/there")"
+    RC=0
+    wait "$JOB" || RC=$?
+    echo "$mode $RC" >>"$SCRATCH/codes"
+  done
+  cat "$SCRATCH/codes"
+  [[ $(awk '{ print $2 }' "$SCRATCH/codes" | sort -u | wc -l) == 1 ]]
+}
+
+@test "a task that execs another Python, one after another, or a shell, is served in each" {
+  cat >"$SCRATCH/again.py" <<'PY'
+import os, sys, package
+n = int(sys.argv[1])
+print(n, package.value, flush=True)
+if n == 2:
+    os.execv("/bin/sh", ["sh", "-c", "\"$0\" -c 'import package; print(9, package.value)'; exec \"$0\" \"$1\" 1",
+                         sys.executable, sys.argv[0]])
+if n > 0:
+    os.execv(sys.executable, [sys.executable, sys.argv[0], str(n - 1)])
+PY
+  MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/again.py" 3
+  (($(grep -c 42 "$CACHED/stdout") == 10))
+  need_hosts
+  same_as_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/again.py" 3
+}
+
+@test "a task that starts one Python after another, with nothing between, is served in each" {
+  cat >"$SCRATCH/task" <<'SH'
+for i in 1 2 3; do "$1" -c 'import package; print(package.value)'; done
+SH
+  MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 sh "$SCRATCH/task" "$PYTHON"
+  (($(wc -l <"$CACHED/stdout") == 6))
+}
+
+@test "without the agent program, and where it may not be executed, the job is inactive and says why" {
+  local what
+  mkdir -p "$SCRATCH/alone/lib" "$SCRATCH/alone/libexec/mpiio_cache"
+  cp "$MIOC_LIBRARY" "$SCRATCH/alone/lib"
+  for what in missing "not executable" "ends at once"; do
+    case $what in
+      'not executable') cp "$MIOC_BUILD/libexec/mpiio_cache/agent" "$SCRATCH/alone/libexec/mpiio_cache/agent"
+        chmod 644 "$SCRATCH/alone/libexec/mpiio_cache/agent" ;;
+      'ends at once') printf '#!/bin/sh\nexit 1\n' >"$SCRATCH/alone/libexec/mpiio_cache/agent"
+        chmod 755 "$SCRATCH/alone/libexec/mpiio_cache/agent" ;;
+    esac
+    MIOC_LIBRARY=$SCRATCH/alone/lib/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 "$PYTHON" \
+      -c 'import package; print(package.value)'
+    said
+    [[ $(said | wc -l) == 1 && $(said) == *'inactive: '*'agent'*'; running uncached. '* ]]
+  done
+}
+
+@test "rank 0 that ends first waits for nobody, and the others go on being served" {
+  need_hosts
+  cat >"$SCRATCH/first.py" <<'PY'
+import os, sys, time
+if os.environ["PMI_RANK"] == "0":
+    print("first", flush=True)
+    sys.exit(0)
+time.sleep(4)
+import package
+print("later", package.value)
+PY
+  MPIIO_CACHE_STATS=$SCRATCH/stats.json MPIIO_CACHE_LOG=info run_cached on_hosts 2 2 "$PYTHON" "$SCRATCH/first.py"
+  cat "$CACHED/stdout"
+  [[ $CACHED_RC == 0 && $(grep -c 'later 42' "$CACHED/stdout") == 3 ]]
+  [[ $(stat_of "$SCRATCH/stats.json" .job.seconds) < 3 ]]
+}
