@@ -100,8 +100,9 @@ static void say(int fd, unsigned kind, const void *bytes, size_t size)
 
 static struct mioc_tcp_hello hello_of(uint32_t child)
 {
-    struct mioc_tcp_hello hello = { .magic = MIOC_TCP_MAGIC, .version = MIOC_TCP_VERSION, .child = child, .nodes = 2,
-                                    .arity = 4, .has_key = 1 };
+    struct mioc_tcp_hello hello = {
+        .magic = MIOC_TCP_MAGIC, .version = MIOC_TCP_VERSION, .child = child, .nodes = 2, .arity = 4, .has_key = 1
+    };
 
     crypto_generichash(hello.step, sizeof hello.step, (const unsigned char *)tcp.step, strlen(tcp.step), NULL, 0);
     return hello;
@@ -265,7 +266,8 @@ static void shortage_of_descriptors_passes(void **state)
     tcp_end();
 }
 
-/* --- Replay, and who sits on the parent's ports -------------------------------------------------------------------- */
+/* --- Replay, and who sits on the parent's ports --------------------------------------------------------------------
+ */
 
 /* All that was said once, said again, to either side. */
 static void recorded_connection_is_worth_nothing(void **state)

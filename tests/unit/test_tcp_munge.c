@@ -175,13 +175,10 @@ static void proof_holds_for_its_connection_only(void **state)
     (void)state;
     MUNGED_NEEDED();
     use_munge(1, 0);
-    assert_int_equal(
-        mioc_secret_prove(&tcp.config.secret, bound, proof, &size, ours, reason, sizeof reason), 0);
-    assert_int_equal(
-        mioc_secret_check(&tcp.config.secret, other, proof, size, theirs, reason, sizeof reason), -1);
+    assert_int_equal(mioc_secret_prove(&tcp.config.secret, bound, proof, &size, ours, reason, sizeof reason), 0);
+    assert_int_equal(mioc_secret_check(&tcp.config.secret, other, proof, size, theirs, reason, sizeof reason), -1);
     assert_non_null(strstr(reason, "another connection"));
-    assert_int_equal(
-        mioc_secret_prove(&tcp.config.secret, bound, proof, &size, ours, reason, sizeof reason), 0);
+    assert_int_equal(mioc_secret_prove(&tcp.config.secret, bound, proof, &size, ours, reason, sizeof reason), 0);
     assert_int_equal(mioc_secret_check(&tcp.config.secret, bound, proof, size, theirs, reason, sizeof reason), 0);
     assert_memory_equal(ours, theirs, 32);
 }

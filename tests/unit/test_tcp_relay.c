@@ -89,8 +89,9 @@ static void eavesdropper_reads_contents_without_encryption_only(void **state)
 /* The 4th message is tampered with: the first 3 arrive, with REPEAT 4, and then the connection is over. */
 static void check_evil(enum tcp_evil evil, enum tcp_way way, size_t at, int is_encrypted)
 {
-    struct tcp_relay relay = { .evil = evil, .way = way, .at = at, .is_once = 1,
-                               .frame = 3 + (way == TCP_UP ? TCP_SHAKES_UP : TCP_SHAKES_DOWN) };
+    struct tcp_relay relay = {
+        .evil = evil, .way = way, .at = at, .is_once = 1, .frame = 3 + (way == TCP_UP ? TCP_SHAKES_UP : TCP_SHAKES_DOWN)
+    };
     int from = way == TCP_UP ? 1 : 0;
 
     open_both(&relay, is_encrypted);
@@ -125,8 +126,9 @@ static void no_message_can_be_turned_back(void **state)
 {
     (void)state;
     for (enum tcp_way way = TCP_UP; way <= TCP_DOWN; way++) {
-        struct tcp_relay relay = { .evil = TCP_TURN, .way = way, .is_once = 1,
-                                   .frame = 3 + (way == TCP_UP ? TCP_SHAKES_UP : TCP_SHAKES_DOWN) };
+        struct tcp_relay relay = {
+            .evil = TCP_TURN, .way = way, .is_once = 1, .frame = 3 + (way == TCP_UP ? TCP_SHAKES_UP : TCP_SHAKES_DOWN)
+        };
         int from = way == TCP_UP ? 1 : 0;
 
         open_both(&relay, 0);
@@ -142,7 +144,8 @@ static void no_message_can_be_turned_back(void **state)
 /* Whichever byte of a handshake is altered: whoever hears it does not join. */
 static void no_byte_of_the_handshake_can_be_altered(void **state)
 {
-    static const size_t hello = 4 + 1 + sizeof(struct mioc_tcp_hello), confirm = 4 + 1 + MIOC_TCP_HEADER + MIOC_TCP_SEAL;
+    static const size_t hello = 4 + 1 + sizeof(struct mioc_tcp_hello),
+                        confirm = 4 + 1 + MIOC_TCP_HEADER + MIOC_TCP_SEAL;
     const size_t sizes[2][TCP_SHAKES_UP] = { { hello, 4 + 1 + 32, confirm }, { 4 + 1 + 32 + 32, confirm, 0 } };
     unsigned trials = 0;
 
