@@ -16,7 +16,7 @@
 
 #define FILE_MIN 32u
 #define FILE_MAX 4096u
-#define WORD_MIN 8u
+#define WORD_MIN 16u /* who hears a handshake can guess at the word */
 
 /* Each step has a key of its own, even if the user's file is the same for all. */
 static int derive(struct mioc_secret *secret, const void *bytes, size_t bytes_size, const char *step, char *reason,

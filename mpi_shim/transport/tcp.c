@@ -268,7 +268,6 @@ static void part_from(struct mioc_tcp_connection *c)
 
     if (c->link.fd < 0 || c->handshake != NULL)
         return;
-    (void)shutdown(c->link.fd, SHUT_WR);
     for (int i = 0; i < LOOKS && recv(c->link.fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0; i++)
         ;
 }

@@ -34,6 +34,8 @@ struct mioc_tcp_handshake {
     struct proving *proving;       /* under way, or NULL */
     unsigned char share[2][32];    /* of the parent, of the child */
     unsigned char nonce[32];       /* the parent's */
+    unsigned char private_key[32]; /* of this side's nonce */
+    unsigned char agreed[32];      /* what it gives with the other side's nonce */
 };
 
 int mioc_tcp_is_below(int node, int ancestor, int arity)
@@ -147,6 +149,7 @@ static void key_of(const struct mioc_tcp_handshake *h, enum side from, unsigned 
 
     bind_to(&h->said, from, said);
     crypto_generichash_init(&state, h->share[0], sizeof h->share, 32);
+    hear(&state, h->agreed, sizeof h->agreed);
     hear(&state, said, sizeof said);
     crypto_generichash_final(&state, key, 32);
     sodium_memzero(&state, sizeof state);
@@ -191,6 +194,18 @@ static int say(struct mioc_tcp_link *link, enum mioc_tcp_frame kind, const void 
     return mioc_tcp_link_say(link, frame, 1 + size + more_size);
 }
 
+static void make_nonce(struct mioc_tcp_handshake *h, unsigned char nonce[32])
+{
+    randombytes_buf(h->private_key, sizeof h->private_key);
+    crypto_scalarmult_base(nonce, h->private_key);
+}
+
+/* -1: it is no public key. */
+static int take_nonce(struct mioc_tcp_handshake *h, const unsigned char nonce[32])
+{
+    return crypto_scalarmult(h->agreed, h->private_key, nonce);
+}
+
 static int say_hello(struct mioc_tcp_handshake *h, struct mioc_tcp_link *link)
 {
     const struct mioc_tcp_terms *terms = h->terms;
@@ -204,7 +219,7 @@ static int say_hello(struct mioc_tcp_handshake *h, struct mioc_tcp_link *link)
                                     .is_encrypted = (uint32_t)terms->is_encrypted };
 
     memcpy(hello.step, terms->step, sizeof hello.step);
-    randombytes_buf(hello.nonce, sizeof hello.nonce);
+    make_nonce(h, hello.nonce);
     hear(&h->said, &hello, sizeof hello);
     h->awaited = MIOC_TCP_CHALLENGE;
     return say(link, MIOC_TCP_HELLO, &hello, sizeof hello, "", 0);
@@ -251,8 +266,11 @@ static int hear_hello(struct mioc_tcp_handshake *h, const unsigned char *bytes, 
 {
     if (judge_hello(h, bytes, size, fault) != 0)
         return -1;
+    make_nonce(h, h->nonce);
+    *fault = MIOC_TCP_SPEECH;
+    if (take_nonce(h, bytes + offsetof(struct mioc_tcp_hello, nonce)) != 0)
+        return -1;
     hear(&h->said, bytes, size);
-    randombytes_buf(h->nonce, sizeof h->nonce);
     hear(&h->said, h->nonce, sizeof h->nonce);
     *fault = MIOC_TCP_OURS;
     return begin_proving(h, NULL, 0, 1);
@@ -270,7 +288,7 @@ static int hear_frame(struct mioc_tcp_handshake *h, struct mioc_tcp_link *link, 
     switch (h->awaited) {
     case MIOC_TCP_HELLO: return hear_hello(h, bytes + 1, size - 1, fault);
     case MIOC_TCP_CHALLENGE:
-        if (size < 1 + 32 + 1)
+        if (size < 1 + 32 + 1 || take_nonce(h, bytes + 1) != 0)
             return -1;
         hear(&h->said, bytes + 1, sizeof h->nonce);
         *fault = MIOC_TCP_OURS;

@@ -41,35 +41,42 @@ static void close_listeners(struct mioc_transport *t)
         mioc_real(close)(t->listener[--t->listeners]);
 }
 
+/* A listener for the port, watched; or -1 with errno. */
+static int add_listener(struct mioc_transport *t, union mioc_tcp_address address, unsigned port)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data = { .ptr = t } };
+    int fd;
+
+    mioc_tcp_address_set_port(&address, port);
+    fd = open_listener(&address);
+    if (fd < 0)
+        return -1;
+    t->listener[t->listeners++] = fd;
+    return mioc_real(epoll_ctl)(t->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* On all addresses, or on those of the interface that can be had: one of IPv6 may be there, and not be ready. */
 static int listen_on(struct mioc_transport *t, unsigned port)
 {
-    union mioc_tcp_address any = { .v6 = { .sin6_family = AF_INET6 } };
-    unsigned n = t->network.n > 0 ? t->network.n : 1;
-    int error;
+    union mioc_tcp_address v6 = { .v6 = { .sin6_family = AF_INET6 } }, v4 = { .v4 = { .sin_family = AF_INET } };
+    int rc = 0, error;
 
-    while (t->listeners < n) {
-        union mioc_tcp_address address = t->network.n > 0 ? t->network.at[t->listeners].address : any;
-        struct epoll_event event = { .events = EPOLLIN, .data = { .ptr = t } };
-        int fd;
-
-        mioc_tcp_address_set_port(&address, port);
-        fd = open_listener(&address);
-        if (fd < 0 && errno == EAFNOSUPPORT && t->network.n == 0) { /* a kernel without IPv6 */
-            address = (union mioc_tcp_address){ .v4 = { .sin_family = AF_INET } };
-            mioc_tcp_address_set_port(&address, port);
-            fd = open_listener(&address);
-        }
-        if (fd >= 0)
-            t->listener[t->listeners++] = fd;
-        if (fd < 0 || mioc_real(epoll_ctl)(t->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
-            error = errno;
-            close_listeners(t);
-            errno = error;
-            return -1;
-        }
+    if (t->network.n == 0) {
+        rc = add_listener(t, v6, port);
+        if (rc != 0 && errno == EAFNOSUPPORT)
+            rc = add_listener(t, v4, port);
     }
-    t->port = port;
-    return 0;
+    for (unsigned i = 0; i < t->network.n && rc == 0; i++)
+        if (add_listener(t, t->network.at[i].address, port) != 0 && errno != EADDRNOTAVAIL)
+            rc = -1;
+    if (rc == 0 && t->listeners > 0) {
+        t->port = port;
+        return 0;
+    }
+    error = errno;
+    close_listeners(t);
+    errno = error;
+    return -1;
 }
 
 int mioc_tcp_listen(struct mioc_transport *t, char *reason, size_t size)

@@ -25,7 +25,8 @@ static void random_bytes(void *const bytes, const size_t size)
     for (size_t i = 0; i < size; i++)
         ((unsigned char *)bytes)[i] = (unsigned char)(random_number() >> 24);
 }
-static randombytes_implementation same = { .implementation_name = random_name, .random = random_number,
+static randombytes_implementation same = { .implementation_name = random_name,
+                                           .random = random_number,
                                            .buf = random_bytes };
 
 /* --- An end of a connection --------------------------------------------------------------------------------------- */
@@ -104,7 +105,8 @@ static void go_on(struct end *end, const struct end *from)
         mioc_tcp_link_close(&end->link);
 }
 
-/* --- A stranger ---------------------------------------------------------------------------------------------------- */
+/* --- A stranger ----------------------------------------------------------------------------------------------------
+ */
 
 static void stranger(struct fuzz_input *in, int is_child)
 {
@@ -125,7 +127,8 @@ static void stranger(struct fuzz_input *in, int is_child)
     finish(end);
 }
 
-/* --- A relay ------------------------------------------------------------------------------------------------------- */
+/* --- A relay -------------------------------------------------------------------------------------------------------
+ */
 
 static void put_message(struct end *end, struct fuzz_input *in)
 {
@@ -151,7 +154,7 @@ static void carry(struct end *from, struct end *to, struct fuzz_input *in, unsig
         return;
     switch (evil) {
     case 1: bytes[fuzz_number(in, 2) % (size_t)n] ^= (unsigned char)(1 + fuzz_byte(in) % 255); break;
-    case 2: return; /* lost */
+    case 2: return;                                                                         /* lost */
     case 3: (void)!send(to->outside, bytes, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT); break; /* twice */
     case 4:
         more = fuzz_bytes(in, fuzz_byte(in), &other);

@@ -134,12 +134,12 @@ static void each_step_has_a_key_of_its_own(void **state)
 static void word_of_the_launcher_gives_a_key(void **state)
 {
     (void)state;
-    assert_int_equal(mioc_secret_from_word(&one, "1234567", "step", reason, sizeof reason), -1);
+    assert_int_equal(mioc_secret_from_word(&one, "123456789012345", "step", reason, sizeof reason), -1);
     assert_non_null(strstr(reason, "launcher's secret"));
-    assert_int_equal(mioc_secret_from_word(&one, "12345678", "step", reason, sizeof reason), 0);
-    assert_int_equal(mioc_secret_from_word(&other, "12345679", "step", reason, sizeof reason), 0);
+    assert_int_equal(mioc_secret_from_word(&one, "1234567890123456", "step", reason, sizeof reason), 0);
+    assert_int_equal(mioc_secret_from_word(&other, "1234567890123457", "step", reason, sizeof reason), 0);
     assert_memory_not_equal(one.key, other.key, sizeof one.key);
-    assert_int_equal(mioc_secret_from_word(&other, "12345678", "step", reason, sizeof reason), 0);
+    assert_int_equal(mioc_secret_from_word(&other, "1234567890123456", "step", reason, sizeof reason), 0);
     assert_memory_equal(one.key, other.key, sizeof one.key);
 }
 
@@ -149,8 +149,8 @@ static void proof_holds_for_its_key_and_its_words_only(void **state)
     size_t size = 0;
 
     (void)state;
-    assert_int_equal(mioc_secret_from_word(&one, "12345678", "step", reason, sizeof reason), 0);
-    assert_int_equal(mioc_secret_from_word(&other, "12345679", "step", reason, sizeof reason), 0);
+    assert_int_equal(mioc_secret_from_word(&one, "1234567890123456", "step", reason, sizeof reason), 0);
+    assert_int_equal(mioc_secret_from_word(&other, "1234567890123457", "step", reason, sizeof reason), 0);
     assert_int_equal(mioc_secret_prove(&one, bound, proof, &size, ours, reason, sizeof reason), 0);
     assert_int_equal(mioc_secret_check(&one, bound, proof, size, theirs, reason, sizeof reason), 0);
     assert_memory_equal(ours, theirs, 32);

@@ -348,6 +348,7 @@ static void squatters_do_not_keep_a_child_from_its_parent(void **state)
         }
     }
     assert_in_range(n, 1, 64);
+    assert_true(ops->next(tcp.node[1].t) == UINT64_MAX); /* it waits for none of them any more */
     while (n > 0)
         close(guests[--n]);
     for (unsigned i = 0; i + 1 < MIOC_TCP_TRIES; i++)

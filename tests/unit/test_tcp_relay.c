@@ -188,6 +188,20 @@ static void handshake_frames_cannot_be_repeated_swapped_or_turned_back(void **st
             }
 }
 
+/* Nor can the last word of the parent be given back to it for the child's. */
+static void confirmation_of_one_side_is_none_of_the_other(void **state)
+{
+    struct tcp_relay relay = { .evil = TCP_TURN, .way = TCP_DOWN, .frame = 1 };
+
+    (void)state;
+    open_both(&relay, 0);
+    TCP_UNTIL(atomic_load(&relay.ended) > 0);
+    assert_true(atomic_load(&relay.is_done));
+    assert_int_equal(tcp.node[0].joins, 0);
+    assert_int_equal(mioc_tcp_refused(tcp.node[0].t), 1);
+    close_both(&relay);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +210,7 @@ int main(void)
         cmocka_unit_test(no_message_can_be_turned_back),
         cmocka_unit_test(no_byte_of_the_handshake_can_be_altered),
         cmocka_unit_test(handshake_frames_cannot_be_repeated_swapped_or_turned_back),
+        cmocka_unit_test(confirmation_of_one_side_is_none_of_the_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
