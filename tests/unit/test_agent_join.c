@@ -169,6 +169,18 @@ static void node_that_ends_before_its_welcome_still_tells_of_its_writes(void **s
     mioc_agent_leave(w.agent, "report", 6, w.now);
     assert_int_equal(w.sends, 0);
     assert_false(mioc_agent_is_busy(w.agent));
+    stop_world(NULL);
+    start_alone(1); /* the parent comes when this node has ended already */
+    wrote("/lib/x.py", 0, 1);
+    mioc_agent_leave(w.agent, "report", 6, w.now);
+    assert_true(mioc_agent_is_busy(w.agent));
+    join_parent(0);
+    assert_int_equal(w.sends, 3);
+    assert_int_equal(w.sent[0].m->kind, MIOC_MESSAGE_HELLO);
+    assert_int_equal(w.sent[1].m->kind, MIOC_MESSAGE_INVALIDATE);
+    assert_int_equal(w.sent[2].m->kind, MIOC_MESSAGE_LEAVE);
+    sent(0), sent(0), sent(0);
+    assert_false(mioc_agent_is_busy(w.agent));
 }
 
 /* --- Downwards --------------------------------------------------------------------------------------------------- */
