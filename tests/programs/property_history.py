@@ -2,7 +2,8 @@
 """property_history.py - what was true of a tree, when, and who could still believe what.
 
 The tree is a set of registers: ("name", directory, name) holds an inode or None, ("up", directory) the directory
-above, and ("mode" | "data" | "mtime" | "nlink", inode) what stat and read show. An Event is a write to one: since
+above, and ("mode" | "data" | "mtime" | "nlink", inode) what stat and read show. ("dead", directory) is written to where
+a node's kernel may have taken that directory for the one that it removed. An Event is a write to one: since
 `start` at the earliest and `end` at the latest it holds one of `values`. Epochs are the phases' (even numbers) and the
 moments between two of them (odd ones). A reader may see an event that has begun, and after which, in any order that is
 possible, no other write was certainly done before the reader began. For a client that keeps what it knows (`kept`
@@ -118,6 +119,12 @@ class History:
 
     # --- Reading ---
 
+    def is_dead(self, inode, view):
+        """Whether the view's kernel may take the directory for removed: it looks for no name in there any more, and
+        says ENOENT. That lasts as long as it knows the inode, for it marks that, and not the name."""
+        return any(event.node == view.node and event.epoch <= view.epoch and event.start <= view.end
+                   for event in self.registers.get(("dead", inode), ()))
+
     def events(self, key, view):
         """The events that the view may see."""
         events = self.registers.get(key)
@@ -193,6 +200,9 @@ class History:
         if first == ".":
             todo.append((inode, rest, links, above, name))
             return
+        if first != ".." and self.is_dead(inode, view):
+            out.ends.add((ENOENT, None, None, None))
+            out.is_sure = False
         key = ("up", inode) if first == ".." else ("name", inode, first)
         values = self.values(key, view)
         out.looked.add(key)

@@ -248,7 +248,7 @@ class Judge:
         """(key, value, whether it is another than before) of all registers that changed or were written to; of a
         directory before those below it."""
         epoch, seen = 2 * self.phases, set()
-        touched = {key[1] for key in self.history.registers if self.is_written(key, epoch)}
+        touched = {key[1] for key in self.history.registers if key[0] != "dead" and self.is_written(key, epoch)}
         for inode, entry in reversed(found.items()):
             old = dict(self.registers_of(inode, self.last[inode])) if inode in self.last else {}
             for key, value in self.registers_of(inode, entry):
@@ -284,7 +284,7 @@ class Judge:
                 history.bound[new] = value
             else:
                 history.maybe.setdefault(new, set()).add(value)
-            keys = [(what, new) for what in ("mode", "data", "up")]
+            keys = [(what, new) for what in ("mode", "data", "up", "dead")]
             for key in keys + [("name", new, name) for name in history.names.get(new, ())]:
                 for event in history.registers.get(key, ()):
                     history.add((key[0], value) + key[2:], event.copy(event.is_sure and len(news) == 1))

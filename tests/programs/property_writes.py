@@ -74,15 +74,22 @@ class Outcomes:
             else:
                 yield end[0] or EEXIST, []
 
+    def taken_for_removed(self, ends, inode):
+        """Directories that the node's kernel may have believed to be what it removed, in the place of `inode`."""
+        others = {end[1] for end in ends if not end[0] and self.kind(end[1]) == "d"} - {inode}
+        return [(("dead", other), {True}, 0) for other in others]
+
     def rmdir(self):
-        for error, inode, above, name in self.ends():
+        ends = self.ends()
+        for error, inode, above, name in ends:
             if error:
                 yield error, []
             elif self.kind(inode) != "d":
                 yield ENOTDIR, []
             else:
                 for is_empty in self.is_empty(inode):
-                    yield (0, [(("name", above, name), MISSING, 0)]) if is_empty else (ENOTEMPTY, [])
+                    effects = [(("name", above, name), MISSING, 0)] + self.taken_for_removed(ends, inode)
+                    yield (0, effects) if is_empty else (ENOTEMPTY, [])
 
     def unlink(self):
         for error, inode, above, name in self.ends():
@@ -113,7 +120,8 @@ class Outcomes:
         return out + [(("up", inode), {end[2]}, 0)] if self.kind(inode) == "d" else out
 
     def rename(self, is_replacing=True):
-        for source, target in itertools.product(self.ends(), self.ends("to")):
+        targets = self.ends("to")
+        for source, target in itertools.product(self.ends(), targets):
             error = self.way(source) or self.way(target) or source[0]
             if error:
                 yield error, []
@@ -129,7 +137,8 @@ class Outcomes:
             if target[1] == source[1] or source[2:] == target[2:]:
                 yield 0, []
             else:
-                yield 0, [(("name",) + source[2:], MISSING, 0)] + self.moved(source[1], target)
+                dead = self.taken_for_removed(targets, target[1]) if self.kind(source[1]) == "d" else []
+                yield 0, [(("name",) + source[2:], MISSING, 0)] + self.moved(source[1], target) + dead
 
     def noreplace(self):
         return self.rename(is_replacing=False)
