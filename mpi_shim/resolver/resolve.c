@@ -98,14 +98,16 @@ static void resolve_realpath(struct mioc_resolver *r, const struct mioc_job *job
     (void)mioc_resolve_add(answer, buf, end);
 }
 
-static void resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+static int resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
 {
     struct mioc_result *space = mioc_result_new(MIOC_ITEM_MAX);
+    int is_by_link;
 
     if (space == NULL)
-        return; /* no answer; the deadline sends those who wait to the real call */
-    mioc_resolve_list(r, job, answer, space->item);
+        return 0; /* no answer; the deadline sends those who wait to the real call */
+    is_by_link = mioc_resolve_list(r, job, answer, space->item);
     mioc_result_free(space);
+    return is_by_link;
 }
 
 /* Whether a path with ".." leads where its normal form does. By ".." behind a symbolic link it does not. Then nobody
@@ -146,9 +148,42 @@ static int is_slash_behind_link(struct mioc_resolver *r, const struct mioc_job *
            (mioc_resolve_statx(r, AT_FDCWD, name, 0, &st) != 0 || !S_ISDIR(st.mode));
 }
 
+/* Whether a record says that its path's last name is a symbolic link, or may be one. */
+static int ends_in_link(const struct mioc_item *item)
+{
+    const struct mioc_stat_record *st = (const void *)item;
+    const struct mioc_realpath_record *real = (const void *)item;
+    char plain[PATH_MAX];
+    int n;
+
+    if (item->kind == MIOC_ITEM_STAT)
+        return (item->flags & MIOC_FLAG_UNCACHED) || (st->lstat_errno == 0 && S_ISLNK(st->lstat.mode));
+    if (item->kind != MIOC_ITEM_REALPATH)
+        return 0;
+    n = real->realpath_errno == 0 ? mioc_path_normalize(mioc_item_path(item), plain, sizeof plain) : 0;
+    return n <= 0 || (uint32_t)n != real->resolved_len ||
+           memcmp(plain, real->path + item->path_len + 1, real->resolved_len) != 0;
+}
+
+/* Sets BY_LINK in all records of the answer, if it is right for one of them. */
+static void mark_by_link(struct mioc_answer *answer, int is_by_link)
+{
+    const struct mioc_result *result;
+
+    for (result = answer->results.head; result != NULL && !is_by_link; result = result->next)
+        is_by_link = ends_in_link((const void *)result->item);
+    for (result = answer->results.head; result != NULL && is_by_link; result = result->next) {
+        struct mioc_item *item = (void *)(uintptr_t)result->item;
+
+        if (mioc_item_is_record(item->kind))
+            item->flags |= MIOC_FLAG_BY_LINK;
+    }
+}
+
 void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer)
 {
     _Alignas(8) char buf[3 * PATH_MAX]; /* a record, its path and another one; listings have their own */
+    int is_by_link = 0;
 
     if (!is_as_it_reads(r, job) || is_slash_behind_link(r, job)) {
         mioc_resolve_add_uncached(answer, buf, job->kind, job);
@@ -159,13 +194,14 @@ void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_ans
         return;
     }
     if (job->kind != MIOC_ITEM_LIST)
-        mioc_resolve_folder_link(r, job, answer);
+        is_by_link = mioc_resolve_folder_link(r, job, answer);
     switch (job->kind) {
     case MIOC_ITEM_STAT: resolve_stat(r, job, answer, buf); break;
-    case MIOC_ITEM_LIST: resolve_list(r, job, answer); break;
+    case MIOC_ITEM_LIST: is_by_link = resolve_list(r, job, answer); break;
     case MIOC_ITEM_CONTENT: mioc_resolve_content(r, job, answer, buf); break;
     case MIOC_ITEM_ACCESS: resolve_access(r, job, answer, buf); break;
     case MIOC_ITEM_REALPATH: resolve_realpath(r, job, answer, buf); break;
     default: break;
     }
+    mark_by_link(answer, is_by_link);
 }

@@ -61,11 +61,12 @@ void mioc_resolve_look_up(struct mioc_resolver *r, struct mioc_lookup *lookup);
 int mioc_resolve_is_other_name(struct mioc_resolver *r, const struct mioc_job *job);
 
 /* --- resolve_list.c ---------------------------------------------------------------------------------------------- */
-/* `buf` has MIOC_ITEM_MAX bytes. */
-void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
+/* `buf` has MIOC_ITEM_MAX bytes. 1: a link leads to the directory, or that cannot be told. */
+int mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
 /* Adds a REALPATH of the job's directory if a link leads to it and no listing has said so. Answers from below a link
- * may be shared only when that is known: a writer may use another name. */
-void mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
+ * may be shared only when that is known: a writer may use another name. 1: a link leads to it, or that cannot be
+ * told. */
+int mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
 
 /* --- resolve_content.c ------------------------------------------------------------------------------------------- */
 void mioc_resolve_content(struct mioc_resolver *r, struct mioc_job *job, struct mioc_answer *answer, void *buf);

@@ -81,8 +81,8 @@ static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir
 }
 
 /* Adds a REALPATH of an open directory if a link leads to it (aliases.h). Reads /proc/thread-self, not /proc/self: this
- * thread has descriptors of its own. */
-static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_answer *answer)
+ * thread has descriptors of its own. 1: a link leads to it, or that cannot be told. */
+static int add_realpath(const char *path, uint32_t len, int fd, struct mioc_answer *answer)
 {
     static const char deleted[] = " (deleted)";
     char name[48], real[PATH_MAX], plain[PATH_MAX], *end;
@@ -92,49 +92,58 @@ static void add_realpath(const char *path, uint32_t len, int fd, struct mioc_ans
     (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
     n = mioc_real(readlink)(name, real, sizeof real - 1);
     if (n <= 0 || real[0] != '/' || mioc_path_normalize(path, plain, sizeof plain) <= 0)
-        return;
+        return 1;
     real[n] = '\0';
-    if (strcmp(real, plain) == 0 ||
-        ((size_t)n >= sizeof deleted && strcmp(real + n - (sizeof deleted - 1), deleted) == 0) ||
+    if (strcmp(real, plain) == 0)
+        return 0;
+    if (((size_t)n >= sizeof deleted && strcmp(real + n - (sizeof deleted - 1), deleted) == 0) ||
         (record = malloc(sizeof *record + len + (size_t)n + 16)) == NULL)
-        return;
+        return 1;
     end = mioc_item_begin(record, MIOC_ITEM_REALPATH, 0, path, len);
     record->resolved_len = (uint32_t)n;
     memcpy(end, real, (size_t)n + 1);
     (void)mioc_resolve_add(answer, record, end + n + 1);
     free(record);
+    return 1;
 }
 
-static void ignore_listing(void *ctx, const struct mioc_list_record *list) { (void)ctx, (void)list; }
+static void note_by_link(void *ctx, const struct mioc_list_record *list)
+{
+    *(int *)ctx = (list->item.flags & MIOC_FLAG_BY_LINK) != 0;
+}
 
-void mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+int mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
 {
     uint32_t len = job->len;
     char folder[PATH_MAX];
-    int fd;
+    int fd, is_by_link = 1;
 
     /* "name/." is in the same folder as "name". */
     while (len > 1 && (job->path[len - 1] == '/' || (job->path[len - 1] == '.' && job->path[len - 2] == '/')))
         len--;
     len = mioc_path_parent(job->path, len);
     /* If the folder's listing is known, its REALPATH was published before that. */
-    if (len <= 1 || len >= sizeof folder ||
-        mioc_resolver_look_at_listing(r, job->path, len, ignore_listing, NULL) == MIOC_LISTING_READ)
-        return;
+    if (len <= 1)
+        return 0;
+    if (len >= sizeof folder ||
+        mioc_resolver_look_at_listing(r, job->path, len, note_by_link, &is_by_link) == MIOC_LISTING_READ)
+        return is_by_link;
     memcpy(folder, job->path, len);
     folder[len] = '\0';
     fd = mioc_real(open)(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return;
-    add_realpath(folder, len, fd, answer);
+        return 1; /* a link may lead to nothing */
+    is_by_link = add_realpath(folder, len, fd, answer);
     mioc_real(close)(fd);
+    return is_by_link;
 }
 
-void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
+int mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)
 {
     struct mioc_list_record *list = buf;
     char *end = mioc_item_begin(buf, MIOC_ITEM_LIST, 0, job->path, job->len);
     DIR *dir = mioc_real(opendir)(job->path);
+    int is_by_link = 1;
 
     mioc_resolver_count(r, 1);
     if (dir == NULL) {
@@ -149,7 +158,7 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
     } else {
         int error = mioc_resolve_statx(r, mioc_real(dirfd)(dir), "", AT_EMPTY_PATH, &list->stat);
 
-        add_realpath(job->path, job->len, mioc_real(dirfd)(dir), answer);
+        is_by_link = add_realpath(job->path, job->len, mioc_real(dirfd)(dir), answer);
         end = error == 0 ? read_entries(r, buf, end, dir) : NULL;
         if (r->config.maps_names != NULL && r->config.maps_names(r->config.ctx, job->path, job->len))
             list->maps_names = 1;
@@ -159,4 +168,5 @@ void mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, stru
         mioc_resolve_add_uncached(answer, buf, MIOC_ITEM_LIST, job);
     else
         (void)mioc_resolve_add(answer, buf, end);
+    return is_by_link;
 }

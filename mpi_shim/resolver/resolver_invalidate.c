@@ -196,7 +196,7 @@ void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, st
 
         next = result->next;
         if (ns > 0 && is_of_link(item)) {
-            ((struct mioc_item *)(void *)result->item)->flags |= mioc_item_brief(ns);
+            ((struct mioc_item *)(void *)result->item)->flags = mioc_item_brief(ns);
             mioc_answer_push(answer, result);
             continue;
         }

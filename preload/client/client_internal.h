@@ -23,6 +23,7 @@ struct mioc_client {
     const struct mioc_policy *policy; /* what the store is served by */
     uint64_t timeout_ns, ttl_ms;      /* MPIIO_CACHE_TIMEOUT, MPIIO_CACHE_TTL */
     uint64_t doubts_until_ms;         /* atomic: when the last doubt ends, mioc_clock_coarse_ms(); 0: there is none */
+    uint64_t link_doubts_until_ms;    /* atomic: the same for records that a link leads to */
 };
 extern struct mioc_client mioc_client;
 
@@ -48,6 +49,7 @@ struct mioc_names {
     void (*visit)(void *ctx, const char *path, uint32_t len);
     void *ctx;
     int subtree;     /* also names that are not ours, if something below could be */
+    int everywhere;  /* also all other names that are not ours */
     int with_target; /* also what the path leads to, if it is a symbolic link */
     int has_folder;  /* `folder` is the path's folder, a descriptor from before the call */
     int folder;
@@ -64,13 +66,18 @@ int mioc_client_may_know(const char *path, uint32_t len);
 
 /* --- doubt.c ----------------------------------------------------------------------------------------------------- */
 /* A writing call on the path failed by `error`, or the store was wrong about the path: for MPIIO_CACHE_TIMEOUT this
- * process is served nothing that could contradict the error. Changes errno. */
-void mioc_client_note_doubt(const char *path, int error);
+ * process is served nothing that could contradict the error. is_right: by all names that can be found the store agrees
+ * with the error, so only what a link leads to is not served. Changes errno. */
+void mioc_client_note_doubt(const char *path, int error, int is_right);
 /* Call this if doubts_until_ms is set. 0: make the real call for the query's path; 1: serve it, with
  * q->has_absence_doubted set. */
 int mioc_client_may_serve(struct mioc_query *q);
 /* Whether the listing `list`, of the query's path[0..len), may be older than what this process knows. */
 int mioc_client_is_doubtful(const struct mioc_query *q, const struct mioc_list_record *list, uint32_t len);
+/* Call these if link_doubts_until_ms is set, for a record with BY_LINK: whether it, or what it says of a name below it,
+ * path[0..len), could contradict an error. Of the path only the folder, path[0..folder), leads through links. */
+int mioc_client_is_record_doubtful(const struct mioc_item *item);
+int mioc_client_is_doubtful_by_link(const char *path, uint32_t len, uint32_t folder);
 
 /* --- notify.c ---------------------------------------------------------------------------------------------------- */
 /* Whether this process's writes must be told. Looks for the store first, in a program that is served nothing. */

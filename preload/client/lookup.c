@@ -214,11 +214,17 @@ static int is_right_with_dot(const struct mioc_item *item)
     return item->kind == MIOC_ITEM_LIST && (list->list_errno != 0 || is_searchable(&list->stat));
 }
 
+/* Whether the record may be looked at with doubt, as a link leads to what it is about. */
+static int is_by_link(const struct mioc_item *item)
+{
+    return (item->flags & MIOC_FLAG_BY_LINK) && __atomic_load_n(&mioc_client.link_doubts_until_ms, __ATOMIC_RELAXED);
+}
+
 /* Returns the record for the call, or NULL: the root does not share the answer, or this process knows better. */
 static const struct mioc_item *accept(struct mioc_query *q, const struct mioc_item *item, enum mioc_outcome outcome)
 {
     if ((item->flags & MIOC_FLAG_UNCACHED) || (q->has_absence_doubted && !mioc_item_says_there(item)) ||
-        (q->is_dot && !is_right_with_dot(item))) {
+        (q->is_dot && !is_right_with_dot(item)) || (is_by_link(item) && mioc_client_is_record_doubtful(item))) {
         q->outcome = MIOC_PASS;
         return NULL;
     }
@@ -269,6 +275,8 @@ static int absent_by_listing(const struct mioc_query *q)
         const struct mioc_list_record *list = (const void *)look_up(MIOC_ITEM_LIST, path, parent);
         uint32_t at = path[parent] == '/' ? parent + 1 : parent;
 
+        if (list != NULL && is_by_link(&list->item) && mioc_client_is_doubtful_by_link(path, q->key.len, parent))
+            return -1;
         if (list != NULL)
             return mioc_client_is_doubtful(q, list, parent) ? -1 : absent_in(list, path + at, len - at);
         len = parent;

@@ -14,7 +14,7 @@ static int is_out_of_descriptors(void) { return errno == EMFILE || errno == ENFI
 
 static int is_concerned(const struct mioc_names *names, const char *path, uint32_t len)
 {
-    return mioc_policy_is_concerned(mioc_client.policy, path, len, names->subtree);
+    return names->everywhere || mioc_policy_is_concerned(mioc_client.policy, path, len, names->subtree);
 }
 
 /* Whether a prefix that is a symbolic link gives the path another name. */

@@ -180,8 +180,8 @@ static void check(const char *path, int error, int is_write)
     (void)mioc_client_each_name(&names, AT_FDCWD, path);
     denied = says != 0 ? kernel_denies(path) : 0;
     is_wrong = (says & denied) || ((says & SAYS_EMPTY) && !is_empty(path));
-    if (is_wrong || (is_write && says == 0)) /* if the store is right it is served on */
-        mioc_client_note_doubt(path, error);
+    if (is_wrong || is_write) /* if the store is right it is served on, by the names that can be found */
+        mioc_client_note_doubt(path, error, !is_wrong && says != 0);
     if (is_wrong)
         mioc_client_invalidate(path);
 }

@@ -28,7 +28,7 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     c->ttl_ms = mioc_config()->ttl_ms;
     c->missed = 0;
     c->is_broken = 0;
-    c->doubts_until_ms = 0;
+    c->doubts_until_ms = c->link_doubts_until_ms = 0;
     c->credentials = mioc_credentials();
     c->pid = getpid();
     __atomic_store_n(&mioc_client_copies_dev, mioc_store_dev(store), __ATOMIC_RELAXED);

@@ -48,6 +48,9 @@ enum mioc_item_kind {
 /* With UNCACHED, without STICKY: the root's kernel may still show the state before another node's write. The record
  * counts for as many ms as the upper bits of the flags say, from the time when a node applied it. */
 #define MIOC_FLAG_BRIEF 0x20u
+/* A record: on the way to what it is about the root followed a symbolic link, or cannot tell that it did not. If only
+ * its directory was reached so, and the REALPATH of that is known, that has the path without links. */
+#define MIOC_FLAG_BY_LINK 0x40u
 #define MIOC_BRIEF_SHIFT 8
 #define MIOC_BRIEF_MOST_MS 0xffffffu
 

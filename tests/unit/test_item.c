@@ -183,7 +183,7 @@ static void any_hash_changed(void) { item->hash++; }
 static void any_kind_zero(void) { item->kind = 0; }
 static void any_kind_unknown(void) { item->kind = MIOC_ITEM_KINDS; }
 static void any_kind_other(void) { item->kind = MIOC_ITEM_LIST; }
-static void any_flag_unknown(void) { item->flags |= 0x40; }
+static void any_flag_unknown(void) { item->flags |= 0x80; }
 static void any_size_odd(void) { item->size -= 4; }
 static void any_size_over(void) { item->size = MIOC_ITEM_MAX + 8; }
 static struct mioc_list_record *const list = (void *)item_buf;

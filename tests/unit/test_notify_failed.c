@@ -289,6 +289,77 @@ static void where_a_name_is_there_only_absence_is_doubted(void **state)
     assert_int_equal(asked(), 0);
 }
 
+/* Adds a STAT that a link led to. */
+static void say_by_link(const char *path, char lstat_is, char stat_is)
+{
+    struct mioc_stat_record *st = (void *)record(MIOC_ITEM_STAT, MIOC_FLAG_BY_LINK, path, 1);
+
+    st->lstat_errno = lstat_is == '-' ? ENOENT : 0;
+    st->stat_errno = stat_is == '-' ? ENOENT : 0;
+    st->lstat.mode = lstat_is == 'l' ? S_IFLNK : S_IFREG;
+    append(&st->item);
+}
+
+/* Adds that the link leads there. */
+static void say_leads_to(const char *link, const char *to)
+{
+    static _Alignas(8) char buf[1024];
+    char *end = mioc_item_begin(buf, MIOC_ITEM_REALPATH, MIOC_FLAG_BY_LINK, link, (uint32_t)strlen(link));
+
+    ((struct mioc_realpath_record *)(void *)buf)->resolved_len = (uint32_t)strlen(to);
+    mioc_item_finish(buf, strcpy(end, to) + strlen(to) + 1);
+    append((void *)buf);
+}
+
+static int is_listed(const char *path)
+{
+    int result = begin(path) && mioc_client_record(&q, MIOC_ITEM_LIST) != NULL;
+
+    mioc_client_end(&q, 0);
+    return result;
+}
+
+/* Seen: mkdir("folder/inside") was EEXIST, and then scandir("link") lacked it, or after ENOENT still had it. */
+static void what_a_link_leads_to_does_not_contradict_the_error(void **state)
+{
+    struct mioc_item *list;
+
+    (void)state;
+    make_tree();
+    for (int is_right = 0; is_right < 2; is_right++) {
+        say_leads_to(there("link"), there("folder"));
+        list = listing(there("link"), 0755);
+        list->flags = MIOC_FLAG_BY_LINK;
+        append(list);
+        say_by_link(there("link/inside"), '-', '-');
+        say_by_link(there("link/other"), 'f', 'f');
+        say_by_link(there("to_inside"), 'l', 'f');
+        say(there("folder/other"), 'f', 'f');
+        if (is_right) /* by the name of the call */
+            say(there("folder/inside"), 'd', 'd');
+        assert_true(is_listed(there("link")));
+        assert_int_equal(stat_of(there("link/inside")), ENOENT);
+        assert_int_equal(stat_of(there("link/no")), ENOENT); /* by the listing */
+        assert_int_equal(stat_of(there("to_inside")), 0);
+        wrote(EEXIST, there("folder/inside"));
+        assert_int_equal(mioc_client.doubts_until_ms == 0, is_right);
+        assert_false(is_listed(there("link")));
+        assert_int_equal(stat_of(there("link/inside")), -1);
+        assert_int_equal(stat_of(there("to_inside")), -1); /* it may lead there */
+        assert_int_equal(stat_of(there("link/other")), 0); /* that is another name */
+        assert_int_equal(stat_of(there("folder/other")), 0);
+        if (is_right)
+            assert_int_equal(stat_of(there("folder/inside")), 0);
+        append(invalidation(0, there("link"), 1, 1)); /* then nobody knows where it leads */
+        assert_int_equal(stat_of(there("link/other")), -1);
+        mioc_client.doubts_until_ms = mioc_client.link_doubts_until_ms = 1; /* the time is over */
+        assert_int_equal(stat_of(there("link/inside")), ENOENT);
+        assert_int_equal(mioc_client.link_doubts_until_ms, 0);
+    }
+    assert_int_equal(agent.writes, 0);
+    assert_int_equal(asked(), 0);
+}
+
 static void what_is_doubted_depends_on_the_error(void **state)
 {
     static const struct {
@@ -374,6 +445,7 @@ int main(void)
         WITH_CLIENT(process_looks_itself_at_what_nothing_is_known_of),
         WITH_CLIENT(what_the_store_has_right_stays_served),
         WITH_CLIENT(where_a_name_is_there_only_absence_is_doubted),
+        WITH_CLIENT(what_a_link_leads_to_does_not_contradict_the_error),
         WITH_CLIENT(what_is_doubted_depends_on_the_error),
         WITH_CLIENT(folder_that_is_left_by_dots_is_meant),
         WITH_CLIENT(only_the_last_are_remembered),

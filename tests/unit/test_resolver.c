@@ -320,7 +320,7 @@ static void answer_below_a_link_says_where_it_leads_first(void **state)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         ask(r, kinds[i], below);
         assert_string_equal(next_leads_to(r, link, &flags), target);
-        assert_int_equal(flags, 0);
+        assert_int_equal(flags, MIOC_FLAG_BY_LINK);
         drop_next_of(r, kinds[i], below);
     }
     /* Where a link led when another node wrote it is said, too, but counts for nobody else. */
@@ -332,6 +332,56 @@ static void answer_below_a_link_says_where_it_leads_first(void **state)
     ask(r, MIOC_ITEM_ACCESS, at("dir/in.py"));
     assert_string_equal(next_leads_to(r, target, &flags), "");
     assert_int_equal(unlink(link), 0);
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* By its mark a process that doubts the other names of a file knows that this is such a name. */
+static void record_that_a_link_leads_to_is_marked(void **state)
+{
+    static const struct {
+        unsigned kind;
+        const char *name;
+        int is_marked;
+    } table[] = {
+        { MIOC_ITEM_STAT, "dir/in.py", 0 },     { MIOC_ITEM_STAT, "way/in.py", 1 },
+        { MIOC_ITEM_CONTENT, "dir/in.py", 0 },  { MIOC_ITEM_CONTENT, "way/in.py", 1 },
+        { MIOC_ITEM_ACCESS, "dir/in.py", 0 },   { MIOC_ITEM_ACCESS, "way/in.py", 1 },
+        { MIOC_ITEM_REALPATH, "dir/in.py", 0 }, { MIOC_ITEM_REALPATH, "way/in.py", 1 },
+        { MIOC_ITEM_LIST, "dir", 0 },           { MIOC_ITEM_LIST, "way", 1 },
+        { MIOC_ITEM_STAT, "dir/none", 0 },      { MIOC_ITEM_STAT, "way/none", 1 },
+        { MIOC_ITEM_STAT, "none/none", 1 }, /* a link that leads nowhere may be on the way */
+        { MIOC_ITEM_LIST, "none", 1 },          { MIOC_ITEM_STAT, "file.py", 0 },
+        { MIOC_ITEM_STAT, "link", 1 },          { MIOC_ITEM_CONTENT, "link", 1 },
+        { MIOC_ITEM_ACCESS, "link", 1 },        { MIOC_ITEM_REALPATH, "link", 1 },
+    };
+    struct mioc_resolver *r = new_resolver();
+
+    (void)state;
+    put("dir/in.py", "x", 1);
+    assert_int_equal(symlink("dir", at("way")), 0);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (flags_of(r, table[i].kind, at(table[i].name)) != (table[i].is_marked ? MIOC_FLAG_BY_LINK : 0))
+            fail_msg("kind %u of %s", table[i].kind, table[i].name);
+    assert_int_equal(unlink(at("way")) | unlink(at("dir/in.py")), 0);
+    mioc_resolver_free(r, 1000000000);
+}
+
+/* A listing that waits or is known spares the look at the folder: it says by its own mark how it was reached. */
+static void known_listing_hands_its_mark_down(void **state)
+{
+    struct mioc_resolver *r = new_resolver();
+    struct mioc_resolved list;
+
+    (void)state;
+    assert_int_equal(symlink("dir", at("way")), 0);
+    for (int is_marked = 0; is_marked < 2; is_marked++) {
+        ask(r, MIOC_ITEM_LIST, at(is_marked ? "way" : "dir"));
+        list = next_of(r, MIOC_ITEM_LIST, at(is_marked ? "way" : "dir")); /* in hand until it is freed */
+        assert_int_equal(flags_of(r, MIOC_ITEM_STAT, at(is_marked ? "way/in.py" : "dir/in.py")),
+                         is_marked ? MIOC_FLAG_BY_LINK : 0);
+        mioc_resolved_free(&list);
+    }
+    assert_int_equal(unlink(at("way")), 0);
     mioc_resolver_free(r, 1000000000);
 }
 
@@ -368,6 +418,8 @@ int main(void)
         cmocka_unit_test(access_sums_follow_from_single_rights),
         cmocka_unit_test(listing_by_a_link_says_where_it_is_first),
         cmocka_unit_test(answer_below_a_link_says_where_it_leads_first),
+        cmocka_unit_test(record_that_a_link_leads_to_is_marked),
+        cmocka_unit_test(known_listing_hands_its_mark_down),
         cmocka_unit_test(realpath_resolves_links),
     };
 

@@ -73,7 +73,7 @@ static void link_that_was_looked_at_before_a_write_is_asked_for_again(void **sta
         if (is_written)
             mioc_resolver_invalidate(r, at("file.py"), (uint32_t)strlen(at("file.py")), 0, 0);
         out = next_of(r, MIOC_ITEM_STAT, at("link"));
-        assert_int_equal(out.item->flags, 0);
+        assert_int_equal(out.item->flags, MIOC_FLAG_BY_LINK);
         mioc_resolved_doubt(&out);
         assert_int_equal((out.item->flags & MIOC_FLAG_BRIEF) != 0, is_written);
         assert_int_equal(mioc_item_check(out.item, out.item->size), 0);
@@ -95,7 +95,7 @@ static void link_that_becomes_known_after_another_nodes_write_is_asked_for_again
             mioc_resolver_invalidate(r, at("file.py"), (uint32_t)strlen(at("file.py")), 0, 1);
         ask(r, MIOC_ITEM_STAT, at("link"));
         out = next_of(r, MIOC_ITEM_STAT, at("link"));
-        assert_int_equal(out.item->flags, 0);
+        assert_int_equal(out.item->flags, MIOC_FLAG_BY_LINK);
         mioc_resolver_distrust(r, at("link"), (uint32_t)strlen(at("link")));
         mioc_resolved_doubt(&out);
         assert_int_equal((out.item->flags & MIOC_FLAG_BRIEF) != 0, is_written);
