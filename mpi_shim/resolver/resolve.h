@@ -63,9 +63,9 @@ int mioc_resolve_is_other_name(struct mioc_resolver *r, const struct mioc_job *j
 /* --- resolve_list.c ---------------------------------------------------------------------------------------------- */
 /* `buf` has MIOC_ITEM_MAX bytes. 1: a link leads to the directory, or that cannot be told. */
 int mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);
-/* Adds a REALPATH of the job's directory if a link leads to it and no listing has said so. Answers from below a link
- * may be shared only when that is known: a writer may use another name. 1: a link leads to it, or that cannot be
- * told. */
+/* Adds a REALPATH of the job's directory if a link leads to it and no listing has said so; for "name/" and "name/.." of
+ * the directory that it names. Answers from below a link may be shared only when that is known: a writer may use
+ * another name. 1: a link leads to it, or that cannot be told. */
 int mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
 
 /* --- resolve_content.c ------------------------------------------------------------------------------------------- */

@@ -80,8 +80,9 @@ static char *read_entries(struct mioc_resolver *r, char *buf, char *at, DIR *dir
     return errno == 0 ? add_name_table(buf, at) : NULL;
 }
 
-/* Adds a REALPATH of an open directory if a link leads to it (aliases.h). Reads /proc/thread-self, not /proc/self: this
- * thread has descriptors of its own. 1: a link leads to it, or that cannot be told. */
+/* Adds a REALPATH of an open directory if a link leads to it (aliases.h); of "name/.." by its normal form, from which
+ * the aliases can learn. Reads /proc/thread-self, not /proc/self: this thread has descriptors of its own. 1: a link
+ * leads to it, or that cannot be told. */
 static int add_realpath(const char *path, uint32_t len, int fd, struct mioc_answer *answer)
 {
     static const char deleted[] = " (deleted)";
@@ -96,6 +97,10 @@ static int add_realpath(const char *path, uint32_t len, int fd, struct mioc_answ
     real[n] = '\0';
     if (strcmp(real, plain) == 0)
         return 0;
+    if (mioc_path_has_dotdot(path, len)) {
+        path = plain;
+        len = (uint32_t)strlen(plain);
+    }
     if (((size_t)n >= sizeof deleted && strcmp(real + n - (sizeof deleted - 1), deleted) == 0) ||
         (record = malloc(sizeof *record + len + (size_t)n + 16)) == NULL)
         return 1;
@@ -112,30 +117,43 @@ static void note_by_link(void *ctx, const struct mioc_list_record *list)
     *(int *)ctx = (list->item.flags & MIOC_FLAG_BY_LINK) != 0;
 }
 
-int mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+/* Adds a REALPATH of the directory path[0..len) if a link leads to it. 0 or 1 as add_realpath(); -1: there is no such
+ * directory. If its listing is known, its REALPATH was published before that. */
+static int add_folder_link(struct mioc_resolver *r, const char *path, uint32_t len, struct mioc_answer *answer)
 {
-    uint32_t len = job->len;
-    char folder[PATH_MAX];
     int fd, is_by_link = 1;
+    char folder[PATH_MAX];
 
-    /* "name/." is in the same folder as "name". */
-    while (len > 1 && (job->path[len - 1] == '/' || (job->path[len - 1] == '.' && job->path[len - 2] == '/')))
-        len--;
-    len = mioc_path_parent(job->path, len);
-    /* If the folder's listing is known, its REALPATH was published before that. */
-    if (len <= 1)
-        return 0;
     if (len >= sizeof folder ||
-        mioc_resolver_look_at_listing(r, job->path, len, note_by_link, &is_by_link) == MIOC_LISTING_READ)
+        mioc_resolver_look_at_listing(r, path, len, note_by_link, &is_by_link) == MIOC_LISTING_READ)
         return is_by_link;
-    memcpy(folder, job->path, len);
+    memcpy(folder, path, len);
     folder[len] = '\0';
     fd = mioc_real(open)(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return 1; /* a link may lead to nothing */
+        return -1;
     is_by_link = add_realpath(folder, len, fd, answer);
     mioc_real(close)(fd);
     return is_by_link;
+}
+
+int mioc_resolve_folder_link(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer)
+{
+    uint32_t len = job->len, parent;
+    char plain[PATH_MAX];
+    int is_by_link, n;
+
+    while (len > 1 && (job->path[len - 1] == '/' || (job->path[len - 1] == '.' && job->path[len - 2] == '/')))
+        len--;
+    parent = mioc_path_parent(job->path, len);
+    if (parent == 0 && len > 1) { /* "name/..": is_as_it_reads() has seen that this is what its normal form says */
+        n = mioc_path_normalize(job->path, plain, sizeof plain);
+        return n == 1 ? 0 : n <= 0 || add_folder_link(r, plain, (uint32_t)n, answer) != 0;
+    }
+    /* "name/" is where the link "name" leads; if that is nowhere, it is as absent as the name in its folder. */
+    if (len < job->len && len > 1 && (is_by_link = add_folder_link(r, job->path, len, answer)) >= 0)
+        return is_by_link;
+    return parent > 1 && add_folder_link(r, job->path, parent, answer) != 0; /* a link may lead to nothing */
 }
 
 int mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf)

@@ -212,5 +212,7 @@ int mioc_client_is_record_doubtful(const struct mioc_item *item)
         return mioc_client_is_doubtful_by_link(path, len, len);
     while (len > 1 && (path[len - 1] == '/' || (path[len - 1] == '.' && path[len - 2] == '/')))
         len--;
+    if (len < item->path_len) /* "name/" is in the folder "name" */
+        return mioc_client_is_doubtful_by_link(path, len, len);
     return mioc_client_is_doubtful_by_link(path, len, may_end_in_link(item, path) ? 0 : mioc_path_parent(path, len));
 }

@@ -2,6 +2,8 @@
 /* test_resolver.c - the root's real calls, its speculation, and answers that a write overtakes. */
 #include "resolver_fixture.h"
 
+#include "resolver/aliases.h"
+
 #include <dirent.h>
 #include <errno.h>
 
@@ -335,6 +337,43 @@ static void answer_below_a_link_says_where_it_leads_first(void **state)
     mioc_resolver_free(r, 1000000000);
 }
 
+/* Seen: stat("way/") and stat("way/in/..") went on saying for good what they had said before a chmod("dir"). */
+static void directory_by_a_link_says_where_it_leads_first(void **state)
+{
+    static const unsigned kinds[] = { MIOC_ITEM_STAT, MIOC_ITEM_ACCESS, MIOC_ITEM_LIST };
+    static const char *const names[] = { "way/", "way/in/..", "way/./", "dir/../way/", "way/in/../." };
+    char link[PATH_MAX], target[PATH_MAX];
+    uint32_t flags;
+
+    (void)state;
+    (void)snprintf(target, sizeof target, "%s", at("dir"));
+    (void)snprintf(link, sizeof link, "%s", at("way"));
+    assert_int_equal(symlink("dir", link) | mkdir(at("dir/in"), 0700), 0);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            struct mioc_resolver *r = new_resolver();
+            struct mioc_aliases *aliases = mioc_aliases_new();
+            struct mioc_resolved out;
+            char other[MIOC_PATH_MAX];
+            const char *name;
+            uint32_t len;
+
+            ask(r, kinds[i], at(names[k]));
+            out = next(r);
+            assert_int_equal(mioc_aliases_learn(aliases, out.item, &name, &len), 1);
+            assert_int_equal(mioc_aliases_next(aliases, 0, target, 0, other), strlen(link));
+            assert_string_equal(other, link);
+            mioc_resolved_free(&out);
+            out = next_of(r, kinds[i], at(names[k]));
+            flags = out.item->flags;
+            assert_int_equal(flags, MIOC_FLAG_BY_LINK);
+            mioc_resolved_free(&out);
+            mioc_aliases_free(aliases);
+            mioc_resolver_free(r, 1000000000);
+        }
+    assert_int_equal(unlink(link) | rmdir(at("dir/in")), 0);
+}
+
 /* By its mark a process that doubts the other names of a file knows that this is such a name. */
 static void record_that_a_link_leads_to_is_marked(void **state)
 {
@@ -353,6 +392,7 @@ static void record_that_a_link_leads_to_is_marked(void **state)
         { MIOC_ITEM_LIST, "none", 1 },          { MIOC_ITEM_STAT, "file.py", 0 },
         { MIOC_ITEM_STAT, "link", 1 },          { MIOC_ITEM_CONTENT, "link", 1 },
         { MIOC_ITEM_ACCESS, "link", 1 },        { MIOC_ITEM_REALPATH, "link", 1 },
+        { MIOC_ITEM_STAT, "way/", 1 },          { MIOC_ITEM_STAT, "dir/", 0 },
     };
     struct mioc_resolver *r = new_resolver();
 
@@ -418,6 +458,7 @@ int main(void)
         cmocka_unit_test(access_sums_follow_from_single_rights),
         cmocka_unit_test(listing_by_a_link_says_where_it_is_first),
         cmocka_unit_test(answer_below_a_link_says_where_it_leads_first),
+        cmocka_unit_test(directory_by_a_link_says_where_it_leads_first),
         cmocka_unit_test(record_that_a_link_leads_to_is_marked),
         cmocka_unit_test(known_listing_hands_its_mark_down),
         cmocka_unit_test(realpath_resolves_links),
