@@ -55,7 +55,8 @@ struct mioc_agent_host {
     /* --- Store --- */
     /* Whether the store has a live record of the key, not expired. */
     int (*is_known)(void *ctx, unsigned kind, const char *path, uint32_t len);
-    /* Appends an item to the store: its offset in the stream, or -1 (mioc_store_append). */
+    /* Appends an item to the store: its offset in the stream, or -1 (mioc_store_append). What comes before
+     * mioc_agent_is_linked() can be of any age: a record that lives for a time only must count as expired. */
     int64_t (*append)(void *ctx, const struct mioc_item *item);
     /* Write and read the bytes of a chunk: 0 or -1. */
     int (*write_chunk)(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes);

@@ -126,7 +126,9 @@ static int is_boundary(const struct mioc_agent *a, uint64_t offset)
 
     if (offset == a->host.end(a->host.ctx))
         return 1;
-    while (at < offset && (item = a->host.item_at(a->host.ctx, at)) != NULL && item->size >= sizeof(*item))
+    /* The program can have written over the store. */
+    while (at < offset && (item = a->host.item_at(a->host.ctx, at)) != NULL && item->size >= sizeof(*item) &&
+           item->size % MIOC_ITEM_ALIGN == 0)
         at += item->size;
     return at == offset;
 }

@@ -36,7 +36,15 @@ static const struct mioc_item *resolver_find(void *ctx, unsigned kind, const cha
 
 static int64_t host_append(void *ctx, const struct mioc_item *item)
 {
-    return mioc_store_append(((struct mioc_node *)ctx)->store, item);
+    struct mioc_node *node = ctx;
+    int is_late = !mioc_agent_is_linked(node->agent);
+    int64_t offset = mioc_store_append(node->store, item);
+    struct mioc_item *copy = offset >= 0 && is_late ? (void *)mioc_store_item_at(node->store, (uint64_t)offset) : NULL;
+
+    /* This node catches up: whatever lives for a time may have lived already. The store is not served yet. */
+    if (copy != NULL)
+        copy->local_applied_ms = 0;
+    return offset;
 }
 
 static int host_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void *bytes)

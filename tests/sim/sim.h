@@ -36,6 +36,7 @@
 #define SIM_WRITES 64
 #define SIM_SERVERS 8
 #define SIM_TTL_MS 200u
+#define SIM_WAY_MS 300u    /* the longest way down, with stalls */
 #define SIM_COARSE_MS 4u   /* the tick of CLOCK_MONOTONIC_COARSE */
 #define SIM_WORK_NS SECOND /* questions and writes come in this time */
 #define SIM_EAGER 8192u    /* smaller messages count as sent though nobody takes them */

@@ -13,6 +13,18 @@ static void check_returned(struct sim_node *n, int key, const struct mioc_item *
                  sim_version_of(item), n->sim->settled_version[key]);
 }
 
+/* What lives for a time does so from when the root read it, but for what it was on its way. */
+static void check_age(struct sim_node *n, int key, const struct mioc_item *item)
+{
+    const struct sim_node *root = &n->sim->node[0];
+    const struct mioc_item *first = (const void *)(root->arena + ((const char *)item - n->arena));
+
+    if (n->sim->config.has_joins && sim_has_ttl(key) && !(item->flags & MIOC_FLAG_UNCACHED) && !n->is_cut &&
+        n->sim->now / MS + 1000 > first->local_applied_ms + SIM_TTL_MS + SIM_WAY_MS)
+        sim_fail(n->sim, "node %d serves key %d, which is %llu ms old", n->number, key,
+                 (unsigned long long)(n->sim->now / MS + 1000 - first->local_applied_ms));
+}
+
 static void check_content(struct sim_node *n, const struct mioc_item *item)
 {
     const struct mioc_content_record *record = (const void *)item;
@@ -28,6 +40,7 @@ void sim_check_served(struct sim_node *n, int key, const struct mioc_item *item)
         sim_fail(n->sim, "node %d serves key %d as it was before its own write, or one that it heard of", n->number,
                  key);
     check_returned(n, key, item);
+    check_age(n, key, item);
     check_content(n, item);
 }
 
@@ -212,7 +225,11 @@ static void check_counts(struct sim *s)
         unsigned expiries =
             sim_has_ttl(key) ? 2 + (unsigned)(2 * SIM_WORK_NS / MS / (SIM_TTL_MS - 2 * SIM_COARSE_MS)) : 0;
         unsigned writes = s->invalidations[key] * (s->client_ns > 0 ? 2 : 1);
-        unsigned reads = 1 + writes + expiries + s->evictions[key];
+        /* What lives for a time has passed for who joins late. */
+        unsigned late = s->config.has_joins && (sim_has_ttl(key) || (writes > 0 && s->client_ns > 0))
+                            ? (unsigned)s->config.nodes
+                            : 0;
+        unsigned reads = 1 + writes + expiries + s->evictions[key] + late;
         unsigned askers = s->config.has_joins ? MIOC_AGENT_CHILDREN_MAX : (unsigned)s->config.arity;
         unsigned rounds = s->invalidations[key] == 0 ? reads : 2 * reads;
 

@@ -223,6 +223,7 @@ int64_t sim_append(void *ctx, const struct mioc_item *item)
 {
     struct sim_node *n = ctx;
     uint64_t offset = n->end;
+    int is_late = !mioc_agent_is_linked(n->agent);
     struct mioc_item *copy;
 
     if (mioc_item_check(item, item->size) != 0)
@@ -240,7 +241,7 @@ int64_t sim_append(void *ctx, const struct mioc_item *item)
     }
     copy = (void *)(n->arena + offset);
     memcpy(copy, item, item->size);
-    copy->local_applied_ms = coarse_ms(n);
+    copy->local_applied_ms = is_late ? 0 : coarse_ms(n);
     n->end += item->size;
     take_effect(n, copy, offset);
     return (int64_t)offset;
