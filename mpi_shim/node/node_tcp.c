@@ -57,7 +57,7 @@ static int find_secret(const struct mioc_config *config, struct mioc_secret *sec
 
     if (config->keyfile[0] != '\0')
         return mioc_secret_from_file(secret, config->keyfile, step.name, reason, size);
-    if (word != NULL && strlen(word) >= 8)
+    if (word != NULL && strlen(word) >= MIOC_SECRET_WORD_MIN)
         return mioc_secret_from_word(secret, word, step.name, reason, size);
     return mioc_secret_from_munge(secret, reason, size);
 }

@@ -16,7 +16,6 @@
 
 #define FILE_MIN 32u
 #define FILE_MAX 4096u
-#define WORD_MIN 16u /* who hears a handshake can guess at the word */
 
 /* Each step has a key of its own, even if the user's file is the same for all. */
 static int derive(struct mioc_secret *secret, const void *bytes, size_t bytes_size, const char *step, char *reason,
@@ -82,9 +81,9 @@ int mioc_secret_from_file(struct mioc_secret *secret, const char *path, const ch
 
 int mioc_secret_from_word(struct mioc_secret *secret, const char *word, const char *step, char *reason, size_t size)
 {
-    if (strlen(word) >= WORD_MIN)
+    if (strlen(word) >= MIOC_SECRET_WORD_MIN)
         return derive(secret, word, strlen(word), step, reason, size);
-    snprintf(reason, size, "the launcher's secret has less than %u characters", WORD_MIN);
+    snprintf(reason, size, "the launcher's secret has less than %u characters", MIOC_SECRET_WORD_MIN);
     return -1;
 }
 

@@ -8,6 +8,8 @@
 #include <stddef.h>
 
 #define MIOC_SECRET_KEY 32u
+/* The shortest word of a launcher that is taken for a secret: who hears a handshake can guess at it. */
+#define MIOC_SECRET_WORD_MIN 16u
 /* The largest proof in bytes: a MUNGE credential, or a MAC. */
 #define MIOC_SECRET_PROOF_MAX 3072u
 
@@ -19,8 +21,7 @@ struct mioc_secret {
 /* The key of the step named `step`, from a file of 32 to 4096 bytes. Only its owner, who is this user or root, may be
  * able to read it. */
 int mioc_secret_from_file(struct mioc_secret *secret, const char *path, const char *step, char *reason, size_t size);
-/* The same from a word that the launcher gives its tasks (PMI_SHARED_SECRET, a number of 64 bits), at least 16
- * characters. */
+/* The same from a word that the launcher gives its tasks (PMI_SHARED_SECRET, a number of 64 bits). */
 int mioc_secret_from_word(struct mioc_secret *secret, const char *word, const char *step, char *reason, size_t size);
 /* The same from random bytes. Cannot fail but for a libsodium that does not start. */
 int mioc_secret_from_bytes(struct mioc_secret *secret, const unsigned char bytes[MIOC_SECRET_KEY], const char *step,

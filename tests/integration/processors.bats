@@ -50,7 +50,7 @@ C
 
 # COMPILER: all of it but the plug-in, as libmpiio_cache.so and local_agent.so in $SCRATCH.
 build_with() {
-  local common folder source objects=()
+  local common folder source others objects=()
   need_command "$1"
   mkdir -p "$SCRATCH/include" "$SCRATCH/libs"
   # Of this machine's headers only the one that is the same everywhere.
@@ -59,12 +59,15 @@ build_with() {
   common=(-std=gnu11 -D_GNU_SOURCE -O1 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow
     -Wmissing-prototypes -Wstrict-prototypes -Werror -isystem "$SCRATCH/include"
     -I "$MIOC_ROOT/preload" -I "$MIOC_ROOT/mpi_shim"
-    -DMIOC_SITE_FILE='"/etc/mpiio_cache.conf"' -DMIOC_VERSION='"0"')
+    -DMIOC_SITE_FILE='"/etc/mpiio_cache.conf"' -DMIOC_VERSION='"0"'
+    -DMIOC_AGENT_FROM_LIBDIR='"../libexec/mpiio_cache/agent"')
+  # What needs MPI, and the agent's program, which needs libsodium.
+  others='transport_(mpi|open|wait)|wrap_mpi|(node_)?tcp[a-z_]*|secret|munge|agent_program'
   for folder in preload $(cd "$MIOC_ROOT" && echo preload/*/ mpi_shim/*/) tests/programs/local_agent; do
     folder=${folder%/}
     mkdir -p "$SCRATCH/objects/$folder"
     find "$MIOC_ROOT/$folder" "$MIOC_ROOT/$folder.c" -maxdepth 1 -name '*.[cS]' 2>/dev/null |
-      grep -vE '/(transport_(mpi|open|wait)|wrap_mpi|tcp.*|secret|munge)\.c$' >"$SCRATCH/sources"
+      grep -vE "/($others)\.c$" >"$SCRATCH/sources"
     (cd "$SCRATCH/objects/$folder" && xargs -P 2 -n 8 "$1" "${common[@]}" -c <"$SCRATCH/sources")
   done
   mapfile -t objects < <(find "$SCRATCH/objects" -name '*.o' | grep -vE "/(start|api|local_agent)\.o$")
