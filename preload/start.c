@@ -24,7 +24,6 @@
 #include "launch/role.h"
 #include "interpose/serve.h"
 #include "start.h"
-#include "base/proc.h"
 #include "base/stats.h"
 #include "observe/trace.h"
 #include "base/credentials.h"
@@ -228,13 +227,6 @@ static void start_guest(const struct mioc_config *config)
     serve(store, config, -1);
 }
 
-static int start_trace(const struct mioc_config *config)
-{
-    const char *job = mioc_proc_getenv(environ, "SLURM_JOB_ID");
-
-    return mioc_trace_start(config, me.rank, job != NULL ? job : "hydra");
-}
-
 /* For a rank that does not become active: no other thread uses the trace. */
 static void end_trace(int fd)
 {
@@ -285,7 +277,7 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
             say_inactive(MIOC_LOG_WARN);
         return;
     }
-    trace_fd = start_trace(config);
+    trace_fd = mioc_trace_start(config, MIOC_TRACE_RANK, me.rank);
     if (trace_fd >= 0)
         mioc_plugin_protect_fd(trace_fd);
     mioc_loader_start(store, 0);
@@ -303,7 +295,7 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
 static void start_rank(const struct mioc_config *config, char **argv)
 {
     struct mioc_store *store = NULL;
-    int rc, trace_fd = start_trace(config); /* while there is one thread */
+    int rc, trace_fd = mioc_trace_start(config, MIOC_TRACE_RANK, me.rank); /* while there is one thread */
 
     begin_rank(config, argv);
     mioc_rendezvous_before_mpi(&me);

@@ -189,6 +189,7 @@ void mioc_node_agent_loop(struct mioc_node *node)
     uint64_t heard = mioc_clock_ns(), swept = heard;
     int is_tidy = 1;
 
+    mioc_trace_name_thread(node->world.node == 0 ? "agent (root)" : "agent");
     while (request != NULL && !may_end(node)) {
         uint64_t now = mioc_clock_ns(), tick;
         unsigned events =
@@ -237,7 +238,6 @@ static void *agent_main(void *arg)
 
     is_agent = 1;
     mioc_client_exempt_thread(1); /* files that MPI opens here must not be asked of this very thread */
-    mioc_trace_name_thread(node->world.node == 0 ? "agent (root)" : "agent");
     mioc_node_agent_loop(node);
     return NULL;
 }

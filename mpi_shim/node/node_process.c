@@ -7,6 +7,7 @@
 #include "limits.h"
 #include "node_internal.h"
 #include "node_watch.h"
+#include "observe/trace.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -74,6 +75,7 @@ static int start(struct mioc_node *node, const struct mioc_agent_order *order, c
         mioc_node_say_unusable(node, node->world.node, error, reason, size);
         return -1;
     }
+    (void)mioc_trace_start(node->config, MIOC_TRACE_NODE, node->world.node); /* before the resolvers' threads */
     mioc_ring_set_nodes(mioc_store_ring(node->store), (uint32_t)node->world.nodes);
     mioc_node_set_bound(node, mioc_node_store_limit(node->config));
     if (mioc_node_host_start(node) != 0 || mioc_watch_start(mioc_store_ring(node->store), order->starter) != 0 ||
@@ -108,8 +110,10 @@ int mioc_node_serve(const struct mioc_agent_order *order, const struct mioc_node
     node->starter = starter;
     rc = start(node, order, text, sizeof text);
     say(starter, text);
-    if (rc != 0)
+    if (rc != 0) {
+        mioc_trace_end();
         return 1;
+    }
     if (node->world.nodes == 1 || node->ops != NULL) { /* it has no more to say */
         (void)mioc_real(close)(starter);
         node->starter = -1;
@@ -117,6 +121,7 @@ int mioc_node_serve(const struct mioc_agent_order *order, const struct mioc_node
         (void)mioc_watch_fd(starter);
     }
     mioc_node_agent_loop(node);
+    mioc_trace_end();
     mioc_node_manifest_wait(node, mioc_clock_ns() + MANIFEST_NS);
     mioc_store_remove(node->store);
     return 0;

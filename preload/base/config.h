@@ -57,7 +57,7 @@ struct mioc_config {
     char stats_file[1024];                /* STATS: the file, or empty */
     char trace[1024];                     /* TRACE: an absolute folder; empty: no traces */
     char trace_ranks[256];                /* TRACE_RANKS: numbers and ranges, or all */
-    uint64_t trace_max;                   /* TRACE_MAX: bytes of one rank's file */
+    uint64_t trace_max;                   /* TRACE_MAX: bytes of one file */
     struct mioc_site site;                /* what only the site's file says */
     struct mioc_config_origin origin[MIOC_CONFIG_ROWS_MAX]; /* in the table's order */
     unsigned complaints;                                    /* how many values were bad */

@@ -74,10 +74,12 @@ enum kind {
     X("STATS", STATS, stats, 0, 0, "0, 1 or a file name (./yes for a file of such a name)", "0", \
       "1 prints a table at exit, a file name writes it there as JSON") \
     X("TRACE", FOLDER, trace, 0, 0, "an absolute path, %r for the rank, %j the job, %h the host", "", \
-      "folder where ranks write what they did, for Perfetto and mpiio-cache report") \
-    X("TRACE_RANKS", RANKS, trace_ranks, 0, 0, "numbers and ranges such as 0,4-7, or all", "0-15", "which ranks do") \
+      "folder where ranks (rank-NNNNN.json), and nodes' agents that are processes of their own (node-NNNNN.json), " \
+      "write what they did, for Perfetto and mpiio-cache report; for the agent of node N %r is node-N") \
+    X("TRACE_RANKS", RANKS, trace_ranks, 0, 0, "numbers and ranges such as 0,4-7, or all", "0-15", \
+      "which ranks do; the agent of node 0, the root, does if rank 0 does, those of other nodes with all only") \
     X("TRACE_MAX", BYTES, trace_max, 4096, INT64_MAX, "bytes from 4096, with K, M, G or T for powers of 1024", "256M", \
-      "bound of one rank's trace; further events are counted and dropped")
+      "bound of one such file; further events are counted and dropped")
 /* clang-format on */
 
 static const struct mioc_config_row public_rows[] = {

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* trace.c - composes events and appends them to the rank's file. */
+/* trace.c - composes events and appends them to the file of this process. */
 #include "trace.h"
 #include "base/decimal.h"
 #include "base/clock.h"
 #include "store/item.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "base/real.h"
+#include "base/proc.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,11 +21,12 @@
 #define EPOCH_2026 1767225600ull /* seconds after 1970 */
 #define PATH_SHOWN 1000u         /* an event shows at most so many bytes of a path */
 #define END_TRIES 100
+#define CLOCK_TRIES 5
 
 int mioc_trace_state;
 
 static struct {
-    int fd, rank;
+    int fd, pid;                    /* pid: of the events */
     pid_t owner;                    /* the traced process */
     uint64_t offset;                /* from CLOCK_MONOTONIC to 2026, ns */
     uint64_t max;                   /* bytes of the file */
@@ -112,7 +110,7 @@ static void put_head(struct event *e, const char *phase, const char *cat, const 
     put_text(e, "\",\"name\":\"");
     put_text(e, name);
     put_text(e, "\",\"pid\":");
-    put_number(e, (uint64_t)trace.rank);
+    put_number(e, (uint64_t)trace.pid);
     put_text(e, ",\"tid\":");
     put_number(e, (uint64_t)syscall(SYS_gettid));
 }
@@ -279,9 +277,31 @@ static int is_wanted(const char *ranks, int rank)
     return 0;
 }
 
+static int is_traced(const char *ranks, enum mioc_trace_of of, int number)
+{
+    return of == MIOC_TRACE_NODE && number != 0 ? strcmp(ranks, "all") == 0 : is_wanted(ranks, number);
+}
+
+/* From CLOCK_MONOTONIC to 2026. Two processes of a node must agree, or a flow between their files goes back in time. So
+ * the two clocks are read again where something came between. */
+static uint64_t find_offset(void)
+{
+    uint64_t least = UINT64_MAX, offset = 0;
+
+    for (int i = 0; i < CLOCK_TRIES; i++) {
+        uint64_t before = mioc_clock_ns(), real = mioc_clock_real_ns(), took = mioc_clock_ns() - before;
+
+        if (took < least) {
+            least = took;
+            offset = real - EPOCH_2026 * MIOC_NS_PER_S - (before + took / 2);
+        }
+    }
+    return offset;
+}
+
 static void stop_in_child(void) { __atomic_store_n(&mioc_trace_state, 0, __ATOMIC_RELAXED); }
 
-static void name_process(void)
+static void name_process(enum mioc_trace_of of, int number)
 {
     char host[HOST_NAME_MAX + 1] = "", opening[512];
     struct event e;
@@ -290,8 +310,8 @@ static void name_process(void)
     (void)gethostname(host, sizeof host - 1);
     n = snprintf(opening, sizeof opening,
                  "[\n{\"ph\":\"M\",\"cat\":\"__metadata\",\"name\":\"process_name\",\"pid\":%d,\"tid\":%d,"
-                 "\"args\":{\"name\":\"rank %d (",
-                 trace.rank, (int)trace.owner, trace.rank);
+                 "\"args\":{\"name\":\"%s %d (",
+                 trace.pid, (int)trace.owner, of == MIOC_TRACE_NODE ? "agent of node" : "rank", number);
     e.used = 0;
     memcpy(e.text, opening, (size_t)n);
     e.used = (size_t)n;
@@ -303,29 +323,34 @@ static void name_process(void)
     put_number(&e, (uint64_t)trace.owner);
     put_text(&e, ")\"}}");
     write_event(&e);
-    mioc_trace_name_thread("main");
+    if (of == MIOC_TRACE_RANK)
+        mioc_trace_name_thread("main");
 }
 
-int mioc_trace_start(const struct mioc_config *config, int rank, const char *job)
+int mioc_trace_start(const struct mioc_config *config, enum mioc_trace_of of, int number)
 {
+    const char *job;
     int saved = errno;
 
-    if (config->trace[0] == '\0' || !is_wanted(config->trace_ranks, rank))
+    if (config->trace[0] == '\0' || !is_traced(config->trace_ranks, of, number))
         return -1;
-    trace.rank = rank;
+    job = mioc_proc_getenv(environ, "SLURM_JOB_ID");
+    trace.pid = of == MIOC_TRACE_NODE ? MIOC_TRACE_NODE_PID + number : number;
     trace.owner = getpid();
     trace.max = config->trace_max;
-    trace.offset = mioc_clock_real_ns() - EPOCH_2026 * MIOC_NS_PER_S - mioc_clock_ns();
-    trace.fd = mioc_trace_create(config->trace, rank, job);
+    trace.offset = find_offset();
+    trace.fd = mioc_trace_create(config->trace, of, number, job != NULL ? job : "hydra");
     if (trace.fd < 0) {
-        mioc_log(rank == 0 || !is_wanted(config->trace_ranks, 0) ? MIOC_LOG_WARN : MIOC_LOG_INFO,
+        int speaks = of == MIOC_TRACE_RANK && (number == 0 || !is_wanted(config->trace_ranks, 0));
+
+        mioc_log(speaks ? MIOC_LOG_WARN : MIOC_LOG_INFO,
                  "cannot write a trace below MPIIO_CACHE_TRACE=%s: %s; running without. Name a folder that can be made "
                  "or written on every node",
                  config->trace, strerror(errno));
     } else {
         (void)pthread_atfork(NULL, NULL, stop_in_child);
         __atomic_store_n(&mioc_trace_state, 1, __ATOMIC_RELAXED);
-        name_process();
+        name_process(of, number);
     }
     errno = saved;
     return trace.fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* trace_file.c - makes the file that a rank's events go to (trace.h). The environment and other users' files cannot
- * lead it elsewhere. */
+/* trace_file.c - makes the file that the events of a rank or an agent go to (trace.h). The environment and other users'
+ * files cannot lead it elsewhere. */
 #include "trace.h"
 #include "base/proc.h"
 #include "base/real.h"
@@ -24,27 +24,23 @@ static void defuse(char *text)
 }
 
 /* Fills `out` with the folder, %r, %j and %h replaced. Returns 0, or -1 with errno. */
-static int expand(char *out, size_t size, const char *folder, int rank, const char *job)
+static int expand(char *out, size_t size, const char *folder, enum mioc_trace_of of, int number, const char *job)
 {
-    char host[HOST_NAME_MAX + 1] = "", number[16], name[NAME_MAX + 1];
+    char host[HOST_NAME_MAX + 1] = "", who[24], name[NAME_MAX + 1];
     size_t used = 0;
 
     (void)gethostname(host, sizeof host - 1);
     snprintf(name, sizeof name, "%s", job);
     defuse(host);
     defuse(name);
-    snprintf(number, sizeof number, "%d", rank);
+    snprintf(who, sizeof who, "%s%d", of == MIOC_TRACE_NODE ? "node-" : "", number);
     for (; *folder != '\0'; folder++) {
         char one[2] = { *folder, '\0' };
         const char *text = one;
 
         if (folder[0] == '%' && folder[1] != '\0') {
             folder++;
-            text = *folder == 'r'   ? number
-                   : *folder == 'j' ? name
-                   : *folder == 'h' ? host
-                   : *folder == '%' ? "%"
-                                    : NULL;
+            text = *folder == 'r' ? who : *folder == 'j' ? name : *folder == 'h' ? host : *folder == '%' ? "%" : NULL;
             if (text == NULL) {
                 errno = EINVAL;
                 return -1;
@@ -89,15 +85,15 @@ static int lift(int fd)
 
 /* The file is always new. A file that has the name already may be a FIFO without a reader, another job's trace that is
  * still being written, or a link that somebody planted. */
-int mioc_trace_create(const char *folder, int rank, const char *job)
+int mioc_trace_create(const char *folder, enum mioc_trace_of of, int number, const char *job)
 {
     char path[PATH_MAX];
     size_t len;
 
-    if (expand(path, sizeof path, folder, rank, job) != 0 || make_folders(path) != 0)
+    if (expand(path, sizeof path, folder, of, number, job) != 0 || make_folders(path) != 0)
         return -1;
     len = strlen(path);
-    snprintf(path + len, sizeof path - len, "/rank-%05d.json", rank);
+    snprintf(path + len, sizeof path - len, "/%s-%05d.json", of == MIOC_TRACE_NODE ? "node" : "rank", number);
     if (mioc_real(unlink)(path) != 0 && errno != ENOENT)
         return -1;
     return lift(mioc_real(open)(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666));

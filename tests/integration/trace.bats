@@ -1,4 +1,4 @@
-# MPIIO_CACHE_TRACE and mpiio-cache report: what ranks did, event by event.
+# MPIIO_CACHE_TRACE and mpiio-cache report: what ranks and agents did, event by event.
 
 setup() {
   load helper
@@ -38,14 +38,51 @@ for path in sys.argv[1:]:
 PY
 }
 
+# Whether nodes' agents are processes of their own, with traces of their own. With MPI they are threads of ranks.
+has_agents() {
+  MPIIO_CACHE_LOG=info run_cached on_mpiexec 2 "$PYTHON" -c ''
+  [[ $(said) == *'active: 2 ranks on 1 node, TCP, '* ]]
+}
+
+# FILE...: the names of the threads in each.
+threads_of() {
+  QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query "$@"
+}
+
 @test "16 ranks leave 16 files of JSON whose counts are the statistics'" {
   need_hosts
   export MPIIO_CACHE_PATHS=/usr/lib/python3.11:/usr/lib/python3:$SCRATCH/lib
-  run_plain on_hosts 4 4 "$PYTHON" -c 'import numpy, scipy.linalg; print(numpy.ones(3).sum())'
+  cat >"$SCRATCH/last.py" <<'PY'
+import os, sys, time
+import numpy, scipy.linalg
+print(numpy.ones(3).sum())
+def is_whole(path):
+    try:
+        with open(path, "rb") as file:
+            file.seek(-3, os.SEEK_END)
+            return file.read() == b"\n]\n"
+    except OSError:
+        return False
+if os.environ["PMI_RANK"] == "0":
+    for path in sys.argv[1:]:
+        while not is_whole(path):
+            time.sleep(0.01)
+PY
+  local root=$TRACE/rank-00000.json agents=("$TRACE"/rank-000{04,08,12}.json) others=() processes=16
+  if has_agents; then
+    root=$TRACE/node-00000.json agents=("$TRACE"/node-0000{1,2,3}.json) processes=20
+    # There rank 0 waits for nobody, and its statistics are of what has ended. So it ends last.
+    others=("$TRACE"/rank-0000{1,2,3}.json "${agents[@]}")
+  fi
+  run_plain on_hosts 4 4 "$PYTHON" "$SCRATCH/last.py"
   MPIIO_CACHE_TRACE=$TRACE MPIIO_CACHE_TRACE_RANKS=all MPIIO_CACHE_STATS=$SCRATCH/stats.json \
-    run_cached on_hosts 4 4 "$PYTHON" -c 'import numpy, scipy.linalg; print(numpy.ones(3).sum())'
+    run_cached on_hosts 4 4 "$PYTHON" "$SCRATCH/last.py" "${others[@]}"
   SLACK=20 assert_same
-  (($(ls "$TRACE"/rank-000[01][0-9].json | wc -l) == 16))
+  [[ $CACHED_RC == 0 ]]
+  ls "$TRACE"
+  (($(ls "$TRACE"/rank-000[01][0-9].json | wc -l) == 16 && $(ls "$TRACE" | wc -l) == processes))
+  [[ $(QUERY='events[-1]["name"], events[-1]["args"]["dropped"]' query "$TRACE"/*.json | sort -u) == \
+    "('mpiio_cache_end', 0)" ]]
   export QUERY='" ".join(str(sum(1 for e in events if e["ph"] == "X" and e["cat"] == "call" and (a == "all"
     or e["args"]["answer"] == a))) for a in ("all", "hit", "miss", "passed", "timeout"))'
   query "$TRACE"/*.json |
@@ -57,21 +94,28 @@ PY
   QUERY='sum(e["args"]["bytes"] for e in events if e["ph"] == "X" and e["cat"] == "call")' query "$TRACE"/*.json |
     awk '{ sum += $1 } END { printf "%.0f\n", sum }' >"$SCRATCH/traced"
   [[ $(<"$SCRATCH/traced") == $(stat_of "$SCRATCH/stats.json" .calls.all.bytes) ]]
-  # Leaders have their agent, the root its resolvers; every flow that begins ends.
-  [[ $(QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query \
-    "$TRACE/rank-00000.json") == 'agent (root),main,resolver' ]]
-  [[ $(QUERY='",".join(sorted({e["args"]["name"] for e in events if e["name"] == "thread_name"}))' query \
-    "$TRACE/rank-00004.json") == agent,main ]]
+  # Nodes have their agents, the root its resolvers; every flow that begins ends.
+  if ((processes == 16)); then
+    [[ $(threads_of "$root") == 'agent (root),main,resolver' && $(threads_of "${agents[@]}" | sort -u) == agent,main ]]
+  else
+    [[ $(threads_of "$root") == 'agent (root),resolver' && $(threads_of "${agents[@]}" | sort -u) == agent ]]
+    [[ $(threads_of "$TRACE"/rank-*.json | sort -u) == main ]]
+    [[ $(QUERY='events[0]["args"]["name"].split(",")[0]' query "$root" "${agents[@]}" | paste -sd ' ') == \
+      'agent of node 0 (node0 agent of node 1 (node1 agent of node 2 (node2 agent of node 3 (node3' ]]
+  fi
   [[ $(QUERY='sum(1 for e in events if e["ph"] == "s") == sum(1 for e in events if e["ph"] == "f") > 0' query \
-    "$TRACE/rank-00005.json") == True ]]
-  export QUERY='{e["id"] for e in events if e["ph"] == "t" and e["cat"] == "question"} >= {e["id"] for e in events
-    if e["ph"] == "s"}'
-  [[ $(query "$TRACE/rank-00000.json") == True ]]
+    "$TRACE"/rank-*.json | sort -u) == True ]]
   # The page, as a user makes and looks at it.
   run mpiio-cache report -o "$SCRATCH/page.html" --merge "$SCRATCH/merged.json" "$TRACE"
   echo "$output"
   [[ $status == 0 && $output == *"$(cut -d' ' -f1 "$SCRATCH/counted") calls of 16 ranks" ]]
-  [[ $(QUERY='len({e["pid"] for e in events})' query "$SCRATCH/merged.json") == 16 ]]
+  [[ $(QUERY='len({e["pid"] for e in events})' query "$SCRATCH/merged.json") == "$processes" ]]
+  export QUERY='{e["id"] for e in events if e["ph"] == "t" and e["pid"] == ROOT} >= {e["id"] for e in events
+    if e["ph"] == "s"}'
+  [[ $(QUERY=${QUERY/ROOT/$((processes == 20 ? 1000000000 : 0))} query "$SCRATCH/merged.json") == True ]]
+  (($(grep -oE '>(agent of node [0-3]|· agent)</text>' "$SCRATCH/page.html" | sort | wc -l) == 4))
+  (($(grep -o '>· resolvers</text>' "$SCRATCH/page.html" | wc -l) == 1))
+  grep -oE 'Agents took [1-9][0-9 ]* questions' "$SCRATCH/page.html"
   run grep -oE 'https?://|src=|@import' "$SCRATCH/page.html" # it needs nothing from anywhere
   [[ -z $output ]]
   if command -v chromium >/dev/null; then
@@ -104,6 +148,15 @@ PY
   [[ $CACHED_RC == 0 ]]
   (cd "$TRACE" && find . -type f | sort) >"$SCRATCH/found"
   diff "$SCRATCH/found" <(printf './hydra/%s-%d/rank-%05d.json\n' "$(hostname)" 1 1 "$(hostname)" 3 3)
+  rm -r "$TRACE"
+  # With rank 0 goes the root's agent.
+  MPIIO_CACHE_TRACE=$TRACE/%j/%h-%r MPIIO_CACHE_TRACE_RANKS=0 run_cached on_mpiexec 4 "$PYTHON" "$SCRATCH/app.py" \
+    "$SCRATCH/lib"
+  [[ $CACHED_RC == 0 ]]
+  (cd "$TRACE" && find . -type f | sort) >"$SCRATCH/found"
+  echo "./hydra/$(hostname)-0/rank-00000.json" >"$SCRATCH/expected"
+  if has_agents; then echo "./hydra/$(hostname)-node-0/node-00000.json" >>"$SCRATCH/expected"; fi
+  diff "$SCRATCH/found" "$SCRATCH/expected"
 }
 
 @test "what a killed rank did is readable" {
@@ -127,13 +180,45 @@ PY
   [[ $status == 0 ]] && grep -q 'rank 1 .*the trace has no end' "$SCRATCH/page.html"
 }
 
+@test "what a killed agent did is readable, and its ranks go on" {
+  has_agents || skip "the agent is a thread of a rank here"
+  cat >"$SCRATCH/kill.py" <<'PY'
+import os, re, signal, sys
+sys.path.insert(0, sys.argv[1])
+import module1, module2
+if os.environ["PMI_RANK"] == "0" and len(sys.argv) > 2:
+    with open(sys.argv[2] + "/node-00000.json") as file:
+        agent = int(re.search(r'"agent of node 0 \(.*, process (\d+)\)"', file.read())[1])
+    os.kill(agent, signal.SIGKILL)
+import module3
+print(module1.value + module2.value + module3.value)
+PY
+  STORES_MAY_STAY=1
+  run_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/kill.py" "$SCRATCH/lib"
+  MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/kill.py" "$SCRATCH/lib" "$TRACE"
+  assert_same
+  tail -c 200 "$TRACE/node-00000.json"
+  { cat "$TRACE/node-00000.json"; echo ']'; } >"$SCRATCH/closed.json"
+  [[ $(QUERY='any(e["ph"] == "X" and e["cat"] == "root" and "module2" in e["args"]["path"] for e in events)' query \
+    "$SCRATCH/closed.json") == True ]]
+  run mpiio-cache report -o "$SCRATCH/page.html" "$TRACE"
+  echo "$output"
+  [[ $status == 0 && $output == *' calls of 2 ranks' ]]
+  grep 'the trace has no end' "$SCRATCH/page.html"
+  [[ $(grep 'the trace has no end' "$SCRATCH/page.html") == *'agent of node 0 '*': the agent was killed.'* ]]
+}
+
 @test "a bound holds, what does not fit is counted, and the file is whole" {
   MPIIO_CACHE_TRACE=$TRACE MPIIO_CACHE_TRACE_MAX=8K run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
   [[ $CACHED_RC == 0 ]]
-  (($(stat -c %s "$TRACE/rank-00000.json") < 8192 + 400))
-  QUERY='events[-1]["args"]' query "$TRACE/rank-00000.json"
-  [[ $(QUERY='events[-1]["args"]["dropped"] > 50 and events[-1]["args"]["events"] == len(events) - 1' query \
-    "$TRACE/rank-00000.json") == True ]]
+  local files=("$TRACE/rank-00000.json") file
+  if has_agents; then files+=("$TRACE/node-00000.json"); fi
+  for file in "${files[@]}"; do
+    (($(stat -c %s "$file") < 8192 + 400))
+    QUERY='events[-1]["args"]' query "$file"
+    [[ $(QUERY='events[-1]["args"]["dropped"] > 50 and events[-1]["args"]["events"] == len(events) - 1' query "$file") \
+      == True ]]
+  done
 }
 
 @test "a trace changes nothing that a program can see" {
@@ -186,9 +271,11 @@ PY
   ln "$SCRATCH/precious" "$TRACE/rank-00001.json"
   ln -s "$SCRATCH/dear" "$TRACE/rank-00002.json"
   mkdir "$TRACE/rank-00003.json"
+  mkfifo "$TRACE/node-00000.json"
   RUN_TIMEOUT=30 MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 4 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"
   [[ $CACHED_RC == 0 && $(<"$SCRATCH/precious") == precious && ! -e $SCRATCH/dear && -d $TRACE/rank-00003.json ]]
   [[ $(QUERY='events[-1]["name"]' query "$TRACE"/rank-0000[012].json | sort -u) == mpiio_cache_end ]]
+  if has_agents; then [[ $(QUERY='events[-1]["name"]' query "$TRACE/node-00000.json") == mpiio_cache_end ]]; fi
   # A second job in the folder does not write into what the first may still have open.
   ln "$TRACE/rank-00000.json" "$SCRATCH/first.json"
   MPIIO_CACHE_TRACE=$TRACE run_cached on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py" "$SCRATCH/lib"

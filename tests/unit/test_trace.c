@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_trace.c - what a traced rank writes for given calls, read back by jq; the file's bounds. */
+/* test_trace.c - what a traced rank or agent writes for given calls, read back by jq; the file's bounds. */
 #include "trace_fixture.h"
 
 #include "base/clock.h"
@@ -9,15 +9,15 @@
 #include <limits.h>
 #include <sys/resource.h>
 
-/* Runs work() in a traced rank, a process of its own: what a trace has counted cannot be reset. */
-static void trace(void (*work)(void))
+/* Runs work() in a traced process of its own: what a trace has counted cannot be reset. */
+static void trace_as(enum mioc_trace_of of, void (*work)(void))
 {
     int status;
     pid_t pid = fork();
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        if (mioc_trace_start(&config, RANK, "job") < 0)
+        if (mioc_trace_start(&config, of, RANK) < 0)
             _exit(100);
         work();
         mioc_trace_end();
@@ -26,6 +26,8 @@ static void trace(void (*work)(void))
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
 }
+
+static void trace(void (*work)(void)) { trace_as(MIOC_TRACE_RANK, work); }
 
 static off_t size_of_file(void)
 {
@@ -97,6 +99,19 @@ static void file_begins_and_ends_with_metadata(void **state)
     snprintf(expected, sizeof expected, "%ld\n",
              offset_of(",\n{\"ph\":\"M\",\"cat\":\"__metadata\",\"name\":\"mpiio_cache_e"));
     assert_string_equal(queried(".[-1].args.bytes"), expected);
+}
+
+static void agent_has_a_pid_that_no_rank_has(void **state)
+{
+    (void)state;
+    trace_as(MIOC_TRACE_NODE, three_calls);
+    snprintf(file, sizeof file, "%s/node-%05d.json", folder, RANK);
+    assert_string_equal(queried("map(.pid) | unique"), "[1000000003]\n");
+    assert_string_equal(queried(".[0] | .name, (.args.name | startswith(\"agent of node 3 (\"))"),
+                        "\"process_name\"\ntrue\n");
+    assert_string_equal(queried(".[-1].name, (.[-1].args.events == length - 1)"), "\"mpiio_cache_end\"\ntrue\n");
+    /* It names its threads itself. */
+    assert_string_equal(queried("map(select(.name == \"thread_name\")) | length"), "0\n");
 }
 
 static void odd_paths(void)
@@ -287,6 +302,7 @@ int main(void)
         TEST(call_is_an_event_with_its_arguments),
         TEST(call_has_its_time_in_microseconds_of_2026),
         TEST(file_begins_and_ends_with_metadata),
+        TEST(agent_has_a_pid_that_no_rank_has),
         TEST(path_shows_each_byte_as_a_character),
         TEST(path_that_cannot_be_read_is_empty),
         TEST(long_path_is_cut_and_marked),
