@@ -21,12 +21,6 @@ static void take_write(struct mioc_node *node, const struct mioc_ask_request *re
                                                    : MIOC_ASK_ANSWERED);
 }
 
-static void trace_question(const struct mioc_ask_request *request, uint64_t started)
-{
-    mioc_trace_flow('t', request->kind, request->path, request->len);
-    mioc_trace_work("agent", "question", request->kind, request->path, request->len, started);
-}
-
 static void take_request(struct mioc_node *node, const struct mioc_ask_request *request)
 {
     uint64_t started = mioc_trace_now();
@@ -55,9 +49,10 @@ static void take_request(struct mioc_node *node, const struct mioc_ask_request *
                               node->token };
     if (!is_record)
         return;
+    mioc_trace_flow('t', request->kind, request->path, request->len); /* before the answer, which may come at once */
     mioc_agent_ask(node->agent, request->kind, request->path, request->len, mioc_clock_ns());
     if (started != 0)
-        trace_question(request, started);
+        mioc_trace_work("agent", "question", request->kind, request->path, request->len, started);
 }
 
 unsigned mioc_node_take_requests(struct mioc_node *node, struct mioc_ask_request *request)
