@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* node_agent.c - the agent's thread of a leader: its loop, its pauses, its end. */
 #include "node_internal.h"
+#include "node_rival.h"
 #include "node_watch.h"
 #include "base/futex.h"
 #include "base/clock.h"
@@ -88,20 +89,43 @@ void mioc_node_abandon(struct mioc_node *node)
         node->ops->abandon(node->transport);
 }
 
+/* The node leaves the job before its ranks have ended. */
+static void give_up(struct mioc_node *node, uint64_t now)
+{
+    struct mioc_report report;
+
+    mioc_node_fill_report(node, &report);
+    mioc_agent_leave(node->agent, &report, sizeof report, now);
+    note_end(node);
+}
+
+/* Other ranks of this node cannot see this store. Nobody would hear of what they write. */
+static void attend_rival(struct mioc_node *node, uint64_t now)
+{
+    int had_left = node->has_left, connection;
+
+    while ((connection = mioc_rival_accept()) >= 0) {
+        if (!node->has_left) {
+            mioc_log(MIOC_LOG_WARN,
+                     "node %d: its ranks do not share MPIIO_CACHE_DIR=%s; it goes on uncached. Give them one /dev/shm, "
+                     "or name a directory that they share",
+                     node->world.node, node->config->dir);
+            give_up(node, now);
+        }
+        mioc_rival_answer(connection, had_left);
+    }
+}
+
 /* The program's memory grows towards the cgroup's limit, and the kernel cannot reclaim the store's. No cache is better
  * than a killed job. The store's bound, a quarter of what was free at the start, may be too much by now. */
 static void respect_limits(struct mioc_node *node, uint64_t now)
 {
-    struct mioc_report report;
-
     if (node->has_left || !__atomic_load_n(&node->is_short, __ATOMIC_ACQUIRE))
         return;
     mioc_log(MIOC_LOG_INFO,
              "node %d: the memory cgroup's limit is near: the store is given back, this node goes on without the cache",
              node->world.node);
-    mioc_node_fill_report(node, &report);
-    mioc_agent_leave(node->agent, &report, sizeof report, now);
-    note_end(node);
+    give_up(node, now);
     mioc_store_give_back(node->store);
 }
 
@@ -138,6 +162,7 @@ static struct mioc_resolver *leave(struct mioc_node *node)
     struct mioc_resolver *resolver = node->resolver;
     struct mioc_report report;
 
+    mioc_rival_release(); /* before the next Python of the same task can see that this store is left */
     if (!node->has_left) {
         mioc_node_fill_report(node, &report);
         mioc_agent_leave(node->agent, &report, sizeof report, mioc_clock_ns());
@@ -198,6 +223,7 @@ void mioc_node_agent_loop(struct mioc_node *node)
         if (node->is_process) {
             mioc_node_attend_starter(node);
             mioc_node_attend_link(node, now);
+            attend_rival(node, now);
         }
         if (!node->has_left) {
             events += mioc_node_poll(node);

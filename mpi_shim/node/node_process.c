@@ -6,6 +6,7 @@
 #include "base/real.h"
 #include "limits.h"
 #include "node_internal.h"
+#include "node_rival.h"
 #include "node_watch.h"
 #include "observe/trace.h"
 
@@ -66,7 +67,7 @@ static int start(struct mioc_node *node, const struct mioc_agent_order *order, c
 {
     int error;
 
-    if (node->way->begin(node, order, reason, size) != 0)
+    if (node->way->begin(node, order, reason, size) != 0 || mioc_rival_claim(order->task.key, reason, size) != 0)
         return -1;
     if (node->world.node == 0)
         mioc_node_manifest_start(node);
@@ -79,6 +80,7 @@ static int start(struct mioc_node *node, const struct mioc_agent_order *order, c
     mioc_ring_set_nodes(mioc_store_ring(node->store), (uint32_t)node->world.nodes);
     mioc_node_set_bound(node, mioc_node_store_limit(node->config));
     if (mioc_node_host_start(node) != 0 || mioc_watch_start(mioc_store_ring(node->store), order->starter) != 0 ||
+        (mioc_rival_fd() >= 0 && mioc_watch_fd(mioc_rival_fd()) != 0) ||
         (node->ops != NULL && mioc_watch_fd(node->ops->fd(node->transport)) != 0)) {
         snprintf(reason, size, "cannot start the agent's threads: %s", strerror(errno));
         mioc_store_remove(node->store);

@@ -56,6 +56,7 @@ static const struct {
     { "not all ranks of", "All tasks must be this Python; if some start slowly, raise MPIIO_CACHE_TIMEOUT" },
     { "cannot meet the other ranks", "The ranks of a node must share its network namespace" },
     /* the agent */
+    { "do not share MPIIO_CACHE_DIR", "Give all ranks of a node one /dev/shm, or name a directory that they share" },
     { "the agent program", "Install libexec/mpiio_cache/agent of the same version beside the library" },
     { "start the agent", "Raise the limits of processes, descriptors and memory (ulimit -u, -n, -v)" },
     { "the node's agent", "MPIIO_CACHE_TIMEOUT gives slow nodes more time; mpiio-cache check says what is missing" },
