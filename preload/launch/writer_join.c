@@ -120,6 +120,8 @@ static enum outcome use(const char *store_dir)
         int error = errno;
 
         (void)munmap((void *)(uintptr_t)policy, sizeof *policy);
+        if (error == EXDEV) /* no process of that namespace can be told */
+            mioc_store_distrust(store_dir);
         return judge(store_dir, error);
     }
     if (__atomic_exchange_n(&has_missed, 0, __ATOMIC_RELAXED))

@@ -92,8 +92,11 @@ void mioc_store_remove(struct mioc_store *s);
 /* --- Everyone ---------------------------------------------------------------------------------------------------- */
 
 /* Maps an existing store read-only (the ring read-write), after checks of owner, mode, magic and sizes. No descriptor
- * stays open. Returns NULL with errno. */
+ * stays open. Returns NULL with errno; EXDEV: its agent is in another PID namespace, and cannot be asked. */
 struct mioc_store *mioc_store_attach(const char *store_dir);
+/* Taints a store that cannot be attached, because its agent does not hear of a write: nobody is served from it any
+ * more. */
+void mioc_store_distrust(const char *store_dir);
 /* Unmaps and frees the handle; in the agent's process it also releases the lock. No thread may use
  * the handle any more. */
 void mioc_store_detach(struct mioc_store *s);

@@ -318,10 +318,7 @@ int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer)
                        s->index->layout != MIOC_STORE_LAYOUT || s->index->slots != MIOC_INDEX_SLOTS ||
                        s->index->size != s->index_size))
         return -1;
-    if (map_ring(s, dirfd) != 0)
-        return -1;
-    errno = EPROTO;
-    return is_writer || mioc_ring_check(s->ring, mioc_ring_size()) == 0 ? 0 : -1;
+    return map_ring(s, dirfd);
 }
 
 struct mioc_store *mioc_store_new(void)
@@ -333,7 +330,8 @@ struct mioc_store *mioc_store_new(void)
 
 void mioc_store_free(struct mioc_store *s) { munmap(s, sizeof(*s)); }
 
-struct mioc_store *mioc_store_attach(const char *store_dir)
+/* is_foreign: of another PID namespace, too. */
+static struct mioc_store *attach(const char *store_dir, int is_foreign)
 {
     struct mioc_store *s = NULL;
     size_t len = strlen(store_dir);
@@ -360,7 +358,8 @@ struct mioc_store *mioc_store_attach(const char *store_dir)
     s->lock_fd = -1;
     s->path_len = (uint32_t)len;
     memcpy(s->path, store_dir, len);
-    if (mioc_store_map(s, dirfd, 0) != 0)
+    if (mioc_store_map(s, dirfd, 0) != 0 ||
+        (mioc_ring_check(s->ring, mioc_ring_size()) != 0 && (!is_foreign || errno != EXDEV)))
         goto failed;
     mioc_real(close)(dirfd);
     errno = saved;
@@ -372,6 +371,18 @@ failed:
     mioc_real(close)(dirfd);
     errno = saved;
     return NULL;
+}
+
+struct mioc_store *mioc_store_attach(const char *store_dir) { return attach(store_dir, 0); }
+
+void mioc_store_distrust(const char *store_dir)
+{
+    struct mioc_store *s = attach(store_dir, 1);
+
+    if (s == NULL)
+        return;
+    mioc_ring_taint(s->ring);
+    mioc_store_detach(s);
 }
 
 void mioc_store_detach(struct mioc_store *s)

@@ -261,3 +261,34 @@ import os, time, package
 time.sleep(20 if os.environ["SLURM_PROCID"] == "2" else 0)
 print("done")'
 }
+
+@test "a task in a PID namespace of its own is not served, and the ranks of its node hear of its writes" {
+  cat >"$SCRATCH/apart.py" <<'PY'
+import os, sys, time
+sync, rank = sys.argv[1], int(os.environ["SLURM_PROCID"])
+name = os.path.join(sys.argv[2], "fresh.py")
+def barrier(step):
+    open("%s/%s.%d" % (sync, step, rank), "w")
+    while sum(file.startswith(step) for file in os.listdir(sync)) < 2:
+        time.sleep(0.01)
+import package
+print(rank, os.path.exists(name), "fresh.py" in os.listdir(sys.argv[2]))
+barrier("looked")
+if rank == 1:
+    open(name, "w").write("value = 7")
+barrier("written")
+print(rank, os.path.exists(name), "fresh.py" in os.listdir(sys.argv[2]))
+PY
+  cat >"$SCRATCH/task" <<'SH'
+[ "$SLURM_PROCID" = 0 ] || exec unshare --pid --fork --kill-child --mount-proc "$@"
+exec "$@"
+SH
+  in_two_namespaces() {
+    rm -rf "$SCRATCH/sync" "$SCRATCH/lib/fresh.py"
+    mkdir "$SCRATCH/sync"
+    launch srun -N 1 -n 2 --mpi=none sh "$SCRATCH/task" "$PYTHON" "$SCRATCH/apart.py" "$SCRATCH/sync" "$SCRATCH/lib"
+  }
+  MPIIO_CACHE_TRANSPORT=tcp MPIIO_CACHE_LOG=info same_as_plain in_two_namespaces
+  said
+  [[ $(said) == *'active: 2 ranks on 1 node, TCP'* ]]
+}
