@@ -129,12 +129,26 @@ int mioc_node_is_linked(const struct mioc_node *node)
     return !node->is_process || node->world.nodes == 1 || mioc_agent_is_linked(node->agent);
 }
 
+/* Says it once, when the time is over. Where there is no transport, what is missing was said. */
+static void say_unlinked(const struct mioc_node *node)
+{
+    static int is_said;
+
+    if (!is_said && node->ops != NULL)
+        mioc_log(MIOC_LOG_WARN,
+                 "node %d does not reach the others within %llu ms; it goes on uncached until it does. mpiio-cache check "
+                 "on two nodes says more",
+                 node->world.node, (unsigned long long)node->config->timeout_ms);
+    is_said = 1;
+}
+
 void mioc_node_attend_link(struct mioc_node *node, uint64_t now)
 {
     struct mioc_ring *ring = mioc_store_ring(node->store);
 
-    if (node->waiters == 0 || mioc_node_is_linked(node) || mioc_node_waits_for_link(node, now))
+    if (mioc_node_is_linked(node) || node->has_left || mioc_node_waits_for_link(node, now))
         return;
+    say_unlinked(node);
     for (unsigned i = 0; i < node->waiters; i++)
         mioc_ring_answer(ring, node->waiter[i].slot, node->waiter[i].hash != 0 ? MIOC_ASK_REAL : MIOC_ASK_ANSWERED);
     node->waiters = 0;
