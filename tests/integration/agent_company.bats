@@ -1,0 +1,162 @@
+# What else may be in a rank's process and around it, with the agent as a process of its own: other preloaded libraries,
+# debuggers, namespaces, limits, stopped processes. Each comes out as without us.
+
+setup() {
+  load helper
+  helper_setup
+  need_command mpiexec.mpich
+  export MPIIO_CACHE_TRANSPORT=tcp
+  mkdir -p "$SCRATCH/lib/many"
+  : >"$SCRATCH/lib/many/__init__.py"
+  for i in {0..19}; do echo "value = $i" >"$SCRATCH/lib/many/m$i.py"; done
+  echo 'value = 42' >"$SCRATCH/lib/package.py"
+  export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONPATH=$SCRATCH/lib PYTHONDONTWRITEBYTECODE=1 MPIIO_CACHE_LOG=info
+}
+
+teardown() { helper_teardown; }
+
+is_active() {
+  said
+  [[ $(said) == *"active: $1 ranks on $2 node"*', TCP'* ]]
+}
+
+# On one host and on two.
+on_each() {
+  local ranks=$1
+  shift
+  same_as_plain on_mpiexec "$ranks" "$@"
+  is_active "$ranks" 1
+  need_hosts
+  same_as_plain on_hosts 2 "$ranks" "$@"
+  is_active $((2 * ranks)) 2
+}
+
+# LIBRARY COMMAND...: LIBRARY is preloaded before us, then after us.
+beside() {
+  local order
+  for order in "$1:\$LD_PRELOAD" "\${LD_PRELOAD:+\$LD_PRELOAD:}$1"; do
+    echo "$order"
+    on_each 2 sh -c "LD_PRELOAD=$order exec \"\$@\"" sh "${@:2}"
+  done
+}
+
+@test "libfaketime, whose clocks stand still, is preloaded before and after us" {
+  local library=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1
+  [[ -e $library ]] || skip "libfaketime is not installed"
+  FAKETIME='2020-12-24 20:30:00' FAKETIME_NO_CACHE=1 beside $library "$PYTHON" -c '
+import os, subprocess, sys, time, many.m1, package
+print(time.gmtime().tm_year, many.m1.value, time.gmtime(os.stat(package.__file__).st_mtime).tm_year > 2000)
+print(subprocess.check_output([sys.executable, "-c", "import many.m2; print(many.m2.value)"]))'
+}
+
+@test "a tracer that overrides the start of main and the file calls is preloaded before and after us" {
+  BESIDE_BELOW=/nothing BESIDE_LOG=/dev/null beside "$MIOC_BUILD/programs/beside.so" "$PYTHON" -c '
+import os, many.m1, sqlite3
+print(many.m1.value, os.listdir(os.path.dirname(many.__file__))[:0])'
+}
+
+@test "a malloc that keeps descriptors of its own leaves the program's output alone" {
+  beside "$MIOC_BUILD/programs/malloc_pipe.so" "$PYTHON" -c '
+import os, sys
+for i in range(20):
+    __import__("many.m%d" % i)
+os.write(2, b"said\n")
+print("said")'
+  (($(grep -c '^said$' "$CACHED/stderr") == 4))
+}
+
+@test "a profiler that wraps MPI counts what the program calls, and no call of ours" {
+  need_command mpicc.mpich
+  cat >"$SCRATCH/profile.c" <<'C'
+#include <mpi.h>
+#include <stdio.h>
+static int calls;
+int MPI_Init_thread(int *c, char ***v, int r, int *p) { calls++; return PMPI_Init_thread(c, v, r, p); }
+int MPI_Init(int *c, char ***v) { calls++; return PMPI_Init(c, v); }
+int MPI_Barrier(MPI_Comm c) { calls++; return PMPI_Barrier(c); }
+int MPI_Iprobe(int s, int t, MPI_Comm c, int *f, MPI_Status *st) { calls++; return PMPI_Iprobe(s, t, c, f, st); }
+int MPI_Test(MPI_Request *r, int *f, MPI_Status *s) { calls++; return PMPI_Test(r, f, s); }
+int MPI_Session_init(MPI_Info i, MPI_Errhandler e, MPI_Session *s) { calls++; return PMPI_Session_init(i, e, s); }
+int MPI_Finalize(void) { printf("calls %d\n", calls); fflush(stdout); return PMPI_Finalize(); }
+C
+  mpicc.mpich -shared -fPIC -o "$SCRATCH/profile.so" "$SCRATCH/profile.c"
+  PYTHONPATH+=:$MIOC_BUILD/lib beside "$SCRATCH/profile.so" "$PYTHON" -c '
+import many.m1, mioc_mpi
+mioc_mpi.init(); mioc_mpi.barrier()
+import many.m2
+mioc_mpi.finalize()'
+  (($(grep -c '^calls 2$' "$CACHED/stdout") == 4))
+  [[ ! $(<"$CACHED/stderr") =~ UCX.*WARN ]]
+}
+
+@test "ranks that have a /dev/shm of their own hear of each other's writes" {
+  need_root
+  cat >"$SCRATCH/apart.py" <<'PY'
+import os, sys, time
+sync, rank = sys.argv[1], int(os.environ["PMI_RANK"])
+name = os.path.join(sys.argv[2], "fresh.py")
+def barrier(step):
+    open("%s/%s.%s.%d" % (sync, os.environ.get("LD_PRELOAD", "plain")[-2:], step, rank), "w")
+    while sum(".%s." % step in file for file in os.listdir(sync)) < 2:
+        time.sleep(0.01)
+import many.m1
+print(rank, os.path.exists(name), os.path.exists(name), "fresh.py" in os.listdir(sys.argv[2]))
+barrier("looked")
+if rank == 1:
+    open(name, "w").write("value = 7")
+barrier("written")
+print(rank, os.path.exists(name), open(name).read(), "fresh.py" in os.listdir(sys.argv[2]))
+PY
+  # shellcheck disable=SC2016
+  own_shm() {
+    rm -rf "$SCRATCH/sync" "$SCRATCH/lib/many/fresh.py"
+    mkdir "$SCRATCH/sync"
+    on_mpiexec 2 unshare --mount --propagation private sh -c 'mount -t tmpfs tmpfs /dev/shm && exec "$@"' sh \
+      "$PYTHON" "$SCRATCH/apart.py" "$SCRATCH/sync" "$SCRATCH/lib/many"
+  }
+  same_as_plain own_shm
+  said
+  [[ $(said) == *'do not share MPIIO_CACHE_DIR'*'Give '* ]]
+}
+
+@test "a /dev/shm that is read-only costs the cache" {
+  need_root
+  # shellcheck disable=SC2016
+  same_as_plain on_mpiexec 2 unshare --mount --propagation private sh -c 'mount -o bind,ro /dev/shm /dev/shm &&
+    mount -o remount,bind,ro /dev/shm && exec "$@"' sh "$PYTHON" -c 'import many.m1; print(many.m1.value)'
+  [[ $(said) == *'inactive: cannot use MPIIO_CACHE_DIR=/dev/shm'* ]]
+}
+
+@test "ranks in network, IPC, UTS, cgroup and user namespaces of their own are served from one store" {
+  need_root
+  local namespace
+  for namespace in --net --ipc --uts --cgroup '--user --map-root-user'; do
+    echo "$namespace"
+    # shellcheck disable=SC2086 # words
+    same_as_plain on_mpiexec 2 unshare $namespace "$PYTHON" -c '
+import os, sys, many.m1
+print(many.m1.value)
+stores = [name for name in os.listdir("/dev/shm") if name.startswith("mpiio_cache-%d-" % os.geteuid())]
+print("stores", len(stores), file=sys.stderr)'
+    is_active 2 1
+    (($(grep -c '^stores 1$' "$CACHED/stderr") == 2))
+  done
+}
+
+@test "nodes that do not reach the root's go on uncached when the time is over, and say so" {
+  need_hosts
+  # shellcheck disable=SC2016
+  SLACK=4 MPIIO_CACHE_TIMEOUT=1 same_as_plain on_hosts 2 2 unshare --net sh -c 'ip link set lo up; exec "$@"' sh \
+    "$PYTHON" -c 'import many.m1; print(many.m1.value)'
+  said
+  [[ $(said | grep -c 'node 1 does not reach the others') == 1 ]]
+}
+
+@test "a task in a PID namespace of its own says why it is not served, and the others are" {
+  need_root
+  # shellcheck disable=SC2016
+  same_as_plain on_mpiexec 2 sh -c '[ "$PMI_RANK" = 0 ] || exec unshare --pid --fork --kill-child --mount-proc "$@"
+    exec "$@"' sh "$PYTHON" -c 'import many.m1; print(many.m1.value)'
+  is_active 2 1
+  [[ $(said) == *'inactive: started neither by mpiexec nor by srun'* ]]
+}
