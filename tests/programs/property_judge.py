@@ -190,7 +190,7 @@ class Judge:
         """What is written by a path on which another rank renames or replaces something at that moment is not heard of
         (README), until it is written again."""
         keys = {key for key, _, _, _ in effects}
-        keys |= {(field, key[1]) for key in keys if key[0] == "name" for field in FREE}
+        keys |= {(field, key[1]) for key in keys if key[0] in ("name", "data", "mode") for field in FREE}
         if any(event.call not in (None, call.number) and event.epoch == 2 * self.phases
                and event.start <= call.ended and call.began <= event.end
                for key in call.looked for event in self.history.registers.get(key, ())):
