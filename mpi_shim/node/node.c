@@ -149,7 +149,6 @@ int mioc_node_start(const struct mioc_task *me, const struct mioc_config *config
     node->policy = policy;
     if (me->rank == 0)
         mioc_node_manifest_start(node);
-    node->world.local_size = mioc_task_count_on_node(me, environ);
     rc = mioc_plugin_start(me->plugin, &node->ops, &node->transport, &node->world, line, size);
     if (node->prefetch != NULL)
         mioc_prefetch_release(node->prefetch);

@@ -47,8 +47,8 @@ struct mioc_transport_ops {
     uint32_t abi;     /* MIOC_TRANSPORT_ABI */
     const char *name; /* "mpich" */
 
-    /* Joins the job; collective over it. On entry world->local_size is how many ranks this node has, as the launcher
-     * says, or 0. 0 with *world and *instance; or -1 with a reason for people, and perhaps *instance, for depart(). */
+    /* Joins the job; collective over it. 0 with *world and *instance; or -1 with a reason for people, and perhaps
+     * *instance, for depart(). */
     int (*start)(struct mioc_transport **instance, struct mioc_world *world, char *reason, size_t reason_size);
 
     /* Collective over the job: each values[i] becomes the minimum over all ranks. Sleeps between looks. 0 or -1. */

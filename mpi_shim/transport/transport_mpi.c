@@ -57,7 +57,6 @@ static int transport_start(struct mioc_transport **instance, struct mioc_world *
     static struct mioc_transport only; /* never freed: the session cannot end before the process */
     struct mioc_transport *t = &only;
 
-    t->tasks = world->local_size;
     t->pmi_fd = mioc_pmi_is_hydra_task() ? mioc_pmi_fd(environ) : -1;
     if (mioc_transport_open(t, reason, reason_size) != 0) {
         *instance = t; /* for depart() */

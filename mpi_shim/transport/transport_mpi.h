@@ -27,7 +27,6 @@ struct mioc_transport {
 #endif
     MPI_Comm job;
     struct mioc_world world;
-    int tasks; /* ranks of this node, as the launcher says; 0: it does not say */
     atomic_int is_abandoned;
     atomic_int has_departed;
     int pmi_fd;            /* the connection to hydra; -1: the launcher is another one */

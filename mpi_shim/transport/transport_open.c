@@ -2,7 +2,6 @@
 /* transport_open.c - starts MPI, in a session of its own or shared with the application, and finds each rank's node. */
 #include "topology.h"
 #include "transport_mpi.h"
-#include "turns.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,9 +92,7 @@ static int open_communicator(struct mioc_transport *t, char *reason, size_t size
 
     if (rc != MPI_SUCCESS)
         return explain(rc, "MPI_Group_from_session_pset", reason, size);
-    mioc_turns_start(t->tasks); /* the node's ranks spin while they wait for each other in there */
     rc = PMPI_Comm_create_from_group(group, "mpiio_cache", MPI_INFO_NULL, MPI_ERRORS_RETURN, &t->job);
-    mioc_turns_end();
     (void)PMPI_Group_free(&group);
     return rc == MPI_SUCCESS ? 0 : explain(rc, "MPI_Comm_create_from_group", reason, size);
 }
