@@ -46,8 +46,9 @@ typedef int (*start_function)(main_function main, int argc, char **argv, void (*
 static main_function program_main;
 static struct mioc_task me;
 static struct mioc_policy policy;
-static char line[384]; /* mioc_start_line(), for the log and the statistics too */
-static pid_t reporter; /* the process that reports at its end; its forked children do not */
+static char line[384];       /* mioc_start_line(), for the log and the statistics too */
+static int has_other_rights; /* than the node's agent: this rank's own trouble, and it says so */
+static pid_t reporter;       /* the process that reports at its end; its forked children do not */
 
 /* --- Ends -------------------------------------------------------------------------------------------------------- */
 
@@ -82,8 +83,9 @@ static void end_rank(int status, void *unused)
         run_at_exit(leave_job, status);
 }
 
-/* How long rank 0 waits for the report at its end. */
+/* How long rank 0 waits for an agent that should have given the report by then (mpi_shim/node/node_job_end.c). */
 #define REPORT_NS 100000000ull
+#define STATS_NS 2500000000ull
 
 /* Prints what the agent had to say; it has no standard error. */
 static void print_notes(struct mioc_ring *ring)
@@ -106,7 +108,8 @@ static __attribute__((noinline)) int leave_agent(void *status)
 
     flush_output();
     if (me.rank == 0) {
-        int rc = mioc_ring_job_ends(ring, code, is_awaited ? &report : NULL, mioc_clock_ns() + REPORT_NS);
+        int rc = mioc_ring_job_ends(ring, code, is_awaited ? &report : NULL,
+                                    mioc_clock_ns() + (config->stats ? STATS_NS : REPORT_NS));
 
         if (is_wanted && rc == 0)
             mioc_job_report(&report, line, config, code);
@@ -115,6 +118,8 @@ static __attribute__((noinline)) int leave_agent(void *status)
                      "the node's agent does not answer; there are no statistics. See whether it was ended");
     }
     print_notes(ring);
+    if (!mioc_store_is_owner_alive(mioc_client_store())) /* it was killed; nobody else removes its store */
+        (void)mioc_store_reclaim(config->dir);
     mioc_trace_end();
     mioc_pmi_relay_end();
     return 0;
@@ -255,7 +260,8 @@ static struct mioc_store *join_agent(const struct mioc_config *config, char *rea
         return NULL;
     if (mioc_store_credentials(store) == mioc_credentials())
         return store;
-    snprintf(reason, size, "the ranks of this node were started with different rights");
+    snprintf(reason, size, "the ranks of a node were started with different rights");
+    has_other_rights = 1;
     mioc_store_detach(store);
     return NULL;
 }
@@ -273,7 +279,7 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
         memcpy(line, INACTIVE, strlen(INACTIVE));
         mioc_loader_unpatch();
         mioc_writer_join_allow(); /* other ranks may be served, and must hear of its writes */
-        if (me.rank == 0)
+        if (me.rank == 0 || has_other_rights)
             say_inactive(MIOC_LOG_WARN);
         return;
     }
@@ -282,6 +288,7 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
         mioc_plugin_protect_fd(trace_fd);
     mioc_loader_start(store, 0);
     serve(store, config, me.rank);
+    mioc_pmi_relay_share(mioc_store_ring(store));
     mioc_ring_wake(mioc_store_ring(store)); /* the agent watches this process from now on */
     reporter = getpid();
     (void)on_exit(end_rank_beside_agent, NULL);

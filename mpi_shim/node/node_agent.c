@@ -54,6 +54,7 @@ static int may_end(struct mioc_node *node)
     if (node->is_process) {
         unsigned processes = mioc_watch_look();
 
+        mioc_node_attend_launcher(node);
         node->is_report_due = mioc_node_attend_job_end(node, processes);
         return processes == 0;
     }

@@ -72,6 +72,8 @@ int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now);
 void mioc_node_attend_link(struct mioc_node *node, uint64_t now);
 /* Takes what the starter says of the parent. */
 void mioc_node_attend_starter(struct mioc_node *node);
+/* Once the starter has ended: says "finalize" to hydra, if its program has not spoken with hydra itself. */
+void mioc_node_attend_launcher(struct mioc_node *node);
 
 /* --- node_job_end.c: agent's thread of an agent process ---------------------------------------------------------- */
 /* Writes the manifest and gives rank 0 the report once it has ended. `processes`: how many ranks of the node run. 1:

@@ -4,8 +4,10 @@
 #include "node_internal.h"
 
 #define SECOND 1000000000ull
-/* How long rank 0 waits at most, for what others are about to count, and for the manifest. */
-#define REPORT_NS (SECOND / 12)
+/* How long rank 0's end waits at most for the others' ends and for the manifest: with statistics, which should be
+ * complete; and otherwise. */
+#define STATS_NS (2 * SECOND)
+#define OTHERWISE_NS (SECOND / 12)
 
 /* Whether something that rank 0 waits for is still under way. */
 static int is_under_way(struct mioc_node *node, unsigned processes)
@@ -17,6 +19,7 @@ int mioc_node_attend_job_end(struct mioc_node *node, unsigned processes)
 {
     static uint64_t since;
     static struct mioc_report report;
+    uint64_t most = node->config->stats ? STATS_NS : OTHERWISE_NS;
     int status;
 
     if (!mioc_ring_has_job_ended(mioc_store_ring(node->store), &status))
@@ -27,7 +30,7 @@ int mioc_node_attend_job_end(struct mioc_node *node, unsigned processes)
         return 0;
     if (since == 0)
         since = mioc_clock_ns();
-    if (is_under_way(node, processes) && mioc_clock_ns() - since < REPORT_NS)
+    if (is_under_way(node, processes) && mioc_clock_ns() - since < most)
         return 1;
     mioc_node_manifest_complain(node);
     mioc_node_fill_report(node, &report);

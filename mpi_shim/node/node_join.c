@@ -2,6 +2,7 @@
 /* node_join.c - an agent process joins the job: what nodes say of themselves, what the root tells them, and for how
  * long this node's threads wait for the link. */
 #include "node_internal.h"
+#include "node_watch.h"
 #include "base/clock.h"
 #include "base/credentials.h"
 #include "base/hash.h"
@@ -10,6 +11,7 @@
 #include "process.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -119,9 +121,16 @@ int mioc_node_take_welcome(void *ctx, const void *bytes, uint32_t size)
 
 /* --- Waiting for the link ---------------------------------------------------------------------------------------- */
 
+/* A root that is late is waited for, so that its job does not storm the filesystem. But it may have ended already:
+ * under hydra that is likely, as a name has told of it. */
+#define LINK_NS 2000000000ull
+#define NAMED_LINK_NS 1000000000ull
+
 int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now)
 {
-    return now - node->started_ns < node->config->timeout_ms * 1000000u;
+    uint64_t most = node->config->timeout_ms * 1000000u, least = node->is_named ? NAMED_LINK_NS : LINK_NS;
+
+    return now - node->started_ns < (most < least ? most : least);
 }
 
 int mioc_node_is_linked(const struct mioc_node *node)
@@ -154,7 +163,44 @@ void mioc_node_attend_link(struct mioc_node *node, uint64_t now)
     node->waiters = 0;
 }
 
-/* --- The starter says where the parent is ------------------------------------------------------------------------ */
+/* --- The starter, and its launcher ------------------------------------------------------------------------------- */
+
+/* How long hydra may take to answer. */
+#define FAREWELL_MS 200
+
+/* Receives bytes, and the launcher's descriptor. */
+static ssize_t receive(struct mioc_node *node, void *bytes, size_t size)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = { .room = { 0 } };
+    struct iovec part = { bytes, size };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room
+    };
+    ssize_t n = recvmsg(node->starter, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (n > 0 && message.msg_controllen >= sizeof control.header && control.header.cmsg_type == SCM_RIGHTS)
+        memcpy(&node->launcher, CMSG_DATA(&control.header), sizeof node->launcher);
+    return n;
+}
+
+void mioc_node_attend_launcher(struct mioc_node *node)
+{
+    static const char farewell[] = "cmd=finalize\n";
+    char answer[256];
+    struct pollfd ready = { .fd = node->launcher, .events = POLLIN };
+
+    if (node->launcher < 0 || mioc_watch_has(node->starter_pid))
+        return;
+    if (mioc_ring_is_farewell_due(mioc_store_ring(node->store)) &&
+        send(node->launcher, farewell, sizeof farewell - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 &&
+        poll(&ready, 1, FAREWELL_MS) > 0)
+        (void)recv(node->launcher, answer, sizeof answer, MSG_DONTWAIT);
+    (void)mioc_real(close)(node->launcher);
+    node->launcher = -1;
+}
 
 void mioc_node_attend_starter(struct mioc_node *node)
 {
@@ -164,10 +210,11 @@ void mioc_node_attend_starter(struct mioc_node *node)
 
     if (node->starter < 0)
         return;
-    n = recv(node->starter, &parent, sizeof parent, MSG_DONTWAIT | MSG_WAITALL);
+    n = receive(node, &parent, sizeof parent);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n == (ssize_t)sizeof parent && node->way->join(node, &parent, reason, sizeof reason) != 0)
+    node->is_named = n == (ssize_t)sizeof parent && parent.is_known;
+    if (node->is_named && node->way->join(node, &parent, reason, sizeof reason) != 0)
         mioc_log(MIOC_LOG_WARN,
                  "node %d does not reach the others: %s; it goes on uncached. mpiio-cache check says more",
                  node->world.node, reason);

@@ -110,6 +110,8 @@ int mioc_node_serve(const struct mioc_agent_order *order, const struct mioc_node
     node->started_ns = mioc_clock_ns();
     node->way = way;
     node->starter = starter;
+    node->launcher = -1;
+    node->starter_pid = order->starter;
     rc = start(node, order, text, sizeof text);
     say(starter, text);
     if (rc != 0) {

@@ -53,6 +53,9 @@ struct mioc_node {
     char line[384];                  /* "active: …", for people */
     const struct mioc_node_way *way; /* an agent process only; and the two that follow */
     int starter;                     /* the socket to the process that started it; -1: it is closed */
+    int launcher;                    /* the starter's connection to hydra, or -1 */
+    pid_t starter_pid;
+    int is_named; /* hydra's name service has told where the parent is */
     uint64_t started_ns;
     int is_report_due; /* rank 0 has ended and waits for the report; an agent process only */
     int is_process;    /* the agent is a process of its own (process.h), not a thread of a rank */

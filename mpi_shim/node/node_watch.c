@@ -39,13 +39,20 @@ static int add_fd(int fd, uint64_t is_process)
     return mioc_real(epoll_ctl)(watch.epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+int mioc_watch_has(pid_t pid)
+{
+    for (unsigned i = 0; i < watch.count; i++)
+        if (watch.pid[i] == pid)
+            return 1;
+    return 0;
+}
+
 static void add_process(pid_t pid)
 {
     int fd;
 
-    for (unsigned i = 0; i < watch.count; i++)
-        if (watch.pid[i] == pid)
-            return;
+    if (mioc_watch_has(pid))
+        return;
     fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd < 0 && errno == ESRCH)
         return; /* it has ended */

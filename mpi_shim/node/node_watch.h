@@ -15,6 +15,8 @@ int mioc_watch_fd(int fd);
 /* Watches the ranks that have come, and forgets those that have ended. How many still run, with the starter. Agent's
  * thread, in each turn of its loop. */
 unsigned mioc_watch_look(void);
+/* Whether this process is watched, and had not ended at the last look. Agent's thread. */
+int mioc_watch_has(pid_t pid);
 /* The agent has looked at everything: the waker may sleep again. Agent's thread, at the end of each turn. */
 void mioc_watch_done(void);
 /* Whether the ends of processes are seen only by looking (before Linux 5.3). */

@@ -23,8 +23,11 @@
 /* Children of a node. */
 #define MIOC_NODE_TREE_ARITY 4
 
-/* What the launcher's name service said: the parent's host (the root has none), and the job's key. */
+/* What the launcher's name service said: the parent's host (the root has none), and the job's key. With it comes a
+ * descriptor of the starter's connection to the launcher (SCM_RIGHTS): hydra kills the job if that is closed without a
+ * "finalize", and the program may close its own (launch/pmi_relay.h). */
 struct mioc_agent_parent {
+    int is_known; /* 0: the name service did not say */
     char host[256];
     unsigned char key[MIOC_AGENT_KEY];
 };

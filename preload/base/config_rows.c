@@ -56,14 +56,14 @@ enum kind {
     X("LOADER", LOADER, loader_plain, 0, 0, "patch or plain", "patch", \
       "how the dynamic loader reads: through the cache, by patches of its code in memory, or as it does by itself") \
     X("TRANSPORT", TRANSPORT, transport, 0, 0, "auto, tcp or mpi", "auto", \
-      "what carries it between nodes: auto takes MPI where that can be started, and TCP elsewhere") \
+      "what carries it between nodes: auto takes TCP, and MPI under Open MPI's mpiexec") \
     X("PORTS", PORTS, port_first, 1024, 65535, "FIRST-LAST, at least 8 ports from 1024 to 65535", "21000-28999", \
       "TCP ports that nodes listen on: each takes one of 8 that follow from the job step and the node") \
     X("INTERFACE", INTERFACE, interface, 0, 0, "the name or an address of a network interface", "", \
       "which of a node's networks TCP takes; without it whatever the hosts' names lead to") \
     X("KEYFILE", KEYFILE, keyfile, 0, 0, "an absolute path", "", \
-      "file of the user's, mode 0600, whose bytes prove to other nodes that this one is of the same user, " \
-      "where there is no MUNGE") \
+      "file of the user's, mode 0600, whose bytes prove to other nodes that this one is of the same user; " \
+      "without it the launcher's secret does, or MUNGE") \
     X("ENCRYPT", FLAG, encrypt, 0, 0, "0 or 1", "0", \
       "1 encrypts what goes over TCP; without it each message is only signed") \
     X("MPI", MPI, mpi, 0, 0, "auto, mpich, openmpi or the name of another plug-in", "auto", \

@@ -113,6 +113,25 @@ static int send_all(int fd, const void *bytes, size_t size, uint64_t until)
     return 0;
 }
 
+/* Sends bytes that fit the socket, and a copy of `passed`. */
+static int send_with_fd(int fd, void *bytes, size_t size, int passed)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = { .room = { 0 } };
+    struct iovec part = { bytes, size };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room
+    };
+
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
+    return mioc_real(sendmsg)(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size ? 0 : -1;
+}
+
 /* Reads a line. Its length without the newline; 0: the agent has ended without one; -1: it does not come in time. */
 static ssize_t read_line(int fd, char *text, size_t size, uint64_t until)
 {
@@ -183,9 +202,10 @@ static void send_parent(struct start *s, int fd)
 {
     struct mioc_agent_parent parent;
 
-    if (mioc_hydra_join_parent(&s->hydra, s->until, &parent) == 0)
-        (void)send_all(fd, &parent, sizeof parent, s->until);
-    else
+    memset(&parent, 0, sizeof parent);
+    parent.is_known = mioc_hydra_join_parent(&s->hydra, s->until, &parent) == 0;
+    (void)send_with_fd(fd, &parent, sizeof parent, s->hydra.names.fd);
+    if (!parent.is_known)
         mioc_log(MIOC_LOG_WARN,
                  "node %d does not reach the others: %s; it goes on uncached. See why that one is missing",
                  s->hydra.place.index, s->hydra.problem);

@@ -39,8 +39,9 @@ static struct {
     int up, down; /* descriptors: to the launcher; to the program, whose end of that pair is PMI_FD */
     int pmi_fd;
     int is_hydra;
-    int has_no_thread; /* the program has the launcher's own connection; `up` is PMI_FD */
-    ino_t socket;      /* of that connection: the program may close PMI_FD, and open something else */
+    int has_no_thread;      /* the program has the launcher's own connection; `up` is PMI_FD */
+    struct mioc_ring *ring; /* of the agent that holds the connection, too; NULL: nobody does */
+    ino_t socket;           /* of that connection: the program may close PMI_FD, and open something else */
     pthread_t thread;
     atomic_int is_answer_due; /* the next line from the launcher answers a question of this library */
     atomic_int gate;          /* enum gate; a futex */
@@ -274,6 +275,8 @@ static int has_started_mpi(void)
     return 0;
 }
 
+void mioc_pmi_relay_share(struct mioc_ring *ring) { relay.ring = ring; }
+
 static void await_answer(void)
 {
     char answer[256];
@@ -288,8 +291,13 @@ static int is_farewell_due(void)
 {
     if (!mioc_pmi_relay_is_owner() || !relay.is_hydra)
         return 0;
-    if (relay.has_no_thread)
-        return socket_of(relay.up) == relay.socket && !has_started_mpi();
+    if (relay.has_no_thread) {
+        int has_started = has_started_mpi(), is_open = socket_of(relay.up) == relay.socket;
+
+        if (relay.ring != NULL && (has_started || is_open))
+            mioc_ring_settle_farewell(relay.ring);
+        return is_open && !has_started;
+    }
     return !atomic_load(&relay.has_init);
 }
 

@@ -203,10 +203,11 @@ static int is_spawned_by_openmpi(const struct mioc_task *me, char *const *env)
     return me->launcher == MIOC_LAUNCHER_OPENMPI && name != NULL && (strtoul(name, NULL, 10) & 0xffff) > 1;
 }
 
-/* Whether TCP is to be used: `auto` takes it where MPI cannot be started. */
+/* Whether TCP is to be used. Open MPI's mpiexec does not say where the other nodes are, so there `auto` is MPI. */
 static int takes_tcp(const struct mioc_task *me, const struct mioc_config *config)
 {
-    return config->transport == MIOC_TRANSPORT_TCP || (config->transport == MIOC_TRANSPORT_AUTO && !me->has_pmi);
+    return config->transport == MIOC_TRANSPORT_TCP ||
+           (config->transport == MIOC_TRANSPORT_AUTO && me->launcher != MIOC_LAUNCHER_OPENMPI);
 }
 
 /* By MPI all tasks must come to the same decision. 0, or -1 and the reason in me->reason. */

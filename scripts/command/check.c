@@ -292,14 +292,14 @@ static int choose_transport(struct mioc_check *c)
     if (mioc_config()->transport == MIOC_TRANSPORT_MPI)
         return check_mpi_transport(c);
     tcp = *c;
-    can_mpi = check_mpi_transport(c) == 0;
-    if (!can_mpi)
-        mioc_check_say(c, "MPI", "no: %s", c->verdict);
-    can_tcp = (!can_mpi || c->is_verbose) && mioc_check_tcp(&tcp) == 0;
+    can_tcp = mioc_check_tcp(&tcp) == 0;
     mioc_check_say(c, "TCP", can_tcp ? "yes, with %s" : "no: %s", can_tcp ? tcp.secret : tcp.verdict);
-    if (!can_mpi && can_tcp)
+    can_mpi = (!can_tcp || c->is_verbose) && check_mpi_transport(c) == 0;
+    if (!can_mpi && (!can_tcp || c->is_verbose))
+        mioc_check_say(c, "MPI", "no: %s", c->verdict);
+    if (can_tcp)
         *c = tcp;
-    return can_mpi ? 0 : can_tcp ? 1 : -1;
+    return can_tcp ? 1 : can_mpi ? 0 : -1;
 }
 
 static int check_paths(struct mioc_check *c)

@@ -216,7 +216,7 @@ check_refuses() {
   [[ $status == 1 && ${lines[0]} == 'no: SLURM_STEP_NODELIST names 3 hosts, but the step has 2 nodes' ]]
 }
 
-@test "check takes TCP where MPI cannot be started" {
+@test "check takes TCP first, and says where neither it nor MPI can be had" {
   tcp_setup
   unset MPIIO_CACHE_TRANSPORT
   rm "$SCRATCH"/lib/libmpiio_cache_*.so
@@ -228,7 +228,8 @@ check_refuses() {
   check_refuses 'the MPI plug-in libmpiio_cache_mpich.so is not beside libmpiio_cache.so' 'build and install it'
 }
 
-@test "check says no where mpi4py is of another MPI" {
+@test "check says no where MPI is to carry it, and mpi4py is of another one" {
+  export MPIIO_CACHE_TRANSPORT=mpi
   mkdir -p "$SCRATCH/site/mpi4py"
   : >"$SCRATCH/site/mpi4py/__init__.py"
   echo 'void f(void) {}' >"$SCRATCH/x.c"

@@ -92,6 +92,9 @@ launch() {
   fi
 }
 
+# Whether this test's jobs are joined by MPI, which rules out more than TCP.
+is_by_mpi() { [[ ${MPIIO_CACHE_TRANSPORT:-auto} == mpi ]]; }
+
 alone() { launch "$@"; }
 on_mpiexec() { launch mpiexec.mpich -n "$1" "${@:2}"; }
 on_hosts() {
@@ -156,6 +159,15 @@ own_stores() {
     # Other mounts have files of that number, too.
     grep -q "$(printf ' %02x:%02x:%s ' $((dev >> 8 & 0xfff)) $((dev & 0xff | dev >> 12 & 0xfff00)) "$inode")" \
       /proc/locks || echo "$store"
+  done
+}
+
+# FOLDER: the agents of a job have a second after its end; then no store is in the folder.
+has_no_stores() {
+  local until=$((${EPOCHREALTIME/./} + 1000000))
+  while [[ -n $(ls "$1") ]]; do
+    ((${EPOCHREALTIME/./} < until)) || { ls -l "$1"; return 1; }
+    sleep 0.02
   done
 }
 

@@ -104,6 +104,7 @@ PY
 }
 
 @test "the descriptors that MPI holds cannot be closed or taken, and all others can" {
+  export MPIIO_CACHE_TRANSPORT=mpi
   cat >"$SCRATCH/app.py" <<'PY'
 import ctypes, os, errno, package
 taken = 0

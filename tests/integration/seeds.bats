@@ -217,7 +217,8 @@ PY
   MPIIO_CACHE_DIR=$SCRATCH/stores MPIIO_CACHE_LOG=debug MPIIO_CACHE_STATS=1 run_cached on_shared "$PYTHON" -c "$program"
   cat "$CACHED/stdout" "$CACHED/stderr"
   # The hosts share this folder: one store, or two.
-  [[ $CACHED_RC == 0 && -z $(ls "$SCRATCH/stores") && -z $(grep -vx '[12]' "$CACHED/stdout") ]]
+  has_no_stores "$SCRATCH/stores"
+  [[ $CACHED_RC == 0 && -z $(grep -vx '[12]' "$CACHED/stdout") ]]
   [[ $(said) == *'active: 4 ranks on 2 nodes'* ]]
   # A timer for each class of calls.
   local class

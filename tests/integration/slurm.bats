@@ -129,7 +129,7 @@ m.finalize()
 PY
   mkdir -p "$SCRATCH/with"
   cp "$MIOC_LIBRARY" "$SCRATCH/with"
-  MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain on_slurm 2 2 "$PYTHON" \
+  MPIIO_CACHE_TRANSPORT=mpi MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain on_slurm 2 2 "$PYTHON" \
     "$SCRATCH/app.py"
   [[ $(said) == *'inactive: the MPI plug-in'* && $(grep -c ' of 4' "$CACHED/stdout") == 4 ]]
 }
@@ -192,7 +192,7 @@ PY
   (($(sort -u <<<"${names%$'\n'}" | wc -l) == 3))
 }
 
-@test "check in a task of srun --mpi=none takes TCP with MUNGE, and of --mpi=pmi2 MPI" {
+@test "check in a task of srun takes TCP with MUNGE, and MPI where it is told to" {
   cp -r "$MIOC_BUILD/bin" "$MIOC_BUILD/lib" "$MIOC_BUILD/libexec" "$SCRATCH/"
   install -m 755 /dev/null "$SCRATCH/libexec/mpiio_cache/agent"
   export MUNGE_SOCKET=$EIGHT_NODES/munge.sock
@@ -201,9 +201,10 @@ PY
   grep -q '^  MPI  *no: srun gave this task no PMI_FD' "$SCRATCH/out"
   grep -q '^  step  *slurm mioc [0-9]*\.0 [0-9]*, node 0 of 1$' "$SCRATCH/out"
   grep -q '^yes: TCP with MUNGE, ' "$SCRATCH/out"
-  launch srun -N 1 -n 1 --mpi=pmi2 "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON" >"$SCRATCH/out"
-  cat "$SCRATCH/out"
   grep -q '^  TCP  *yes, with MUNGE$' "$SCRATCH/out"
+  MPIIO_CACHE_TRANSPORT=mpi launch srun -N 1 -n 1 --mpi=pmi2 "$SCRATCH/bin/mpiio-cache" check --verbose \
+    --python "$PYTHON" >"$SCRATCH/out"
+  cat "$SCRATCH/out"
   grep -q '^yes: MPICH ' "$SCRATCH/out"
 }
 
