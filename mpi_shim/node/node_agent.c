@@ -130,13 +130,24 @@ static void respect_limits(struct mioc_node *node, uint64_t now)
     mioc_store_give_back(node->store);
 }
 
+/* How long an agent process sleeps where nothing wakes it. A rank that sees no beat for so long looks whether the agent
+ * lives (client/breaker.c), and one that sees none for MPIIO_CACHE_TIMEOUT is served no more. */
+static uint64_t idle_pause(const struct mioc_node *node)
+{
+    uint64_t most = node->config->timeout_ms * MIOC_NS_PER_MS / 4;
+
+    return most < SECOND ? most : SECOND;
+}
+
 /* `silence`: how long ago the last news was; `tick`: when the agent wants its next tick. */
 static uint64_t next_pause(const struct mioc_node *node, uint64_t silence, uint64_t tick, uint64_t now)
 {
     int is_busy = mioc_agent_is_busy(node->agent) || node->unsent > 0;
     uint64_t next = UINT64_MAX;
     int is_woken = node->is_process || node->world.nodes == 1 || node->has_left;
-    uint64_t pause = is_woken ? PAUSE_ALONE_NS : mioc_pause(is_busy, silence);
+    uint64_t pause = node->is_process && !is_busy ? idle_pause(node)
+                     : is_woken                   ? PAUSE_ALONE_NS
+                                                  : mioc_pause(is_busy, silence);
 
     if (node->is_crowded && pause < MIOC_PAUSE_IDLE_NS / CROWDED)
         pause *= CROWDED;
@@ -225,6 +236,7 @@ void mioc_node_agent_loop(struct mioc_node *node)
             mioc_node_attend_starter(node);
             mioc_node_attend_link(node, now);
             attend_rival(node, now);
+            mioc_node_attend_report(node);
         }
         if (!node->has_left) {
             events += mioc_node_poll(node);

@@ -181,14 +181,7 @@ static void host_report(void *ctx, int from, const void *bytes, uint32_t size)
     node->report[from].nodes = node->report[from].reported_nodes = 1;
 }
 
-static void host_wanted_report(void *ctx)
-{
-    struct mioc_node *node = ctx;
-    struct mioc_report report;
-
-    mioc_node_fill_report(node, &report);
-    mioc_agent_send_report(node->agent, &report, sizeof report, mioc_clock_ns());
-}
+static void host_wanted_report(void *ctx) { ((struct mioc_node *)ctx)->is_report_wanted = 1; }
 
 /* --- The resolver's side: any thread ----------------------------------------------------------------------------- */
 

@@ -68,7 +68,7 @@ int mioc_node_take_welcome(void *ctx, const void *bytes, uint32_t size);
 int mioc_node_is_linked(const struct mioc_node *node);
 /* Whether it is so early that threads wait for the link. */
 int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now);
-/* Sends those who wait to the real call once it is not. */
+/* Puts the store in force once it is linked; and apart once nobody waits for that any more. */
 void mioc_node_attend_link(struct mioc_node *node, uint64_t now);
 /* Takes what the starter says of the parent. */
 void mioc_node_attend_starter(struct mioc_node *node);
@@ -79,6 +79,9 @@ void mioc_node_attend_launcher(struct mioc_node *node);
 /* Writes the manifest and gives rank 0 the report once it has ended. `processes`: how many ranks of the node run. 1:
  * call it again soon. */
 int mioc_node_attend_job_end(struct mioc_node *node, unsigned processes);
+
+/* Sends this node's report up, if the root has asked for it. */
+void mioc_node_attend_report(struct mioc_node *node);
 
 /* --- node_memory.c ----------------------------------------------------------------------------------------------- */
 /* Starts a thread that sets is_short when the memory cgroup's limit is near. Does nothing where there is no limit. */

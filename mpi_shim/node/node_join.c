@@ -126,11 +126,16 @@ int mioc_node_take_welcome(void *ctx, const void *bytes, uint32_t size)
 #define LINK_NS 2000000000ull
 #define NAMED_LINK_NS 1000000000ull
 
+static uint64_t link_ns(const struct mioc_node *node)
+{
+    uint64_t most = node->config->timeout_ms * MIOC_NS_PER_MS, usual = node->is_named ? NAMED_LINK_NS : LINK_NS;
+
+    return most < usual ? most : usual;
+}
+
 int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now)
 {
-    uint64_t most = node->config->timeout_ms * 1000000u, least = node->is_named ? NAMED_LINK_NS : LINK_NS;
-
-    return now - node->started_ns < (most < least ? most : least);
+    return now - node->started_ns < link_ns(node);
 }
 
 int mioc_node_is_linked(const struct mioc_node *node)
@@ -138,25 +143,36 @@ int mioc_node_is_linked(const struct mioc_node *node)
     return !node->is_process || node->world.nodes == 1 || mioc_agent_is_linked(node->agent);
 }
 
-/* Says it once, when the time is over. Where there is no transport, what is missing was said. */
+/* Says it once, when the time is over. Where there is no transport, what is missing was said. A parent that has a name
+ * was there, and its ranks may have ended. */
 static void say_unlinked(const struct mioc_node *node)
 {
     static int is_said;
 
     if (!is_said && node->ops != NULL)
-        mioc_log(MIOC_LOG_WARN,
-                 "node %d does not reach the others within %llu ms; it goes on uncached until it does. mpiio-cache check "
-                 "on two nodes says more",
-                 node->world.node, (unsigned long long)node->config->timeout_ms);
+        mioc_log(
+            node->is_named ? MIOC_LOG_INFO : MIOC_LOG_WARN,
+            "node %d does not reach the others within %llu ms; it goes on uncached until it does. mpiio-cache check "
+            "on two nodes says more",
+            node->world.node, (unsigned long long)(link_ns(node) / MIOC_NS_PER_MS));
     is_said = 1;
 }
 
+/* What the stream brings before the node is linked may be wrong by now, so nothing of it is served until then. */
 void mioc_node_attend_link(struct mioc_node *node, uint64_t now)
 {
     struct mioc_ring *ring = mioc_store_ring(node->store);
 
-    if (mioc_node_is_linked(node) || node->has_left || mioc_node_waits_for_link(node, now))
+    if (mioc_store_get_state(node->store) >= MIOC_STORE_ACTIVE)
         return;
+    if (mioc_node_is_linked(node)) {
+        mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
+        return;
+    }
+    if (mioc_node_waits_for_link(node, now))
+        return;
+    if (mioc_store_get_state(node->store) == MIOC_STORE_STARTING)
+        mioc_store_set_state(node->store, MIOC_STORE_APART);
     say_unlinked(node);
     for (unsigned i = 0; i < node->waiters; i++)
         mioc_ring_answer(ring, node->waiter[i].slot, node->waiter[i].hash != 0 ? MIOC_ASK_REAL : MIOC_ASK_ANSWERED);

@@ -77,7 +77,6 @@ static int start(struct mioc_node *node, const struct mioc_agent_order *order, c
         return -1;
     }
     (void)mioc_trace_start(node->config, MIOC_TRACE_NODE, node->world.node); /* before the resolvers' threads */
-    mioc_ring_set_nodes(mioc_store_ring(node->store), (uint32_t)node->world.nodes);
     mioc_node_set_bound(node, mioc_node_store_limit(node->config));
     if (mioc_node_host_start(node) != 0 || mioc_watch_start(mioc_store_ring(node->store), order->starter) != 0 ||
         (mioc_rival_fd() >= 0 && mioc_watch_fd(mioc_rival_fd()) != 0) ||
@@ -89,7 +88,8 @@ static int start(struct mioc_node *node, const struct mioc_agent_order *order, c
     if (node->prefetch != NULL)
         mioc_prefetch_release(node->prefetch);
     mioc_node_watch_memory(node);
-    mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
+    mioc_node_attend_link(node, mioc_clock_ns());
+    mioc_ring_set_nodes(mioc_store_ring(node->store), (uint32_t)node->world.nodes); /* ranks take it from here on */
     return 0;
 }
 
@@ -108,6 +108,7 @@ int mioc_node_serve(const struct mioc_agent_order *order, const struct mioc_node
     node->owner = getpid();
     node->is_process = 1;
     node->started_ns = mioc_clock_ns();
+    node->token = node->settled = mioc_clock_real_ns(); /* writes of an earlier agent of this node have lower ones */
     node->way = way;
     node->starter = starter;
     node->launcher = -1;

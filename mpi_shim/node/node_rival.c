@@ -59,7 +59,8 @@ static int wait_for_answer(int fd, uint64_t until)
     return -1;
 }
 
-/* One attempt. 0: done, or there is nobody to hear of; EAGAIN: once more; EBUSY: *answer says what the other one does. */
+/* One attempt. 0: done, or there is nobody to hear of; EAGAIN: once more; EBUSY: *answer says what the other one does.
+ */
 static int try_claim(uint64_t key, uint64_t until, int *answer)
 {
     struct sockaddr_un address;

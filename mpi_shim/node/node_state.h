@@ -57,8 +57,9 @@ struct mioc_node {
     pid_t starter_pid;
     int is_named; /* hydra's name service has told where the parent is */
     uint64_t started_ns;
-    int is_report_due; /* rank 0 has ended and waits for the report; an agent process only */
-    int is_process;    /* the agent is a process of its own (process.h), not a thread of a rank */
+    int is_report_wanted; /* the root wants this node's report */
+    int is_report_due;    /* rank 0 has ended and waits for the report; an agent process only */
+    int is_process;       /* the agent is a process of its own (process.h), not a thread of a rank */
 
     /* --- Leaders --- */
     struct mioc_agent *agent;

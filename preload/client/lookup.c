@@ -43,12 +43,21 @@ static int may_have_key(const struct mioc_client *c, int dirfd, const char *path
     return !mioc_path_is_nowhere(path) && (path[0] == '/' || may_be_ours(c, dirfd, path));
 }
 
+/* The agent is about to reach the root. Without waiting all ranks would go to the filesystem at once. */
+static __attribute__((noinline)) enum mioc_store_state await_state(const struct mioc_store *store)
+{
+    return mioc_store_await(store, mioc_client_deadline());
+}
+
 /* If the agent has left, is full, or is silent, nobody hears of other nodes' writes: the store may be old. */
 static int is_trustworthy(const struct mioc_store *store)
 {
     const struct mioc_ring *ring = mioc_store_ring(store);
+    enum mioc_store_state state = mioc_store_get_state(store);
 
-    return mioc_store_get_state(store) == MIOC_STORE_ACTIVE && !mioc_ring_is_tainted(ring) &&
+    if (__builtin_expect(state == MIOC_STORE_STARTING, 0))
+        state = await_state(store);
+    return state == MIOC_STORE_ACTIVE && !mioc_ring_is_tainted(ring) &&
            !mioc_ring_is_silent(ring, mioc_client.timeout_ns);
 }
 

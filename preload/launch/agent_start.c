@@ -11,6 +11,7 @@
 #include "base/real.h"
 #include "hydra_join.h"
 #include "node/process.h"
+#include "store/ring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -253,9 +254,9 @@ static struct mioc_store *attach(const struct start *s)
     if (mioc_store_find(s->config->dir, s->me->key, path, sizeof path) != 0 ||
         (store = mioc_store_attach(path)) == NULL)
         return NULL;
-    if (mioc_store_await(store, s->until) != MIOC_STORE_LEFT)
+    if (mioc_store_get_state(store) != MIOC_STORE_LEFT && mioc_ring_nodes(mioc_store_ring(store)) != 0)
         return store;
-    mioc_store_detach(store); /* of Pythons that this task ran before: their agent is about to end */
+    mioc_store_detach(store); /* not whole yet, or of Pythons that this task ran before: their agent is about to end */
     return NULL;
 }
 

@@ -23,7 +23,8 @@ struct mioc_io_thread;
 
 /* What the agent says about itself. States only go forward. */
 enum mioc_store_state {
-    MIOC_STORE_STARTING = 0,
+    MIOC_STORE_STARTING = 0, /* nothing is served yet; mioc_store_await() waits */
+    MIOC_STORE_APART,        /* the way to the root is not there, and nobody waits for it; nothing is served */
     MIOC_STORE_ACTIVE,
     MIOC_STORE_FULL, /* the agent can append no more, not even a write's INVALIDATE: nothing is served */
     MIOC_STORE_LEFT  /* the agent is gone, so nobody hears of writes: nothing is served */
@@ -131,8 +132,8 @@ uint64_t mioc_store_local_dev(const struct mioc_store *s, uint64_t root_dev);
 int mioc_store_may_be_dev(const struct mioc_store *s, uint64_t root_dev, uint64_t dev);
 
 enum mioc_store_state mioc_store_get_state(const struct mioc_store *s);
-/* Sleeps until the agent has started, its process is gone, or CLOCK_MONOTONIC is at `until` (ns). Returns the state.
- * Never in the agent's process. */
+/* Sleeps while the state is STARTING, until the agent's process is gone, or CLOCK_MONOTONIC is at `until` (ns). Returns
+ * the state. Never in the agent's process. */
 enum mioc_store_state mioc_store_await(const struct mioc_store *s, uint64_t until);
 /* Whether the agent's process holds its lock, or may hold it for all that can be told. Opens and closes `owner`: never
  * call it in the agent's process. Keeps errno. */

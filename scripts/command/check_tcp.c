@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* check_tcp.c - mpiio-cache check: whether TCP could carry it here: the agent's program, a port, a secret, the
  * job step. */
+#include "transport/secret.h"
 #include "check_internal.h"
 #include "command.h"
 #include "base/config.h"
@@ -46,7 +47,9 @@ static void run_network(const char *path, int out)
  * is in the environment. Outside of a job nobody can tell. */
 static int needs_secret(const struct mioc_check *c)
 {
-    return c->is_task && c->me.launcher != MIOC_LAUNCHER_HYDRA && getenv("PMI_SHARED_SECRET") == NULL;
+    const char *word = getenv("PMI_SHARED_SECRET");
+
+    return c->is_task && c->me.launcher != MIOC_LAUNCHER_HYDRA && (word == NULL || strlen(word) < MIOC_SECRET_WORD_MIN);
 }
 
 /* What network.c says of the secret, behind "+" or "-". */

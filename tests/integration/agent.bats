@@ -42,7 +42,8 @@ while not os.path.exists(sys.argv[1] + "/go"):
 print("done", package.value)
 PY
   rm -f "$SCRATCH/there" "$SCRATCH/go"
-  PRELOAD=${PRELOAD-$MIOC_LIBRARY} "${launcher[@]}" "$PYTHON" "$SCRATCH/waits.py" "$SCRATCH" >"$SCRATCH/out" 2>"$SCRATCH/err" 3>&- &
+  PRELOAD=${PRELOAD-$MIOC_LIBRARY} "${launcher[@]}" "$PYTHON" "$SCRATCH/waits.py" "$SCRATCH" >"$SCRATCH/out" \
+    2>"$SCRATCH/err" 3>&- &
   JOB=$!
   for rank in 0 1 2 3; do await_line "^rank $rank " "$SCRATCH/there"; done
 }

@@ -207,11 +207,13 @@ check_refuses() {
   run as_task
   echo "$output"
   [[ $status == 1 && ${lines[0]} == 'no: MUNGE: '* && ${lines[1]} == 'remedy: have MUNGE started '* ]]
-  PMI_SHARED_SECRET=123456789 run as_task
+  PMI_SHARED_SECRET=123456789012345 run as_task # a shorter word can be guessed
+  [[ $status == 1 && ${lines[0]} == 'no: MUNGE: '* ]]
+  PMI_SHARED_SECRET=1234567890123456 run as_task
   echo "$output"
   [[ $status == 0 && ${lines[0]} == "yes: TCP with the launcher's secret, "* ]]
   # What the launcher says of the step counts in a task, too.
-  PMI_SHARED_SECRET=123456789 SLURM_STEP_NODELIST='n[1-3]' run as_task
+  PMI_SHARED_SECRET=1234567890123456 SLURM_STEP_NODELIST='n[1-3]' run as_task
   echo "$output"
   [[ $status == 1 && ${lines[0]} == 'no: SLURM_STEP_NODELIST names 3 hosts, but the step has 2 nodes' ]]
 }

@@ -28,7 +28,7 @@ on_openmpi() { launch mpiexec.openmpi -n "$1" "${@:2}"; }
 on_openmpi_hosts() { MIOC_HOSTS_MPI=openmpi on_hosts "$@"; }
 
 # What was said: active, and by which MPI.
-was_active() { said; (($(said | grep -c "active: $1, $2 .*, loader patch") == 1)); }
+was_active() { said; (($(said | grep -c "active: $1, $2.*, loader patch") == 1)); }
 
 @test "ranks without MPI of their own are served under Open MPI's mpiexec, on one node and on three" {
   need_openmpi
@@ -231,10 +231,14 @@ PY
   {
     on_pmix() { launch srun -N "$1" --ntasks-per-node="$2" --mpi=pmix "${@:3}"; }
     echo 'import package; print(package.value); import late' >"$SCRATCH/app.py"
-    same_as_plain on_pmix 4 2 "$PYTHON" "$SCRATCH/app.py" && was_active '8 ranks on 4 nodes' 'Open MPI' &&
+    same_as_plain on_pmix 4 2 "$PYTHON" "$SCRATCH/app.py" && was_active "8 ranks on 4 nodes" TCP &&
+      export MPIIO_CACHE_TRANSPORT=mpi &&
+      same_as_plain on_pmix 4 2 "$PYTHON" "$SCRATCH/app.py" && was_active '8 ranks on 4 nodes' 'Open MPI' &&
       echo 'import package; from mpi4py import MPI; print(MPI.COMM_WORLD.allreduce(1)); import late' \
       >"$SCRATCH/app.py" &&
       same_as_plain on_pmix 4 2 "$PYTHON" "$SCRATCH/app.py" && was_active '8 ranks on 4 nodes' 'Open MPI' &&
+      grep -qx 8 "$CACHED/stdout" && unset MPIIO_CACHE_TRANSPORT &&
+      same_as_plain on_pmix 4 2 "$PYTHON" "$SCRATCH/app.py" && was_active "8 ranks on 4 nodes" TCP &&
       grep -qx 8 "$CACHED/stdout"
   } || rc=1
   fixture slurm stop "$SCRATCH/slurm"
@@ -244,7 +248,7 @@ PY
 
 @test "MPICH without sessions, as MPICH 3: life cycle, collectives, and imports after the end" {
   need_command mpiexec.mpich
-  export MPIIO_CACHE_MPI=mpich3
+  export MPIIO_CACHE_MPI=mpich3 MPIIO_CACHE_TRANSPORT=mpi
   cat >"$SCRATCH/app.py" <<PY
 import package, sys
 sys.path.append("$MIOC_BUILD/lib")
@@ -272,6 +276,7 @@ PY
   need_openmpi
   echo 'import package; print(package.value)' >"$SCRATCH/app.py"
   # mpi4py of Open MPI under MPICH's mpiexec.
+  export MPIIO_CACHE_TRANSPORT=mpi
   same_as_plain on_mpiexec 2 "$PYTHON" "$SCRATCH/app.py"
   [[ $(said) == *'inactive: mpi4py is linked with libmpi.so.40, the plug-in with libmpich'* ]]
   export PYTHONPATH=$SCRATCH/lib

@@ -106,7 +106,7 @@ in_clean_root() {
     [ ! -e /usr/bin/mpiio-cache ] && echo removed'
   echo "$output"
   local off='KILL_SWITCH is on (/etc/mpiio_cache.conf)'
-  [[ $status == 0 && $output == *'mpiio-cache 0.1.0'*'yes: MPICH 4.'*'no: '*"$off"*'exit status 1'*removed ]]
+  [[ $status == 0 && $output == *'mpiio-cache 0.1.0'*'yes: TCP with '*'no: '*"$off"*'exit status 1'*removed ]]
   (($(grep -cx 'value 42' <<<"$output") == 2 && $(grep -c '^mpiio_cache: active: 2 ranks' <<<"$output") == 1))
   [[ ! -e /usr/bin/mpiio-cache ]] # nothing of it here
 }

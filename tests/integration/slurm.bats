@@ -162,7 +162,8 @@ m.finalize()
 PY
   for i in {1..20}; do
     MPIIO_CACHE_TRANSPORT=tcp MPIIO_CACHE_LOG=info run_cached on_slurm 4 1 "$PYTHON" "$SCRATCH/app.py"
-    [[ $CACHED_RC == 0 && $(sort "$CACHED/stdout" | xargs) == '0 of 4 1 of 4 2 of 4 3 of 4' ]] || { cat "$CACHED/stderr"; return 1; }
+    cat "$CACHED/stderr"
+    [[ $CACHED_RC == 0 && $(sort "$CACHED/stdout" | xargs) == '0 of 4 1 of 4 2 of 4 3 of 4' ]]
     [[ $(said) == *'active: 4 ranks on 4 nodes, TCP'* ]]
   done
 }
