@@ -30,8 +30,8 @@ await_line() {
   done
 }
 
-# A job of four ranks (LAUNCHER: on_hosts 2 2), cached, that is asleep when this returns; JOB is its process. It ends when
-# $SCRATCH/go is there.
+# A job of four ranks (LAUNCHER: on_hosts 2 2), cached, that is asleep when this returns; JOB is its process. It ends
+# when $SCRATCH/go is there.
 start_job() {
   local launcher=(${LAUNCHER:-on_hosts 2 2})
   cat >"$SCRATCH/waits.py" <<'PY'

@@ -21,7 +21,9 @@ play() {
   play none 68-134
 }
 
-@test "random writers and readers, a client like NFS's: plain could have given each answer" { play nfs 1-66,340,957,7720; }
+@test "random writers and readers, a client like NFS's: plain could have given each answer" {
+  play nfs 1-66,340,957,7720
+}
 
 @test "random writers and readers, a client like Lustre's: plain could have given each answer" {
   play lustre 135-200,338,4076,4847

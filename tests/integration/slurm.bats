@@ -129,8 +129,8 @@ m.finalize()
 PY
   mkdir -p "$SCRATCH/with"
   cp "$MIOC_LIBRARY" "$SCRATCH/with"
-  MPIIO_CACHE_TRANSPORT=mpi MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain on_slurm 2 2 "$PYTHON" \
-    "$SCRATCH/app.py"
+  MPIIO_CACHE_TRANSPORT=mpi MIOC_LIBRARY=$SCRATCH/with/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain \
+    on_slurm 2 2 "$PYTHON" "$SCRATCH/app.py"
   [[ $(said) == *'inactive: the MPI plug-in'* && $(grep -c ' of 4' "$CACHED/stdout") == 4 ]]
 }
 
