@@ -294,8 +294,8 @@ static int is_farewell_due(void)
     if (relay.has_no_thread) {
         int has_started = has_started_mpi(), is_open = socket_of(relay.up) == relay.socket;
 
-        if (relay.ring != NULL && (has_started || is_open))
-            mioc_ring_settle_farewell(relay.ring);
+        if (relay.ring != NULL && !has_started && !is_open)
+            mioc_ring_ask_farewell(relay.ring);
         return is_open && !has_started;
     }
     return !atomic_load(&relay.has_init);

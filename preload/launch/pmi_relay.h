@@ -27,8 +27,8 @@ void mioc_pmi_relay_open(int is_answer_due);
 /* For hydra, which answers a second "init": this library has spoken by `pmi_fd` itself, and no relay is needed. Only
  * mioc_pmi_relay_end() is due at the program's end, and before an exec. */
 void mioc_pmi_relay_note_spoken(int pmi_fd);
-/* The agent of this ring holds the same connection, and says "finalize" after the end of a process that could not: it
- * was killed, or its program had closed the connection. Main thread, before main(). */
+/* The agent of this ring holds the same connection, and says "finalize" for a process whose program has closed its own.
+ * Main thread, before main(). */
 void mioc_pmi_relay_share(struct mioc_ring *ring);
 
 /* Ends the relay; PMI_FD is the launcher's own connection again. Call it while neither side speaks. Does nothing where

@@ -67,9 +67,8 @@ void mioc_ring_process_ends(struct mioc_ring *ring, pid_t pid);
 /* Rank 0 ends with `status`, and tells an agent that is a process of its own. With `report` it waits for the job's
  * report until CLOCK_MONOTONIC is at `until` (ns). Returns 0; or -1: there is no report. One thread of one process. */
 int mioc_ring_job_ends(struct mioc_ring *ring, int status, struct mioc_report *report, uint64_t until);
-/* Nobody needs to say "finalize" to hydra for the process that has started the agent: it has done so, or its program
- * has spoken with hydra itself. */
-void mioc_ring_settle_farewell(struct mioc_ring *ring);
+/* The process that has started the agent ends, and could not say "finalize" to hydra itself: the agent is to. */
+void mioc_ring_ask_farewell(struct mioc_ring *ring);
 /* How many nodes the job has; 0: the agent has not said. */
 uint32_t mioc_ring_nodes(const struct mioc_ring *ring);
 /* Takes the next message that the agent has left for people into text[MIOC_RING_NOTE_MAX]. Each one is taken once.
@@ -101,7 +100,7 @@ void mioc_ring_sleep(struct mioc_ring *ring, uint64_t timeout_ns);
 /* Rings: wakes the agent. Any thread; async-signal-safe. */
 void mioc_ring_wake(struct mioc_ring *ring);
 
-/* Whether that has not been said. */
+/* Whether that was asked. */
 int mioc_ring_is_farewell_due(const struct mioc_ring *ring);
 /* How many nodes the job has. */
 void mioc_ring_set_nodes(struct mioc_ring *ring, uint32_t nodes);

@@ -55,9 +55,9 @@ struct mioc_ring {
     struct mioc_slot slot[MIOC_RING_SLOTS];
     struct mioc_process process[MIOC_RING_PROCESSES];
     struct mioc_job_end job_end;
-    uint32_t nodes;               /* atomic */
-    uint32_t is_farewell_settled; /* atomic */
-    uint32_t notes;               /* that the agent has begun to write */
+    uint32_t nodes;           /* atomic */
+    uint32_t is_farewell_due; /* atomic */
+    uint32_t notes;           /* that the agent has begun to write */
     struct mioc_note note[MIOC_RING_NOTES];
 };
 

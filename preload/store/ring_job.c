@@ -57,14 +57,11 @@ void mioc_ring_set_nodes(struct mioc_ring *ring, uint32_t nodes)
 
 uint32_t mioc_ring_nodes(const struct mioc_ring *ring) { return __atomic_load_n(&ring->nodes, __ATOMIC_RELAXED); }
 
-void mioc_ring_settle_farewell(struct mioc_ring *ring)
-{
-    __atomic_store_n(&ring->is_farewell_settled, 1, __ATOMIC_RELEASE);
-}
+void mioc_ring_ask_farewell(struct mioc_ring *ring) { __atomic_store_n(&ring->is_farewell_due, 1, __ATOMIC_RELEASE); }
 
 int mioc_ring_is_farewell_due(const struct mioc_ring *ring)
 {
-    return !__atomic_load_n(&ring->is_farewell_settled, __ATOMIC_ACQUIRE);
+    return (int)__atomic_load_n(&ring->is_farewell_due, __ATOMIC_ACQUIRE);
 }
 
 /* --- Messages ---------------------------------------------------------------------------------------------------- */
