@@ -46,7 +46,7 @@ check_session() {
   [[ $out == *"loaded LD_PRELOAD=unset"* ]] # it is not for every command of the shell
   [[ $out == *$'\n'"$PREFIX/bin/mpiio-cache"$'\n'"mpiio-cache 0.1.0"* ]]
   (($(grep -c '^mpiio_cache: active: 2 ranks' "$SCRATCH/out") == 2 && $(grep -cx ran "$SCRATCH/out") == 4))
-  [[ $out == *'LD_PRELOAD=libmpiio_cache.so srun --mpi=pmi2 python app.py'* ]] # help
+  [[ $out == *'LD_PRELOAD=libmpiio_cache.so srun python app.py'* ]] # help
   [[ $out == *'Description: Makes imports on supercomputers fast'* ]]           # whatis
   [[ $out == *"swapped PATH=$SCRATCH/apps/other/bin:"* && $out != *"swapped PATH=$PREFIX"* ]]
 }

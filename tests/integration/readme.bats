@@ -31,7 +31,7 @@ commands() {
   (($(wc -l <"$SCRATCH/commands") >= 14)) # or the extraction has lost them
   # What a test may not do, or not here: 4096 ranks, other people's folders, the two commands that run this very test.
   sed -E -e "s|/apps/mpiio-cache|$SCRATCH/apps|g; s|SYSCONFDIR=/etc|SYSCONFDIR=$SCRATCH/etc|; s|-n 4096|-n 4|" \
-    -e 's|srun (-n 4 )?(--mpi=pmi2 )?python|srun -N 2 -n 4 --mpi=pmi2 python|' \
+    -e 's|srun -n 4 python|srun -N 2 -n 4 python|' \
     -e 's|^(\./scripts/(demo\|test)).*|\1 --help|' "$SCRATCH/commands" >"$SCRATCH/lines"
   {
     echo "module() { eval \"\$($lmod bash \"\$@\")\"; }"
