@@ -46,9 +46,10 @@ enum kind {
       "how long a node's kernel may show what was there before another node's write: " \
       "auto takes it from the mount, and 60 where it does not say") \
     X("TIMEOUT", SECONDS, timeout_ms, SECONDS_NS(0.001), SECONDS_NS(3600), "seconds from 0.001 to 3600", "10", \
-      "longest wait of one call for the cache before it goes to the filesystem") \
+      "longest wait of one call for the cache before it goes to the filesystem; and, before main, for the node's " \
+      "agent (TCP), or for ranks that come late (MPI, at least 4)") \
     X("LINGER", SECONDS, linger_ms, 0, SECONDS_NS(3600), "seconds from 0 to 3600", "30", \
-      "longest that an ending rank goes on serving the others") \
+      "over MPI: longest that an ending rank goes on serving the others") \
     X("MAX_FILE", BYTES, max_file, 0, INT64_MAX, "bytes, with K, M, G or T for powers of 1024", "256M", \
       "larger files keep their metadata cached and are read from the filesystem") \
     X("MAX_BYTES", BYTES, max_bytes, 0, INT64_MAX, "bytes, with K, M, G or T for powers of 1024", "0", \
@@ -67,7 +68,7 @@ enum kind {
     X("ENCRYPT", FLAG, encrypt, 0, 0, "0 or 1", "0", \
       "1 encrypts what goes over TCP; without it each message is only signed") \
     X("MPI", MPI, mpi, 0, 0, "auto, mpich, openmpi or the name of another plug-in", "auto", \
-      "which MPI carries it: " \
+      "over MPI: which one carries it; " \
       "auto takes the one whose process manager the launcher speaks to (PMI: MPICH, PMIx: Open MPI)") \
     X("MANIFEST", MANIFEST, manifest, 0, 0, "auto, off or an absolute path", "auto", \
       "where a run notes what it asked, for the next one to read ahead: auto is below $XDG_CACHE_HOME or ~/.cache") \

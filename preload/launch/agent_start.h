@@ -9,9 +9,10 @@
 #include "store/store.h"
 #include <stddef.h>
 
-/* Finds the store of this job step on this node, or starts the agent that makes it, and maps it. Waits for no other
- * node, and for MPIIO_CACHE_TIMEOUT at most. Returns the store; or NULL with the reason, for people. Leaves no child,
- * no descriptor and no signal behind. Main thread, before main(), while there is one thread. Keeps errno. */
+/* Finds the store of this job step on this node, or starts the agent that makes it, and maps it. Waits for
+ * MPIIO_CACHE_TIMEOUT at most; for another node only under hydra, and there only where it starts the agent. Returns the
+ * store; or NULL with the reason, for people. Leaves no child, no descriptor and no signal behind. Main thread, before
+ * main(), while there is one thread. Keeps errno. */
 struct mioc_store *mioc_agent_start(const struct mioc_task *me, const struct mioc_config *config,
                                     const struct mioc_policy *policy, char *reason, size_t size);
 

@@ -280,8 +280,8 @@ static int check_mpi_transport(struct mioc_check *c)
     return check_plugins(c);
 }
 
-/* Whether TCP carries it: what MPIIO_CACHE_TRANSPORT says; auto is MPI where that can be started. 1, 0, or -1: neither
- * can, and MPI's failure counts. --verbose looks at both all the same. */
+/* Whether TCP carries it: what MPIIO_CACHE_TRANSPORT says; auto is TCP where that can be had. 1, 0, or -1: neither can,
+ * and MPI's failure counts. --verbose looks at both all the same. */
 static int choose_transport(struct mioc_check *c)
 {
     static struct mioc_check tcp;
