@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pause.h - how long an agent's thread sleeps between two looks at MPI. The simulation sleeps by it, too.
  *
- * mpi_shim/README.md, "Pauses", has the reasons. Any thread. */
+ * README.md, "Pauses", has the reasons. Any thread. */
 #ifndef MIOC_PAUSE_H
 #define MIOC_PAUSE_H
 

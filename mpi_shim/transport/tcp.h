@@ -3,7 +3,7 @@
  *
  * Each node but the leaves listens on a port that follows from the step's name and its number. A child looks for its
  * parent on these ports, for ever; after 1 s it also tries the grandparent, and so on up to the root. After the LOST of
- * its parent it begins anew. mpi_shim/README.md, "TCP", has the reasons and what an attacker can do.
+ * its parent it begins anew. README.md, "TCP", has the reasons and what an attacker can do.
  *
  * All in one thread, abandon() too. What may block (name lookup, MUNGE) runs in threads of its own. */
 #ifndef MIOC_TCP_H

@@ -11,7 +11,7 @@
  * A nonce is a public key (X25519) that is made for this connection. A proof (secret.h) is bound to all that both sides
  * have said before, and to the side. The keys, one for each direction, follow from what the two private keys give, from
  * both sides' shares and from all that was said. So who relays a handshake can hand on what comes later, or not, and
- * nothing else; and who gets to know the secret later cannot read what was recorded. mpi_shim/README.md, "TCP", has the
+ * nothing else; and who gets to know the secret later cannot read what was recorded. README.md, "TCP", has the
  * reasons. One thread, never blocks. */
 #ifndef MIOC_TCP_HANDSHAKE_H
 #define MIOC_TCP_HANDSHAKE_H

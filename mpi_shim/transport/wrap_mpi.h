@@ -2,7 +2,7 @@
 /* wrap_mpi.h - MPI without sessions (Open MPI 4, MPICH 3): the cache starts it, and the application sees a life cycle
  * of its own.
  *
- * mpi_shim/README.md, "Without sessions", explains it. Any thread, unless a function says otherwise. */
+ * README.md, "Without sessions", explains it. Any thread, unless a function says otherwise. */
 #ifndef MIOC_WRAP_MPI_H
 #define MIOC_WRAP_MPI_H
 
