@@ -43,6 +43,7 @@ time.sleep(1) # the agents look at MPI all the time
 import package2, package3
 print("done", rank, package2.value, package3.value)
 PY
+  export MPIIO_CACHE_TRANSPORT=mpi
   export MIOC_ABORT_FILE=$SCRATCH/abort MIOC_ABORT_RANK=2 MPIIO_CACHE_TIMEOUT=2 MPIIO_CACHE_LINGER=3
   SLACK=8 # rank 0's node notices the silence of rank 2's
   run_plain on_hosts 2 2 "$PYTHON" "$SCRATCH/app.py"

@@ -162,10 +162,10 @@ own_stores() {
   done
 }
 
-# FOLDER: the agents of a job have a second after its end; then no store is in the folder.
+# FOLDER: the agents of a job have a second after its end; then no store of this user is in the folder.
 has_no_stores() {
   local until=$((${EPOCHREALTIME/./} + 1000000))
-  while [[ -n $(ls "$1") ]]; do
+  while [[ -n $(find "$1" -mindepth 1 -maxdepth 1 -user "$EUID") ]]; do
     ((${EPOCHREALTIME/./} < until)) || { ls -l "$1"; return 1; }
     sleep 0.02
   done

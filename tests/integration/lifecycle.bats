@@ -343,7 +343,12 @@ print(subprocess.run([sys.executable, '-c', 'import late']))"
     gcc -shared -fPIC -x c - -o "$SCRATCH/source/opens.so"
   ORDER=after RUN=in_company check "$PYTHON" \
     -c "import ctypes, os; ctypes.CDLL(os.environ['SHARED'] + '/opens.so'); $DESCRIBE"
-  grep -F 'loader patch, asking nobody' "$SCRATCH/said"
+  # Beside an agent that is a process of its own nobody waits for that lock.
+  if is_by_mpi; then
+    grep -F 'loader patch, asking nobody' "$SCRATCH/said"
+  else
+    grep -E 'loader patch$' "$SCRATCH/said"
+  fi
   (($(stat_of "$SCRATCH/stats.json" '[.calls[].timeout] | add') == 0))
 }
 

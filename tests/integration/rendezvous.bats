@@ -1,5 +1,5 @@
-# Jobs in which a rank never comes, a node lacks something, or other programs run too: nobody waits in MPI for anybody,
-# and all ranks run as plain, after one deadline at most. Where all ranks come, however late, all take part.
+# By MPI: jobs in which a rank never comes, a node lacks something, or other programs run too: nobody waits in MPI for
+# anybody, and all ranks run as plain, after one deadline at most. Where all ranks come, however late, all take part.
 
 setup() {
   load helper
@@ -13,7 +13,7 @@ setup() {
     'os.write(1, b"%d of %d" % (m.rank(), m.size()) + bytes([10]))' 'm.finalize()' >"$SCRATCH/mpi.py"
   export MPIIO_CACHE_PATHS=$SCRATCH/lib PYTHONPATH=$SCRATCH/lib:$MIOC_BUILD/lib PYTHONDONTWRITEBYTECODE=1
   # The shortest there is; longer than what is nobody's to wait for.
-  export MPIIO_CACHE_TIMEOUT=4 MPIIO_CACHE_LOG=info APP=$SCRATCH/app.py PYTHON
+  export MPIIO_CACHE_TRANSPORT=mpi MPIIO_CACHE_TIMEOUT=4 MPIIO_CACHE_LOG=info APP=$SCRATCH/app.py PYTHON
   # shellcheck disable=SC2034 # helper.bash's
   RUN_TIMEOUT=60
 }

@@ -111,7 +111,7 @@ PY
   (($(stat_of "$SCRATCH/stats.json" .ranks) == 2 && $(stat_of "$SCRATCH/stats.json" .guests) >= 1))
   [[ $(planted "$SCRATCH/dir") == 10 ]]
   [[ $(find "$SCRATCH/victim" -type f | wc -l) == 5 ]]
-  [[ -z $(find "$SCRATCH/dir" -mindepth 1 -maxdepth 1 -user 0) ]]
+  has_no_stores "$SCRATCH/dir"
 }
 
 # DIRECTORY: not used, which is said in one line that names it and why; the program runs.
