@@ -160,3 +160,192 @@ print("stores", len(stores), file=sys.stderr)'
   is_active 2 1
   [[ $(said) == *'inactive: started neither by mpiexec nor by srun'* ]]
 }
+
+@test "a program that is linked with libpython is served, as a task and as a task's child" {
+  local config=/usr/bin/python3-config
+  [[ -x $config ]] || skip "python3-config is not installed"
+  cat >"$SCRATCH/embed.c" <<'C'
+#include <Python.h>
+int main(int argc, char **argv)
+{
+    Py_Initialize();
+    return PyRun_SimpleString(argv[1]) != 0 || Py_FinalizeEx() != 0 || argc != 2;
+}
+C
+  # shellcheck disable=SC2046 # words
+  gcc -o "$SCRATCH/embed" "$SCRATCH/embed.c" $($config --cflags --ldflags --embed)
+  on_each 2 "$SCRATCH/embed" 'import many.m1; print(many.m1.value)'
+  # shellcheck disable=SC2016
+  MPIIO_CACHE_STATS=$SCRATCH/stats.json same_as_plain on_mpiexec 2 "$PYTHON" -c '
+import subprocess, sys
+print(subprocess.check_output([sys.argv[1], "import many.m2; print(many.m2.value)"]))' "$SCRATCH/embed"
+  is_active 2 1
+}
+
+@test "a fork sees one thread, so no Python warns" {
+  local python count=0 code='
+import os, sys, warnings, many.m1
+warnings.simplefilter("error")
+import multiprocessing, pty
+assert len(os.listdir("/proc/self/task")) == 1
+child = os.fork()
+if child == 0:
+    import many.m2
+    os._exit(many.m2.value)
+print(os.waitpid(child, 0)[1])
+child, fd = pty.fork()
+if child == 0:
+    os._exit(4)
+print(os.waitpid(child, 0)[1])
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(abs, [-1, -2]))'
+  for python in "$PYTHON" "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3 /usr/bin/python3.1[2-9]; do
+    [[ -x $python ]] || continue
+    echo "$python"
+    same_as_plain on_mpiexec 2 "$python" -c "$code"
+    is_active 2 1
+    (($(grep -c '^\[1, 2\]$' "$CACHED/stdout") == 2))
+  done
+}
+
+@test "gdb is attached to a rank, by another process and by itself; the others go on" {
+  need_command gdb
+  cat >"$SCRATCH/look.py" <<'PY'
+import os, subprocess, sys, many.m1
+def gdb(pid, *commands):
+    line = ["gdb", "-nx", "-batch", "-p", str(pid)] + [word for c in commands for word in ("-ex", c)]
+    out = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return out.returncode, "#0" in out.stdout
+there, seen = sys.argv[1] + "/there", sys.argv[1] + "/seen"
+if os.environ["PMI_RANK"] == "0":
+    open(there + ".new", "w").write(str(os.getpid()))
+    os.rename(there + ".new", there)
+    while not os.path.exists(seen):
+        pass
+    import many.m2
+    print(many.m2.value, gdb(os.getpid(), "python import wave, tabnanny", "bt 1", "detach"))
+else:
+    while not os.path.exists(there):
+        pass
+    # Rank 0 stands still while this one imports.
+    code = "import many.m3, sqlite3; open(%r, 'w')" % seen
+    print(gdb(open(there).read(), "bt 1", "shell %s -c \"%s\"" % (sys.executable, code), "detach"))
+import many.m4
+print(many.m4.value)
+PY
+  attach() {
+    rm -f "$SCRATCH/there" "$SCRATCH/seen"
+    on_mpiexec 2 "$PYTHON" "$SCRATCH/look.py" "$SCRATCH"
+  }
+  same_as_plain attach
+  is_active 2 1
+  (($(grep -c '(0, True)' "$CACHED/stdout") == 2))
+}
+
+@test "a rank that stands still holds up nobody, whichever rank started the agent" {
+  need_hosts
+  cat >"$SCRATCH/still.py" <<'PY'
+import os, signal, subprocess, sys, time, many.m1
+sync, still, rank = sys.argv[1], sys.argv[2], os.environ["PMI_RANK"]
+if rank == still:
+    # Its child lets it go on when all others have imported and ended.
+    code = """
+import os, signal, sys, time
+os.kill(os.getppid(), signal.SIGSTOP)
+open(sys.argv[1] + "/stopped", "w")
+until = time.monotonic() + 30
+while time.monotonic() < until and len([n for n in os.listdir(sys.argv[1]) if n.startswith("done")]) < 3:
+    time.sleep(0.01)
+print("in time", time.monotonic() < until, flush=True)
+os.kill(os.getppid(), signal.SIGCONT)"""
+    subprocess.run([sys.executable, "-c", code, sync])
+else:
+    while not os.path.exists(sync + "/stopped"):
+        time.sleep(0.01)
+    for i in range(2, 20):
+        assert __import__("many.m%d" % i, fromlist=["value"]).value == i
+    open(sync + "/done" + rank, "w")
+import many.m1, decimal
+print("rank", rank, decimal.Decimal(1))
+PY
+  stand_still() {
+    rm -rf "$SCRATCH/sync"
+    mkdir "$SCRATCH/sync"
+    on_hosts 2 2 "$PYTHON" "$SCRATCH/still.py" "$SCRATCH/sync" "$1"
+  }
+  local rank
+  for rank in 0 1 2 3; do
+    same_as_plain stand_still "$rank"
+    is_active 4 2
+    grep -q '^in time True' "$CACHED/stdout"
+  done
+}
+
+# The agents of this test, as PID lines.
+agents() {
+  local comm
+  for comm in $(grep -lx mpiio_cache /proc/[0-9]*/comm 2>/dev/null); do
+    ! grep -qzx "MIOC_TEST_ID=$MIOC_TEST_ID" "${comm%comm}environ" 2>/dev/null || basename "${comm%/comm}"
+  done
+}
+
+@test "a stopped agent costs each call no more than the deadline, and when it goes on nothing is served that is old" {
+  cat >"$SCRATCH/calls.py" <<'PY'
+import os, sys, time, many.m1
+sync, rank = sys.argv[1], os.environ["PMI_RANK"]
+made = os.path.dirname(many.__file__) + "/made.py"
+def await_file(name):
+    while not os.path.exists(sync + "/" + name):
+        time.sleep(0.01)
+def look():
+    return os.path.exists(made), "made.py" in os.listdir(os.path.dirname(made))
+print(look())
+open(sync + "/there" + rank, "w")
+await_file("stopped")
+since = time.monotonic()
+for i in range(8):
+    print(__import__("apart%d.inner" % i, fromlist=["value"]).value)
+if rank == "1":
+    open(made, "w").write("value = 5")
+print("seconds", int(time.monotonic() - since))
+open(sync + "/real" + rank, "w")
+await_file("real0"); await_file("real1")
+print(look())
+await_file("continued")
+import package
+print(look(), package.value)
+PY
+  mkdir "$SCRATCH/sync"
+  local job agent i
+  for i in {0..7}; do
+    mkdir "$SCRATCH/lib/apart$i"
+    echo "value = $i" >"$SCRATCH/lib/apart$i/inner.py"
+  done
+  MPIIO_CACHE_TIMEOUT=1 PRELOAD=$MIOC_LIBRARY on_mpiexec 2 "$PYTHON" "$SCRATCH/calls.py" "$SCRATCH/sync" \
+    >"$SCRATCH/out" 2>"$SCRATCH/err" 3>&- &
+  job=$!
+  await "$SCRATCH/sync/there0" "$SCRATCH/sync/there1"
+  agent=$(agents)
+  kill -STOP "$agent"
+  : >"$SCRATCH/sync/stopped"
+  await "$SCRATCH/sync/real0" "$SCRATCH/sync/real1" || { kill -CONT "$agent"; return 1; }
+  kill -CONT "$agent"
+  : >"$SCRATCH/sync/continued"
+  wait "$job"
+  cat "$SCRATCH/out" "$SCRATCH/err"
+  (($(awk '/^seconds/ && $2 < 5' "$SCRATCH/out" | wc -l) == 2))
+  diff <(grep -v seconds "$SCRATCH/out" | sort) <(for i in 0 1; do
+    printf '%s\n' {0..7} '(False, False)' '(True, True)' '(True, True) 42'
+  done | sort)
+}
+
+# Waits for files.
+await() {
+  local file deadline=$((SECONDS + 30))
+  for file in "$@"; do
+    until [[ -e $file ]]; do
+      ((SECONDS < deadline)) || { echo "no $file"; return 1; }
+      sleep 0.02
+    done
+  done
+}
