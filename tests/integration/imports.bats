@@ -75,6 +75,11 @@ check_operations() {
 
 @test "4 x 4 ranks cost the filesystem at most 1.1 times one bare rank and what precedes main" { check_operations 4 4; }
 
+@test "so do 4 x 4 ranks that MPI joins" {
+  export MPIIO_CACHE_TRANSPORT=mpi
+  check_operations 4 4
+}
+
 # Slurm's test has eight nodes in every run.
 # bats test_tags=all
 @test "8 x 4 ranks cost the filesystem at most 1.1 times one bare rank and what precedes main" { check_operations 8 4; }
