@@ -99,6 +99,7 @@ static void print_notes(struct mioc_ring *ring)
 
 static __attribute__((noinline)) int leave_agent(void *status)
 {
+    static int has_left;
     static struct mioc_report report;
     struct mioc_ring *ring = mioc_store_ring(mioc_client_store());
     const struct mioc_config *config = mioc_config();
@@ -106,7 +107,8 @@ static __attribute__((noinline)) int leave_agent(void *status)
     /* The agent says what went wrong with the manifest before it gives the report. */
     int is_awaited = is_wanted || config->log >= MIOC_LOG_INFO || strcmp(config->manifest, "auto") != 0;
 
-    flush_output();
+    if (__atomic_exchange_n(&has_left, 1, __ATOMIC_ACQ_REL)) /* in another thread, or below this handler */
+        return 0;
     if (me.rank == 0) {
         int rc = mioc_ring_job_ends(ring, code, is_awaited ? &report : NULL,
                                     mioc_clock_ns() + (config->stats ? STATS_NS : REPORT_NS));
@@ -126,11 +128,19 @@ static __attribute__((noinline)) int leave_agent(void *status)
 }
 
 /* For a rank whose agent is a process of its own. The agent sees its end by itself. */
+static void end_quickly_beside_agent(int status)
+{
+    if (reporter == getpid())
+        run_at_exit(leave_agent, status);
+}
+
 static void end_rank_beside_agent(int status, void *unused)
 {
     (void)unused;
-    if (reporter == getpid())
-        run_at_exit(leave_agent, status);
+    if (reporter != getpid())
+        return;
+    flush_output();
+    run_at_exit(leave_agent, status);
 }
 
 static __attribute__((noinline)) int leave_launcher(void *status)
@@ -292,6 +302,7 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
     mioc_ring_wake(mioc_store_ring(store)); /* the agent watches this process from now on */
     reporter = getpid();
     (void)on_exit(end_rank_beside_agent, NULL);
+    mioc_process_set_end(end_quickly_beside_agent);
     nodes = mioc_ring_nodes(mioc_store_ring(store));
     snprintf(line, sizeof line, "active: %d ranks on %u node%s, TCP, loader %s", me.size, nodes, nodes == 1 ? "" : "s",
              mioc_loader_text());

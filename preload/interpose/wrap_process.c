@@ -19,6 +19,9 @@
 /* --- Ends -------------------------------------------------------------------------------------------------------- */
 
 static int quick_status;
+static void (*process_end)(int status);
+
+void mioc_process_set_end(void (*end)(int status)) { process_end = end; }
 
 static void end_quickly(void) { mioc_node_end(quick_status); }
 
@@ -30,6 +33,8 @@ static int is_known_to_launcher(void) { return mioc_node_is_owner() || mioc_pmi_
 
 MIOC_EXPORT void _exit(int status)
 {
+    if (process_end != NULL)
+        process_end(status & 0377);
     mioc_node_end(status & 0377);
     mioc_pmi_relay_end();
     mioc_real(_exit)(status);
@@ -47,6 +52,8 @@ MIOC_EXPORT void abort(void)
 
 MIOC_EXPORT void quick_exit(int status)
 {
+    if (process_end != NULL)
+        process_end(status & 0377);
     if (mioc_node_is_owner())
         quick_status = status & 0377;
     else

@@ -7,4 +7,8 @@
  * exit(); _exit, abort and exec are interposed.) */
 void mioc_process_guard(void);
 
+/* From now on _exit(), _Exit() and quick_exit() call `end` before they end the process, in whatever process they are
+ * called. Before main(). */
+void mioc_process_set_end(void (*end)(int status));
+
 #endif

@@ -186,6 +186,16 @@ SH
   done
 }
 
+@test "_exit, quick_exit and a handler that calls _exit leave the statistics, and their status" {
+  local how n=0
+  for how in 'os._exit(7)' 'ctypes.CDLL(None).quick_exit(7)' \
+    'signal.signal(signal.SIGALRM, lambda *_: os._exit(7)); signal.alarm(1); time.sleep(9)'; do
+    MPIIO_CACHE_STATS=$SCRATCH/$((++n)).json same_as_plain on_mpiexec 2 "$PYTHON" \
+      -c "import ctypes, os, signal, time, package; $how"
+    [[ $CACHED_RC == 7 && $(stat_of "$SCRATCH/$n.json" '.ranks, .job.status' | xargs) == '2 7' ]]
+  done
+}
+
 @test "rank 0 that ends first waits for nobody, and the others go on being served" {
   need_hosts
   cat >"$SCRATCH/first.py" <<'PY'
