@@ -26,6 +26,8 @@
 #include <unistd.h>
 
 #define MS 1000000ull
+/* How long a starter under hydra waits for its parent's name: names can be asked for before main() only. */
+#define NAMES_NS (2000 * MS)
 #define FIRST_PAUSE_NS (MS / 5)
 #define MOST_PAUSE_NS (5 * MS)
 
@@ -201,10 +203,11 @@ static int take_status(const struct start *s, int fd)
  * own questions only, and they are all real calls; so it is not an error here. */
 static void send_parent(struct start *s, int fd)
 {
+    uint64_t until = mioc_clock_ns() + NAMES_NS;
     struct mioc_agent_parent parent;
 
     memset(&parent, 0, sizeof parent);
-    parent.is_known = mioc_hydra_join_parent(&s->hydra, s->until, &parent) == 0;
+    parent.is_known = mioc_hydra_join_parent(&s->hydra, until < s->until ? until : s->until, &parent) == 0;
     (void)send_with_fd(fd, &parent, sizeof parent, s->hydra.names.fd);
     if (!parent.is_known)
         mioc_log(MIOC_LOG_WARN,
