@@ -251,7 +251,7 @@ int mioc_node_host_start(struct mioc_node *node)
         .arity = MIOC_NODE_ARITY,
         .request_ns = node->config->timeout_ms * 1000000,
         .heartbeat_ns = SECOND,
-        .silence_ns = node->config->timeout_ms * 1000000 < 3 * SECOND ? 3 * SECOND : node->config->timeout_ms * 1000000,
+        .silence_ns = mioc_config_silence_ns(node->config),
         .window = MIOC_NODE_WINDOW,
     };
     const struct mioc_agent_host host = {

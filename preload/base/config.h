@@ -82,4 +82,12 @@ int mioc_config_parse_all(struct mioc_config *config, const char *file, char *te
  * children of vfork. */
 const struct mioc_config *mioc_config(void);
 
+/* How long another node may be silent until the job goes on without it. Nanoseconds. */
+static inline uint64_t mioc_config_silence_ns(const struct mioc_config *config)
+{
+    const uint64_t least = 3000000000u, timeout = config->timeout_ms * 1000000u;
+
+    return timeout < least ? least : timeout;
+}
+
 #endif

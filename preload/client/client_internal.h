@@ -21,6 +21,7 @@ struct mioc_client {
     pid_t pid;                        /* whose memory this is: set by fork, not by vfork */
     struct mioc_store *store;         /* atomic */
     const struct mioc_policy *policy; /* what the store is served by */
+    uint64_t trust_ns;                /* how long after its last beat the agent is trusted to hear of writes */
     uint64_t timeout_ns, ttl_ms;      /* MPIIO_CACHE_TIMEOUT, MPIIO_CACHE_TTL */
     uint64_t doubts_until_ms;         /* atomic: when the last doubt ends, mioc_clock_coarse_ms(); 0: there is none */
     uint64_t link_doubts_until_ms;    /* atomic: the same for records that a link leads to */

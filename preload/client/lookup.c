@@ -58,7 +58,7 @@ static int is_trustworthy(const struct mioc_store *store)
     if (__builtin_expect(state == MIOC_STORE_STARTING, 0))
         state = await_state(store);
     return state == MIOC_STORE_ACTIVE && !mioc_ring_is_tainted(ring) &&
-           !mioc_ring_is_silent(ring, mioc_client.timeout_ns);
+           !mioc_ring_is_silent(ring, mioc_client.trust_ns);
 }
 
 static int is_cwd_at_its_name(struct mioc_query *q);
