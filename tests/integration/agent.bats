@@ -21,6 +21,15 @@ agents() {
   return 0
 }
 
+# Whether they have ended; they have a second for it.
+are_gone() {
+  local until=$((${EPOCHREALTIME/./} + 1000000))
+  while [[ -n $(agents) ]]; do
+    ((${EPOCHREALTIME/./} < until)) || { ps -fp "$(agents | paste -sd,)"; return 1; }
+    sleep 0.05
+  done
+}
+
 # Waits for a line in a file that a rank writes.
 await_line() {
   local deadline=$((SECONDS + 30))
@@ -99,11 +108,7 @@ PY
 @test "the launcher's pipes close and the job ends when the ranks do; within a second the agents are gone" {
   need_hosts
   same_as_plain on_hosts 2 2 "$PYTHON" -c 'import package; print(package.value)'
-  local until=$((${EPOCHREALTIME/./} + 1000000))
-  while [[ -n $(agents) ]]; do
-    ((${EPOCHREALTIME/./} < until)) || { ps -fp "$(agents)"; return 1; }
-    sleep 0.05
-  done
+  are_gone
 }
 
 @test "an agent that is killed costs the cache, not the job, and leaves nothing that stays" {
@@ -115,6 +120,7 @@ PY
     end_job
     cat "$SCRATCH/err"
     [[ $RC == 0 && $(grep -c 'done 42' "$SCRATCH/out") == 4 ]]
+    are_gone
   done
   # Another host's /dev/shm is gone with it; on this one the ranks remove the store at their end.
   LAUNCHER='on_mpiexec 4' start_job
