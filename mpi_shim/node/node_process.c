@@ -129,5 +129,6 @@ int mioc_node_serve(const struct mioc_agent_order *order, const struct mioc_node
     mioc_trace_end();
     mioc_node_manifest_wait(node, mioc_clock_ns() + MANIFEST_NS);
     mioc_store_remove(node->store);
+    (void)mioc_store_reclaim(node->config->dir); /* a rank that was killed as it took its turn has left its file */
     return 0;
 }

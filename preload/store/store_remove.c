@@ -183,7 +183,7 @@ static int is_being_made(int dirfd)
 }
 
 /* Removes the file by which processes take turns to start an agent (launch/agent_start.c), if one of them has died with
- * it. */
+ * it. However young it is: who has just made it finds out, once it has the lock. */
 static void remove_turn(int parent, const char *name)
 {
     int fd = mioc_real(openat)(parent, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -191,7 +191,7 @@ static void remove_turn(int parent, const char *name)
 
     if (fd < 0)
         return;
-    if (mioc_real(fstat)(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !is_young(&st) &&
+    if (mioc_real(fstat)(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
         mioc_store_lock_owner(fd) == 0)
         (void)mioc_real(unlinkat)(parent, name, 0);
     mioc_real(close)(fd);
