@@ -21,7 +21,7 @@ random_faults() {
   return "$rc"
 }
 
-@test "seeded random faults: no wrong answer, no hang, nothing left" { random_faults 3,5,11,12,31,107,112; }
+@test "seeded random faults: no wrong answer, no hang, nothing left" { random_faults 3,5,11,16,31,38,99,107,112,156; }
 
 # bats test_tags=all
 @test "200 seeded random faults, survivors of killed ranks under Slurm too: no wrong answer, no hang, nothing left" {

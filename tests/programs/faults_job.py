@@ -92,7 +92,7 @@ class Job:
                    MIOC_METADATA_SERVER=SERVER, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         if self.preload:
             env.update(LD_PRELOAD=LIBRARY, MPIIO_CACHE_TIMEOUT=str(TIMEOUT), MPIIO_CACHE_LINGER=str(LINGER),
-                       MPIIO_CACHE_LOG="info")
+                       MPIIO_CACHE_LOG="info", MPIIO_CACHE_KEYFILE=self.bench.key)
             if self.client[1] is not None:
                 env["MPIIO_CACHE_ACTIMEO"] = str(self.client[1])
             if self.plan["class"] == "library":
@@ -148,6 +148,21 @@ class Job:
                     self.pids.setdefault(rank, pid)
         return self.pids
 
+    def find_agents(self):
+        """{node: pid} of the agents that run. An agent has the environment of the rank that started it."""
+        found = {}
+        for pid in self.processes():
+            try:
+                with open("/proc/%d/comm" % pid) as file:
+                    is_agent = file.read() == "mpiio_cache\n"
+                with open("/proc/%d/environ" % pid, "rb") as file:
+                    rank = next((int(e[9:]) for e in file.read().split(b"\0") if e.startswith(b"PMI_RANK=")), None)
+            except OSError:
+                continue
+            if is_agent and rank is not None:
+                found[rank // self.plan["ranks"]] = pid
+        return found
+
     def has_started(self, rank):
         return os.path.exists(os.path.join(self.folder, "started.%d" % rank))
 
@@ -200,6 +215,9 @@ class Bench:
         self.source, self.mountpoint = os.path.join(self.scratch, "source"), os.path.join(self.scratch, "shared")
         self.shm = os.path.join(self.scratch, "shm")
         self.seen = os.path.join(self.mountpoint, "site")
+        self.key = os.path.join(self.scratch, "key")  # Slurm's nodes have no munged in its usual place
+        with open(os.open(self.key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(os.urandom(64))
         os.mkdir(self.mountpoint)
         plans.make_tree(self.pristine)
         self.operations = plans.operations(self.seen)

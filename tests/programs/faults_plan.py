@@ -8,6 +8,8 @@ import shutil
 KINDS = [("kill", 5), ("stop", 4), ("pause", 4), ("shm", 3), ("error", 3), ("hang", 2), ("files", 4),
          ("descriptors", 3)]
 ERRORS = ["EIO", "ESTALE", "EACCES"]
+# How often the agents of nodes are struck, too: in the kinds that strike ranks, and in those that strike nobody.
+AGENTS = {"kill": 0.6, "stop": 0.6, "pause": 0.6, "files": 0.25, "descriptors": 0.25}
 NUMPY = "/usr/lib/python3/dist-packages/numpy"
 PACKAGES, MODULES = 8, 12
 # Kinds of clients that the shared filesystem may have: the server's options,
@@ -85,13 +87,35 @@ def victim(rng, plan):
     return rng.randrange(plan["nodes"]) * per_node if pick < 0.6 else rng.randrange(ranks)
 
 
+def struck_agents(plan):
+    """An agent is struck as the kind says, beside its seed's ranks or in their place. A stream of its own: what else a
+    seed decides stays as it is."""
+    rng = random.Random("agents %d" % plan["seed"])
+    if rng.random() >= AGENTS.get(plan["kind"], 0):
+        return None
+    picks = range(rng.choice([1, 1, 1, 2]))
+    agents = {"nodes": sorted({0 if rng.random() < 0.4 else rng.randrange(plan["nodes"]) for _ in picks}),
+              "how": plan["kind"] if "victims" in plan else rng.choice(["kill", "stop", "pause"])}
+    if agents["how"] == "stop":
+        agents["end"] = rng.choice(["continue", "kill"])
+    if "victims" in plan and rng.random() < 0.6:
+        plan["victims"] = []
+    return agents
+
+
+def lost_nodes(plan):
+    """Nodes without an agent that the others hear: it is struck, its store is full, or all its ranks are killed."""
+    lost = {plan.get("full")} | set(plan.get("agents", {}).get("nodes", []))
+    per_node, killed = plan["ranks"], plan.get("victims", []) if plan["kind"] == "kill" else []
+    return lost | {node for node in range(plan["nodes"])
+                   if all(rank in killed for rank in range(node * per_node, (node + 1) * per_node))}
+
+
 def not_told(plan):
     """Ranks that need not hear of the writer's write: they are on other nodes than the writer, and its node or one on
-    the way to the root is lost to the job (its leader is dead or silent, or its store full). A write stays unheard in
-    this one case (README). Where the root is lost, nobody but the root itself trusts the cache any more, so all others
-    hear of the write."""
-    per_node, node = plan["ranks"], plan["writer"] // plan["ranks"]
-    lost = {rank // per_node for rank in plan.get("victims", []) if rank % per_node == 0} | {plan.get("full")}
+    the way to the root is lost to the job. A write stays unheard in this one case (README). Where the root is lost,
+    nobody but the root itself trusts the cache any more, so all others hear of the write."""
+    per_node, node, lost = plan["ranks"], plan["writer"] // plan["ranks"], lost_nodes(plan)
     way = node
     while way > 0 and way not in lost:
         way = (way - 1) // 4
@@ -137,4 +161,7 @@ def make_plan(seed):
     if kind != "hang" and rng.random() < 0.4:
         plan["writer"] = rng.randrange(plan["nodes"] * plan["ranks"])
         plan["client"] = random.Random("client %d" % seed).choice(sorted(CLIENTS))
+    agents = struck_agents(plan)
+    if agents:
+        plan["agents"] = agents
     return plan
