@@ -288,7 +288,8 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
     if (store == NULL) {
         memcpy(line, INACTIVE, strlen(INACTIVE));
         mioc_loader_unpatch();
-        mioc_writer_join_allow(); /* other ranks may be served, and must hear of its writes */
+        mioc_writer_join_allow();      /* other ranks may be served, and must hear of its writes */
+        (void)on_exit(end_heir, NULL); /* it may have spoken with the launcher */
         if (me.rank == 0 || has_other_rights)
             say_inactive(MIOC_LOG_WARN);
         return;

@@ -286,6 +286,8 @@ static struct mioc_store *find_or_start(struct start *s)
             if (fd >= 0) {
                 int rc = (store = attach(s)) != NULL ? 0 : start_agent(s);
 
+                if (store == NULL && rc == 0)
+                    store = attach(s); /* also when the time is over by now */
                 give_turn(path, fd);
                 if (store != NULL || rc != 0)
                     return store;
