@@ -92,8 +92,10 @@ int mioc_rival_claim(uint64_t key, char *reason, size_t size)
         return 0;
     if (answer == SERVED)
         snprintf(reason, size, "the ranks of this node do not share MPIIO_CACHE_DIR");
+    else if (answer == LEFT) /* perhaps this rank's own agent, which a rival has stopped before the rank came to it */
+        snprintf(reason, size, "the ranks of this node do not share MPIIO_CACHE_DIR, or its agent has stopped");
     else
-        snprintf(reason, size, "the node's agent %s", answer == LEFT ? "has stopped before" : "does not answer");
+        snprintf(reason, size, "the node's agent does not answer");
     return -1;
 }
 

@@ -140,6 +140,7 @@ stores = [name for name in os.listdir("/dev/shm") if name.startswith("mpiio_cach
 print("stores", len(stores), file=sys.stderr)'
     is_active 2 1
     (($(grep -c '^stores 1$' "$CACHED/stderr") == 2))
+    has_no_stores /dev/shm # so that the next job sees its own
   done
 }
 

@@ -165,7 +165,7 @@ own_stores() {
 # FOLDER: the agents of a job have a second after its end; then no store of this user is in the folder.
 has_no_stores() {
   local until=$((${EPOCHREALTIME/./} + 1000000))
-  while [[ -n $(find "$1" -mindepth 1 -maxdepth 1 -user "$EUID") ]]; do
+  while [[ -n $(find "$1" -mindepth 1 -maxdepth 1 -user "$EUID" -name 'mpiio_cache-*') ]]; do
     ((${EPOCHREALTIME/./} < until)) || { ls -l "$1"; return 1; }
     sleep 0.02
   done
