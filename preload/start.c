@@ -134,13 +134,17 @@ static void end_quickly_beside_agent(int status)
         run_at_exit(leave_agent, status);
 }
 
+static __attribute__((noinline)) int flush_and_leave_agent(void *status)
+{
+    flush_output();
+    return leave_agent(status);
+}
+
 static void end_rank_beside_agent(int status, void *unused)
 {
     (void)unused;
-    if (reporter != getpid())
-        return;
-    flush_output();
-    run_at_exit(leave_agent, status);
+    if (reporter == getpid())
+        run_at_exit(flush_and_leave_agent, status);
 }
 
 static __attribute__((noinline)) int leave_launcher(void *status)
