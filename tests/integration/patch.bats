@@ -138,6 +138,7 @@ C
   mkdir "$SCRATCH/noexec"
   mount -t tmpfs -o noexec tmpfs "$SCRATCH/noexec"
   MPIIO_CACHE_DIR=$SCRATCH/noexec says 'patch for searches only' || local failed=1
+  has_no_stores "$SCRATCH/noexec"
   umount "$SCRATCH/noexec"
   [[ -z ${failed:-} ]]
   is_patched
