@@ -80,7 +80,8 @@ static void note_end(struct mioc_node *node)
     mioc_store_set_state(node->store, MIOC_STORE_LEFT);
     mioc_log(MIOC_LOG_DEBUG, "node %d: agent ended (%d)", node->world.node, (int)end);
     mioc_node_flush(node); /* the agent's LEAVE */
-    if (end == MIOC_AGENT_PEER_DIED || end == MIOC_AGENT_PROTOCOL)
+    /* Nobody reads any more what comes, so its descriptor would wake an agent process for ever. */
+    if (node->is_process || end == MIOC_AGENT_PEER_DIED || end == MIOC_AGENT_PROTOCOL)
         mioc_node_abandon(node);
 }
 

@@ -21,6 +21,12 @@ agents() {
   return 0
 }
 
+# PID...: milliseconds of processor time that these have taken.
+took() {
+  local pid
+  for pid in "$@"; do cat /proc/"$pid"/task/*/schedstat; done | awk '{ ns += $1 } END { printf "%d", ns / 1000000 }'
+}
+
 # Whether they have ended; they have a second for it.
 are_gone() {
   local until=$((${EPOCHREALTIME/./} + 1000000))
@@ -200,6 +206,40 @@ SH
       -c "import ctypes, os, signal, time, package; $how"
     [[ $CACHED_RC == 7 && $(stat_of "$SCRATCH/$n.json" '.ranks, .job.status' | xargs) == '2 7' ]]
   done
+}
+
+@test "where the root's ranks have ended the others go on, and their agent sleeps" {
+  need_hosts
+  local before agent
+  cat >"$SCRATCH/left.py" <<'PY'
+import os, sys, time, package
+if os.environ["PMI_RANK"] in "01":
+    while len(os.listdir(sys.argv[1])) < 2: # both others have come
+        time.sleep(0.02)
+    sys.exit(0)
+open("%s/%s" % (sys.argv[1], os.environ["PMI_RANK"]), "w").close()
+while not os.path.exists(sys.argv[1] + "/go"):
+    time.sleep(0.02)
+print("done", package.value)
+PY
+  mkdir "$SCRATCH/there"
+  PRELOAD=$MIOC_LIBRARY on_hosts 2 2 "$PYTHON" "$SCRATCH/left.py" "$SCRATCH/there" >"$SCRATCH/out" 3>&- &
+  JOB=$!
+  local until=$((SECONDS + 30))
+  # The root's agent goes with its ranks.
+  until [[ $(find "$SCRATCH/there" -type f | wc -l) == 2 && $(agents | wc -l) == 1 ]]; do
+    ((SECONDS < until))
+    sleep 0.05
+  done
+  agent=$(agents)
+  sleep 0.5 # it hears of the root's end
+  before=$(took "$agent")
+  sleep 2
+  echo "processor time in 2 s: $(($(took "$agent") - before)) ms"
+  (($(took "$agent") - before < 50))
+  : >"$SCRATCH/there/go"
+  wait "$JOB"
+  [[ $(sort -u "$SCRATCH/out") == 'done 42' && $(wc -l <"$SCRATCH/out") == 2 ]]
 }
 
 @test "rank 0 that ends first waits for nobody, and the others go on being served" {
