@@ -129,17 +129,20 @@ static int make_ring(int dirfd)
     return result;
 }
 
-/* Makes and locks `owner`, whose descriptor stays open in the program. Returns 0 or -1. */
+/* Makes and locks `owner`, whose descriptor stays open in the program. It gets that name once it is locked, so whoever
+ * finds it without a lock knows that its maker is dead. Returns 0 or -1. */
 static int make_owner(struct mioc_store *s, int dirfd)
 {
-    int fd = make_file(dirfd, "owner");
+    int fd = make_file(dirfd, MIOC_STORE_NEW_OWNER);
 
     if (fd < 0)
         return -1;
     s->lock_fd = mioc_proc_high_fd(fd);
     mioc_real(close)(fd);
     s->pid = getpid();
-    return s->lock_fd < 0 ? -1 : mioc_store_lock_owner(s->lock_fd);
+    if (s->lock_fd < 0 || mioc_store_lock_owner(s->lock_fd) != 0)
+        return -1;
+    return mioc_real(renameat)(dirfd, MIOC_STORE_NEW_OWNER, dirfd, "owner");
 }
 
 /* Fills an empty store directory, and maps it. Returns 0, or -1 with errno (EAGAIN: somebody took the directory for a

@@ -53,6 +53,8 @@ int mioc_store_open_parent(const char *dir, char path[MIOC_STORE_PATH_MAX]);
 int mioc_store_map(struct mioc_store *s, int dirfd, int is_writer);
 /* Whether a name is that of a store of this user; *key is the store's key then. */
 int mioc_store_is_name(const char *name, uint64_t *key);
+/* The name of `owner` before it is locked. */
+#define MIOC_STORE_NEW_OWNER "owner.new"
 /* Whether this is the name of a file by which processes take turns to start an agent. */
 int mioc_store_is_turn(const char *name);
 /* Opens the directory of that name if it is this user's. Returns a descriptor, or -1 with errno. */

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A younger directory without an index may be a store that somebody is making. */
+/* A younger directory without `owner` may be a store that somebody is making. */
 #define YOUNG_NS 60000000000
 
 /* How long to wait while the I/O thread is busy with other work, such as the manifest. Without that thread a program
@@ -121,6 +121,7 @@ int mioc_store_unlink(int parent, const char *name, int dirfd)
     mioc_real(unlinkat)(dirfd, "ring", 0);
     mioc_real(unlinkat)(dirfd, "policy", 0); /* policy/policy_file.c */
     mioc_real(unlinkat)(dirfd, "owner", 0);
+    mioc_real(unlinkat)(dirfd, MIOC_STORE_NEW_OWNER, 0);
     return mioc_real(unlinkat)(parent, name, AT_REMOVEDIR);
 }
 
@@ -172,13 +173,12 @@ static int is_young(const struct stat *st)
     return age < YOUNG_NS && age > -YOUNG_NS;
 }
 
-/* Whether the maker may not have the lock yet. It takes the lock before it makes the index, and would notice if we
- * tried the lock. */
+/* Whether a maker may be at work that has no lock yet. `owner` has its name only once it is locked (store_files.c). */
 static int is_being_made(int dirfd)
 {
     struct stat st;
 
-    return mioc_real(fstatat)(dirfd, "index", &st, AT_SYMLINK_NOFOLLOW) != 0 && mioc_real(fstat)(dirfd, &st) == 0 &&
+    return mioc_real(fstatat)(dirfd, "owner", &st, AT_SYMLINK_NOFOLLOW) != 0 && mioc_real(fstat)(dirfd, &st) == 0 &&
            is_young(&st);
 }
 

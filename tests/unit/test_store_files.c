@@ -358,7 +358,7 @@ static void attach_refuses_what_is_not_a_store_of_ours(void **state)
 static void reclaim_removes_dead_stores_only(void **state)
 {
     struct owner dead, live, foreign;
-    char name[6][256];
+    char name[6][256], half[256], owner[300];
     static const char text[] = "0123456789abcdef-0123456789abcdef";
 
     (void)state;
@@ -381,8 +381,14 @@ static void reclaim_removes_dead_stores_only(void **state)
     assert_int_equal(symlink(live.path, name[3]), 0);
     assert_int_equal(close(open(name[4], O_CREAT | O_WRONLY, 0600)), 0);
     assert_int_equal(mkdir(name[5], 0700), 0);
+    /* Its maker was killed between `owner` and the index, just now. */
+    snprintf(half, sizeof half, "%s/mpiio_cache-%u-3%s", store_dir, (unsigned)geteuid(), text + 1);
+    snprintf(owner, sizeof owner, "%s/owner", half);
+    assert_int_equal(mkdir(half, 0700), 0);
+    assert_int_equal(close(open(owner, O_CREAT | O_WRONLY, 0600)), 0);
 
-    assert_int_equal(mioc_store_reclaim(store_dir), geteuid() == 0 ? 1 : 2);
+    assert_int_equal(mioc_store_reclaim(store_dir), geteuid() == 0 ? 2 : 3);
+    assert_int_equal(access(half, F_OK), -1);
     assert_int_equal(access(dead.path, F_OK), -1);
     assert_int_equal(count_names(live.path), 5);
     for (unsigned i = 0; i < 6; i++) {
