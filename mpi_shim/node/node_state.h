@@ -13,12 +13,12 @@
 #include "resolver/prefetch.h"
 #include "resolver/aliases.h"
 #include "plugin.h"
+#include "process.h"
 #include "resolver/resolver.h"
 #include "transport/transport.h"
 
 #include <pthread.h>
 
-#define MIOC_NODE_ARITY 4
 #define MIOC_NODE_RESOLVERS 8
 #define MIOC_NODE_WINDOW 4
 /* What agent.h asks for, so that children which stand still cannot keep them all. */
@@ -38,8 +38,6 @@ enum mioc_node_end_mode {
     MIOC_END_FINALIZE, /* once the children have left */
     MIOC_END_LEAVE     /* now */
 };
-
-struct mioc_node_way; /* process.h */
 
 struct mioc_node {
     /* --- Every rank; fixed from mioc_node_start() on --- */

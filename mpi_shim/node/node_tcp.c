@@ -22,7 +22,7 @@ static int host_of(void *ctx, int node, char *name, size_t size)
 
     if (step.nodes > 0)
         return mioc_step_host(&step, node, name, size);
-    if (node != (me->world.node - 1) / MIOC_NODE_TREE_ARITY)
+    if (node != (me->world.node - 1) / MIOC_NODE_ARITY)
         return -1; /* hydra's name service has told the parent's only */
     return (size_t)snprintf(name, size, "%s", parent_host) < size ? 0 : -1;
 }
@@ -33,7 +33,7 @@ static int open_tcp(struct mioc_node *node, const struct mioc_secret *secret, ch
     const struct mioc_tcp_config tcp = {
         .node = node->world.node,
         .nodes = node->world.nodes,
-        .arity = MIOC_NODE_TREE_ARITY,
+        .arity = MIOC_NODE_ARITY,
         .step = step.nodes > 0 ? step.name : step_name,
         .port_first = config->port_first,
         .port_last = config->port_last,

@@ -21,7 +21,7 @@
 #define MIOC_AGENT_STATUS_MAX 1024
 #define MIOC_AGENT_KEY 32u
 /* Children of a node. */
-#define MIOC_NODE_TREE_ARITY 4
+#define MIOC_NODE_ARITY 4
 
 /* What the launcher's name service said: the parent's host (the root has none), and the job's key. With it comes a
  * descriptor of the starter's connection to the launcher (SCM_RIGHTS): hydra kills the job if that is closed without a

@@ -20,4 +20,12 @@ int mioc_io_write(int fd, const void *bytes, size_t size);
 /* The same at `offset`; the descriptor's own offset stays. */
 int mioc_io_pwrite(int fd, const void *bytes, size_t size, off_t offset);
 
+/* Sends bytes that fit the socket, and a copy of the descriptor `passed`; does not wait. Returns 0, or -1 with errno.
+ */
+int mioc_io_send_fd(int socket, const void *bytes, size_t size, int passed);
+/* Receives such a message of at most `size` bytes; does not wait. *passed becomes the descriptor, close-on-exec; it
+ * stays as it is if none came. Returns the number of bytes, 0 at the end, or -1 with errno (EAGAIN: nothing is there).
+ */
+ssize_t mioc_io_receive_fd(int socket, void *bytes, size_t size, int *passed);
+
 #endif

@@ -7,6 +7,7 @@
 #include "agent_path.h"
 #include "agent_spawn.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/real.h"
 #include "hydra_join.h"
@@ -116,25 +117,6 @@ static int send_all(int fd, const void *bytes, size_t size, uint64_t until)
     return 0;
 }
 
-/* Sends bytes that fit the socket, and a copy of `passed`. */
-static int send_with_fd(int fd, void *bytes, size_t size, int passed)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = { .room = { 0 } };
-    struct iovec part = { bytes, size };
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room
-    };
-
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
-    return mioc_real(sendmsg)(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size ? 0 : -1;
-}
-
 /* Reads a line. Its length without the newline; 0: the agent has ended without one; -1: it does not come in time. */
 static ssize_t read_line(int fd, char *text, size_t size, uint64_t until)
 {
@@ -208,7 +190,7 @@ static void send_parent(struct start *s, int fd)
 
     memset(&parent, 0, sizeof parent);
     parent.is_known = mioc_hydra_join_parent(&s->hydra, until < s->until ? until : s->until, &parent) == 0;
-    (void)send_with_fd(fd, &parent, sizeof parent, s->hydra.names.fd);
+    (void)mioc_io_send_fd(fd, &parent, sizeof parent, s->hydra.names.fd);
     if (!parent.is_known)
         mioc_log(MIOC_LOG_WARN,
                  "node %d does not reach the others: %s; it goes on uncached. See why that one is missing",

@@ -71,7 +71,7 @@ static int make_key(struct mioc_hydra_join *j)
 
 static int publish_own(struct mioc_hydra_join *j)
 {
-    int has_children = j->place.index * MIOC_NODE_TREE_ARITY + 1 < j->place.nodes;
+    int has_children = j->place.index * MIOC_NODE_ARITY + 1 < j->place.nodes;
     char name[32], host[256] = "";
 
     if (j->place.index == 0 && make_key(j) != 0)
@@ -89,7 +89,7 @@ static int look(struct mioc_hydra_join *j, struct mioc_agent_parent *parent)
     char name[32], key[2 * MIOC_AGENT_KEY + 2];
     int rc;
 
-    snprintf(name, sizeof name, "at-%d", (j->place.index - 1) / MIOC_NODE_TREE_ARITY);
+    snprintf(name, sizeof name, "at-%d", (j->place.index - 1) / MIOC_NODE_ARITY);
     rc = j->place.index == 0 ? 1 : mioc_pmi_lookup(&j->names, name, parent->host, sizeof parent->host);
     if (rc == 1)
         rc = mioc_pmi_lookup(&j->names, "key", key, sizeof key);

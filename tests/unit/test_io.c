@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -145,6 +146,36 @@ static void read_goes_on_after_a_signal(void **state)
     assert_memory_equal(bytes, "five!", 5);
 }
 
+static void descriptor_comes_with_its_bytes_and_without_one_none_does(void **state)
+{
+    int pair[2], passed = -1, pipe_fd[2];
+    char text[8] = "";
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(pipe(pipe_fd), 0);
+    assert_int_equal(mioc_io_receive_fd(pair[1], text, sizeof text, &passed), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(mioc_io_send_fd(pair[0], "one", 3, pipe_fd[1]), 0);
+    assert_int_equal(mioc_io_receive_fd(pair[1], text, sizeof text, &passed), 3);
+    assert_memory_equal(text, "one", 3);
+    assert_true(passed >= 0 && passed != pipe_fd[1] && (fcntl(passed, F_GETFD) & FD_CLOEXEC));
+    assert_int_equal(write(passed, "x", 1), 1);
+    assert_int_equal(read(pipe_fd[0], text, 1), 1);
+    assert_int_equal(close(passed), 0);
+    passed = -1;
+    assert_int_equal(send(pair[0], "two", 3, 0), 3);
+    assert_int_equal(mioc_io_receive_fd(pair[1], text, sizeof text, &passed), 3);
+    assert_int_equal(passed, -1);
+    assert_int_equal(close(pair[0]), 0);
+    assert_int_equal(mioc_io_receive_fd(pair[1], text, sizeof text, &passed), 0);
+    assert_int_equal(mioc_io_send_fd(pair[1], "late", 4, pipe_fd[0]), -1); /* and no SIGPIPE */
+    assert_int_equal(errno, EPIPE);
+    (void)close(pair[1]);
+    (void)close(pipe_fd[0]);
+    (void)close(pipe_fd[1]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_pipe, close_pipe)
@@ -154,6 +185,7 @@ int main(void)
         TEST(error_is_said),
         TEST(offset_of_the_descriptor_stays),
         TEST(read_goes_on_after_a_signal),
+        cmocka_unit_test(descriptor_comes_with_its_bytes_and_without_one_none_does),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
