@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/credentials.h"
 #include "base/hash.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/real.h"
 #include "process.h"
@@ -121,16 +122,15 @@ int mioc_node_take_welcome(void *ctx, const void *bytes, uint32_t size)
 
 /* --- Waiting for the link ---------------------------------------------------------------------------------------- */
 
-/* A root that is late is waited for, so that its job does not storm the filesystem. But it may have ended already:
- * under hydra that is likely, as a name has told of it. */
-#define LINK_NS 2000000000ull
-#define NAMED_LINK_NS 1000000000ull
+/* A root that is late is waited for, for half of MPIIO_CACHE_TIMEOUT, so that its job does not storm the filesystem.
+ * But it may have ended already: under hydra that is likely, as a name has told of it. */
+#define NAMED_LINK_NS 1500000000ull
 
 static uint64_t link_ns(const struct mioc_node *node)
 {
-    uint64_t most = node->config->timeout_ms * MIOC_NS_PER_MS, usual = node->is_named ? NAMED_LINK_NS : LINK_NS;
+    uint64_t most = node->config->timeout_ms * MIOC_NS_PER_MS / 2;
 
-    return most < usual ? most : usual;
+    return node->is_named && NAMED_LINK_NS < most ? NAMED_LINK_NS : most;
 }
 
 int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now)
@@ -184,24 +184,6 @@ void mioc_node_attend_link(struct mioc_node *node, uint64_t now)
 /* How long hydra may take to answer. */
 #define FAREWELL_MS 200
 
-/* Receives bytes, and the launcher's descriptor. */
-static ssize_t receive(struct mioc_node *node, void *bytes, size_t size)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = { .room = { 0 } };
-    struct iovec part = { bytes, size };
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room
-    };
-    ssize_t n = recvmsg(node->starter, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-    if (n > 0 && message.msg_controllen >= sizeof control.header && control.header.cmsg_type == SCM_RIGHTS)
-        memcpy(&node->launcher, CMSG_DATA(&control.header), sizeof node->launcher);
-    return n;
-}
-
 void mioc_node_attend_launcher(struct mioc_node *node)
 {
     static const char farewell[] = "cmd=finalize\n";
@@ -226,7 +208,7 @@ void mioc_node_attend_starter(struct mioc_node *node)
 
     if (node->starter < 0)
         return;
-    n = receive(node, &parent, sizeof parent);
+    n = mioc_io_receive_fd(node->starter, &parent, sizeof parent, &node->launcher);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     node->is_named = n == (ssize_t)sizeof parent && parent.is_known;

@@ -171,6 +171,15 @@ has_no_stores() {
   done
 }
 
+# Whether no store is there that was not before this test; the agents of a job have a second after its end.
+are_stores_as_before() {
+  local until=$((${EPOCHREALTIME/./} + 1000000))
+  until [[ $(own_stores) == "$STORES_BEFORE" ]]; do
+    ((${EPOCHREALTIME/./} < until)) || { own_stores; return 1; }
+    sleep 0.02
+  done
+}
+
 # Processes of this test that are still there. The shell's own helpers come and go with this very function.
 own_processes() {
   local environ pid name

@@ -212,7 +212,8 @@ PY
 # A killed job's stores are the next job's to reclaim.
 next_job_reclaims() {
   run_cached on_slurm 1 2 "$PYTHON" -c 'import package'
-  [[ $CACHED_RC == 0 && $(own_stores) == "$STORES_BEFORE" ]]
+  [[ $CACHED_RC == 0 ]]
+  are_stores_as_before
 }
 
 @test "srun -K1 ends the job when rank 1 exits with 1 and the others wait in a collective" {

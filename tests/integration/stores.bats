@@ -108,7 +108,7 @@ PY
   ((CACHED_RC != 0))
   unset PYTHONPATH
   same_as_plain on_mpiexec 2 "${APP[@]}"
-  [[ $(own_stores) == "$STORES_BEFORE" ]]
+  are_stores_as_before
 }
 
 # The index has room for much more than an import needs, and locking it would fill that with pages of /dev/shm.
