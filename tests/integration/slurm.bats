@@ -41,7 +41,9 @@ count_on_slurm() {
   local name=$1
   shift
   "$MIOC_METADATA_SERVER" --reset "$SCRATCH/counters"
-  on_slurm "$@"
+  rm -rf "$SCRATCH/together"
+  mkdir "$SCRATCH/together"
+  IMPORTS_TOGETHER=$SCRATCH/together on_slurm "$@"
   "$MIOC_METADATA_SERVER" --report "$SCRATCH/counters" >"$SCRATCH/$name.json"
 }
 

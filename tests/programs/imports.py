@@ -3,6 +3,8 @@
 
 usage: imports.py FOLDER-OF-MIOC_MPI|- MODULE...     -: no MPI
 
+$IMPORTS_TOGETHER names an empty folder by which ranks without MPI wait until all of a Slurm step have imported, as
+programs do. Otherwise a node's agent ends with its ranks, and the nodes below it import by themselves.
 $IMPORTS_STAMPS names a folder in which each process writes a file. The first line says when the process began and when
 it was through, in seconds since boot, and what processor time it took until then. Each further line is a step: its
 name, when it was done, its processor time.
@@ -43,6 +45,11 @@ if folder != "-":
     line += f", {mioc_mpi.size()} ranks, {mioc_mpi.allreduce_sum(1.0):g} of them here"
     mioc_mpi.finalize()
     done("MPI_Finalize")
+elif "IMPORTS_TOGETHER" in os.environ:
+    together = os.environ["IMPORTS_TOGETHER"]
+    open(f"{together}/{os.environ['SLURM_PROCID']}", "w").close()
+    while len(os.listdir(together)) < int(os.environ["SLURM_STEP_NUM_TASKS"]):
+        time.sleep(0.02)
 print(line)
 if "IMPORTS_STAMPS" in os.environ:
     through, times = time.clock_gettime(time.CLOCK_BOOTTIME), os.times()
