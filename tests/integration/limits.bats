@@ -40,11 +40,14 @@ check_limit() {
   need_hosts
   for i in {1..2500}; do echo "value = $i" >"$SCRATCH/lib/module$i.py"; done
   cat >"$SCRATCH/fill.py" <<'PY'
-import errno, os, resource, sys
+import errno, os, resource, sys, time
 node, rank = divmod(int(os.environ["PMI_RANK"]), 2)
-done = "%s/done.%d." % (os.path.dirname(sys.argv[0]),
-                        node) + ("cached" if "mpiio_cache" in os.environ.get("LD_PRELOAD", "") else "plain")
+begun, done = ("%s/%s.%d.%s" % (os.path.dirname(sys.argv[0]), what, node,
+                                "cached" if "mpiio_cache" in os.environ.get("LD_PRELOAD", "") else "plain")
+               for what in ("begun", "done"))
 if rank == 1:
+    while not os.path.exists(begun):
+        time.sleep(0.001)
     files = ["%s/module%d.py" % (sys.argv[1], i) for i in range(1, 2501)]
     print(sum(len(open(file).read()) for file in (files if node else reversed(files))))
     open(done, "w").close()
@@ -67,6 +70,8 @@ while not last:
     for fd in held:
         os.close(fd)
     rounds += 1
+    if rounds == 21:
+        open(begun, "w").close()
 print(node, sorted(seen))
 print("rounds:", rounds, file=sys.stderr)
 assert rounds > 20, rounds
