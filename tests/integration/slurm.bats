@@ -150,6 +150,34 @@ PY
   SLACK=8 same_as_plain launch srun -N 4 -n 8 -m block --mpi=none --multi-prog "$SCRATCH/multi.conf"
 }
 
+# bats test_tags=slow
+@test "import torch is served over TCP where no MPI is in reach" {
+  "$PYTHON" -c 'import torch' || skip "Debian's python3-torch is not installed"
+  cat >"$SCRATCH/app.py" <<'PY'
+import package, re, torch
+print(package.value, torch.ones(2, 2).sum().item())
+import ctypes
+try:
+    ctypes.CDLL("libmpich.so.12")
+except OSError as error:
+    print(error)
+print(sorted({line.split()[-1] for line in open("/proc/self/maps") if re.search("libmpi(ch)?[.]|libpmix?[.]|open-(rte|pal)", line)}))
+PY
+  cat >"$SCRATCH/without-mpi" <<'SH'
+#!/bin/bash
+for library in /usr/lib/*/lib{mpi,mpich,open-rte,open-pal,pmix,pmi}[.0-9a-z_-]*.so*; do
+  [[ -L $library ]] || mount --bind /dev/null "$library"
+done
+exec "$@"
+SH
+  chmod +x "$SCRATCH/without-mpi"
+  MPIIO_CACHE_LOG=info same_as_plain launch srun -N 2 --mpi=none \
+    unshare --mount --propagation private "$SCRATCH/without-mpi" "$PYTHON" "$SCRATCH/app.py"
+  cat "$CACHED/stdout"
+  said
+  [[ $(said) == *'active: 2 ranks on 2 nodes, TCP'* && $(<"$CACHED/stdout") == *'libmpich.so.12: file too short'*'[]'* ]]
+}
+
 # MPI_Init of the program is right, 20 of 20, on four nodes.
 starts_mpi() {
   local i

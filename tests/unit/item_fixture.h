@@ -119,4 +119,8 @@ static void build_chunk(void)
 
 static void build_invalidate(void) { mioc_item_finish(item_buf, begin(MIOC_ITEM_INVALIDATE)); }
 
+static void (*const builders[])(void)
+    __attribute__((unused)) = { build_stat,     build_list,  build_content,   build_access,
+                                build_realpath, build_chunk, build_invalidate };
+
 #endif

@@ -2,9 +2,6 @@
 /* test_item_check.c - damaged items are refused, whatever the damage. */
 #include "item_fixture.h"
 
-static void (*const builders[])(void) = { build_stat,     build_list,  build_content,   build_access,
-                                          build_realpath, build_chunk, build_invalidate };
-
 static void check_built_items_accepted(void **state)
 {
     (void)state;
