@@ -25,7 +25,7 @@ job() {
 here() { "$@"; }
 
 # bats test_tags=all
-@test "Debian 13: it is built without an error, and a job's loads are served there as here" {
+@test "Debian 13: it is built without an error, a job's loads are served there as here, and no fork warns" {
   ROOT=$PYTHON_ENVS/debian-13
   fixture debian-root "$ROOT" trixie gcc libc6-dev cmake ninja-build pkg-config mpich libmpich-dev libxxhash-dev \
     libsodium-dev python3 python3-numpy
@@ -39,7 +39,13 @@ here() { "$@"; }
     gcc -shared -fPIC -x c - -o "$SCRATCH/libraries/lib$i.so" <<<"int value(void) { return $i; }"
   done
   cat >"$SCRATCH/app.py" <<'END'
-import ctypes, sys
+import ctypes, os, sys, warnings
+with warnings.catch_warnings(): # from Python 3.12 on a fork in a process with threads warns; numpy brings some
+    warnings.simplefilter("error")
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 import numpy
 values = [ctypes.CDLL(f"{sys.argv[1]}/lib{i}.so").value() for i in range(8)]
 sys.stdout.write(f"{values} {numpy.arange(4).sum()}\n")
