@@ -148,7 +148,7 @@ int mioc_node_take_abandoned(struct mioc_node *node, const struct mioc_resolved 
 {
     struct mioc_abandoned **last = &node->abandoned, *entry;
 
-    if (resolved->item->kind != MIOC_ITEM_INVALIDATE)
+    if (resolved->item->kind != MIOC_ITEM_INVALIDATE || !(resolved->item->flags & MIOC_FLAG_EVICT))
         return 0;
     entry = malloc(sizeof *entry);
     if (entry == NULL) {

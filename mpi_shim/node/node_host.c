@@ -229,6 +229,7 @@ static int start_resolver(struct mioc_node *node)
         .may_serve = mioc_node_may_serve,
         .client_ns = resolver_client_ns,
         .client_most_ns = node->policy->client_most_ms * MS,
+        .notice_ns = node->config->timeout_ms * MS,
         .prefetch = node->prefetch,
         .ctx = node,
     };

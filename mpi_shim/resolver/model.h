@@ -101,7 +101,9 @@ struct mioc_resolver {
     uint64_t writes;                      /* how many the resolver has heard of */
     struct mioc_recent *recent;           /* writes of other nodes; NULL: there was none yet */
     int has_lost_track;                   /* there was no memory for `recent`: no answer is lasting any more */
-    uint64_t tidied;                      /* when old writes were last removed from `recent` */
+    struct mioc_recent *own;              /* what this node removed or renamed; NULL: nothing yet */
+    int has_dead;                         /* atomic; this kernel may take directories for removed (resolve_dead.c) */
+    uint64_t tidied;                      /* when old writes were last forgotten */
     uint64_t unused;                      /* bytes reserved in vain; config.release() gets them without the lock */
     unsigned threads;                     /* that live */
     int stop;

@@ -69,10 +69,11 @@ static struct written *enter(struct mioc_recent *r, const char *path, uint32_t l
 {
     struct written *w = find(r, path, len), **bucket = &r->bucket[bucket_of(path, len)];
 
-    if (w != NULL || r->bytes + sizeof *w + len > MIOC_RECENT_MOST_BYTES || (w = calloc(1, sizeof *w + len)) == NULL)
+    if (w != NULL || r->bytes + sizeof *w + len > MIOC_RECENT_MOST_BYTES ||
+        (w = calloc(1, sizeof *w + len + 1)) == NULL)
         return w;
     w->len = len;
-    memcpy(w->path, path, len);
+    memcpy(w->path, path, len); /* calloc() has put the NUL behind it */
     w->next = *bucket;
     *bucket = w;
     r->bytes += sizeof *w + len;
@@ -99,17 +100,36 @@ void mioc_recent_add(struct mioc_recent *r, const char *path, uint32_t len, uint
         folder->inside = now;
 }
 
+uint64_t mioc_recent_moved(const struct mioc_recent *r, const char *plain, uint32_t len)
+{
+    const struct written *w;
+    uint64_t at = r->all;
+
+    for (; len > 0; len = mioc_path_parent(plain, len))
+        if ((w = find(r, plain, len)) != NULL)
+            at = later(at, w->below);
+    return at;
+}
+
+void mioc_recent_each_moved(const struct mioc_recent *r,
+                            void (*visit)(void *ctx, const char *path, uint32_t len, uint64_t at), void *ctx)
+{
+    if (r->all > 0)
+        visit(ctx, "/", 1, r->all);
+    for (unsigned i = 0; i < BUCKETS && r->bytes > 0; i++)
+        for (const struct written *w = r->bucket[i]; w != NULL; w = w->next)
+            if (w->below > 0)
+                visit(ctx, w->path, w->len, w->below);
+}
+
 /* When the root heard of the last write that concerns (kind, path); 0: of none. */
 static uint64_t written_at(const struct mioc_recent *r, unsigned kind, const char *plain, uint32_t len)
 {
     const struct written *w = find(r, plain, len);
-    uint64_t at = r->all;
+    uint64_t at = mioc_recent_moved(r, plain, len);
 
     if (w != NULL)
         at = later(at, later(w->itself, kind == MIOC_ITEM_STAT || kind == MIOC_ITEM_LIST ? w->inside : 0));
-    for (; len > 0; len = mioc_path_parent(plain, len))
-        if ((w = find(r, plain, len)) != NULL)
-            at = later(at, w->below);
     return at;
 }
 

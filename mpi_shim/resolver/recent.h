@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* recent.h - what other nodes wrote a short while ago: the root does not believe its own kernel about that.
+/* recent.h - what was written a short while ago: the root does not believe its own kernel about what others wrote.
  *
  * mpi_shim/README.md, "What the root's kernel still believes", has the reasons. Times are nanoseconds of one clock.
  * Paths may have any spelling and are NUL-terminated. The caller locks. */
@@ -25,6 +25,12 @@ void mioc_recent_forget(struct mioc_recent *r, uint64_t before);
  * how many ns from `now` on the answer does not count. 0: it counts. */
 uint64_t mioc_recent_doubt(const struct mioc_recent *r, unsigned kind, const char *path, uint32_t len, uint64_t started,
                            uint64_t client_ns, uint64_t now);
+/* When the root heard of the last write with SUBTREE to the path, in normal form, or to one above it; 0: of none. */
+uint64_t mioc_recent_moved(const struct mioc_recent *r, const char *plain, uint32_t len);
+/* Visits each path, in normal form, that was written with SUBTREE, and when the root heard of the last such write; "/"
+ * for all. */
+void mioc_recent_each_moved(const struct mioc_recent *r,
+                            void (*visit)(void *ctx, const char *path, uint32_t len, uint64_t at), void *ctx);
 /* When the root heard of the last write; 0: of none, or it is forgotten. */
 uint64_t mioc_recent_last(const struct mioc_recent *r);
 /* Bytes of memory for the writes. */

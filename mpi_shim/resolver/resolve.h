@@ -60,6 +60,11 @@ void mioc_resolve_look_up(struct mioc_resolver *r, struct mioc_lookup *lookup);
 /* Whether something is found by this path though a directory lists it by another name (in another case, say). */
 int mioc_resolve_is_other_name(struct mioc_resolver *r, const struct mioc_job *job);
 
+/* --- resolve_dead.c ---------------------------------------------------------------------------------------------- */
+/* If this kernel may take directories for removed that are there: what it says of such ones, and of what is in them,
+ * becomes UNCACHED. */
+void mioc_resolve_dead(struct mioc_resolver *r, const struct mioc_answer *answer);
+
 /* --- resolve_list.c ---------------------------------------------------------------------------------------------- */
 /* `buf` has MIOC_ITEM_MAX bytes. 1: a link leads to the directory, or that cannot be told. */
 int mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);

@@ -202,6 +202,7 @@ void mioc_resolver_free(struct mioc_resolver *r, uint64_t wait_ns)
         free(r->root[i]);
     mioc_keys_free(&r->keys);
     mioc_recent_free(r->recent);
+    mioc_recent_free(r->own);
     free_results(&r->small);
     free_results(&r->bulk);
     pthread_cond_destroy(&r->work);

@@ -43,6 +43,7 @@ struct mioc_resolver_config {
      * (st_dev) that holds. For other devices it is client_most_ns. NULL: it always shows the present state. */
     uint64_t (*client_ns)(void *ctx, const char *path, uint32_t len, uint64_t *dev);
     uint64_t client_most_ns;
+    uint64_t notice_ns; /* for how long a write may go unheard of */
     /* Contents that are being read for the manifest already (prefetch.h); the resolver frees it. NULL: none. */
     struct mioc_prefetch *prefetch;
     int (*may_serve)(void *ctx, unsigned kind, const char *path, uint32_t len);

@@ -50,17 +50,19 @@ static void requeue_affected(struct mioc_resolver *r, struct mioc_result_queue *
 
 /* --- What other nodes wrote -------------------------------------------------------------------------------------- */
 
-/* With the lock held: forgets writes that no look can meet any more. */
+/* With the lock held: forgets writes that no look and no other write can meet any more. */
 static void tidy(struct mioc_resolver *r, uint64_t now)
 {
-    uint64_t oldest = now;
+    uint64_t oldest = now, kept = r->config.client_most_ns + r->config.notice_ns;
 
-    if (r->recent == NULL || now - r->tidied < SECOND)
+    if (now - r->tidied < SECOND)
         return;
     for (const struct mioc_job *job = r->active; job != NULL; job = job->next)
         oldest = job->started < oldest ? job->started : oldest;
-    if (oldest > r->config.client_most_ns)
-        mioc_recent_forget(r->recent, oldest - r->config.client_most_ns);
+    if (r->recent != NULL && oldest > kept)
+        mioc_recent_forget(r->recent, oldest - kept);
+    if (r->own != NULL && now > r->config.notice_ns)
+        mioc_recent_forget(r->own, now - r->config.notice_ns);
     r->tidied = now;
 }
 
@@ -212,6 +214,126 @@ void mioc_resolver_doubt(struct mioc_resolver *r, const struct mioc_job *job, st
     }
 }
 
+/* With the lock held: what is asked and answered of what was written is asked anew. Results that are thrown away come
+ * back in `stale`. */
+static void make_anew(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags,
+                      struct mioc_result **stale)
+{
+    if (r->prefetch != NULL)
+        mioc_prefetch_void(r->prefetch);
+    for (struct mioc_job *job = r->active; job != NULL; job = job->next)
+        if (is_affected(job->kind, job->path, job->len, path, len, flags))
+            job->dirty = 1;
+    requeue_affected(r, &r->small, path, len, flags, stale);
+    requeue_affected(r, &r->bulk, path, len, flags, stale);
+}
+
+/* --- Directories that this kernel takes for removed (resolve_dead.c) --------------------------------------------- */
+
+struct forgetting {
+    struct mioc_resolver *r;
+    struct mioc_result **stale;
+    uint64_t since;
+};
+
+/* All nodes forget what is below a path that was moved lately. */
+static void forget(void *ctx, const char *path, uint32_t len, uint64_t at)
+{
+    const struct forgetting *forgetting = ctx;
+    struct mioc_invalidate_record *record;
+    struct mioc_result *result;
+
+    if (at < forgetting->since)
+        return;
+    make_anew(forgetting->r, path, len, MIOC_FLAG_SUBTREE, forgetting->stale);
+    result = mioc_result_new(sizeof *record + len + 1 + MIOC_ITEM_ALIGN);
+    if (result == NULL)
+        return; /* without memory what was answered stays */
+    record = (void *)result->item;
+    result->bytes_len = 0;
+    mioc_item_finish(record, mioc_item_begin(record, MIOC_ITEM_INVALIDATE, MIOC_FLAG_SUBTREE, path, len));
+    record->node = UINT32_MAX; /* nobody waits for it */
+    mioc_resolver_file(forgetting->r, &forgetting->r->small, result);
+}
+
+/* With the lock held: this node removed or renamed something by a name that another node had moved. From now on answers
+ * are looked at. is_late: those of before may be lasting. The wrong directory can only be below what was moved. */
+static void note_dead(struct mioc_resolver *r, int is_late, uint64_t now, struct mioc_result **stale)
+{
+    const uint64_t window = r->config.client_most_ns + r->config.notice_ns;
+    struct forgetting forgetting = { r, stale, now > window ? now - window : 0 };
+
+    if (__atomic_exchange_n(&r->has_dead, 1, __ATOMIC_RELAXED) || !is_late)
+        return;
+    mioc_recent_each_moved(r->recent, forget, &forgetting);
+    mioc_recent_each_moved(r->own, forget, &forgetting);
+}
+
+/* With the lock held: this node wrote with SUBTREE, so it may have removed a directory, or renamed one over another. If
+ * its kernel believed something else to be there, it marked the wrong one as removed. */
+static void note_own(struct mioc_resolver *r, const char *path, uint32_t len, uint64_t now, struct mioc_result **stale)
+{
+    const uint64_t moved = r->recent != NULL ? mioc_recent_moved(r->recent, path, len) : 0;
+    const uint64_t known = moved + r->config.client_most_ns; /* from here on this kernel knows of that */
+
+    if (r->config.client_ns == NULL || r->config.client_most_ns == 0)
+        return;
+    tidy(r, now);
+    if (r->own == NULL && (r->own = mioc_recent_new()) == NULL) {
+        r->has_lost_track = 1;
+        return;
+    }
+    mioc_recent_add(r->own, path, len, MIOC_FLAG_SUBTREE, now);
+    if (moved > 0 && now < known + r->config.notice_ns)
+        note_dead(r, now >= known, now, stale);
+}
+
+/* What this node removed or renamed lately, at or below a path that another node moved. */
+struct meeting {
+    const char *path;
+    uint32_t len;
+    uint64_t since;
+    int has_met;
+};
+
+static void meet(void *ctx, const char *path, uint32_t len, uint64_t at)
+{
+    struct meeting *meeting = ctx;
+
+    meeting->has_met |= at > meeting->since && (len == 1 || mioc_path_is_below(path, len, meeting->path, meeting->len));
+}
+
+/* With the lock held: another node moved what is there, perhaps before this node's write that was heard of first. */
+static void note_moved(struct mioc_resolver *r, const char *path, uint32_t len, uint64_t now,
+                       struct mioc_result **stale)
+{
+    const uint64_t window = r->config.notice_ns;
+    struct meeting meeting = { path, len, now > window ? now - window : 0, 0 };
+
+    if (r->own == NULL || r->recent == NULL)
+        return;
+    mioc_recent_each_moved(r->own, meet, &meeting);
+    if (meeting.has_met)
+        note_dead(r, 1, now, stale);
+}
+
+/* --- Entry ------------------------------------------------------------------------------------------------------- */
+
+/* With the lock held. */
+static void note(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, int is_foreign,
+                 struct mioc_result **stale)
+{
+    const uint64_t now = mioc_clock_ns();
+
+    if (is_foreign)
+        note_written(r, path, len, flags, now);
+    if (!(flags & MIOC_FLAG_SUBTREE))
+        return;
+    (is_foreign ? note_moved : note_own)(r, path, len, now, stale);
+    if (!is_foreign)
+        distrust(r, path, len); /* a folder that is renamed takes along what this kernel has not seen yet */
+}
+
 void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_t len, uint32_t flags, int is_foreign)
 {
     struct mioc_result *stale = NULL, *next;
@@ -220,17 +342,8 @@ void mioc_resolver_invalidate(struct mioc_resolver *r, const char *path, uint32_
     path = mioc_path_plain(path, &len, buf);
     pthread_mutex_lock(&r->lock);
     r->writes++;
-    if (is_foreign)
-        note_written(r, path, len, flags, mioc_clock_ns());
-    else if (flags & MIOC_FLAG_SUBTREE)
-        distrust(r, path, len); /* a folder that is renamed takes along what this kernel has not seen yet */
-    if (r->prefetch != NULL)
-        mioc_prefetch_void(r->prefetch);
-    for (struct mioc_job *job = r->active; job != NULL; job = job->next)
-        if (is_affected(job->kind, job->path, job->len, path, len, flags))
-            job->dirty = 1;
-    requeue_affected(r, &r->small, path, len, flags, &stale);
-    requeue_affected(r, &r->bulk, path, len, flags, &stale);
+    note(r, path, len, flags, is_foreign, &stale);
+    make_anew(r, path, len, flags, &stale);
     for (; stale != NULL; stale = next) {
         next = stale->next;
         mioc_resolver_abandon_record(r, (const void *)stale->item, 1);

@@ -90,8 +90,10 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
         uint64_t started = mioc_trace_now();
 
         mioc_results_init(&answer.results);
-        if (!mioc_resolver_answer_briefly(r, job, &answer))
+        if (!mioc_resolver_answer_briefly(r, job, &answer)) {
             mioc_resolve(r, job, &answer);
+            mioc_resolve_dead(r, &answer);
+        }
         if (started != 0)
             trace_job(job, started);
         pthread_mutex_lock(&r->lock);

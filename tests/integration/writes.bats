@@ -157,6 +157,22 @@ installed_by_ranks() {
   for_each_client installed_by_ranks
 }
 
+misled_kernel() {
+  MISLED=("$PYTHON" -S "$PROGRAMS/misled.py" "$MIOC_BUILD/lib" "$SHARED")
+  run_plain on_shared_hosts 2 2 "${MISLED[@]}"
+  cat "$PLAIN/stdout" "$PLAIN/stderr"
+  [[ $PLAIN_RC == 0 && $(grep -c "^[23] True .*'empty/deep.py', (True" "$PLAIN/stdout") == 2 ]]
+  MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_LOG=info run_cached on_shared_hosts 2 2 "${MISLED[@]}"
+  said
+  SLACK=20 assert_same
+  [[ $(said) == *"active: 4 ranks on 2 nodes"* ]]
+}
+
+@test "a directory that rank 0's kernel takes for removed is there for the other node" {
+  need_hosts
+  CLIENT_MODELS=nfs for_each_client misled_kernel
+}
+
 watched_data() {
   OUTSIDE=$SCRATCH/outside
   make_library

@@ -121,7 +121,8 @@ static __attribute__((unused)) struct mioc_resolver *new_doubting_resolver(uint6
                                                  .reserve = reserve,
                                                  .may_speculate = may_speculate,
                                                  .client_ns = client_ns,
-                                                 .client_most_ns = most };
+                                                 .client_most_ns = most,
+                                                 .notice_ns = 60000000000 };
     struct mioc_resolver *r = mioc_resolver_new(&config);
 
     room = 64u << 20;
