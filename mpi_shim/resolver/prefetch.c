@@ -119,18 +119,6 @@ static int read_whole(struct mioc_prefetch *a, int fd, unsigned char *to, uint64
     return -1;
 }
 
-/* Whether the file changed while it was read, as in resolve_content.c. */
-static int has_changed(struct mioc_prefetch *a, int fd, const struct statx *before)
-{
-    struct statx now;
-
-    __atomic_fetch_add(&a->calls, 1, __ATOMIC_RELAXED);
-    return mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &now) != 0 ||
-           now.stx_size != before->stx_size || now.stx_mtime.tv_sec != before->stx_mtime.tv_sec ||
-           now.stx_mtime.tv_nsec != before->stx_mtime.tv_nsec || now.stx_ctime.tv_sec != before->stx_ctime.tv_sec ||
-           now.stx_ctime.tv_nsec != before->stx_ctime.tv_nsec;
-}
-
 /* A file that is odd in any way is read when somebody asks for it. */
 static void read_file(struct mioc_prefetch *a, struct entry *entry)
 {
@@ -146,10 +134,11 @@ static void read_file(struct mioc_prefetch *a, struct entry *entry)
     __atomic_fetch_add(&a->calls, 3, __ATOMIC_RELAXED);
     if (fd >= 0 && mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MIOC_STATX_SHARED, &st) == 0 &&
         S_ISREG(st.stx_mode) && st.stx_size <= a->max_file && (bytes = place_for(a, st.stx_size)) != NULL &&
-        read_whole(a, fd, bytes, st.stx_size) == 0 && !has_changed(a, fd, &st)) {
+        read_whole(a, fd, bytes, st.stx_size) == 0) {
         mioc_resolve_copy_stat(&entry->file.st, &st);
         entry->file.bytes = bytes;
-        state = STATE_READ;
+        __atomic_fetch_add(&a->calls, 1, __ATOMIC_RELAXED);
+        state = mioc_resolve_has_changed(fd, &entry->file.st) ? STATE_ODD : STATE_READ;
     }
     if (fd >= 0)
         mioc_real(close)(fd);

@@ -17,6 +17,11 @@ void mioc_resolve(struct mioc_resolver *r, struct mioc_job *job, struct mioc_ans
 void mioc_resolve_copy_stat(struct mioc_stat *to, const struct statx *from);
 /* A statx, counted. 0 or an errno. */
 int mioc_resolve_statx(struct mioc_resolver *r, int dirfd, const char *path, int flags, struct mioc_stat *to);
+/* Whether an open file changed since `before`, as far as the filesystem's client knows. A page that was read across a
+ * truncation is of neither the old file nor the new one (on FUSE: zeros behind the new end). Asks for nothing but size
+ * and times of change: a read makes the client's access time old, and to ask for that would be one operation more at
+ * the server. Allocates nothing. */
+int mioc_resolve_has_changed(int fd, const struct mioc_stat *before);
 /* Finishes the item, which ends at `end`, and adds a copy to the answer. 0 or -1. */
 int mioc_resolve_add(struct mioc_answer *answer, void *item, const void *end);
 /* Adds the record that sends everybody to the real call. */

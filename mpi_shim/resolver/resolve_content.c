@@ -189,17 +189,6 @@ static void add_stat_of_open(const struct mioc_job *job, const struct mioc_stat 
     (void)mioc_resolve_add(answer, buf, end);
 }
 
-/* Whether the file changed while it was read, as far as the filesystem's client knows without asking. A page that was
- * read across a truncation is of neither the old file nor the new one (on FUSE: zeros behind the new end). */
-static int has_changed(struct mioc_resolver *r, int fd, const struct mioc_stat *before)
-{
-    struct mioc_stat now;
-
-    return mioc_resolve_statx(r, fd, "", AT_EMPTY_PATH, &now) != 0 || now.size != before->size ||
-           now.mtime != before->mtime || now.mtime_ns != before->mtime_ns || now.ctime != before->ctime ||
-           now.ctime_ns != before->ctime_ns;
-}
-
 /* Looks into a content of one chunk for what it imports. */
 static void look_into(struct mioc_resolver *r, const struct mioc_job *job, uint32_t content,
                       const struct mioc_answer *answer)
@@ -237,8 +226,11 @@ static int read_whole(struct mioc_resolver *r, const struct mioc_job *job, const
     if (!S_ISREG(st->mode) || st->size > r->config.max_file ||
         r->config.reserve(r->config.ctx, st->size, !job->is_early) != 0)
         return -1;
-    if (read_chunks(&reading, job, answer) == 0 && (source->fd < 0 || !has_changed(r, source->fd, st)))
-        return 0;
+    if (read_chunks(&reading, job, answer) == 0) {
+        mioc_resolver_count(r, source->fd >= 0);
+        if (source->fd < 0 || !mioc_resolve_has_changed(source->fd, st))
+            return 0;
+    }
     give_up(r, job, content, st->size, reading.done, answer);
     return -1;
 }

@@ -50,6 +50,16 @@ int mioc_resolve_statx(struct mioc_resolver *r, int dirfd, const char *path, int
     return 0;
 }
 
+int mioc_resolve_has_changed(int fd, const struct mioc_stat *before)
+{
+    const unsigned mask = STATX_SIZE | STATX_MTIME | STATX_CTIME;
+    struct statx now;
+
+    return mioc_real(statx)(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, mask, &now) != 0 || now.stx_size != before->size ||
+           now.stx_mtime.tv_sec != before->mtime || now.stx_mtime.tv_nsec != before->mtime_ns ||
+           now.stx_ctime.tv_sec != before->ctime || now.stx_ctime.tv_nsec != before->ctime_ns;
+}
+
 int mioc_resolve_add(struct mioc_answer *answer, void *item, const void *end)
 {
     mioc_item_finish(item, end);
