@@ -101,6 +101,47 @@ check_operations() {
 # bats test_tags=all
 @test "8 x 4 ranks cost the filesystem at most 1.1 times one bare rank and what precedes main" { check_operations 8 4; }
 
+# A tree of installations as Spack and EasyBuild make them: each package in a folder of its own, and all folders in
+# PYTHONPATH and in every RPATH.
+make_installations() {
+  local i other rpath='' tree=$SCRATCH/tree make=(gcc -shared -fPIC -o)
+  for i in {1..20}; do rpath+=$SHARED/p$i/lib:; done
+  for i in {1..20}; do
+    mkdir -p "$tree/p$i/lib/python3.11/site-packages/package$i"
+    echo "value = $i" >"$tree/p$i/lib/python3.11/site-packages/package$i/__init__.py"
+    "${make[@]}" "$tree/p$i/lib/libof$i.so" -Wl,-soname,"libof$i.so" -x c - <<<"int of$i(void) { return $i; }"
+  done
+  for i in {1..20}; do
+    other=$((i * 7 % 20 + 1))
+    echo "int of$other(void); int value(void) { return of$other(); }" >"$SCRATCH/extension.c"
+    "${make[@]}" "$tree/p$i/lib/python3.11/site-packages/package$i/extension.so" "$SCRATCH/extension.c" \
+      "$tree/p$other/lib/libof$other.so" -Wl,-rpath,"$rpath"
+  done
+}
+
+@test "2 x 2 ranks that are told of a tree of installations cost the filesystem no more than one bare rank" {
+  local rank
+  need_command gcc
+  make_installations
+  cat >"$SCRATCH/app.py" <<'PY'
+import ctypes, importlib, os, sys
+total = 0
+for i in range(1, 21):
+    module = importlib.import_module("package%d" % i)
+    total += module.value * ctypes.CDLL(os.path.dirname(module.__file__) + "/extension.so").value()
+sys.stdout.write("%d\n" % total)
+PY
+  PYTHON_ENV=$SCRATCH/tree
+  PYTHONPATH=$(printf "$SHARED/p%d/lib/python3.11/site-packages:" {1..20})
+  export PYTHONPATH PYTHONDONTWRITEBYTECODE=1
+  run_plain count_on one 1 1 "$PYTHON" "$SCRATCH/app.py"
+  run_plain count_on plain 2 2 "$PYTHON" "$SCRATCH/app.py"
+  MPIIO_CACHE_PATHS=$SHARED run_cached count_on cached 2 2 "$PYTHON" "$SCRATCH/app.py"
+  assert_same
+  for rank in one plain cached; do echo "$rank: $(stat_of "$SCRATCH/$rank.json" .metadata)"; done
+  (($(stat_of "$SCRATCH/cached.json" .metadata) * 10 <= $(stat_of "$SCRATCH/one.json" .metadata) * 11))
+}
+
 @test "a missing module is one question for all ranks" {
   IMPORT=("$SHARED/bin/python3" -c '
 import os
