@@ -212,7 +212,8 @@ class Judge:
         if call.error:
             return
         if call.name == "chdir":
-            state.cwd = {end[1] for end in self.walk(call, self.view(call), True).ends if end[0] == 0}
+            walk = self.walk(call, self.view(call), True)  # out of the tree nothing is judged
+            state.cwd = {end[1] for end in walk.ends if end[0] == 0 and not walk.is_out}
         elif call.name in ("hold", "hold_to_write"):
             ends = self.walk(call, self.view(call), True).ends
             inodes = {end[1] for end in ends if end[0] == 0 and self.history.is_same(end[1], call.value[0])}
