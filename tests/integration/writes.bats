@@ -157,6 +157,53 @@ installed_by_ranks() {
   for_each_client installed_by_ranks
 }
 
+late_link() {
+  cat >"$SCRATCH/late.py" <<'PY'
+import os, sys
+sys.path.append(sys.argv[1])
+import mioc_mpi
+folder = sys.argv[2]
+mioc_mpi.init()
+me = mioc_mpi.rank()
+def look(*names):
+    mioc_mpi.barrier()
+    seen = []
+    for name in names:
+        try:
+            seen.append((os.stat(folder + "/" + name).st_size, open(folder + "/" + name).read()))
+        except OSError as error:
+            seen.append(error.strerror)
+    print(me, seen, flush=True)
+    mioc_mpi.barrier()
+if me == 3:
+    os.symlink("late.txt", folder + "/lib/link.txt")
+    os.symlink("lib/inner", folder + "/inner")
+look("lib/link.txt")
+if me == 3:
+    files = [open(folder + "/lib/" + name, "w") for name in ("late.txt", "inner/late.txt")]
+for text in "", "first", " second":
+    if me == 3:
+        for file in files:
+            file.write(text)
+            file.flush()
+    look("lib/link.txt", "inner/late.txt", "inner/deep.py")
+mioc_mpi.finalize()
+PY
+  run_plain on_shared_hosts 2 2 "$PYTHON" -S "$SCRATCH/late.py" "$MIOC_BUILD/lib" "$SHARED"
+  cat "$PLAIN/stdout" "$PLAIN/stderr"
+  [[ $PLAIN_RC == 0 && $(grep -c "(12, 'first second'), (12, 'first second')" "$PLAIN/stdout") == 4 ]]
+  MPIIO_CACHE_PATHS=$SHARED MPIIO_CACHE_LOG=info run_cached on_shared_hosts 2 2 \
+    "$PYTHON" -S "$SCRATCH/late.py" "$MIOC_BUILD/lib" "$SHARED"
+  said
+  SLACK=20 assert_same
+  [[ $(said) == *"active: 4 ranks on 2 nodes"* ]]
+}
+
+@test "what is being written is read as it is, by the name of a link that becomes known later, too" {
+  need_hosts
+  CLIENT_MODELS=none for_each_client late_link
+}
+
 misled_kernel() {
   MISLED=("$PYTHON" -S "$PROGRAMS/misled.py" "$MIOC_BUILD/lib" "$SHARED")
   run_plain on_shared_hosts 2 2 "${MISLED[@]}"
