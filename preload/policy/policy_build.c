@@ -331,7 +331,7 @@ int mioc_policy_build(struct mioc_policy *policy, const struct mioc_policy_sourc
     struct builder *b = calloc(1, sizeof *b);
     const char *homes;
 
-    memset(policy, 0, sizeof *policy);
+    memset(policy, 0, offsetof(struct mioc_policy, prefix)); /* the arrays are large; their entries are made whole */
     if (b == NULL)
         return -1;
     b->policy = policy;

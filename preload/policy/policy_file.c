@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -20,6 +21,18 @@ static int policy_path(const char *store_dir, char *path, size_t size)
     return n > 0 && (size_t)n < size ? 0 : -1;
 }
 
+/* What is not in use stays a hole. */
+static int write_policy(int fd, const struct mioc_policy *policy)
+{
+    size_t used = offsetof(struct mioc_policy, prefix) + policy->count * sizeof policy->prefix[0];
+
+    if (mioc_io_pwrite(fd, policy, used, 0) != 0 ||
+        mioc_io_pwrite(fd, policy->exclude, policy->excludes * sizeof policy->exclude[0],
+                       offsetof(struct mioc_policy, exclude)) != 0)
+        return -1;
+    return mioc_real(ftruncate)(fd, sizeof *policy);
+}
+
 int mioc_policy_save(const struct mioc_policy *policy, const char *store_dir)
 {
     char path[1300];
@@ -28,7 +41,7 @@ int mioc_policy_save(const struct mioc_policy *policy, const char *store_dir)
     if (policy_path(store_dir, path, sizeof path) != 0 ||
         (fd = mioc_real(open)(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) < 0)
         return -1;
-    result = mioc_io_write(fd, policy, sizeof *policy);
+    result = write_policy(fd, policy);
     mioc_real(close)(fd);
     errno = saved;
     return result;

@@ -58,7 +58,6 @@ void mioc_ring_init(struct mioc_ring *ring, pid_t agent)
 {
     int saved = errno;
 
-    memset(ring, 0, sizeof(*ring));
     ring->agent = agent;
     ring->pid_namespace = pid_namespace();
     __atomic_store_n(&ring->magic, RING_MAGIC, __ATOMIC_RELEASE);

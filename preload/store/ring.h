@@ -36,7 +36,7 @@ enum mioc_ask_status {
 struct mioc_ring; /* in shared memory; its layout is ring.c's */
 
 size_t mioc_ring_size(void);
-/* Makes an empty ring, for the agent with that pid. */
+/* Makes an empty ring of memory that is all zero, for the agent with that pid. */
 void mioc_ring_init(struct mioc_ring *ring, pid_t agent);
 /* Checks a mapped ring. Returns 0, or -1 with errno (EPROTO: size or magic are wrong; EXDEV: the caller's PID namespace
  * is not the agent's, so the agent cannot tell whether the caller lives). */

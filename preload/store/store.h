@@ -49,6 +49,10 @@ struct mioc_store_limits {
  * with errno, and then leaves nothing behind (EACCES, EROFS, ENOENT, ENOSPC, …; EINVAL: dir is not absolute; EPERM:
  * somebody other than this user and root could replace what is in dir; EOPNOTSUPP: its filesystem rounds mtimes). */
 struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct mioc_store_limits *limits);
+/* The same in two steps, as the second takes long: until mioc_store_make_table() others may attach and find nothing,
+ * and nothing may be appended. 0, or -1 with errno. */
+struct mioc_store *mioc_store_begin(const char *dir, uint64_t key, const struct mioc_store_limits *limits);
+int mioc_store_make_table(struct mioc_store *s);
 /* Removes this user's dead stores below dir. Leaves alone what belongs to others, lives, or has another name. Follows
  * no symbolic link. Returns how many stores it removed. */
 int mioc_store_reclaim(const char *dir);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* The smallest arena that is worth a store. */
@@ -91,6 +92,15 @@ static int has_exact_times(int fd)
            st.st_mtim.tv_sec == times[1].tv_sec && st.st_mtim.tv_nsec == times[1].tv_nsec;
 }
 
+/* The table's pages are reserved later. A filesystem that has no room for them is found out now. */
+static int has_room(int fd)
+{
+    struct statvfs fs;
+
+    return mioc_real(fstatvfs)(fd, &fs) != 0 || fs.f_blocks == 0 ||
+           (uint64_t)fs.f_bavail * fs.f_frsize >= MIOC_INDEX_ARENA_AT + mioc_ring_size();
+}
+
 static int make_index(int dirfd, struct mioc_store_limits *limits)
 {
     struct rlimit fsize;
@@ -108,7 +118,9 @@ static int make_index(int dirfd, struct mioc_store_limits *limits)
         return -1;
     if (!has_exact_times(fd))
         errno = EOPNOTSUPP;
-    else if (mioc_store_reserve(fd, 0, MIOC_INDEX_ARENA_AT) == 0)
+    else if (!has_room(fd))
+        errno = ENOSPC;
+    else if (mioc_store_reserve(fd, 0, MIOC_INDEX_TABLE_AT) == 0)
         result = mioc_real(ftruncate)(fd, (off_t)(MIOC_INDEX_ARENA_AT + limits->max_arena));
     saved = errno;
     mioc_real(close)(fd);
@@ -238,7 +250,7 @@ failed:
     return NULL;
 }
 
-struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct mioc_store_limits *limits)
+struct mioc_store *mioc_store_begin(const char *dir, uint64_t key, const struct mioc_store_limits *limits)
 {
     struct mioc_store *s = NULL;
     char path[MIOC_STORE_PATH_MAX];
@@ -257,4 +269,36 @@ struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct
     mioc_real(close)(parent);
     errno = saved;
     return s;
+}
+
+int mioc_store_make_table(struct mioc_store *s)
+{
+    static const char index[] = "/index";
+    char path[MIOC_STORE_PATH_MAX];
+    int fd, saved, result;
+
+    memcpy(path, s->path, s->path_len);
+    memcpy(path + s->path_len, index, sizeof index);
+    fd = mioc_store_open(AT_FDCWD, path, O_RDWR);
+    if (fd < 0)
+        return -1;
+    result = mioc_store_reserve(fd, MIOC_INDEX_TABLE_AT, MIOC_INDEX_ARENA_AT - MIOC_INDEX_TABLE_AT);
+    saved = errno;
+    mioc_real(close)(fd);
+    errno = saved;
+    return result;
+}
+
+struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct mioc_store_limits *limits)
+{
+    struct mioc_store *s = mioc_store_begin(dir, key, limits);
+    int saved;
+
+    if (s == NULL || mioc_store_make_table(s) == 0)
+        return s;
+    saved = errno;
+    mioc_store_remove(s);
+    mioc_store_detach(s);
+    errno = saved;
+    return NULL;
 }

@@ -35,6 +35,8 @@ const struct mioc_item *mioc_store_lookup(const struct mioc_store *s, unsigned k
     uint32_t at = (uint32_t)hash & MIOC_INDEX_MASK, probes = 0;
     uint64_t slot;
 
+    if (mioc_store_end(s) == 0) /* perhaps the table's pages are not reserved yet */
+        return NULL;
     while (probes < MIOC_INDEX_SLOTS && (slot = __atomic_load_n(&s->table[at], __ATOMIC_ACQUIRE)) != 0) {
         const struct mioc_item *item = mioc_slot_may_be(slot, hash) ? bounded_item(s, slot) : NULL;
 

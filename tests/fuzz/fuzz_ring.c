@@ -7,6 +7,7 @@
 #include "fuzz.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (ring == NULL)
         start();
+    memset(ring, 0, mioc_ring_size());
     mioc_ring_init(ring, getpid());
     for (unsigned i = 0; in.left > 0 && i < 500; i++)
         step(&in);
