@@ -265,11 +265,15 @@ static void begin_rank(const struct mioc_config *config, char **argv)
     }
 }
 
-/* Attaches to the node's store, whose agent is a process of its own. Returns NULL with the reason. */
+/* Attaches to the node's store, whose agent is a process of its own. Returns NULL with the reason. The loader is
+ * patched while there is one thread, and while the agent's program is loaded. */
 static struct mioc_store *join_agent(const struct mioc_config *config, char *reason, size_t size)
 {
-    struct mioc_store *store = mioc_agent_start(&me, config, &policy, reason, size);
+    struct mioc_store *store;
 
+    mioc_agent_begin(&me, config, &policy, reason, size);
+    mioc_loader_patch(config);
+    store = mioc_agent_await();
     if (store == NULL)
         return NULL;
     if (mioc_store_credentials(store) == mioc_credentials())
@@ -287,7 +291,6 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
     int trace_fd;
 
     begin_rank(config, argv);
-    mioc_loader_patch(config); /* it needs a process with one thread */
     store = join_agent(config, line + strlen(INACTIVE), sizeof line - strlen(INACTIVE));
     if (store == NULL) {
         memcpy(line, INACTIVE, strlen(INACTIVE));

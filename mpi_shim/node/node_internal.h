@@ -11,7 +11,7 @@
 uint64_t mioc_node_store_limit(const struct mioc_config *config);
 
 /* --- node_store.c ------------------------------------------------------------------------------------------------ */
-/* Makes this node's store, with the policy in it. 0 or an errno. */
+/* Makes this node's store, with the policy in it; an agent process makes its table itself. 0 or an errno. */
 int mioc_node_create_store(struct mioc_node *node, uint64_t key);
 /* Says in `line` why the node `number` has no store. */
 void mioc_node_say_unusable(const struct mioc_node *node, int number, int error, char *line, size_t size);

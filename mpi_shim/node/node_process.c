@@ -9,6 +9,7 @@
 #include "node_rival.h"
 #include "node_watch.h"
 #include "observe/trace.h"
+#include "store/store_turn.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -62,41 +63,64 @@ static void say(int starter, const char *text)
     (void)send(starter, line, (size_t)n, MSG_NOSIGNAL);
 }
 
-/* Makes the store and starts all threads. 0, or -1 and the reason. */
-static int start(struct mioc_node *node, const struct mioc_agent_order *order, char *reason, size_t size)
+/* Makes the store, which ranks take from here on. 0, or -1 and the reason. */
+static int make_store(struct mioc_node *node, const struct mioc_agent_order *order, char *reason, size_t size)
 {
     int error;
 
     if (node->way->begin(node, order, reason, size) != 0 || mioc_rival_claim(order->task.key, reason, size) != 0)
         return -1;
-    if (node->world.node == 0)
-        mioc_node_manifest_start(node);
     error = mioc_node_create_store(node, order->task.key);
     if (error != 0) {
         mioc_node_say_unusable(node, node->world.node, error, reason, size);
         return -1;
     }
+    mioc_ring_set_nodes(mioc_store_ring(node->store), (uint32_t)node->world.nodes);
+    mioc_store_turn_tell(node->config->dir, order->task.key);
+    return 0;
+}
+
+/* What the ranks need not wait for: a question that comes before waits in the ring. NULL; or what it cannot do, with
+ * errno. */
+static const char *start(struct mioc_node *node, const struct mioc_agent_order *order)
+{
+    if (mioc_store_make_table(node->store) != 0)
+        return "make its store";
+    if (node->world.nodes == 1) /* there is no link to wait for */
+        mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
+    if (node->world.node == 0)
+        mioc_node_manifest_start(node);
     (void)mioc_trace_start(node->config, MIOC_TRACE_NODE, node->world.node); /* before the resolvers' threads */
     mioc_node_set_bound(node, mioc_node_store_limit(node->config));
     if (mioc_node_host_start(node) != 0 || mioc_watch_start(mioc_store_ring(node->store), order->starter) != 0 ||
         (mioc_rival_fd() >= 0 && mioc_watch_fd(mioc_rival_fd()) != 0) ||
-        (node->ops != NULL && mioc_watch_fd(node->ops->fd(node->transport)) != 0)) {
-        snprintf(reason, size, "cannot start the agent's threads: %s", strerror(errno));
-        mioc_store_remove(node->store);
-        return -1;
-    }
+        (node->starter >= 0 && mioc_watch_fd(node->starter) != 0) ||
+        (node->ops != NULL && mioc_watch_fd(node->ops->fd(node->transport)) != 0))
+        return "start its threads";
     if (node->prefetch != NULL)
         mioc_prefetch_release(node->prefetch);
     mioc_node_watch_memory(node);
     mioc_node_attend_link(node, mioc_clock_ns());
-    mioc_ring_set_nodes(mioc_store_ring(node->store), (uint32_t)node->world.nodes); /* ranks take it from here on */
-    return 0;
+    return NULL;
+}
+
+/* Ranks may use the store already. They make the real calls from now on. */
+static void give_up(struct mioc_node *node, const char *what)
+{
+    mioc_log(
+        MIOC_LOG_WARN,
+        "node %d: the agent cannot %s: %s; it goes on uncached. Leave MPIIO_CACHE_DIR room, and raise the limits of "
+        "threads and memory (ulimit -u, ulimit -v)",
+        node->world.node, what, mioc_log_error(errno));
+    mioc_store_set_state(node->store, MIOC_STORE_LEFT);
+    mioc_store_remove(node->store);
 }
 
 int mioc_node_serve(const struct mioc_agent_order *order, const struct mioc_node_way *way, int starter)
 {
     char text[MIOC_AGENT_STATUS_MAX] = MIOC_AGENT_OK;
     struct mioc_node *node = &mioc_node;
+    const char *problem;
     int rc;
 
     ignore_signals();
@@ -113,17 +137,19 @@ int mioc_node_serve(const struct mioc_agent_order *order, const struct mioc_node
     node->starter = starter;
     node->launcher = -1;
     node->starter_pid = order->starter;
-    rc = start(node, order, text, sizeof text);
+    rc = make_store(node, order, text, sizeof text);
     say(starter, text);
-    if (rc != 0) {
-        mioc_trace_end();
+    if (rc != 0)
         return 1;
-    }
     if (node->world.nodes == 1 || node->ops != NULL) { /* it has no more to say */
         (void)mioc_real(close)(starter);
         node->starter = -1;
-    } else {
-        (void)mioc_watch_fd(starter);
+    }
+    problem = start(node, order);
+    if (problem != NULL) {
+        give_up(node, problem);
+        mioc_trace_end();
+        return 1;
     }
     mioc_node_agent_loop(node);
     mioc_trace_end();

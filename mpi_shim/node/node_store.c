@@ -14,7 +14,8 @@ int mioc_node_create_store(struct mioc_node *node, uint64_t key)
                                               .max_arena = ARENA_BYTES };
     int error;
 
-    node->store = mioc_store_create(node->config->dir, key, &limits);
+    node->store = node->is_process ? mioc_store_begin(node->config->dir, key, &limits)
+                                   : mioc_store_create(node->config->dir, key, &limits);
     if (node->store == NULL)
         return errno != 0 ? errno : EIO;
     /* Programs that are no interpreters read the policy there. Without it nobody would hear of their writes. */

@@ -9,6 +9,7 @@
 #include "job/task.h"
 #include "policy/policy.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -41,6 +42,10 @@ struct mioc_agent_order {
     struct mioc_task task; /* the starter's */
     struct mioc_policy policy;
 };
+
+/* Of the policy, which comes last, only what is in use is sent: the order's first bytes, then as many prefixes and
+ * excludes as these say. */
+#define MIOC_AGENT_ORDER_HEAD offsetof(struct mioc_agent_order, policy.prefix)
 
 static inline uint64_t mioc_agent_order_version(void)
 {

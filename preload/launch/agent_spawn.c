@@ -1,33 +1,35 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* agent_spawn.c - starts the agent program as nobody's child.
  *
- * Two clones: the first child ends at once, so that the second one's parent is init or the launcher's daemon. Neither
- * raises SIGCHLD here: the first has no exit signal. What runs between clone and exec makes raw system calls only. */
+ * Two clones: the first child ends once the second executes, whose parent is then init or the launcher's daemon.
+ * Neither raises SIGCHLD here: the first has no exit signal. Both work in this process's memory, as to copy its page
+ * tables takes six times as long, and this process goes on meanwhile, as on a busy node it would wait for each child's
+ * turn on a processor. So what runs between clone and exec makes raw system calls only, with data that is made before:
+ * no errno, no function that ld.so would have to bind, whose text this process may just be changing (loader/patch.c).
+ */
 #include "agent_spawn.h"
-#include "base/log.h"
-#include "base/proc.h"
+#include "base/clock.h"
+#include "loader/loader.h"
+#include "loader/raw.h"
 #include "node/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define MOST_FDS 65536u
+#define STACK (16u * 1024u)
+#define MOST_FDS 65536
 #define KERNEL_SIGSET_SIZE 8
-
-/* What the second child needs, made before the first clone. */
-struct spawn {
-    const char *path;
-    char **env;
-    int starter;
-};
+#define PAUSE_NS 200000l
 
 /* Without variables that would load something into the agent. */
 static char **make_environment(void)
@@ -61,83 +63,151 @@ static void free_environment(char **env)
     (void)munmap(env, (n + 1) * sizeof *env);
 }
 
-/* --- The children ------------------------------------------------------------------------------------------------ */
+/* --- The children: raw system calls ------------------------------------------------------------------------------ */
 
-static void arrange_descriptors(const struct spawn *spawn)
+static char *const arguments[] = { (char *)"mpiio_cache", NULL };
+static const char null_device[] = "/dev/null", root[] = "/";
+static const uint64_t no_signals;
+static const uint64_t default_action[4]; /* the kernel's struct: handler, flags, restorer, mask */
+static cpu_set_t all_processors;
+
+static void arrange_descriptors(int starter)
 {
-    int above = (int)syscall(SYS_fcntl, spawn->starter, F_DUPFD, MIOC_AGENT_FD + 1), null;
+    long above = mioc_raw(SYS_fcntl, starter, F_DUPFD, MIOC_AGENT_FD + 1, 0), null;
 
-    (void)syscall(SYS_dup3, above, MIOC_AGENT_FD, 0);
-    null = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
+    (void)mioc_raw(SYS_dup3, above, MIOC_AGENT_FD, 0, 0);
+    null = mioc_raw(SYS_openat, AT_FDCWD, (long)null_device, O_RDWR, 0);
     for (int fd = 0; fd < 3; fd++)
         if (null != fd)
-            (void)syscall(SYS_dup3, null, fd, 0);
-    if (syscall(SYS_close_range, MIOC_AGENT_FD + 1, ~0u, 0) != 0)
-        for (unsigned fd = MIOC_AGENT_FD + 1; fd < MOST_FDS; fd++)
-            (void)syscall(SYS_close, fd);
+            (void)mioc_raw(SYS_dup3, null, fd, 0, 0);
+    if (mioc_raw(SYS_close_range, MIOC_AGENT_FD + 1, (long)~0u, 0, 0) != 0)
+        for (long fd = MIOC_AGENT_FD + 1; fd < MOST_FDS; fd++)
+            (void)mioc_raw(SYS_close, fd, 0, 0, 0);
 }
 
 static void reset_signals(void)
 {
-    const uint64_t none = 0;
-    struct sigaction action;
-
-    memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_DFL;
-    for (int number = 1; number < NSIG; number++)
-        (void)sigaction(number, &action, NULL);
-    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, KERNEL_SIGSET_SIZE);
+    for (long number = 1; number < NSIG; number++)
+        (void)mioc_raw(SYS_rt_sigaction, number, (long)default_action, 0, KERNEL_SIGSET_SIZE);
+    (void)mioc_raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&no_signals, 0, KERNEL_SIGSET_SIZE);
 }
 
-static _Noreturn void run_agent(const struct spawn *spawn)
+/* The second child. */
+static int run_agent(void *arg)
 {
-    char *const argv[] = { (char *)"mpiio_cache", NULL };
-    cpu_set_t all;
-    const char *why;
+    struct mioc_agent_spawn *spawn = arg;
+    long rc;
 
     reset_signals();
-    arrange_descriptors(spawn);
-    (void)syscall(SYS_chdir, "/");
-    memset(&all, 0xff, sizeof all);
-    (void)syscall(SYS_sched_setaffinity, 0, sizeof all, &all); /* the kernel takes those of the cpuset */
-    (void)syscall(SYS_execve, spawn->path, argv, spawn->env);
-    why = mioc_log_error(errno);
-    (void)!syscall(SYS_write, MIOC_AGENT_FD, "cannot execute the agent program: ", 34);
-    (void)!syscall(SYS_write, MIOC_AGENT_FD, why, strlen(why));
-    (void)!syscall(SYS_write, MIOC_AGENT_FD, "\n", 1);
-    syscall(SYS_exit_group, 1);
-    __builtin_unreachable();
+    arrange_descriptors(spawn->starter);
+    (void)mioc_raw(SYS_chdir, (long)root, 0, 0, 0);
+    /* The kernel takes those of the cpuset. */
+    (void)mioc_raw(SYS_sched_setaffinity, 0, sizeof all_processors, (long)&all_processors, 0);
+    rc = mioc_raw(SYS_execve, (long)spawn->path, (long)arguments, (long)spawn->env, 0);
+    __atomic_store_n(&spawn->error, (int)-rc, __ATOMIC_RELEASE);
+    return 1;
 }
 
-/* A clone that shares nothing. fork() would run the handlers of other libraries. Returns like fork(). */
-static pid_t clone_process(int exit_signal) { return (pid_t)syscall(SYS_clone, exit_signal, 0, 0, 0, 0); }
-
-int mioc_agent_spawn(const char *path, int starter)
+/* fork() would run the handlers of other libraries. Returns the process id, or -1 with errno. */
+static pid_t clone_copy(int (*run)(void *arg), int exit_signal, struct mioc_agent_spawn *spawn)
 {
-    struct spawn spawn = { path, make_environment(), starter };
-    int is_subreaper = 0, result = 0, error = 0;
+    long rc = mioc_raw(SYS_clone, exit_signal, 0, 0, 0);
+
+    if (rc == 0)
+        (void)mioc_raw(SYS_exit_group, run(spawn), 0, 0, 0);
+    if (rc < 0)
+        errno = (int)-rc;
+    return rc < 0 ? -1 : (pid_t)rc;
+}
+
+/* The first child; it sleeps until the second one executes or ends. Its exit status is an errno, or 0. */
+static int run_parent(void *arg)
+{
+    struct mioc_agent_spawn *spawn = arg;
     pid_t child;
 
-    if (spawn.env == NULL)
-        return -1;
-    /* The program may be one that its orphans come back to. This orphan must not. */
-    if (prctl(PR_GET_CHILD_SUBREAPER, &is_subreaper) == 0 && is_subreaper)
-        (void)prctl(PR_SET_CHILD_SUBREAPER, 0);
-    child = clone_process(0);
-    if (child == 0) {
-        (void)syscall(SYS_setsid);
-        child = clone_process(SIGCHLD);
-        if (child == 0)
-            run_agent(&spawn);
-        syscall(SYS_exit_group, child < 0 ? errno : 0);
-    }
-    error = errno;
-    while (child > 0 && waitpid(child, &result, __WALL) < 0 && errno == EINTR) {}
-    if (is_subreaper)
+    (void)mioc_raw(SYS_setsid, 0, 0, 0, 0);
+    child = spawn->is_copying ? clone_copy(run_agent, SIGCHLD, spawn)
+                              : clone(run_agent, spawn->stacks + 2 * STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, spawn);
+    return child < 0 ? errno : 0;
+}
+
+/* Emulators know fork and vfork only. */
+static pid_t start_parent(struct mioc_agent_spawn *spawn)
+{
+    pid_t child = -1;
+
+    spawn->is_copying = mioc_loader_is_translated();
+    if (!spawn->is_copying)
+        child = clone(run_parent, spawn->stacks + STACK, CLONE_VM, spawn);
+    if (child > 0)
+        return child;
+    spawn->is_copying = 1;
+    return clone_copy(run_parent, 0, spawn);
+}
+
+/* --- Here -------------------------------------------------------------------------------------------------------- */
+
+static void free_all(struct mioc_agent_spawn *spawn)
+{
+    int saved = errno;
+
+    if (spawn->is_subreaper)
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-    free_environment(spawn.env);
-    if (child > 0 && WIFEXITED(result) && WEXITSTATUS(result) == 0)
+    if (spawn->stacks != MAP_FAILED)
+        (void)munmap(spawn->stacks, 2 * STACK);
+    if (spawn->env != NULL)
+        free_environment(spawn->env);
+    errno = saved;
+}
+
+int mioc_agent_spawn_begin(struct mioc_agent_spawn *spawn, const char *path, int starter)
+{
+    uint64_t all = ~0ull, old;
+
+    memset(&all_processors, 0xff, sizeof all_processors);
+    snprintf(spawn->path, sizeof spawn->path, "%s", path);
+    spawn->starter = starter;
+    spawn->child = -1;
+    spawn->error = 0;
+    /* The program may be one that its orphans come back to. This orphan must not. */
+    if (prctl(PR_GET_CHILD_SUBREAPER, &spawn->is_subreaper) != 0)
+        spawn->is_subreaper = 0;
+    if (spawn->is_subreaper)
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 0);
+    spawn->stacks = mmap(NULL, 2 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    spawn->env = make_environment();
+    if (spawn->stacks != MAP_FAILED && spawn->env != NULL) {
+        /* No handler of the program runs in a child. */
+        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, KERNEL_SIGSET_SIZE);
+        spawn->child = start_parent(spawn);
+        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, KERNEL_SIGSET_SIZE);
+    }
+    if (spawn->child > 0)
         return 0;
-    errno = child < 0 ? error : WIFEXITED(result) ? WEXITSTATUS(result) : EAGAIN;
+    free_all(spawn);
     return -1;
+}
+
+int mioc_agent_spawn_end(struct mioc_agent_spawn *spawn, uint64_t until)
+{
+    int result = 0, error;
+    pid_t rc;
+
+    while ((rc = waitpid(spawn->child, &result, __WALL | WNOHANG)) == 0 && mioc_clock_ns() < until)
+        (void)nanosleep(&(struct timespec){ 0, PAUSE_NS }, NULL);
+    if (rc == 0) { /* the filesystem of the program hangs; the child still uses its memory */
+        if (spawn->is_subreaper)
+            (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    error = __atomic_load_n(&spawn->error, __ATOMIC_ACQUIRE);
+    if (error == 0 && rc > 0 && WIFEXITED(result))
+        error = WEXITSTATUS(result);
+    else if (error == 0 && rc > 0)
+        error = EAGAIN;
+    free_all(spawn);
+    errno = error;
+    return error == 0 ? 0 : -1;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* agent_start.c - finds the agent of this node, or starts it: a process of its own.
  *
- * The first process of a node that locks the turn's file starts the agent. The others wait for the lock, and then find
- * the store. The starter waits until the agent has said what became of it. */
+ * The first process of a node that takes the turn starts the agent. The others sleep until it tells them that the store
+ * is there. The starter does work of its own while the agent's program is loaded, and then waits until the agent has
+ * said what became of it. */
 #include "agent_start.h"
 #include "agent_path.h"
 #include "agent_spawn.h"
+#include "store/store_turn.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -17,10 +19,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -29,57 +31,23 @@
 #define MS 1000000ull
 /* How long a starter under hydra waits for its parent's name: names can be asked for before main() only. */
 #define NAMES_NS (2000 * MS)
-#define FIRST_PAUSE_NS (MS / 5)
-#define MOST_PAUSE_NS (5 * MS)
 
-struct start {
+static struct start {
     const struct mioc_task *me;
     const struct mioc_config *config;
     const struct mioc_policy *policy;
     char *reason; /* out: why there is no store */
     size_t size;
     uint64_t until;
-    int has_hydra; /* a job of several nodes under hydra */
+    struct mioc_store *store; /* NULL: not found yet */
+    struct mioc_store_turn turn;
+    int socket; /* to the agent that this process starts; -1: it starts none */
+    struct mioc_agent_spawn spawn;
+    int error;      /* errno: why there is neither; EAGAIN: somebody else has the turn */
+    int has_failed; /* `reason` says why */
+    int has_hydra;  /* a job of several nodes under hydra */
     struct mioc_hydra_join hydra;
-};
-
-/* --- Whose turn it is -------------------------------------------------------------------------------------------- */
-
-static int turn_path(const struct start *s, char *path, size_t size)
-{
-    int n = snprintf(path, size, "%s/" MIOC_STORE_PREFIX "%u-%016llx" MIOC_STORE_TURN, s->config->dir,
-                     (unsigned)geteuid(), (unsigned long long)s->me->key);
-
-    return n > 0 && (size_t)n < size ? 0 : -1;
-}
-
-/* Returns the file's descriptor, locked; or -1 with errno (EAGAIN: somebody else has the turn). */
-static int take_turn(const char *path)
-{
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    int fd = mioc_real(open)(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600), error;
-    struct stat st, now;
-
-    if (fd < 0)
-        return -1;
-    if (mioc_real(fstat)(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
-        error = EPERM;
-    else if (mioc_real(fcntl)(fd, F_SETLK, &lock) != 0)
-        error = errno == EACCES ? EAGAIN : errno;
-    else if (mioc_real(lstat)(path, &now) != 0 || now.st_ino != st.st_ino || now.st_dev != st.st_dev)
-        error = EAGAIN; /* the last one has removed it meanwhile */
-    else
-        return fd;
-    mioc_real(close)(fd);
-    errno = error;
-    return -1;
-}
-
-static void give_turn(const char *path, int fd)
-{
-    (void)mioc_real(unlink)(path);
-    mioc_real(close)(fd);
-}
+} the_start;
 
 /* --- The conversation with a new agent --------------------------------------------------------------------------- */
 
@@ -143,26 +111,24 @@ static ssize_t read_line(int fd, char *text, size_t size, uint64_t until)
 
 static int send_order(const struct start *s, int fd)
 {
-    struct mioc_agent_order *order =
-        mmap(NULL, sizeof *order, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int rc;
+    static struct mioc_agent_order order; /* too large for a stack; only its head is used */
+    const struct mioc_policy *policy = s->policy;
 
-    if (order == MAP_FAILED)
-        return -1;
-    order->version = mioc_agent_order_version();
-    order->starter = getpid();
-    order->task = *s->me;
-    order->policy = *s->policy;
+    order.version = mioc_agent_order_version();
+    order.starter = getpid();
+    order.task = *s->me;
+    memcpy(&order.policy, policy, offsetof(struct mioc_policy, prefix));
     if (s->me->launcher == MIOC_LAUNCHER_HYDRA)
-        order->nodes = 1;
+        order.nodes = 1;
     if (s->has_hydra) {
-        order->node = s->hydra.place.index;
-        order->nodes = s->hydra.place.nodes;
-        snprintf(order->step, sizeof order->step, "hydra %.240s", s->hydra.names.kvs);
+        order.node = s->hydra.place.index;
+        order.nodes = s->hydra.place.nodes;
+        snprintf(order.step, sizeof order.step, "hydra %.240s", s->hydra.names.kvs);
     }
-    rc = send_all(fd, order, sizeof *order, s->until);
-    (void)munmap(order, sizeof *order);
-    return rc;
+    if (send_all(fd, &order, MIOC_AGENT_ORDER_HEAD, s->until) != 0 ||
+        send_all(fd, policy->prefix, policy->count * sizeof policy->prefix[0], s->until) != 0)
+        return -1;
+    return send_all(fd, policy->exclude, policy->excludes * sizeof policy->exclude[0], s->until);
 }
 
 /* 0: the agent has made its store; or -1 and the reason. */
@@ -181,50 +147,72 @@ static int take_status(const struct start *s, int fd)
     return -1;
 }
 
-/* Under hydra the agent cannot ask for its parent: its starter does. Without an answer the node has a cache of its
- * own questions only, and they are all real calls; so it is not an error here. */
-static void send_parent(struct start *s, int fd)
+/* Under hydra the agent cannot ask for its parent: its starter does. */
+static void send_parent(const struct start *s, const struct mioc_agent_parent *parent)
+{
+    (void)mioc_io_send_fd(s->socket, parent, sizeof *parent, s->hydra.names.fd);
+}
+
+/* Without an answer the node has a cache of its own questions only, and they are all real calls; so it is not an error
+ * here. */
+static void await_parent(struct start *s)
 {
     uint64_t until = mioc_clock_ns() + NAMES_NS;
     struct mioc_agent_parent parent;
 
-    memset(&parent, 0, sizeof parent);
-    parent.is_known = mioc_hydra_join_parent(&s->hydra, until < s->until ? until : s->until, &parent) == 0;
-    (void)mioc_io_send_fd(fd, &parent, sizeof parent, s->hydra.names.fd);
-    if (!parent.is_known)
+    if (mioc_hydra_join_await(&s->hydra, until < s->until ? until : s->until, &parent) != 0)
         mioc_log(MIOC_LOG_WARN,
                  "node %d does not reach the others: %s; it goes on uncached. See why that one is missing",
                  s->hydra.place.index, s->hydra.problem);
+    send_parent(s, &parent);
 }
 
-static int start_agent(struct start *s)
+/* Starts the agent's program, which is loaded while this process goes on. 0, or -1 and the reason. */
+static int spawn(struct start *s)
 {
     char path[PATH_MAX];
-    int pair[2], rc;
+    int pair[2], rc, error;
 
     if (mioc_agent_path(path, sizeof path) != 0) {
         snprintf(s->reason, s->size, "the agent program %.180s is missing", path);
         return -1;
     }
+    rc = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+    error = errno;
+    if (rc == 0) {
+        rc = mioc_agent_spawn_begin(&s->spawn, path, pair[1]);
+        error = errno;
+        mioc_real(close)(pair[1]);
+        if (rc == 0)
+            s->socket = pair[0];
+        else
+            mioc_real(close)(pair[0]);
+    }
+    if (rc != 0)
+        snprintf(s->reason, s->size, "cannot start the agent: %s", mioc_log_error(error));
+    return rc;
+}
+
+/* Tells the agent what it is for, and waits for its store. 0, or -1 and the reason. */
+static int converse(struct start *s)
+{
+    struct mioc_agent_parent parent;
+    int is_known = 0, rc;
+
     if (s->has_hydra && mioc_hydra_join_begin(&s->hydra, s->me, environ, (int)s->config->timeout_ms) != 0) {
         snprintf(s->reason, s->size, "%s", s->hydra.problem);
         return -1;
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        snprintf(s->reason, s->size, "cannot start the agent: %s", mioc_log_error(errno));
-        return -1;
+    (void)send_order(s, s->socket); /* an agent that cannot take it says why, or ends */
+    if (s->has_hydra) {             /* while the agent makes its store */
+        mioc_hydra_join_publish(&s->hydra);
+        is_known = mioc_hydra_join_look(&s->hydra, &parent) == 1;
+        if (is_known)
+            send_parent(s, &parent);
     }
-    rc = mioc_agent_spawn(path, pair[1]);
-    if (rc != 0)
-        snprintf(s->reason, s->size, "cannot start the agent: %s", mioc_log_error(errno));
-    mioc_real(close)(pair[1]);
-    if (rc == 0) {
-        (void)send_order(s, pair[0]); /* an agent that cannot take it says why, or ends */
-        rc = take_status(s, pair[0]);
-    }
-    if (rc == 0 && s->has_hydra)
-        send_parent(s, pair[0]);
-    mioc_real(close)(pair[0]);
+    rc = take_status(s, s->socket);
+    if (rc == 0 && s->has_hydra && !is_known)
+        await_parent(s);
     return rc;
 }
 
@@ -245,57 +233,80 @@ static struct mioc_store *attach(const struct start *s)
     return NULL;
 }
 
-static void nap(uint64_t *pause)
+/* Looks once, and starts the agent if there is none and nobody else is about to. */
+static void look_or_spawn(struct start *s)
 {
-    (void)nanosleep(&(struct timespec){ 0, (long)*pause }, NULL);
-    *pause = *pause * 3 / 2 < MOST_PAUSE_NS ? *pause * 3 / 2 : MOST_PAUSE_NS;
+    mioc_store_turn_note(&s->turn);
+    s->store = attach(s);
+    if (s->store != NULL)
+        return;
+    s->error = mioc_store_turn_take(&s->turn) == 0 ? 0 : errno;
+    if (s->error != 0)
+        return;
+    s->store = attach(s); /* that of the last one that had the turn */
+    s->has_failed = s->store == NULL && spawn(s) != 0;
 }
 
-static struct mioc_store *find_or_start(struct start *s)
+static void say_not_started(const struct start *s, int error)
 {
-    char path[PATH_MAX];
-    uint64_t pause = FIRST_PAUSE_NS;
-    int fd, error = ENAMETOOLONG;
-
-    if (turn_path(s, path, sizeof path) == 0)
-        do {
-            struct mioc_store *store = attach(s);
-
-            if (store != NULL)
-                return store;
-            fd = take_turn(path);
-            error = errno;
-            if (fd >= 0) {
-                int rc = (store = attach(s)) != NULL ? 0 : start_agent(s);
-
-                if (store == NULL && rc == 0)
-                    store = attach(s); /* also when the time is over by now */
-                give_turn(path, fd);
-                if (store != NULL || rc != 0)
-                    return store;
-                error = EAGAIN;
-            }
-            nap(&pause);
-        } while (error == EAGAIN && mioc_clock_ns() < s->until);
-    snprintf(s->reason, s->size, "cannot use MPIIO_CACHE_DIR=%.150s: %s", s->config->dir,
-             error == EAGAIN ? "no rank of this node could start the agent in time" : mioc_log_error(error));
-    return NULL;
+    if (s->spawn.error != 0)
+        snprintf(s->reason, s->size, "cannot execute the agent program: %s", mioc_log_error(error));
+    else
+        snprintf(s->reason, s->size, "cannot start the agent: %s", mioc_log_error(error));
 }
 
-struct mioc_store *mioc_agent_start(const struct mioc_task *me, const struct mioc_config *config,
-                                    const struct mioc_policy *policy, char *reason, size_t size)
+static void finish_agent(struct start *s)
 {
-    struct start s = { .me = me,
-                       .config = config,
-                       .policy = policy,
-                       .reason = reason,
-                       .size = size,
-                       .until = mioc_clock_ns() + config->timeout_ms * MS };
-    struct mioc_store *store;
+    s->has_failed = converse(s) != 0;
+    mioc_real(close)(s->socket);
+    s->socket = -1;
+    if (mioc_agent_spawn_end(&s->spawn, s->until) != 0 && s->has_failed && errno != ETIMEDOUT)
+        say_not_started(s, errno);
+    if (!s->has_failed)
+        s->store = attach(s); /* also when the time is over by now */
+    s->error = EAGAIN;        /* not there: its ranks have ended already, and the agent with them */
+    mioc_store_turn_end(&s->turn);
+}
+
+void mioc_agent_begin(const struct mioc_task *me, const struct mioc_config *config, const struct mioc_policy *policy,
+                      char *reason, size_t size)
+{
+    struct start *s = &the_start;
     int saved = errno;
 
-    s.has_hydra = me->launcher == MIOC_LAUNCHER_HYDRA && mioc_task_count_on_node(me, environ) != me->size;
-    store = find_or_start(&s);
+    s->me = me;
+    s->config = config;
+    s->policy = policy;
+    s->reason = reason;
+    s->size = size;
+    s->until = mioc_clock_ns() + config->timeout_ms * MS;
+    s->socket = -1;
+    s->has_hydra = me->launcher == MIOC_LAUNCHER_HYDRA && mioc_task_count_on_node(me, environ) != me->size;
+    s->error = ENAMETOOLONG;
+    if (mioc_store_turn_begin(&s->turn, config->dir, me->key) == 0)
+        look_or_spawn(s);
     errno = saved;
-    return store;
+}
+
+struct mioc_store *mioc_agent_await(void)
+{
+    struct start *s = &the_start;
+    int saved = errno;
+
+    while (s->store == NULL && !s->has_failed) {
+        if (s->socket >= 0) {
+            finish_agent(s);
+        } else if (s->error == EAGAIN && mioc_clock_ns() < s->until) {
+            mioc_store_turn_wait(&s->turn);
+            look_or_spawn(s);
+        } else {
+            snprintf(s->reason, s->size, "cannot use MPIIO_CACHE_DIR=%.150s: %s", s->config->dir,
+                     s->error == EAGAIN ? "no rank of this node could start the agent in time"
+                                        : mioc_log_error(s->error));
+            s->has_failed = 1;
+        }
+    }
+    mioc_store_turn_end(&s->turn);
+    errno = saved;
+    return s->store;
 }

@@ -83,30 +83,34 @@ static int publish_own(struct mioc_hydra_join *j)
     return mioc_pmi_publish(&j->names, name, host) < 0 ? -1 : 0;
 }
 
-/* 1: all is there; 0: not yet; -1 and the reason. */
-static int look(struct mioc_hydra_join *j, struct mioc_agent_parent *parent)
+void mioc_hydra_join_publish(struct mioc_hydra_join *j) { j->has_failed = publish_own(j) != 0; }
+
+int mioc_hydra_join_look(struct mioc_hydra_join *j, struct mioc_agent_parent *parent)
 {
     char name[32], key[2 * MIOC_AGENT_KEY + 2];
     int rc;
 
+    memset(parent, 0, sizeof *parent);
+    if (j->has_failed)
+        return -1;
     snprintf(name, sizeof name, "at-%d", (j->place.index - 1) / MIOC_NODE_ARITY);
     rc = j->place.index == 0 ? 1 : mioc_pmi_lookup(&j->names, name, parent->host, sizeof parent->host);
     if (rc == 1)
         rc = mioc_pmi_lookup(&j->names, "key", key, sizeof key);
-    if (rc != 1 || from_hex(key, parent->key, sizeof parent->key) == 0)
+    parent->is_known = rc == 1 && from_hex(key, parent->key, sizeof parent->key) == 0;
+    if (rc != 1 || parent->is_known)
         return rc;
     snprintf(j->problem, sizeof j->problem, "the launcher's name service has a key that is none");
     return -1;
 }
 
-int mioc_hydra_join_parent(struct mioc_hydra_join *j, uint64_t until, struct mioc_agent_parent *parent)
+int mioc_hydra_join_await(struct mioc_hydra_join *j, uint64_t until, struct mioc_agent_parent *parent)
 {
     uint64_t pause = FIRST_PAUSE_NS, most = (uint64_t)j->place.nodes * PAUSE_NS_PER_NODE;
-    int rc = publish_own(j);
+    int rc;
 
     most = most < LEAST_PAUSE_NS ? LEAST_PAUSE_NS : most > MOST_PAUSE_NS ? MOST_PAUSE_NS : most;
-    memset(parent, 0, sizeof *parent);
-    while (rc == 0 && (rc = look(j, parent)) == 0) {
+    while ((rc = mioc_hydra_join_look(j, parent)) == 0) {
         if (mioc_clock_ns() >= until) {
             snprintf(j->problem, sizeof j->problem, "the node above this one did not come");
             return -1;

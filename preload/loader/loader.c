@@ -74,6 +74,8 @@ static int is_under_valgrind(void)
     return result != 0;
 }
 
+int mioc_loader_is_translated(void) { return is_under_valgrind(); }
+
 static const char *is_refused(enum mioc_loader_way *way)
 {
     *way = MIOC_LOADER_FORM;
@@ -129,6 +131,8 @@ const char *mioc_loader_check(void)
     return mioc_patch_apply(&ld, &nothing, is_alone()) == 0 ? NULL : "ld.so's text may not be written";
 }
 #else
+int mioc_loader_is_translated(void) { return 1; } /* as far as is known */
+
 const char *mioc_loader_try(enum mioc_loader_way *way)
 {
     *way = MIOC_LOADER_FORM;

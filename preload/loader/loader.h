@@ -46,6 +46,9 @@ int mioc_loader_may_ask(void);
  * map them for execution, the loader gets the originals, and only its searches are served. */
 int mioc_loader_may_map(void);
 
+/* Whether a translator (valgrind) executes this process: it knows no clone but those of threads, fork and vfork. */
+int mioc_loader_is_translated(void);
+
 /* --- pieces, for tests ------------------------------------------------------------------------------------------- */
 
 /* Patches the loader and tests the patch; undoes it if the test fails. Returns NULL, or why it is not patched. *way is

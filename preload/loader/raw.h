@@ -3,6 +3,9 @@
 #ifndef MIOC_LOADER_RAW_H
 #define MIOC_LOADER_RAW_H
 
+#include <errno.h>
+#include <unistd.h>
+
 /* Returns the kernel's result: -errno on failure. errno stays as it is. */
 static inline __attribute__((always_inline)) long mioc_raw(long number, long a, long b, long c, long d)
 {
@@ -21,6 +24,10 @@ static inline __attribute__((always_inline)) long mioc_raw(long number, long a, 
 
     __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
     return x0;
+#else
+    long rc = syscall(number, a, b, c, d);
+
+    return rc < 0 ? -errno : rc;
 #endif
 }
 

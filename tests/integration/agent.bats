@@ -265,3 +265,18 @@ PY
   [[ $CACHED_RC == 0 && $(grep -c 'later 42' "$CACHED/stdout") == 3 ]]
   awk -v ended="$(cat "$SCRATCH/ended")" -v later="$(cat "$SCRATCH/later")" 'BEGIN { exit !(later - ended > 3) }'
 }
+
+@test "where a user may start no process more, no agent comes: the job is as without us, and says why in a line" {
+  need_root
+  mkdir -p "$SCRATCH/alone/lib" "$SCRATCH/alone/libexec/mpiio_cache"
+  cp "$MIOC_LIBRARY" "$SCRATCH/alone/lib"
+  cp "$MIOC_BUILD/libexec/mpiio_cache/agent" "$SCRATCH/alone/libexec/mpiio_cache"
+  chmod -R a+rX "$SCRATCH"
+  # shellcheck disable=SC2016
+  MIOC_LIBRARY=$SCRATCH/alone/lib/libmpiio_cache.so MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 setpriv \
+    --reuid 65532 --regid 65532 --clear-groups bash -c 'ulimit -u 1; exec "$@"' bash "$PYTHON" \
+    -c 'import package, sys; print(package.value); sys.exit(3)'
+  said
+  [[ $CACHED_RC == 3 && $(grep -c '^42$' "$CACHED/stdout") == 2 && $(said | wc -l) == 1 ]]
+  [[ $(said) == *'inactive: cannot start the agent: Resource temporarily unavailable; running uncached. Raise '* ]]
+}
