@@ -3,8 +3,6 @@
 #include "node_internal.h"
 #include "base/clock.h"
 #include "observe/trace.h"
-#include <stdlib.h>
-#include <string.h>
 
 /* Long contents wait for the children no longer than this if none takes anything. */
 #define SATURATED_NS 20000000ull
@@ -68,44 +66,10 @@ unsigned mioc_node_take_requests(struct mioc_node *node, struct mioc_ask_request
     return taken;
 }
 
-/* Whether a write to the record's path concerns something at or below the name, too. */
-static int leads_to(struct mioc_node *node, const char *name, uint32_t len, const struct mioc_item *item)
-{
-    char other[MIOC_PATH_MAX];
-    uint32_t n;
-
-    for (unsigned i = 0; (n = mioc_aliases_next(node->aliases, i, mioc_item_path(item), 0, other)) > 0; i++)
-        if (mioc_path_is_below(other, n, name, len))
-            return 1;
-    return 0;
-}
-
-/* A link has become known: what was opened for writing stays uncached by the names that it gives. */
-static void stick_by_link(struct mioc_node *node, const char *name, uint32_t len)
-{
-    const struct mioc_item **sticky;
-    size_t count = mioc_store_sticky(node->store, NULL, 0);
-
-    if (count == 0)
-        return;
-    sticky = malloc(count * sizeof *sticky);
-    if (sticky == NULL) { /* nobody may be served what cannot be told */
-        mioc_agent_leave(node->agent, NULL, 0, mioc_clock_ns());
-        return;
-    }
-    (void)mioc_store_sticky(node->store, sticky, count);
-    for (size_t i = 0; i < count; i++)
-        if (leads_to(node, name, len, sticky[i]))
-            mioc_agent_wrote(node->agent, mioc_item_path(sticky[i]), sticky[i]->path_len, MIOC_FLAG_STICKY, 0,
-                             mioc_clock_ns());
-    free(sticky);
-}
-
 /* The item may say for the first time that a name is a symbolic link. If something was written before, that write may
  * have concerned what is known below this name, and this very item, and nobody knew. So all of it is invalidated. */
 static void learn_link(struct mioc_node *node, const struct mioc_resolved *resolved)
 {
-    char link[MIOC_PATH_MAX];
     const char *name;
     uint32_t len;
 
@@ -114,9 +78,7 @@ static void learn_link(struct mioc_node *node, const struct mioc_resolved *resol
         return;
     mioc_resolver_distrust(node->resolver, name, len);
     mioc_resolved_doubt(resolved);
-    memcpy(link, name, len + 1);
-    mioc_agent_wrote(node->agent, link, len, MIOC_FLAG_SUBTREE, 0, mioc_clock_ns());
-    stick_by_link(node, link, len);
+    mioc_agent_wrote(node->agent, name, len, MIOC_FLAG_SUBTREE, 0, mioc_clock_ns());
 }
 
 /* A small answer goes behind all that is in the stream already. So long contents come into it at the pace at which the

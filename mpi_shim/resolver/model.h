@@ -20,6 +20,9 @@
 #define MIOC_RESOLVER_ROOTS 8u
 #define MIOC_RESOLVER_GUESSES 1024u
 
+/* Bits for the last names of STICKY files (resolve_sticky.c). */
+#define MIOC_STICKY_BITS 4096u
+
 /* A question. Waiting ones are in a queue, running ones in `active`. */
 struct mioc_job {
     struct mioc_job *next;
@@ -95,17 +98,18 @@ struct mioc_resolver {
     int is_manifest_queued;         /* all its questions are queued */
     /* What is under way: the keys of all jobs, of results that wait, and of the one that the agent is publishing. */
     struct mioc_keys keys;
-    struct mioc_result_queue small, bulk; /* bulk: long contents */
-    const struct mioc_result *in_hand;    /* the result that the agent's thread is publishing; NULL: none */
-    size_t queued_bytes;                  /* in both result queues */
-    uint64_t writes;                      /* how many the resolver has heard of */
-    struct mioc_recent *recent;           /* writes of other nodes; NULL: there was none yet */
-    int has_lost_track;                   /* there was no memory for `recent`: no answer is lasting any more */
-    struct mioc_recent *own;              /* what this node removed or renamed; NULL: nothing yet */
-    int has_dead;                         /* atomic; this kernel may take directories for removed (resolve_dead.c) */
-    uint64_t tidied;                      /* when old writes were last forgotten */
-    uint64_t unused;                      /* bytes reserved in vain; config.release() gets them without the lock */
-    unsigned threads;                     /* that live */
+    struct mioc_result_queue small, bulk;   /* bulk: long contents */
+    const struct mioc_result *in_hand;      /* the result that the agent's thread is publishing; NULL: none */
+    size_t queued_bytes;                    /* in both result queues */
+    uint64_t writes;                        /* how many the resolver has heard of */
+    struct mioc_recent *recent;             /* writes of other nodes; NULL: there was none yet */
+    int has_lost_track;                     /* there was no memory for `recent`: no answer is lasting any more */
+    struct mioc_recent *own;                /* what this node removed or renamed; NULL: nothing yet */
+    int has_dead;                           /* atomic; this kernel may take directories for removed (resolve_dead.c) */
+    uint64_t tidied;                        /* when old writes were last forgotten */
+    uint64_t sticky[MIOC_STICKY_BITS / 64]; /* atomic; one for each last name of a STICKY file */
+    uint64_t unused;                        /* bytes reserved in vain; config.release() gets them without the lock */
+    unsigned threads;                       /* that live */
     int stop;
     char tag[64];                    /* ".cpython-311.pyc", from the first question that has one; empty before */
     unsigned roots;                  /* atomic, only grows */

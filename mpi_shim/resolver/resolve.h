@@ -70,6 +70,12 @@ int mioc_resolve_is_other_name(struct mioc_resolver *r, const struct mioc_job *j
  * becomes UNCACHED. */
 void mioc_resolve_dead(struct mioc_resolver *r, const struct mioc_answer *answer);
 
+/* --- resolve_sticky.c -------------------------------------------------------------------------------------------- */
+/* The path was opened for writing, and what is written to it will not be told. */
+void mioc_resolve_note_sticky(struct mioc_resolver *r, const char *path, uint32_t len);
+/* If the job's path leads to such a file by a link, its answer becomes UNCACHED. */
+void mioc_resolve_sticky(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer);
+
 /* --- resolve_list.c ---------------------------------------------------------------------------------------------- */
 /* `buf` has MIOC_ITEM_MAX bytes. 1: a link leads to the directory, or that cannot be told. */
 int mioc_resolve_list(struct mioc_resolver *r, const struct mioc_job *job, struct mioc_answer *answer, void *buf);

@@ -4,6 +4,7 @@
 #include "jobs.h"
 #include "base/clock.h"
 #include "prefetch.h"
+#include "resolve.h"
 #include "base/path.h"
 
 #include <stdlib.h>
@@ -325,6 +326,8 @@ static void note(struct mioc_resolver *r, const char *path, uint32_t len, uint32
 {
     const uint64_t now = mioc_clock_ns();
 
+    if (flags & MIOC_FLAG_STICKY)
+        mioc_resolve_note_sticky(r, path, len);
     if (is_foreign)
         note_written(r, path, len, flags, now);
     if (!(flags & MIOC_FLAG_SUBTREE))

@@ -93,6 +93,7 @@ void mioc_resolver_run_job(struct mioc_resolver *r, struct mioc_job *job)
         if (!mioc_resolver_answer_briefly(r, job, &answer)) {
             mioc_resolve(r, job, &answer);
             mioc_resolve_dead(r, &answer);
+            mioc_resolve_sticky(r, job, &answer);
         }
         if (started != 0)
             trace_job(job, started);

@@ -76,8 +76,6 @@ int mioc_store_has_room(const struct mioc_store *s, uint64_t bytes);
  * `subtree` all below. Puts these keys on hold until the stream brings an INVALIDATE with this node's `token`. Returns
  * 0; or -1 with errno (ENOMEM: all keys are on hold from now on). */
 int mioc_store_hold(struct mioc_store *s, const char *path, uint32_t len, int subtree, uint64_t token);
-/* Fills in the STAT records that are STICKY, up to `most`; they stay readable. Returns how many there are. */
-size_t mioc_store_sticky(const struct mioc_store *s, const struct mioc_item **out, size_t most);
 /* Says which node this is, whose tokens lift holds. */
 void mioc_store_set_node(struct mioc_store *s, uint32_t node);
 /* Goes forward to a state, and wakes mioc_store_await(). Any thread of the agent's process. */

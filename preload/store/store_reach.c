@@ -97,22 +97,6 @@ void mioc_store_link(struct mioc_store *s, struct mioc_item *item, uint64_t offs
         __atomic_store_n(&mioc_slot_item(s, old)->local_dead, 1, __ATOMIC_RELEASE);
 }
 
-size_t mioc_store_sticky(const struct mioc_store *s, const struct mioc_item **out, size_t most)
-{
-    size_t count = 0;
-
-    for (uint32_t at = 0; at < MIOC_INDEX_SLOTS; at++) {
-        const struct mioc_item *item = s->table[at] != 0 ? mioc_slot_item(s, s->table[at]) : NULL;
-
-        if (item == NULL || item->kind != MIOC_ITEM_STAT || !(item->flags & MIOC_FLAG_STICKY))
-            continue;
-        if (count < most)
-            out[count] = item;
-        count++;
-    }
-    return count;
-}
-
 /* --- Marking dead ------------------------------------------------------------------------------------------------ */
 
 /* A sticky record survives: whoever wrote the path may write on. */
