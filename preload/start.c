@@ -12,6 +12,7 @@
 #include "client/client.h"
 #include "base/clock.h"
 #include "launch/agent_start.h"
+#include "launch/agent_twin.h"
 #include "base/config.h"
 #include "base/stack.h"
 #include "launch/pmi_relay.h"
@@ -226,6 +227,13 @@ static void serve(struct mioc_store *store, const struct mioc_config *config, in
     mioc_client_start(store, &policy, rank);
 }
 
+static void serve_guest(struct mioc_store *store, const struct mioc_config *config)
+{
+    mioc_loader_start(store, 0);
+    snprintf(line, sizeof line, "active: served beside the ranks of its node, loader %s", mioc_loader_text());
+    serve(store, config, -1);
+}
+
 static void start_guest(const struct mioc_config *config)
 {
     struct mioc_store *store = mioc_store_attach(me.store);
@@ -241,9 +249,7 @@ static void start_guest(const struct mioc_config *config)
         return;
     }
     mioc_loader_patch(config);
-    mioc_loader_start(store, 0);
-    snprintf(line, sizeof line, "active: served beside the ranks of its node, loader %s", mioc_loader_text());
-    serve(store, config, -1);
+    serve_guest(store, config);
 }
 
 /* For a rank that does not become active: no other thread uses the trace. */
@@ -267,38 +273,55 @@ static void begin_rank(const struct mioc_config *config, char **argv)
 
 /* Attaches to the node's store, whose agent is a process of its own. Returns NULL with the reason. The loader is
  * patched while there is one thread, and while the agent's program is loaded. */
-static struct mioc_store *join_agent(const struct mioc_config *config, char *reason, size_t size)
+static struct mioc_store *join_agent(const struct mioc_config *config, int *is_guest, char *reason, size_t size)
 {
     struct mioc_store *store;
+    enum mioc_twin twin;
 
     mioc_agent_begin(&me, config, &policy, reason, size);
     mioc_loader_patch(config);
     store = mioc_agent_await();
     if (store == NULL)
         return NULL;
-    if (mioc_store_credentials(store) == mioc_credentials())
+    if (mioc_store_credentials(store) != mioc_credentials()) {
+        snprintf(reason, size, "the ranks of a node were started with different rights");
+        has_other_rights = 1;
+    } else if ((twin = mioc_agent_twin(&me, store, reason, size)) != MIOC_TWIN_OTHER) {
+        *is_guest = twin == MIOC_TWIN_ABOVE;
         return store;
-    snprintf(reason, size, "the ranks of a node were started with different rights");
-    has_other_rights = 1;
+    }
     mioc_store_detach(store);
     return NULL;
+}
+
+/* Whether this host's place in the list of hosts is what is wrong: rank 0 elsewhere cannot know. One rank says it. */
+static int is_own_trouble(void)
+{
+    return (me.has_hosts || me.launcher == MIOC_LAUNCHER_OTHER) && me.local_rank <= 0 &&
+           strncmp(line + strlen(INACTIVE), "this host", 9) == 0;
 }
 
 static void start_rank_beside_agent(const struct mioc_config *config, char **argv)
 {
     struct mioc_store *store;
+    char count[16] = ""; /* where the launcher says how many */
     unsigned nodes;
-    int trace_fd;
+    int trace_fd, is_guest = 0;
 
     begin_rank(config, argv);
-    store = join_agent(config, line + strlen(INACTIVE), sizeof line - strlen(INACTIVE));
+    store = join_agent(config, &is_guest, line + strlen(INACTIVE), sizeof line - strlen(INACTIVE));
     if (store == NULL) {
         memcpy(line, INACTIVE, strlen(INACTIVE));
         mioc_loader_unpatch();
         mioc_writer_join_allow();      /* other ranks may be served, and must hear of its writes */
         (void)on_exit(end_heir, NULL); /* it may have spoken with the launcher */
-        if (me.rank == 0 || has_other_rights)
-            say_inactive(MIOC_LOG_WARN);
+        if (me.rank == 0 || has_other_rights || is_own_trouble())
+            say_inactive(strstr(line, "of such a job already") != NULL && mioc_agent_is_orphan() ? MIOC_LOG_INFO
+                                                                                                 : MIOC_LOG_WARN);
+        return;
+    }
+    if (is_guest) {
+        serve_guest(store, config);
         return;
     }
     trace_fd = mioc_trace_start(config, MIOC_TRACE_RANK, me.rank);
@@ -312,7 +335,9 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
     (void)on_exit(end_rank_beside_agent, NULL);
     mioc_process_set_end(end_quickly_beside_agent);
     nodes = mioc_ring_nodes(mioc_store_ring(store));
-    snprintf(line, sizeof line, "active: %d ranks on %u node%s, TCP, loader %s", me.size, nodes, nodes == 1 ? "" : "s",
+    if (me.size > 0)
+        snprintf(count, sizeof count, "%d ", me.size);
+    snprintf(line, sizeof line, "active: %sranks on %u node%s, TCP, loader %s", count, nodes, nodes == 1 ? "" : "s",
              mioc_loader_text());
     if (me.rank == 0)
         mioc_log(MIOC_LOG_INFO, "%s", line);

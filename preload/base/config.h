@@ -50,6 +50,8 @@ struct mioc_config {
     char interface[64];                   /* INTERFACE: a name or an address; empty: any */
     char keyfile[1024];                   /* KEYFILE: an absolute path, or empty */
     int encrypt;                          /* ENCRYPT: 0 or 1 */
+    const char *hosts;                    /* HOSTS: a list, or a file's absolute path; as an origin's text */
+    uint64_t rank;                        /* RANK; see job/launcher.h */
     char mpi[32];                         /* MPI: auto, or the name of a plug-in (mpich, openmpi, …) */
     int loader_plain;                     /* LOADER: 1 plain, 0 patch */
     char manifest[1024];                  /* MANIFEST: auto, off or an absolute path */

@@ -42,6 +42,9 @@ int mioc_config_parse_mpi(const char *text, char *name, size_t size);
 int mioc_config_parse_transport(const char *text, enum mioc_transport_choice *choice);
 int mioc_config_parse_ports(const char *text, uint64_t least, uint64_t most, struct mioc_config *config);
 int mioc_config_parse_interface(const char *text, char *interface, size_t size);
+/* No text is 0. */
+int mioc_config_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *number);
+int mioc_config_parse_hosts(const char *text, const char **hosts);
 int mioc_config_parse_ranks(const char *text, char *ranks, size_t size);
 int mioc_config_parse_stats(const char *text, struct mioc_config *config);
 /* The good entries become the list; `name` is the variable's, for the complaints. */

@@ -25,7 +25,9 @@ enum kind {
     TRANSPORT,
     PORTS,
     INTERFACE,
-    KEYFILE
+    KEYFILE,
+    HOSTS,
+    NUMBER
 };
 
 /* Each row: name, kind, field, least, most, type, default, help. The unit of least and most is nanoseconds or bytes. */
@@ -57,7 +59,7 @@ enum kind {
     X("LOADER", LOADER, loader_plain, 0, 0, "patch or plain", "patch", \
       "how the dynamic loader reads: through the cache, by patches of its code in memory, or as it does by itself") \
     X("TRANSPORT", TRANSPORT, transport, 0, 0, "auto, tcp or mpi", "auto", \
-      "what carries it between nodes: auto takes TCP, and MPI under Open MPI's mpiexec") \
+      "what carries it between nodes: auto takes TCP, and MPI under Open MPI's mpiexec without HOSTS") \
     X("PORTS", PORTS, port_first, 1024, 65535, "FIRST-LAST, at least 8 ports from 1024 to 65535", "21000-28999", \
       "TCP ports that nodes listen on: each takes one of 8 that follow from the job step and the node") \
     X("INTERFACE", INTERFACE, interface, 0, 0, "the name or an address of a network interface", "", \
@@ -67,6 +69,10 @@ enum kind {
       "without it the launcher's secret does, or MUNGE") \
     X("ENCRYPT", FLAG, encrypt, 0, 0, "0 or 1", "0", \
       "1 encrypts what goes over TCP; without it each message is only signed") \
+    X("HOSTS", HOSTS, hosts, 0, 0, "hosts, such as n[1-4],login, or an absolute path of a file that names them", "", \
+      "the job's nodes, rank 0's first, where the launcher does not say; each node finds its own name among them") \
+    X("RANK", NUMBER, rank, 0, INT32_MAX, "a number from 0", "", \
+      "this task's number in the job of HOSTS, where no launcher numbers it") \
     X("MPI", MPI, mpi, 0, 0, "auto, mpich, openmpi or the name of another plug-in", "auto", \
       "over MPI: which one carries it; " \
       "auto takes the one whose process manager the launcher speaks to (PMI: MPICH, PMIx: Open MPI)") \
@@ -136,6 +142,8 @@ int mioc_config_parse_row(struct mioc_config *config, size_t row, const char *te
     case PORTS: return mioc_config_parse_ports(text, least, most, config);
     case INTERFACE: return mioc_config_parse_interface(text, field, sizeof config->interface);
     case KEYFILE: return mioc_config_parse_file(text, field, sizeof config->keyfile);
+    case HOSTS: return mioc_config_parse_hosts(text, field);
+    case NUMBER: return mioc_config_parse_number(text, least, most, field);
     case RANKS: return mioc_config_parse_ranks(text, field, sizeof config->trace_ranks);
     }
     return -1;

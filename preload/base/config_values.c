@@ -219,6 +219,24 @@ int mioc_config_parse_interface(const char *text, char *interface, size_t size)
     return 0;
 }
 
+int mioc_config_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *number)
+{
+    uint64_t value;
+    if (parse_digits(&text, &value) < 0 || *text != '\0' || value < least || value > most)
+        return -1;
+    *number = value;
+    return 0;
+}
+
+/* A host has no slash, so anything else with one is a relative path, which means another file in each folder. */
+int mioc_config_parse_hosts(const char *text, const char **hosts)
+{
+    if (text[0] != '/' && strchr(text, '/') != NULL)
+        return -1;
+    *hosts = text;
+    return 0;
+}
+
 int mioc_config_parse_ranks(const char *text, char *ranks, size_t size)
 {
     size_t len = strlen(text);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -149,7 +150,7 @@ static char assignment_byte(const char *name, size_t name_len, const char *value
 
 int mioc_proc_was_given(pid_t pid, const char *name, const char *value)
 {
-    size_t name_len = strlen(name), whole = name_len + 1 + strlen(value), same = 0;
+    size_t name_len = strlen(name), whole = name_len + 1 + (value != NULL ? strlen(value) : 0), same = 0;
     int saved = errno, fd, is_same = 1, found = 0;
     char text[1024];
     long n;
@@ -166,12 +167,49 @@ int mioc_proc_was_given(pid_t pid, const char *name, const char *value)
             } else if (is_same) {
                 is_same = same < whole && text[i] == assignment_byte(name, name_len, value, same);
                 same++;
+                found = value == NULL && is_same && same == whole;
             }
         }
     if (fd >= 0)
         syscall(SYS_close, fd);
     errno = saved;
     return found;
+}
+
+/* Room for what the kernel lets most processes have. */
+#define ENV_TEXT (2u << 20)
+#define ENV_MOST (64u << 10)
+
+char **mioc_proc_read_env(pid_t pid, size_t *bytes)
+{
+    char path[64], **env, *text;
+    int saved = errno;
+    size_t n = 0;
+    long length;
+
+    *bytes = (ENV_MOST + 1) * sizeof *env + ENV_TEXT;
+    env = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    if (env == MAP_FAILED)
+        return NULL;
+    text = (char *)(env + ENV_MOST + 1);
+    snprintf(path, sizeof path, "/proc/%ld/environ", (long)pid);
+    length = mioc_proc_read(path, text, ENV_TEXT);
+    for (long at = 0; at < length && n < ENV_MOST; at += (long)strlen(text + at) + 1)
+        env[n++] = text + at;
+    env[n] = NULL;
+    if (length > 0)
+        return env;
+    mioc_proc_free_env(env, *bytes);
+    return NULL;
+}
+
+void mioc_proc_free_env(char **env, size_t bytes)
+{
+    int saved = errno;
+
+    (void)munmap(env, bytes);
+    errno = saved;
 }
 
 struct children {

@@ -31,9 +31,13 @@ int mioc_proc_stat(pid_t pid, struct mioc_proc *process);
 int mioc_proc_exe(pid_t pid, char *buf, size_t size);
 /* Reads a process's arguments, each NUL-terminated, one after the other. Returns the number of bytes, or -1. */
 long mioc_proc_cmdline(pid_t pid, char *buf, size_t size);
-/* Whether the program of process pid was started with the variable `name` of that value. 0, too, where its environment
- * may not be read. */
+/* Whether the program of process pid was started with the variable `name` of that value; NULL: of any. 0, too, where
+ * its environment may not be read. */
 int mioc_proc_was_given(pid_t pid, const char *name, const char *value);
+/* Returns the environment that the program of process pid was started with, as a vector that ends with NULL; or NULL.
+ * mioc_proc_free_env() gives the memory back, which is *bytes from mmap(). */
+char **mioc_proc_read_env(pid_t pid, size_t *bytes);
+void mioc_proc_free_env(char **env, size_t bytes);
 /* Lists the children of all threads of pid, at most `most`. Returns how many; -1: this kernel does not say. */
 int mioc_proc_children(pid_t pid, pid_t *children, int most);
 /* Copies a descriptor to a high number, out of the program's way: from 200 on, or what a low limit leaves. The copy is

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* step.c - who is where in a job step, from Slurm's variables or PALS's file. */
+/* step.c - who is where in a job step, from Slurm's variables, PALS's file or a list of hosts. */
 #include "step.h"
 #include "hostlist.h"
+#include "hosts.h"
+#include "launcher.h"
 #include "pals.h"
+#include "base/config.h"
+#include "base/hash.h"
 #include "base/proc.h"
 
 #include <errno.h>
@@ -129,6 +133,72 @@ static int take_table_of_slurm(struct mioc_step *step, const struct mioc_task *m
     return take_table(step, &place, path, unused, sizeof unused);
 }
 
+/* --- A list of hosts --------------------------------------------------------------------------------------------- */
+
+/* IBM's LSF names the node that the job's script runs on first, and once; jsrun starts no task there. */
+static void drop_launch_node(struct mioc_hosts *hosts, const char *variable)
+{
+    if (strncmp(variable, "LSB_", 4) == 0 && hosts->count > 1 && hosts->uses[0] == 1 && hosts->uses[1] > 1)
+        mioc_hosts_drop_first(hosts);
+}
+
+/* The name: two jobs of the same hosts at a time differ in the launcher's ids, or in how their lists are given. */
+static void name_hosts_step(struct mioc_step *step, const struct mioc_launcher_row *row,
+                            const struct mioc_launcher_hosts *given, const struct mioc_hosts *hosts, char *const *env)
+{
+    const uint64_t pair[2] = { mioc_hash(given->list, strlen(given->list)),
+                               mioc_hash(hosts->names, strlen(hosts->names)) };
+
+    snprintf(step->name, sizeof step->name, "hosts %016llx %lu",
+             mioc_launcher_hash(row, env, mioc_hash(pair, sizeof pair)), (unsigned long)getuid());
+}
+
+/* The node of rank 0, where a variable says it. */
+static int find_first(const struct mioc_hosts *hosts, const struct mioc_launcher_row *row, char *const *env)
+{
+    const char *name = mioc_proc_getenv(env, "MASTER_ADDR");
+    int k = row != NULL && strcmp(row->rank, "RANK") == 0 && name != NULL ? mioc_hosts_find(hosts, name) : 0;
+
+    return k > 0 ? k : 0;
+}
+
+/* The list's place of a node, and the node of a place: the first and node 0's have changed places. */
+static int swap_first(const struct mioc_step *step, int k) { return k == 0 ? step->first : k == step->first ? 0 : k; }
+
+static int find_hosts_step(struct mioc_step *step, const struct mioc_task *me, char *const *env, char *reason,
+                           size_t size)
+{
+    const struct mioc_launcher_row *row = me->launcher == MIOC_LAUNCHER_OTHER ? mioc_launcher_find(env) : NULL;
+    const struct mioc_launcher_hosts given = mioc_launcher_hosts(row, mioc_config()->hosts, env);
+    struct mioc_hosts hosts;
+    int here;
+
+    step->nodes = 1;
+    if (me->size > 0 && mioc_task_count_on_node(me, env) == me->size) {
+        snprintf(step->name, sizeof step->name, "one node %lu", (unsigned long)getuid());
+        return 0;
+    }
+    if (given.list == NULL) {
+        snprintf(reason, size, "nothing says where the nodes are");
+        return -1;
+    }
+    if (mioc_hosts_read(&hosts, given.list, given.variable, reason, size) != 0)
+        return -1;
+    drop_launch_node(&hosts, given.variable);
+    here = mioc_hosts_find_this(&hosts, given.variable, reason, size);
+    if (here < 0) {
+        mioc_hosts_free(&hosts);
+        return -1;
+    }
+    name_hosts_step(step, row, &given, &hosts, env);
+    step->nodes = hosts.count;
+    step->first = find_first(&hosts, row, env);
+    step->node = swap_first(step, here);
+    step->hosts = hosts.names;
+    step->bytes = hosts.bytes;
+    return 0;
+}
+
 /* --- The step ---------------------------------------------------------------------------------------------------- */
 
 static int find_slurm_step(struct mioc_step *step, const struct mioc_task *me, char *const *env, char *reason,
@@ -156,6 +226,8 @@ int mioc_step_find(struct mioc_step *step, const struct mioc_task *me, char *con
         rc = find_slurm_step(step, me, env, reason, size);
     else if (me->launcher == MIOC_LAUNCHER_PALS)
         rc = find_pals_step(step, me, env, reason, size);
+    else if (me->launcher == MIOC_LAUNCHER_OTHER || me->has_hosts)
+        rc = find_hosts_step(step, me, env, reason, size);
     else
         snprintf(reason, size, "the launcher's variables do not say which node this is");
     errno = saved;
@@ -169,7 +241,7 @@ int mioc_step_host(const struct mioc_step *step, int node, char *name, size_t si
     if (step->hosts == NULL || node < 0 || node >= step->nodes)
         return -1;
     if (!step->is_table)
-        return mioc_hostlist_name(step->hosts, node, name, size);
+        return mioc_hostlist_name(step->hosts, swap_first(step, node), name, size);
     entry = step->hosts + (size_t)node * MIOC_PALS_NAME_SIZE;
     if (strlen(entry) >= size)
         return -1;

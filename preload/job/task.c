@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* task.c - how many tasks this node has, from the launcher's environment, or PALS's file. */
 #include "task.h"
+#include "launcher.h"
 #include "pals.h"
 #include "base/proc.h"
 
@@ -36,6 +37,14 @@ static int count_by_pals(char *const *env)
     return tasks > 0 && tasks <= MIOC_TASKS_MAX ? tasks : 0;
 }
 
+static int count_by_row(char *const *env)
+{
+    const struct mioc_launcher_row *row = mioc_launcher_find(env);
+    int tasks = row != NULL ? mioc_launcher_on_node(row, env) : 0;
+
+    return tasks > 0 && tasks <= MIOC_TASKS_MAX ? tasks : 0;
+}
+
 int mioc_task_count_on_node(const struct mioc_task *me, char *const *env)
 {
     const char *list = mioc_proc_getenv(env, "SLURM_STEP_TASKS_PER_NODE"),
@@ -44,6 +53,8 @@ int mioc_task_count_on_node(const struct mioc_task *me, char *const *env)
 
     if (me->launcher == MIOC_LAUNCHER_PALS)
         return count_by_pals(env);
+    if (me->launcher == MIOC_LAUNCHER_OTHER)
+        return count_by_row(env);
     if (me->launcher == MIOC_LAUNCHER_OPENMPI)
         local = mioc_proc_getenv(env, "OMPI_COMM_WORLD_LOCAL_SIZE");
     if (me->launcher != MIOC_LAUNCHER_SLURM)

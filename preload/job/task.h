@@ -13,7 +13,8 @@ enum mioc_launcher {
     MIOC_LAUNCHER_HYDRA,
     MIOC_LAUNCHER_SLURM,
     MIOC_LAUNCHER_OPENMPI,
-    MIOC_LAUNCHER_PALS
+    MIOC_LAUNCHER_PALS,
+    MIOC_LAUNCHER_OTHER /* a row of the table in launcher.h */
 };
 
 struct mioc_task {
@@ -22,6 +23,7 @@ struct mioc_task {
     enum mioc_transport_kind transport; /* of a rank */
     int has_pmi;        /* MPI could be started: the launcher gave this task a process manager, which is of this step */
     int has_pmix;       /* the process manager speaks PMIx, not PMI; that is Open MPI's */
+    int has_hosts;      /* a list of hosts says where the nodes are, and not the launcher (launcher.h) */
     int rank, size;     /* in the step; -1: the launcher does not say */
     int local_rank;     /* on this node; -1: not known */
     int is_pmi_foreign; /* there is a PMI, but it speaks of another rank or size: */

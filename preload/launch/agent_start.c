@@ -118,7 +118,7 @@ static int send_order(const struct start *s, int fd)
     order.starter = getpid();
     order.task = *s->me;
     memcpy(&order.policy, policy, offsetof(struct mioc_policy, prefix));
-    if (s->me->launcher == MIOC_LAUNCHER_HYDRA)
+    if (s->me->launcher == MIOC_LAUNCHER_HYDRA && !s->me->has_hosts)
         order.nodes = 1;
     if (s->has_hydra) {
         order.node = s->hydra.place.index;
@@ -281,7 +281,8 @@ void mioc_agent_begin(const struct mioc_task *me, const struct mioc_config *conf
     s->size = size;
     s->until = mioc_clock_ns() + config->timeout_ms * MS;
     s->socket = -1;
-    s->has_hydra = me->launcher == MIOC_LAUNCHER_HYDRA && mioc_task_count_on_node(me, environ) != me->size;
+    s->has_hydra =
+        me->launcher == MIOC_LAUNCHER_HYDRA && !me->has_hosts && mioc_task_count_on_node(me, environ) != me->size;
     s->error = ENAMETOOLONG;
     if (mioc_store_turn_begin(&s->turn, config->dir, me->key) == 0)
         look_or_spawn(s);

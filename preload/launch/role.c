@@ -203,11 +203,12 @@ static int is_spawned_by_openmpi(const struct mioc_task *me, char *const *env)
     return me->launcher == MIOC_LAUNCHER_OPENMPI && name != NULL && (strtoul(name, NULL, 10) & 0xffff) > 1;
 }
 
-/* Whether TCP is to be used. Open MPI's mpiexec does not say where the other nodes are, so there `auto` is MPI. */
+/* Whether TCP is to be used. Open MPI's mpiexec does not say where the other nodes are, so there `auto` is MPI, unless
+ * the user says it. */
 static int takes_tcp(const struct mioc_task *me, const struct mioc_config *config)
 {
     return config->transport == MIOC_TRANSPORT_TCP ||
-           (config->transport == MIOC_TRANSPORT_AUTO && me->launcher != MIOC_LAUNCHER_OPENMPI);
+           (config->transport == MIOC_TRANSPORT_AUTO && (me->launcher != MIOC_LAUNCHER_OPENMPI || me->has_hosts));
 }
 
 /* By MPI all tasks must come to the same decision. 0, or -1 and the reason in me->reason. */
@@ -224,7 +225,7 @@ static int join_by_mpi(struct mioc_task *me, const struct mioc_config *config, c
 static int join_by_tcp(struct mioc_task *me)
 {
     me->transport = MIOC_BY_TCP;
-    if (me->launcher != MIOC_LAUNCHER_OPENMPI)
+    if (me->launcher != MIOC_LAUNCHER_OPENMPI || me->has_hosts)
         return 0;
     snprintf(me->reason, sizeof me->reason, "Open MPI's mpiexec does not say where the nodes are");
     return -1;

@@ -2,6 +2,7 @@
 /* role_launcher.c - which launcher started this process, as which task, and the key of its job step on this node. */
 #include "role.h"
 #include "base/hash.h"
+#include "job/launcher.h"
 #include "job/pals.h"
 #include "job/pmi.h"
 #include "base/proc.h"
@@ -52,17 +53,20 @@ static int find_hydra_task(struct mioc_task *me, char *const *env)
     if (mioc_proc_stat(getppid(), &proxy) == 0)
         me->key = daemon_key(getppid(), proxy.start);
     me->has_pmi = mioc_pmi_fd(env) >= 0;
-    if (me->has_pmi && me->rank >= 0 && me->rank < me->size && me->key != 0)
+    me->has_hosts = mioc_config()->hosts[0] != '\0';
+    if ((me->has_pmi || me->has_hosts) && me->rank >= 0 && me->rank < me->size && me->key != 0)
         return 1;
     snprintf(me->reason, sizeof me->reason, "mpiexec gave this task no PMI_FD, PMI_RANK and PMI_SIZE");
     return 0;
 }
 
-/* orted, or orterun by one of its names; in Open MPI 5 prted and prterun. */
+/* orted, or orterun by one of its names; in Open MPI 5 prted and prterun. Not MVAPICH2's launcher. */
 static int is_openmpi_daemon(const char *comm)
 {
     static const char *const names[] = { "orted", "orterun", "mpirun", "mpiexec", "prted", "prterun" };
 
+    if (strcmp(comm, "mpirun_rsh") == 0)
+        return 0;
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strncmp(comm, names[i], strlen(names[i])) == 0)
             return 1;
@@ -83,6 +87,7 @@ static int find_openmpi_task(struct mioc_task *me, char *const *env)
 
     me->launcher = MIOC_LAUNCHER_OPENMPI;
     me->has_pmi = me->has_pmix = 1;
+    me->has_hosts = mioc_config()->hosts[0] != '\0';
     me->rank = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_RANK");
     me->size = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_SIZE");
     me->local_rank = mioc_proc_getenv_number(env, "OMPI_COMM_WORLD_LOCAL_RANK");
@@ -124,6 +129,8 @@ int mioc_role_can_start_mpi(const struct mioc_task *me, char *reason, size_t siz
                  me->size);
     else if (me->launcher == MIOC_LAUNCHER_PALS)
         snprintf(reason, size, "this launcher (PALS) speaks neither MPICH's PMI nor PMIx");
+    else if (me->launcher == MIOC_LAUNCHER_OTHER || me->launcher == MIOC_LAUNCHER_HYDRA)
+        snprintf(reason, size, "this launcher speaks neither MPICH's PMI nor PMIx with us");
     else
         snprintf(reason, size, "srun gave this task no PMI_FD (MPICH needs --mpi=pmi2, Open MPI --mpi=pmix)");
     return 0;
@@ -184,6 +191,96 @@ static int find_pals_task(struct mioc_task *me, char *const *env)
     return 1;
 }
 
+/* --- Others, by the table ---------------------------------------------------------------------------------------- */
+
+/* The step on this host. Hosts may share a /dev/shm in tests only, but their names are at hand. */
+static uint64_t other_key(const struct mioc_launcher_row *row, const struct mioc_launcher_hosts *hosts,
+                          char *const *env)
+{
+    char host[256] = "", text[512];
+
+    (void)gethostname(host, sizeof host - 1);
+    snprintf(text, sizeof text, "other %lu %s %s %016llx", (unsigned long)getuid(), row->mark, host,
+             (unsigned long long)(hosts->list != NULL ? hash_of(hosts->list) : 0));
+    return mioc_launcher_hash(row, env, hash_of(text));
+}
+
+/* Fills in launcher, size and key of a task with this environment. Returns its row; or NULL: nothing says where the
+ * nodes are. `all` is its MPIIO_CACHE_HOSTS. */
+static const struct mioc_launcher_row *describe_other(struct mioc_task *me, const char *all, char *const *env)
+{
+    const struct mioc_launcher_row *row = mioc_launcher_find(env);
+    struct mioc_launcher_hosts hosts = mioc_launcher_hosts(row, all, env);
+
+    if (row == NULL)
+        return NULL;
+    me->size = mioc_launcher_size(row, env);
+    if (hosts.list == NULL &&
+        (row->kind == MIOC_LAUNCHER_TOLD || me->size < 0 || mioc_launcher_on_node(row, env) != me->size))
+        return NULL;
+    me->has_hosts = hosts.list != NULL;
+    me->launcher = MIOC_LAUNCHER_OTHER;
+    me->key = other_key(row, &hosts, env);
+    return row;
+}
+
+/* Returns the process of the task that this one is below: the uppermost that was started with the mark, whatever its
+ * value. 0: this process is the task. */
+static pid_t find_other_above(const struct mioc_launcher_row *row)
+{
+    struct mioc_proc process;
+    pid_t pid = getppid(), task = 0;
+
+    for (int i = 0; i < MOST_ANCESTORS && pid > 0 && mioc_proc_was_given(pid, row->mark, NULL); i++) {
+        task = pid;
+        if (mioc_proc_stat(pid, &process) != 0)
+            break;
+        pid = process.parent;
+    }
+    return task;
+}
+
+/* For a process below a task: a program may give those that it starts another rank, port or list, but they are served
+ * beside the task all the same. */
+static void find_other_guest(struct mioc_task *me, pid_t task, char *const *env)
+{
+    const char *own = mioc_proc_getenv(env, "MPIIO_CACHE_HOSTS"), *all;
+    size_t bytes;
+    char **above = mioc_proc_read_env(task, &bytes);
+
+    if (above == NULL)
+        return;
+    all = mioc_proc_getenv(above, "MPIIO_CACHE_HOSTS");
+    if (all == NULL)
+        all = own == NULL ? mioc_config()->hosts : ""; /* the site's */
+    (void)describe_other(me, all, above);
+    me->size = -1;
+    me->has_hosts = 0;
+    mioc_proc_free_env(above, bytes);
+}
+
+/* Whether this process is a task of a launcher without code of its own. */
+static int find_other_task(struct mioc_task *me, char *const *env)
+{
+    const struct mioc_launcher_row *row = mioc_launcher_find(env);
+    pid_t task = row != NULL ? find_other_above(row) : 0;
+
+    if (row != NULL && task != 0)
+        find_other_guest(me, task, env);
+    /* In a PID namespace the daemon above a task of hydra, say, is not seen; its other tasks have another store. */
+    if (row == NULL || task != 0 || (row->kind == MIOC_LAUNCHER_TOLD && getppid() == 0))
+        return 0;
+    me->rank = mioc_proc_getenv_number(env, row->rank);
+    me->local_rank = row->local_rank[0] != '\0' ? mioc_proc_getenv_number(env, row->local_rank) : -1;
+    if (describe_other(me, mioc_config()->hosts, env) != NULL)
+        return 1;
+    if (row->kind == MIOC_LAUNCHER_SURE)
+        snprintf(me->reason, sizeof me->reason, "%s is set, but nothing says where the nodes are", row->rank);
+    else
+        me->rank = me->size = me->local_rank = -1;
+    return 0;
+}
+
 /* --- Any launcher ------------------------------------------------------------------------------------------------ */
 
 /* For a process that is no task of the others, but may be below one, or PALS's: looks for the launcher's daemon above
@@ -227,10 +324,10 @@ int mioc_role_find_launcher(struct mioc_task *me, char *const *env)
     me->launcher = MIOC_LAUNCHER_NONE;
     me->rank = me->size = me->local_rank = -1;
     me->pmi_rank = me->pmi_size = -1;
+    me->has_hosts = 0;
     me->key = 0;
     /* Without a launcher's variable nothing of /proc is read. */
-    if (mioc_proc_getenv(env, "PMI_RANK") == NULL && mioc_proc_getenv(env, "SLURM_PROCID") == NULL &&
-        mioc_proc_getenv(env, "OMPI_COMM_WORLD_RANK") == NULL && mioc_proc_getenv(env, "PALS_RANKID") == NULL)
+    if (!mioc_launcher_is_any(env))
         return 0;
     if (mioc_proc_getenv(env, "PMI_RANK") != NULL && mioc_pmi_is_hydra_task())
         return find_hydra_task(me, env);
@@ -238,5 +335,7 @@ int mioc_role_find_launcher(struct mioc_task *me, char *const *env)
         return find_openmpi_task(me, env);
     if (mioc_proc_getenv_number(env, "SLURM_TASK_PID") == (int)getpid())
         return find_slurm_task(me, env);
-    return find_ancestor(me, env) ? find_pals_task(me, env) : 0;
+    if (find_ancestor(me, env))
+        return find_pals_task(me, env);
+    return me->launcher == MIOC_LAUNCHER_NONE ? find_other_task(me, env) : 0;
 }

@@ -12,10 +12,10 @@
 /* Splits at NULs. What begins with "=" gets a name of ours in front. */
 static unsigned split(char *text, size_t size, char **words, char *space, size_t room)
 {
-    static const char *const names[] = { "DISABLE", "LOG",       "DIR",     "PATHS",    "EXCLUDE",
-                                         "TTL",     "TIMEOUT",   "LINGER",  "MAX_FILE", "MAX_BYTES",
-                                         "LOADER",  "STATS",     "CLAIMED", "LAUNCH",   "TRANSPORT",
-                                         "PORTS",   "INTERFACE", "KEYFILE", "ENCRYPT" };
+    static const char *const names[] = { "DISABLE", "LOG",    "DIR",       "PATHS",     "EXCLUDE",   "TTL",
+                                         "TIMEOUT", "LINGER", "MAX_FILE",  "MAX_BYTES", "LOADER",    "STATS",
+                                         "CLAIMED", "LAUNCH", "TRANSPORT", "PORTS",     "INTERFACE", "KEYFILE",
+                                         "ENCRYPT", "HOSTS",  "RANK" };
     unsigned n = 0;
 
     for (size_t at = 0; at < size && n < WORDS; at += strlen(text + at) + 1) {
@@ -51,6 +51,7 @@ static void check(const struct mioc_config *c)
     PROMISE(strnlen(c->interface, sizeof c->interface) < sizeof c->interface);
     PROMISE(c->keyfile[0] == '\0' ||
             (c->keyfile[0] == '/' && strnlen(c->keyfile, sizeof c->keyfile) < sizeof c->keyfile));
+    PROMISE(c->hosts != NULL && (c->hosts[0] == '/' || strchr(c->hosts, '/') == NULL) && c->rank <= INT32_MAX);
     PROMISE(c->stats || c->stats_file[0] == '\0');
     PROMISE((c->complaints > 0) == (c->complaint[0] != '\0'));
     for (const char *at = c->complaint; *at != '\0'; at++)

@@ -30,7 +30,7 @@ check_bad() {
 @test "every kind of malformed value is one warning on rank 0" {
   local variable
   for variable in DISABLE=maybe LOG=loud DIR=shm EXCLUDE=lib TTL=-1 LINGER=1e9 MAX_FILE=12Q MAX_BYTES=1.5G STATS=yes \
-    TRANSPORT=udp PORTS=80-90 INTERFACE=a/b KEYFILE=key ENCRYPT=on; do
+    TRANSPORT=udp PORTS=80-90 INTERFACE=a/b KEYFILE=key ENCRYPT=on HOSTS=./hosts RANK=first; do
     check_bad "MPIIO_CACHE_$variable"
   done
 }

@@ -156,6 +156,11 @@ static void parse_malformed_value_keeps_default_and_complains_once(void **state)
         "MPIIO_CACHE_KEYFILE=~/key",
         "MPIIO_CACHE_KEYFILE=/",
         "MPIIO_CACHE_KEYFILE=/home/me/",
+        "MPIIO_CACHE_HOSTS=./hosts",
+        "MPIIO_CACHE_HOSTS=jobs/hosts",
+        "MPIIO_CACHE_RANK=-1",
+        "MPIIO_CACHE_RANK=1 ",
+        "MPIIO_CACHE_RANK=2147483648",
         "MPIIO_CACHE_ENCRYPT=yes",
         "MPIIO_CACHE_ENCRYPT=2",
         "MPIIO_CACHE_STATS=yes",
@@ -469,7 +474,7 @@ static void rows_are_complete_and_their_defaults_are_good_values(void **state)
     size_t n;
     const struct mioc_config_row *rows = mioc_config_rows(&n);
     (void)state;
-    assert_int_equal(n, 23);
+    assert_int_equal(n, 25);
     for (size_t i = 0; i < n; i++) {
         char variable[128];
         assert_true(strncmp(rows[i].name, "MPIIO_CACHE_", 12) == 0);

@@ -228,9 +228,10 @@ static void was_given_finds_whole_assignments_only(void **state)
     static const struct {
         const char *name, *value;
         int is_found;
-    } rows[] = { { "NAME", "value", 1 },  { "EMPTY", "", 1 },    { "LAST", "1", 1 },  { "NAME", "valu", 0 },
-                 { "NAME", "values", 0 }, { "AME", "value", 0 }, { "EMPTY", "1", 0 }, { "NAME", "", 0 },
-                 { "LAST", "11", 0 },     { "NONE", "", 0 } };
+    } rows[] = { { "NAME", "value", 1 },  { "EMPTY", "", 1 },    { "LAST", "1", 1 },   { "NAME", "valu", 0 },
+                 { "NAME", "values", 0 }, { "AME", "value", 0 }, { "EMPTY", "1", 0 },  { "NAME", "", 0 },
+                 { "LAST", "11", 0 },     { "NONE", "", 0 },     { "EMPTY", NULL, 1 }, { "LAST", NULL, 1 },
+                 { "AME", NULL, 0 },      { "LAS", NULL, 0 },    { "LASTS", NULL, 0 } };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
