@@ -218,6 +218,27 @@ check_refuses() {
   [[ $status == 1 && ${lines[0]} == 'no: SLURM_STEP_NODELIST names 3 hosts, but the step has 2 nodes' ]]
 }
 
+@test "check says which node a list of hosts makes of this host, and which name leads nowhere" {
+  tcp_setup
+  export MPIIO_CACHE_HOSTS="localhost,$(hostname)"
+  run "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && $output == *"  hosts        2, and this one is node 1 ($(hostname))"*'note: '* ]]
+  MPIIO_CACHE_HOSTS='localhost no.host.invalid' run "$SCRATCH/bin/mpiio-cache" check --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && ${lines[1]} == "note: this host ($(hostname)) is none of the 2 of MPIIO_CACHE_HOSTS"* ]]
+  MPIIO_CACHE_HOSTS="$(hostname) no.host.invalid" run "$SCRATCH/bin/mpiio-cache" check --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && ${lines[1]} == 'note: the host '*' cannot be looked up here (getent hosts)'* ]]
+  MPIIO_CACHE_HOSTS=/nowhere check_refuses 'this host cannot read MPIIO_CACHE_HOSTS=/nowhere: No such *' 'All nodes *'
+  # In a task it counts.
+  MPIIO_CACHE_RANK=1 run "$SCRATCH/bin/mpiio-cache" check --verbose --python "$PYTHON"
+  echo "$output"
+  [[ $status == 0 && $output == *"  step         hosts "*", node 1 of 2 ($(hostname))"* ]]
+  MPIIO_CACHE_RANK=1 MPIIO_CACHE_HOSTS=localhost,other check_refuses 'this host (*) is none of the 2 of *' \
+    'MPIIO_CACHE_HOSTS *'
+}
+
 @test "check takes TCP first, and says where neither it nor MPI can be had" {
   tcp_setup
   unset MPIIO_CACHE_TRANSPORT
