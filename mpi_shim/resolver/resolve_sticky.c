@@ -30,7 +30,7 @@ void mioc_resolve_note_sticky(struct mioc_resolver *r, const char *path, uint32_
     __atomic_fetch_or(&r->sticky[bit / 64], 1ull << bit % 64, __ATOMIC_RELEASE);
 }
 
-/* Whether the record may be of a STICKY file by another name: that has the same last name, or the last one is a link. */
+/* Whether the record may be of a STICKY file by another name: it has the same last name, or ends in a link. */
 static int may_be_sticky(const struct mioc_resolver *r, const struct mioc_item *item)
 {
     const uint32_t bit = bit_of(mioc_item_path(item), item->path_len);

@@ -17,6 +17,7 @@ struct mioc_client {
     int rank;
     int is_broken;                    /* atomic: the breaker is open */
     unsigned missed;                  /* atomic: deadlines missed in a row */
+    int has_awaited;                  /* atomic: the store was STARTING for a whole deadline; no call waits for it */
     uint64_t credentials;             /* those that paths are served for (credentials.h) */
     pid_t pid;                        /* whose memory this is: set by fork, not by vfork */
     struct mioc_store *store;         /* atomic */

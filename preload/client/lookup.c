@@ -43,10 +43,17 @@ static int may_have_key(const struct mioc_client *c, int dirfd, const char *path
     return !mioc_path_is_nowhere(path) && (path[0] == '/' || may_be_ours(c, dirfd, path));
 }
 
-/* The agent is about to reach the root. Without waiting all ranks would go to the filesystem at once. */
+/* The agent is about to reach the root. Without waiting all ranks would go to the filesystem at once. One deadline is
+ * enough for a process: an agent that stands still would hold up each call. */
 static __attribute__((noinline)) enum mioc_store_state await_state(const struct mioc_store *store)
 {
-    return mioc_store_await(store, mioc_client_deadline());
+    enum mioc_store_state state = MIOC_STORE_STARTING;
+
+    if (!__atomic_load_n(&mioc_client.has_awaited, __ATOMIC_RELAXED))
+        state = mioc_store_await(store, mioc_client_deadline());
+    if (state == MIOC_STORE_STARTING)
+        __atomic_store_n(&mioc_client.has_awaited, 1, __ATOMIC_RELAXED);
+    return state;
 }
 
 /* If the agent has left, is full, or is silent, nobody hears of other nodes' writes: the store may be old. */

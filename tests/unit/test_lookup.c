@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_lookup.c - what a reading call gets: from the store, from an agent that answers, is silent, or gone. */
 #include "client_fixture.h"
+#include "base/clock.h"
+#include "store/store_internal.h"
 
 #include <sys/resource.h>
 
@@ -361,11 +363,30 @@ static void folder_with_a_dot_is_served_to_who_may_search_it(void **state)
     }
 }
 
+static void agent_that_stands_still_at_its_start_holds_up_one_call(void **state)
+{
+    uint64_t began = mioc_clock_ns();
+
+    (void)state;
+    mioc_client.timeout_ns = SECOND / 20;
+    __atomic_store_n(&agent.store->index->state, MIOC_STORE_STARTING, __ATOMIC_RELEASE);
+    assert_false(mioc_client_begin(&q, MIOC_CALL_STAT, AT_FDCWD, "/lib_prefix/a.py"));
+    assert_true(mioc_clock_ns() - began >= SECOND / 20);
+    for (int i = 0; i < 400; i++)
+        assert_false(mioc_client_begin(&q, MIOC_CALL_STAT, AT_FDCWD, "/lib_prefix/a.py"));
+    assert_true(mioc_clock_ns() - began < 10 * SECOND); /* and not 20 */
+    mioc_store_set_state(agent.store, MIOC_STORE_ACTIVE);
+    assert_true(mioc_client_begin(&q, MIOC_CALL_STAT, AT_FDCWD, "/lib_prefix/a.py"));
+    mioc_client_end(&q, 0);
+    mioc_client.has_awaited = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(call_before_start_passes),
         WITH_CLIENT(begin_knows_whose_call_it_is),
+        WITH_CLIENT(agent_that_stands_still_at_its_start_holds_up_one_call),
         WITH_CLIENT(begin_with_timers_times_what_is_not_ours),
         WITH_CLIENT(stat_asks_once_then_hits),
         WITH_CLIENT(stat_of_name_not_in_listing_is_enoent),
