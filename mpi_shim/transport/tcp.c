@@ -110,7 +110,7 @@ unsigned mioc_tcp_refused(const struct mioc_transport *t) { return t->refused; }
 static void welcome(struct mioc_transport *t, struct mioc_tcp_connection *c)
 {
     if (c->ancestor >= 0)
-        mioc_tcp_search_end(t);
+        mioc_tcp_search_end(t, mioc_clock_ns());
     for (struct mioc_tcp_connection *at = t->joined; at != NULL; at = at->next)
         if (at != c && at->peer == c->peer && !at->is_dead)
             mioc_tcp_connection_end(at);
@@ -245,6 +245,18 @@ static int tcp_send(struct mioc_transport *t, int peer, void *message, size_t si
     return 0;
 }
 
+static void tcp_hang_up(struct mioc_transport *t, int peer)
+{
+    for (struct mioc_tcp_connection *c = t->joined; c != NULL; c = c->next)
+        if (c->peer == peer && c->is_reported && !c->is_dead) {
+            mioc_tcp_connection_end(c);
+            if (!t->is_rung)
+                mioc_tcp_bell_ring(t->terms.bell);
+            t->is_rung = 1;
+            return;
+        }
+}
+
 static int tcp_fd(struct mioc_transport *t) { return t->epoll; }
 
 static uint64_t tcp_next(struct mioc_transport *t)
@@ -306,5 +318,6 @@ const struct mioc_transport_ops mioc_tcp_ops = {
     .abandon = tcp_abandon,
     .fd = tcp_fd,
     .next = tcp_next,
+    .hang_up = tcp_hang_up,
     .close = tcp_close,
 };

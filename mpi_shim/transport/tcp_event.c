@@ -37,7 +37,7 @@ static void tell_message(struct mioc_transport *t, struct mioc_tcp_connection *c
 
 static void tell_end(struct mioc_transport *t, struct mioc_tcp_connection *c, struct mioc_event *event)
 {
-    int is_parent = c->peer < t->config.node, was_reported = c->is_reported;
+    int is_parent = c->peer < t->config.node, was_reported = c->is_reported, peer = c->peer;
 
     if (was_reported && c->link.first != c->link.last) {
         event->kind = MIOC_EVENT_LOST;
@@ -47,7 +47,7 @@ static void tell_end(struct mioc_transport *t, struct mioc_tcp_connection *c, st
     event->kind = was_reported ? MIOC_EVENT_LOST : MIOC_EVENT_NONE;
     mioc_tcp_connection_free(t, c);
     if (is_parent)
-        mioc_tcp_search_start(t, mioc_clock_ns());
+        mioc_tcp_search_again(t, peer, mioc_clock_ns());
 }
 
 /* Behind the others, so that each has its turn. */

@@ -48,6 +48,9 @@ struct mioc_tcp_search {
     uint64_t pause;         /* between two rounds */
     int is_pausing;
     unsigned candidate; /* of the round, from 0: place, try and address in one number */
+    unsigned first;     /* the place that a round begins with */
+    int has_found;      /* an ancestor was there once: all are tried in each round */
+    uint64_t found;     /* when that was last */
     unsigned places;
     struct mioc_tcp_place place[MIOC_TCP_PLACES];
 };
@@ -110,12 +113,14 @@ void mioc_tcp_listen_again(struct mioc_transport *t, uint64_t now);
 /* Notes all ancestors. `parent`: as in the configuration. */
 void mioc_tcp_search_init(struct mioc_transport *t, const char *parent);
 void mioc_tcp_search_start(struct mioc_transport *t, uint64_t now);
+/* The ancestor `lost` is not there any more, or does not take this node: begins with the one behind it. */
+void mioc_tcp_search_again(struct mioc_transport *t, int lost, uint64_t now);
 /* Makes the attempts that are due. */
 void mioc_tcp_search_go(struct mioc_transport *t, uint64_t now);
 /* An attempt failed, or a name is found: the next one need not wait. */
 void mioc_tcp_search_hurry(struct mioc_transport *t, uint64_t now);
 /* An ancestor is found: closes the other attempts. */
-void mioc_tcp_search_end(struct mioc_transport *t);
+void mioc_tcp_search_end(struct mioc_transport *t, uint64_t now);
 void mioc_tcp_search_free(struct mioc_transport *t);
 
 #endif

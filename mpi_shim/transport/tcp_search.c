@@ -4,7 +4,9 @@
  * A round tries each port and each address of the ancestors that are due: the parent, after 1 s the grandparent, too,
  * and so on. An attempt that is refused is followed by the next at once. One that gets no answer is followed after a
  * short while, and goes on beside it: so neither a host that drops packets nor a squatter that says nothing costs more
- * than that. Between two rounds there is a pause, which grows. */
+ * than that. Between two rounds there is a pause, which grows.
+ *
+ * Who loses its ancestor tries all of them at once, first the one behind it, and last the lost one again. */
 #include "tcp_internal.h"
 #include "base/clock.h"
 #include "base/real.h"
@@ -20,6 +22,7 @@
 #define PAUSE_MOST_NS 1000000000ull
 #define LEVEL_NS 1000000000ull                           /* so long before one more ancestor is tried */
 #define BESIDE_NS 20000000ull                            /* so long before an attempt has company */
+#define LASTING_NS 1000000000ull                         /* a link that lasts so long was one */
 #define LOOKUP_NS 1000000000ull                          /* between two lookups of a name that is not found */
 #define ATTEMPTS 16u                                     /* at a time */
 #define AT_ONCE 64u                                      /* the most candidates in one call */
@@ -58,6 +61,23 @@ void mioc_tcp_search_start(struct mioc_transport *t, uint64_t now)
     search->pause = PAUSE_FIRST_NS;
     search->is_pausing = 0;
     search->candidate = 0;
+}
+
+void mioc_tcp_search_again(struct mioc_transport *t, int lost, uint64_t now)
+{
+    struct mioc_tcp_search *search = &t->search;
+    uint64_t pause = search->pause;
+
+    mioc_tcp_search_start(t, now);
+    for (unsigned i = 0; i < search->places; i++)
+        if (search->place[i].node == lost)
+            search->first = (i + 1) % search->places;
+    search->has_found = 1;
+    if (now - search->found >= LASTING_NS)
+        return;
+    /* Nobody has taken this node, perhaps, but all let it in. */
+    search->next = now + pause;
+    search->pause = pause * 3 / 2 < PAUSE_MOST_NS ? pause * 3 / 2 : PAUSE_MOST_NS;
 }
 
 static void end_round(struct mioc_tcp_search *search, uint64_t now)
@@ -160,7 +180,7 @@ static int try_one(struct mioc_transport *t, const struct mioc_tcp_place *place,
 void mioc_tcp_search_go(struct mioc_transport *t, uint64_t now)
 {
     struct mioc_tcp_search *search = &t->search;
-    uint64_t levels = 1 + (now - search->started) / LEVEL_NS;
+    uint64_t levels = search->has_found ? search->places : 1 + (now - search->started) / LEVEL_NS;
     unsigned end = (levels < search->places ? (unsigned)levels : search->places) * CANDIDATES;
 
     if (!search->is_on || now < search->next)
@@ -168,7 +188,7 @@ void mioc_tcp_search_go(struct mioc_transport *t, uint64_t now)
     search->is_pausing = 0;
     for (unsigned tried = 0; search->candidate < end && tried < AT_ONCE;) {
         unsigned candidate = search->candidate, try = candidate / MIOC_TCP_ADDRESSES % MIOC_TCP_TRIES;
-        struct mioc_tcp_place *place = &search->place[candidate / CANDIDATES];
+        struct mioc_tcp_place *place = &search->place[(candidate / CANDIDATES + search->first) % search->places];
 
         if (!is_located(t, place, now)) {
             search->candidate = (candidate / CANDIDATES + 1) * CANDIDATES;
@@ -200,11 +220,12 @@ void mioc_tcp_search_hurry(struct mioc_transport *t, uint64_t now)
         search->next = now;
 }
 
-void mioc_tcp_search_end(struct mioc_transport *t)
+void mioc_tcp_search_end(struct mioc_transport *t, uint64_t now)
 {
     struct mioc_tcp_connection *next;
 
     t->search.is_on = 0;
+    t->search.found = now;
     for (struct mioc_tcp_connection *c = t->shaking; c != NULL; c = next) {
         next = c->next;
         if (c->ancestor >= 0)

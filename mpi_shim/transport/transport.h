@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MIOC_TRANSPORT_ABI 5u
+#define MIOC_TRANSPORT_ABI 6u
 /* The largest message: the header (wire.h), and an item or several with the bytes of chunks. */
 #define MIOC_MESSAGE_MAX (256u * 1024u)
 
@@ -90,6 +90,9 @@ struct mioc_transport_ops {
     int (*fd)(struct mioc_transport *t);
     /* When poll() wants to be called at the latest, CLOCK_MONOTONIC, ns; UINT64_MAX: only when fd() is readable. */
     uint64_t (*next)(struct mioc_transport *t);
+    /* Ends the link to a peer, if there is one; LOST follows. After its parent the instance looks for another ancestor.
+     */
+    void (*hang_up)(struct mioc_transport *t, int peer);
     /* Frees the instance and closes what it has open. Buffers under way are the caller's again, without an event. */
     void (*close)(struct mioc_transport *t);
 };

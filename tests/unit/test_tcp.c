@@ -108,6 +108,29 @@ static void lost_parent_is_looked_for_again(void **state)
     tcp_end();
 }
 
+/* A parent that is there may not take this node any more. */
+static void lost_ancestor_is_tried_last(void **state)
+{
+    int lost = 5;
+
+    (void)state;
+    tcp_begin(22, 0);
+    for (int i = 0; i < 22; i += i == 0 ? 1 : i == 1 ? 4 : 16) /* 0, 1, 5 and 21, each above the next */
+        tcp_open_node(i);
+    TCP_UNTIL(tcp.node[21].parent == 5 && tcp.node[5].is_child[21]);
+    for (unsigned i = 1; i <= 3; i++) {
+        ops->hang_up(tcp.node[21].t, lost);
+        ops->hang_up(tcp.node[21].t, lost); /* there is none any more */
+        TCP_UNTIL(tcp.node[21].losses == i && tcp.node[21].parent != NOBODY && !tcp.node[lost].is_child[21]);
+        assert_int_not_equal(tcp.node[21].parent, lost);
+        lost = tcp.node[21].parent;
+    }
+    tcp_close_node(lost); /* and it is found where it is the only one */
+    tcp_close_node(lost == 0 ? 1 : 0);
+    TCP_UNTIL(tcp.node[21].parent != NOBODY && tcp.node[21].parent != lost);
+    tcp_end();
+}
+
 static void child_that_comes_again_is_lost_first(void **state)
 {
     struct mioc_transport *old;
@@ -310,6 +333,7 @@ int main(void)
         cmocka_unit_test(grandparent_stands_in_for_an_absent_parent),
         cmocka_unit_test(lost_parent_is_looked_for_again),
         cmocka_unit_test(child_that_comes_again_is_lost_first),
+        cmocka_unit_test(lost_ancestor_is_tried_last),
         cmocka_unit_test(ports_that_are_taken_are_passed_over),
         cmocka_unit_test(root_without_a_port_says_so),
         cmocka_unit_test(interface_is_the_only_one_that_listens),
