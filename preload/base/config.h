@@ -92,4 +92,15 @@ static inline uint64_t mioc_config_silence_ns(const struct mioc_config *config)
     return timeout < least ? least : timeout;
 }
 
+/* How long a store is served that hears nothing: after its agent's last beat, and after the agent's last word to its
+ * parent that was answered. A write returns without this node when the node above has heard nothing for the time of
+ * silence, or when the writer's own deadline is over. Whichever comes first, this node's processes must have stopped to
+ * believe the store before. An agent's last heartbeat can be a second older than its beat, and some more late. */
+static inline uint64_t mioc_config_trust_ns(const struct mioc_config *config)
+{
+    uint64_t unheard = mioc_config_silence_ns(config) - 1500000000u, untold = config->timeout_ms * 1000000u / 10 * 9;
+
+    return unheard < untold ? unheard : untold;
+}
+
 #endif

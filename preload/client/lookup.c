@@ -56,7 +56,8 @@ static __attribute__((noinline)) enum mioc_store_state await_state(const struct 
     return state;
 }
 
-/* If the agent has left, is full, or is silent, nobody hears of other nodes' writes: the store may be old. */
+/* If the agent has left, is full, is silent, or has no way to the root, nobody hears of other nodes' writes: the store
+ * may be old. */
 static int is_trustworthy(const struct mioc_store *store)
 {
     const struct mioc_ring *ring = mioc_store_ring(store);
@@ -65,7 +66,7 @@ static int is_trustworthy(const struct mioc_store *store)
     if (__builtin_expect(state == MIOC_STORE_STARTING, 0))
         state = await_state(store);
     return state == MIOC_STORE_ACTIVE && !mioc_ring_is_tainted(ring) &&
-           !mioc_ring_is_silent(ring, mioc_client.trust_ns);
+           !mioc_ring_is_silent(ring, mioc_client.trust_ns) && mioc_ring_is_leased(ring);
 }
 
 static int is_cwd_at_its_name(struct mioc_query *q);

@@ -10,25 +10,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Between two heartbeats of an agent, with what the second may be late. */
-#define HEARTBEAT_NS 1500000000u
-
 struct mioc_client mioc_client;
 uint64_t mioc_client_copies_dev;
 
 static __thread int thread_is_exempt __attribute__((tls_model("initial-exec")));
 
 static void note_fork(void) { __atomic_store_n(&mioc_client.pid, getpid(), __ATOMIC_RELAXED); }
-
-/* How long after its last beat the agent is trusted. A write returns without this node when the node above has heard
- * nothing for the time of silence, or when the writer's own deadline is over. Whichever comes first, this node's
- * processes must have stopped to believe the store before. The last heartbeat can be a second older than the beat. */
-static uint64_t trust_ns(const struct mioc_config *config)
-{
-    uint64_t unheard = mioc_config_silence_ns(config) - HEARTBEAT_NS, untold = config->timeout_ms * 1000000 / 10 * 9;
-
-    return unheard < untold ? unheard : untold;
-}
 
 void mioc_client_start(struct mioc_store *store, const struct mioc_policy *policy, int rank)
 {
@@ -38,7 +25,7 @@ void mioc_client_start(struct mioc_store *store, const struct mioc_policy *polic
     c->policy = policy;
     c->rank = rank;
     c->timeout_ns = mioc_config()->timeout_ms * 1000000;
-    c->trust_ns = trust_ns(mioc_config());
+    c->trust_ns = mioc_config_trust_ns(mioc_config());
     c->ttl_ms = mioc_config()->ttl_ms;
     c->missed = 0;
     c->is_broken = 0;

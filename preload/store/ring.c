@@ -60,6 +60,7 @@ void mioc_ring_init(struct mioc_ring *ring, pid_t agent)
 
     ring->agent = agent;
     ring->pid_namespace = pid_namespace();
+    ring->lease_ms = UINT64_MAX;
     __atomic_store_n(&ring->magic, RING_MAGIC, __ATOMIC_RELEASE);
     errno = saved;
 }
@@ -98,6 +99,21 @@ void mioc_ring_beat(struct mioc_ring *ring)
 
     if (now - last >= BEAT_MS)
         __atomic_store_n(&ring->beat_ms, now != 0 ? now : 1, __ATOMIC_RELAXED);
+}
+
+void mioc_ring_set_lease(struct mioc_ring *ring, uint64_t until)
+{
+    uint64_t ms = until == UINT64_MAX ? until : until / 1000000u;
+
+    if (__atomic_load_n(&ring->lease_ms, __ATOMIC_RELAXED) != ms)
+        __atomic_store_n(&ring->lease_ms, ms, __ATOMIC_RELEASE);
+}
+
+int mioc_ring_is_leased(const struct mioc_ring *ring)
+{
+    uint64_t until = __atomic_load_n(&ring->lease_ms, __ATOMIC_ACQUIRE);
+
+    return until == UINT64_MAX || mioc_clock_coarse_ms() < until;
 }
 
 int mioc_ring_is_silent(const struct mioc_ring *ring, uint64_t ns)

@@ -53,6 +53,9 @@ enum mioc_ask_status mioc_ring_ask(struct mioc_ring *ring, enum mioc_ask what, u
 void mioc_ring_taint(struct mioc_ring *ring);
 int mioc_ring_is_tainted(const struct mioc_ring *ring);
 
+/* Whether the agent is so near to the other nodes that the store may be served: they wait for it with their writes. */
+int mioc_ring_is_leased(const struct mioc_ring *ring);
+
 /* Whether the agent's last beat is older than `ns`: then it does not hear of writes either. 0 before its first beat. */
 int mioc_ring_is_silent(const struct mioc_ring *ring, uint64_t ns);
 /* Whether the agent's last beat is at most `ns` old. 0 before its first beat. */
@@ -87,6 +90,8 @@ struct mioc_ask_request {
 
 /* A beat, the agent's sign of life. Cheap: for each turn of the agent's loop. */
 void mioc_ring_beat(struct mioc_ring *ring);
+/* The store may be served until CLOCK_MONOTONIC is at `until` (ns); 0: not now; UINT64_MAX, as at first: always. */
+void mioc_ring_set_lease(struct mioc_ring *ring, uint64_t until);
 /* Takes the next slot that asks. Returns 1, or 0: no slot asks. It answers a malformed request with MIOC_ASK_REAL and
  * goes on. */
 int mioc_ring_take(struct mioc_ring *ring, struct mioc_ask_request *request);

@@ -43,6 +43,7 @@ struct mioc_ring {
     uint64_t pid_namespace;
     int32_t agent;
     uint64_t beat_ms;    /* CLOCK_MONOTONIC_COARSE of the agent's last beat; 0: none yet */
+    uint64_t lease_ms;   /* atomic: the store may be served before this CLOCK_MONOTONIC_COARSE; UINT64_MAX: always */
     uint32_t is_tainted; /* the agent did not hear of a write: records may be old; anybody sets it, for good */
     _Alignas(64) uint32_t doorbell;
     uint32_t sleeping;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_lookup_agent.c - what a call does where the agent is silent, stands still or is dead. */
+#include "base/clock.h"
 #include "client_fixture.h"
 
 #include <sys/resource.h>
@@ -84,6 +85,26 @@ static void store_of_agent_that_stands_still_is_not_served(void **state)
     assert_int_equal(stat_of("/lib_prefix/b"), 0);
 }
 
+static void store_is_served_while_its_lease_lasts(void **state)
+{
+    struct mioc_ring *ring = mioc_store_ring(agent.store);
+
+    (void)state;
+    assert_true(mioc_ring_is_leased(ring)); /* it needs none */
+    assert_int_equal(stat_of("/lib_prefix/a"), 0);
+    mioc_ring_set_lease(ring, 0);
+    assert_int_equal(stat_of("/lib_prefix/a"), -1);
+    mioc_ring_set_lease(ring, mioc_clock_ns() + 3600 * (uint64_t)SECOND);
+    assert_int_equal(stat_of("/lib_prefix/a"), 0);
+    mioc_ring_set_lease(ring, mioc_clock_ns() + SECOND / 20);
+    while (mioc_ring_is_leased(ring))
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    assert_int_equal(stat_of("/lib_prefix/a"), -1);
+    mioc_ring_set_lease(ring, UINT64_MAX);
+    assert_int_equal(stat_of("/lib_prefix/a"), 0);
+    assert_int_equal(asked(), 1);
+}
+
 static int look_when_agent_is_dead(void)
 {
     const struct mioc_ring *ring = mioc_store_ring(agent.store);
@@ -125,6 +146,7 @@ int main(void)
         WITH_CLIENT(store_without_agent_is_not_served),
         WITH_CLIENT(silence_opens_the_breaker_once),
         WITH_CLIENT(store_of_agent_that_stands_still_is_not_served),
+        WITH_CLIENT(store_is_served_while_its_lease_lasts),
         WITH_CLIENT(death_of_agent_is_found_once),
     };
 
