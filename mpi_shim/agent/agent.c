@@ -13,6 +13,8 @@ static int is_sound(const struct mioc_agent_config *config)
 {
     return config->arity >= 1 && config->node >= 0 && config->node < config->nodes && config->window >= 1 &&
            config->hello_size <= MIOC_WIRE_SMALL_MAX &&
+           (!config->has_joins || (config->lease_ns > 0 && config->lease_ns <= config->silence_ns &&
+                                   (config->node > 0 || config->stream != 0))) &&
            config->welcome_size <= MIOC_MESSAGE_MAX - sizeof(struct mioc_message);
 }
 
@@ -53,7 +55,10 @@ struct mioc_agent *mioc_agent_new(const struct mioc_agent_config *config, const 
     a->config = *config;
     a->host = *host;
     a->now = a->ticked = now;
+    a->lease = mioc_agent_is_root(a) || !a->config.has_joins ? UINT64_MAX : 0;
+    a->stream = mioc_agent_is_root(a) ? config->stream : 0;
     STAILQ_INIT(&a->queue);
+    STAILQ_INIT(&a->gone);
     if (mioc_agent_is_root(a))
         a->scratch = malloc(MIOC_ITEM_MAX);
     if (mioc_agent_pending_start(a) != 0 || meet_family(a, now) != 0 || (mioc_agent_is_root(a) && a->scratch == NULL) ||
@@ -63,6 +68,7 @@ struct mioc_agent *mioc_agent_new(const struct mioc_agent_config *config, const 
         errno = ENOMEM;
         return NULL;
     }
+    a->was_ready = mioc_agent_is_ready(a);
     return a;
 }
 
@@ -113,7 +119,7 @@ static int tell_written(struct mioc_agent *a, uint32_t node, uint64_t token, uin
 {
     struct mioc_agent_out *out = NULL;
 
-    if (a->queued < MIOC_AGENT_QUEUE_MAX)
+    if (a->queued < MIOC_AGENT_QUEUE_MAX && a->gones < MIOC_AGENT_GONE_MAX)
         out = mioc_agent_out_new(sizeof(struct mioc_message) + len + 1);
     if (out == NULL)
         return -1;
@@ -202,6 +208,8 @@ void mioc_agent_want_reports(struct mioc_agent *a, uint64_t now)
 enum mioc_agent_end mioc_agent_state(const struct mioc_agent *a) { return a->state; }
 
 int mioc_agent_is_linked(const struct mioc_agent *a) { return mioc_agent_is_ready(a); }
+
+uint64_t mioc_agent_served_until(const struct mioc_agent *a) { return mioc_agent_is_ready(a) ? a->lease : 0; }
 
 int mioc_agent_is_busy(const struct mioc_agent *a)
 {

@@ -8,8 +8,9 @@
  * resolve(). `path` has `len` bytes and a NUL behind them. Times are nanoseconds of any monotonic clock.
  *
  * With has_joins the transport says when a neighbour can be reached: mioc_agent_joined(). A child that breaks the
- * protocol is dismissed with LEAVE, and the agent goes on; a parent that does ends the agent. Without has_joins all
- * neighbours are there from the start, and either ends it. */
+ * protocol is dismissed with LEAVE, and the agent goes on; a parent that does ends the agent. One that is lost or says
+ * LEAVE leaves an orphan, and another ancestor may take its place, unless the root has said LEAVE. Without has_joins
+ * all neighbours are there from the start, and the end of the parent ends the agent. */
 #ifndef MIOC_AGENT_H
 #define MIOC_AGENT_H
 
@@ -30,6 +31,10 @@ struct mioc_agent_config {
     uint64_t silence_ns;    /* a neighbour that is silent for this long is dead */
     unsigned window;        /* most messages under way to one child */
     int has_joins;          /* links come and go; else all neighbours are there from the start, for good */
+    /* With has_joins: a store that does not hear of its parent is served no longer than this, and the job's writes wait
+     * as long for a store that was lost. At most silence_ns. */
+    uint64_t lease_ns;
+    uint64_t stream; /* root, with has_joins: names this stream, not 0; another root's differs */
     /* What this node says of itself when it joins, for the hosts of the agents above; at most MIOC_WIRE_SMALL_MAX. */
     const void *hello;
     uint32_t hello_size;
@@ -41,12 +46,12 @@ struct mioc_agent_config {
 /* The agent's state: RUNNING, or why it ended. */
 enum mioc_agent_end {
     MIOC_AGENT_RUNNING,
-    MIOC_AGENT_PARENT_LEFT,
-    MIOC_AGENT_PEER_DIED,  /* the parent is dead, or could not be told of a write */
-    MIOC_AGENT_STORE_FULL, /* or the store failed, or there was no memory for a question */
-    MIOC_AGENT_PROTOCOL,   /* a message failed its check; with has_joins: one of the parent */
-    MIOC_AGENT_LEFT,       /* by mioc_agent_leave() */
-    MIOC_AGENT_REFUSED     /* the parent did not take this node, or host.welcomed() said -1 */
+    MIOC_AGENT_PARENT_LEFT, /* with has_joins: the root */
+    MIOC_AGENT_PEER_DIED,   /* the parent is dead, or could not be told of a write */
+    MIOC_AGENT_STORE_FULL,  /* or the store failed, or there was no memory for a question */
+    MIOC_AGENT_PROTOCOL,    /* a message failed its check; with has_joins: one of the parent */
+    MIOC_AGENT_LEFT,        /* by mioc_agent_leave() */
+    MIOC_AGENT_REFUSED      /* the parent did not take this node, or host.welcomed() said -1 */
 };
 
 struct mioc_agent_host {
@@ -103,6 +108,11 @@ struct mioc_agent_host {
     /* The parent took this node; the bytes are the root's. Called once, before all else that comes from above. -1: this
      * node cannot take part; the agent ends (REFUSED). */
     int (*welcomed)(void *ctx, const void *bytes, uint32_t size);
+    /* This node is not linked any more, for a while: its store must not be served from now on, and its threads that
+     * wait for a record make the real call. */
+    void (*unlinked)(void *ctx);
+    /* This node has no use for its link to that ancestor any more: mioc_agent_lost() is to follow. */
+    void (*hang_up)(void *ctx, int peer);
 };
 
 /* Both structures are copied. NULL with errno: EINVAL, ENOMEM. */
@@ -131,8 +141,8 @@ void mioc_agent_joined(struct mioc_agent *a, int peer, uint64_t now);
 void mioc_agent_message(struct mioc_agent *a, int peer, const void *bytes, size_t size, uint64_t now);
 /* A send to `peer` has finished. */
 void mioc_agent_sent(struct mioc_agent *a, int peer, uint64_t now);
-/* The transport has lost a peer. Without its parent the agent ends; but a parent that was lost before it welcomed this
- * node never was one, and another may join. */
+/* The transport has lost a peer. Without its parent the agent has no link until another ancestor joins; without
+ * has_joins it ends. */
 void mioc_agent_lost(struct mioc_agent *a, int peer, uint64_t now);
 /* Time has passed: heartbeats, silence, old questions, sends that waited for a buffer. The latest time of the next
  * call. */
@@ -153,8 +163,11 @@ enum mioc_agent_end mioc_agent_state(const struct mioc_agent *a);
 /* Whether the store is as new as the job's: at the root always; else once the parent has welcomed this node and the
  * stream has come as far as it said then. Before, records may be reachable that a write which has returned has made
  * wrong, so *nothing in the store may be served*; questions and writes can be handed in, and wait. Stays 1 while the
- * agent is RUNNING. */
+ * agent is RUNNING; with has_joins only until the parent is lost or the lease ends. */
 int mioc_agent_is_linked(const struct mioc_agent *a);
+/* When the store must not be served any more if nothing else is heard of this agent; 0: it must not be served now.
+ * UINT64_MAX: no time ends it. */
+uint64_t mioc_agent_served_until(const struct mioc_agent *a);
 /* Whether the next milliseconds will bring news (pending questions, unsent stream, sends under way): poll fast. */
 int mioc_agent_is_busy(const struct mioc_agent *a);
 /* Whether no child can be sent more of the stream now: large items should wait, so that small ones do not queue. */

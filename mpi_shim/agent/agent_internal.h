@@ -6,6 +6,7 @@
  *     agent_join.c     links that join: HELLO, WELCOME
  *     agent_pending.c  questions that wait for their record; where each key's newest record stands in the stream
  *     agent_stream.c   the publish stream: takes it in, hands it on
+ *     agent_lease.c    until when stores may be served
  *     agent_sync.c     how far all stores are, so that a write can wait until every node has heard of it
  *     agent_report.c   reports on their way to the root
  *     agent_link.c     what is due to neighbours goes out: queue, requests, heartbeats, LEAVE; and their silence
@@ -43,8 +44,8 @@ int mioc_agent_keep(void **to, uint32_t *to_size, const void *bytes, uint32_t si
 int mioc_agent_is_below(const struct mioc_agent *a, uint32_t ancestor, uint32_t node);
 /* The link to that child, in whatever state; NULL: there never was one. */
 struct mioc_agent_link *mioc_agent_child(struct mioc_agent *a, int node);
-/* A child is told LEAVE, and not heard any more. */
-void mioc_agent_dismiss(struct mioc_agent_link *link);
+/* A child is told LEAVE, and not heard any more. `flags`: MIOC_LEAVE_. */
+void mioc_agent_dismiss(struct mioc_agent *a, struct mioc_agent_link *link, uint32_t flags);
 /* A neighbour (NULL: none) broke the protocol: dismisses it, or ends the agent. */
 void mioc_agent_blame(struct mioc_agent *a, struct mioc_agent_link *link);
 /* `peer` can be reached. */
@@ -70,6 +71,14 @@ void mioc_agent_out_append(struct mioc_agent *a, struct mioc_agent_out *out);
 /* Frees the first message. The queue must not be empty. */
 void mioc_agent_queue_remove(struct mioc_agent *a);
 void mioc_agent_queue_clear(struct mioc_agent *a);
+/* The first message has been sent. It is kept where it may have to be sent again. */
+void mioc_agent_queue_sent(struct mioc_agent *a);
+/* The parent is lost: what went to it may be lost, too, and goes again. */
+void mioc_agent_queue_again(struct mioc_agent *a);
+/* The stream says that this write came to the root. */
+void mioc_agent_queue_confirm(struct mioc_agent *a, uint32_t node, uint64_t token);
+/* Forgets what is kept and will not be confirmed. */
+void mioc_agent_queue_expire(struct mioc_agent *a);
 
 /* --- agent_pending.c --------------------------------------------------------------------------------------------- */
 /* 0, or -1: no memory. */
@@ -84,6 +93,8 @@ int mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint3
 void mioc_agent_pending_answer(struct mioc_agent *a, const struct mioc_item *item, uint64_t offset);
 /* The node is linked from now on: wakes all who wait for what is known. */
 void mioc_agent_pending_review(struct mioc_agent *a);
+/* All questions go to the parent once more. */
+void mioc_agent_pending_again(struct mioc_agent *a);
 /* Forgets questions that have waited for request_ns. */
 void mioc_agent_pending_expire(struct mioc_agent *a);
 /* Whether the newest record of this key stands at or behind `offset`. */
@@ -92,9 +103,13 @@ int mioc_agent_is_behind(const struct mioc_agent *a, uint64_t hash, uint64_t off
 /* --- agent_end.c ------------------------------------------------------------------------------------------------- */
 /* Ends the agent, once: answers local waiters "real call", and owes LEAVE to every neighbour that is still there. */
 void mioc_agent_stop(struct mioc_agent *a, enum mioc_agent_end state);
-/* A neighbour is gone (`state`: LEFT or DEAD). Without its parent the agent ends, but for one that has not welcomed it
- * yet and is lost. */
+/* A neighbour is gone (`state`: LEFT or DEAD). Without its parent the agent has none until another ancestor joins;
+ * without has_joins it ends. */
 void mioc_agent_drop(struct mioc_agent *a, struct mioc_agent_link *link, enum mioc_link_state state);
+/* The flags of LEAVE to a child, as this agent has ended: MIOC_LEAVE_. */
+uint32_t mioc_agent_farewell(const struct mioc_agent *a);
+/* A neighbour says LEAVE. */
+void mioc_agent_take_leave(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m);
 
 /* --- agent_post.c ------------------------------------------------------------------------------------------------ */
 /* A buffer for one message; NULL: try later. */
@@ -111,6 +126,22 @@ void mioc_agent_listen(struct mioc_agent *a);
 uint64_t mioc_agent_next(const struct mioc_agent *a);
 /* Sends all that may be sent now. */
 void mioc_agent_flush(struct mioc_agent *a);
+
+/* --- agent_lease.c ----------------------------------------------------------------------------------------------- */
+/* A child says its time. */
+void mioc_agent_note_clock(struct mioc_agent *a, struct mioc_agent_link *link, uint64_t clock);
+/* How long that child may be served, from the last time on that it said; 0: nothing can be said. */
+uint64_t mioc_agent_grant(const struct mioc_agent *a, const struct mioc_agent_link *link);
+/* A child that was linked is lost, without a word: it and those below may be served until their leases end. */
+void mioc_agent_note_lost(struct mioc_agent *a, const struct mioc_agent_link *link);
+/* Whether there are such. */
+int mioc_agent_has_lost(const struct mioc_agent *a);
+/* The parent says until when this node may be served. */
+void mioc_agent_take_grant(struct mioc_agent *a, uint64_t clock, uint64_t grant);
+/* The neighbour is to get a HEARTBEAT now, if its last one is not too young. */
+void mioc_agent_owe_beat(const struct mioc_agent *a, struct mioc_agent_link *link);
+/* Tells the host and those who wait if this node has become ready, or is not ready any more. */
+void mioc_agent_note_readiness(struct mioc_agent *a);
 
 /* --- agent_sync.c ------------------------------------------------------------------------------------------------ */
 /* An INVALIDATE was applied here; `end` is the stream's end behind it. */

@@ -35,17 +35,20 @@ struct mioc_agent_link *mioc_agent_child(struct mioc_agent *a, int node)
     return NULL;
 }
 
-void mioc_agent_dismiss(struct mioc_agent_link *link)
+void mioc_agent_dismiss(struct mioc_agent *a, struct mioc_agent_link *link, uint32_t flags)
 {
+    if (link->state == MIOC_LINK_UP)
+        mioc_agent_note_lost(a, link);
     link->state = MIOC_LINK_LEFT;
     link->owes_leave = 1;
+    link->leave_flags = flags;
     link->owes_wish = 0;
 }
 
 void mioc_agent_blame(struct mioc_agent *a, struct mioc_agent_link *link)
 {
     if (a->config.has_joins && link != NULL && link != &a->parent)
-        mioc_agent_dismiss(link);
+        mioc_agent_dismiss(a, link, 0);
     else
         mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
 }
@@ -86,13 +89,15 @@ static void meet_child(struct mioc_agent *a, int peer)
 {
     struct mioc_agent_link *link = mioc_agent_child(a, peer);
 
+    if (link != NULL && link->state == MIOC_LINK_UP)
+        mioc_agent_note_lost(a, link);
     if (link == NULL)
         link = new_child(a);
     if (link == NULL)
         return; /* it gets no WELCOME */
     *link = (struct mioc_agent_link){ .node = peer, .state = MIOC_LINK_JOINED, .heard = a->now };
     if (a->state != MIOC_AGENT_RUNNING || !mioc_agent_is_below(a, (uint32_t)a->config.node, (uint32_t)peer))
-        mioc_agent_dismiss(link);
+        mioc_agent_dismiss(a, link, mioc_agent_farewell(a));
 }
 
 void mioc_agent_meet(struct mioc_agent *a, int peer)
@@ -133,6 +138,18 @@ static int is_boundary(const struct mioc_agent *a, uint64_t offset)
     return at == offset;
 }
 
+/* Whether this agent can go on with what the child's store has. One that was served before cannot be given zeros for
+ * contents that are given up: a thread may be about to read. What this node itself was not served without may be such.
+ */
+static int can_go_on(const struct mioc_agent *a, const struct mioc_message *m)
+{
+    if (m->offset > a->host.end(a->host.ctx) || !is_boundary(a, m->offset))
+        return 0;
+    if (m->token != a->stream && m->offset > 0)
+        return 0;
+    return (m->flags & MIOC_HELLO_SERVED) == 0 || (mioc_agent_is_ready(a) && m->offset >= a->needed);
+}
+
 static int is_taken_by_host(struct mioc_agent *a, const struct mioc_message *m)
 {
     return a->host.hello == NULL || a->host.hello(a->host.ctx, (int)m->node, m + 1, m->body) == 0;
@@ -158,23 +175,26 @@ void mioc_agent_take_hello(struct mioc_agent *a, struct mioc_agent_link *link, c
 {
     int is_own = m->node == (uint32_t)link->node;
 
-    if (is_own && (!has_room(a) || m->offset > a->host.end(a->host.ctx) || !is_boundary(a, m->offset))) {
-        mioc_agent_dismiss(link);
+    if (is_own && (!has_room(a) || !can_go_on(a, m))) {
+        mioc_agent_dismiss(a, link, MIOC_LEAVE_ELSEWHERE);
         return;
     }
     if (!is_taken_by_host(a, m)) {
         if (is_own)
-            mioc_agent_dismiss(link);
+            mioc_agent_dismiss(a, link, 0);
         return;
     }
     if (pass_on(a, m) != 0) {
-        mioc_agent_dismiss(link);
+        mioc_agent_dismiss(a, link, MIOC_LEAVE_ELSEWHERE);
         return;
     }
     if (!is_own)
         return;
     link->state = MIOC_LINK_GREETED;
     link->cursor = m->offset;
+    link->is_served = (m->flags & MIOC_HELLO_SERVED) != 0;
+    link->beaten = a->now;
+    mioc_agent_note_clock(a, link, m->clock);
 }
 
 void mioc_agent_send_hello(struct mioc_agent *a)
@@ -189,6 +209,9 @@ void mioc_agent_send_hello(struct mioc_agent *a)
     if (buf == NULL)
         return;
     size = mioc_wire_hello(buf, (uint32_t)a->config.node, a->host.end(a->host.ctx), a->hello, a->hello_size);
+    a->greeted = a->parent.beaten = a->now;
+    mioc_wire_add_lease(buf, a->greeted, 0);
+    mioc_wire_add_stream(buf, a->stream, a->has_served ? MIOC_HELLO_SERVED : 0);
     if (mioc_agent_post(a, &a->parent, buf, size) == 0)
         a->parent.state = MIOC_LINK_GREETED;
 }
@@ -197,16 +220,26 @@ void mioc_agent_send_hello(struct mioc_agent *a)
 
 void mioc_agent_take_welcome(struct mioc_agent *a, const struct mioc_message *m)
 {
+    int is_first = a->stream == 0;
+
     a->parent.state = MIOC_LINK_UP;
-    a->born = a->needed = a->applied = m->offset;
+    a->applied = m->offset;
+    if (m->offset > a->needed) /* what came as zeros from an earlier parent stays so */
+        a->needed = m->offset;
+    mioc_agent_take_grant(a, a->greeted, m->grant);
     if (a->state != MIOC_AGENT_RUNNING)
         return; /* what it owes can go up now */
+    if (is_first)
+        a->born = m->offset;
+    else if (m->token != a->stream) /* another root's: nothing of this store counts there */
+        mioc_agent_stop(a, MIOC_AGENT_REFUSED);
+    if (!is_first)
+        return;
+    a->stream = m->token;
     if (a->host.welcomed != NULL && a->host.welcomed(a->host.ctx, m + 1, m->body) != 0)
         mioc_agent_stop(a, MIOC_AGENT_REFUSED);
     else if (mioc_agent_keep(&a->welcome, &a->welcome_size, m + 1, m->body) != 0)
         mioc_agent_stop(a, MIOC_AGENT_STORE_FULL);
-    else if (mioc_agent_is_ready(a))
-        mioc_agent_pending_review(a);
 }
 
 /* What this agent has ever said to have applied, for itself and for those below, is at most the offset that it names
@@ -215,14 +248,23 @@ static int welcome(struct mioc_agent *a, struct mioc_agent_link *link)
 {
     uint64_t end = a->host.end(a->host.ctx), born = end > a->needed ? end : a->needed;
     void *buf = mioc_agent_buffer(a);
+    size_t size;
 
-    if (buf == NULL ||
-        mioc_agent_post(a, link, buf, mioc_wire_body(buf, MIOC_MESSAGE_WELCOME, born, a->welcome, a->welcome_size)) !=
-            0)
+    if (buf == NULL)
+        return -1;
+    size = mioc_wire_body(buf, MIOC_MESSAGE_WELCOME, born, a->welcome, a->welcome_size);
+    link->heard = a->now;
+    link->needed = born;
+    mioc_wire_add_lease(buf, 0, mioc_agent_grant(a, link));
+    mioc_wire_add_stream(buf, a->stream, 0);
+    if (mioc_agent_post(a, link, buf, size) != 0)
         return -1;
     link->state = MIOC_LINK_UP;
     link->applied = born;
-    link->heard = a->now;
+    link->beaten = a->now;
+    link->owes_beat = 0;
+    link->is_served |= link->cursor >= born;
+    link->awaited = born; /* a write of its own may have come to the root already */
     return 0;
 }
 

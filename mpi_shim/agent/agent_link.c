@@ -12,7 +12,7 @@ static int send_leave(struct mioc_agent *a, struct mioc_agent_link *link)
 {
     void *buf = mioc_agent_buffer(a);
 
-    return buf == NULL ? -1 : mioc_agent_post(a, link, buf, mioc_wire_plain(buf, MIOC_MESSAGE_LEAVE, 0));
+    return buf == NULL ? -1 : mioc_agent_post(a, link, buf, mioc_wire_leave(buf, link->leave_flags));
 }
 
 /* A buffer for one more message to the parent; NULL: it must wait for WELCOME, the parent's window is full, or no
@@ -26,16 +26,22 @@ static void *parent_buffer(struct mioc_agent *a)
     return mioc_agent_buffer(a);
 }
 
+/* What went to a parent that was lost goes again. But the stream may say that it came to the root. */
+static int waits_for_stream(const struct mioc_agent *a, const struct mioc_agent_out *out)
+{
+    return out->sent != 0 && a->state == MIOC_AGENT_RUNNING && a->host.end(a->host.ctx) < a->needed;
+}
+
 static void send_queue(struct mioc_agent *a)
 {
     struct mioc_agent_out *out;
     void *buf;
 
-    while ((out = STAILQ_FIRST(&a->queue)) != NULL && (buf = parent_buffer(a)) != NULL) {
+    while ((out = STAILQ_FIRST(&a->queue)) != NULL && !waits_for_stream(a, out) && (buf = parent_buffer(a)) != NULL) {
         memcpy(buf, out->bytes, out->size);
         if (mioc_agent_post(a, &a->parent, buf, out->size) != 0)
             return; /* the link may have been dropped, and the queue with it */
-        mioc_agent_queue_remove(a);
+        mioc_agent_queue_sent(a);
     }
 }
 
@@ -73,7 +79,10 @@ void mioc_agent_flush(struct mioc_agent *a)
     a->is_starved = 0;
     do { /* once more if the agent ended on the way: then it owes LEAVE */
         before = a->state;
+        mioc_agent_note_readiness(a);
         mioc_agent_send_hello(a);
+        if (a->config.has_joins) /* before the stream fills the windows */
+            mioc_agent_heartbeats(a);
         send_queue(a);
         if (a->state == MIOC_AGENT_RUNNING)
             send_requests(a);
@@ -91,11 +100,28 @@ void mioc_agent_flush(struct mioc_agent *a)
 
 /* --- Heartbeats -------------------------------------------------------------------------------------------------- */
 
+/* With has_joins a child that waits for its WELCOME hears that its parent waits, too, and lives. */
+static int has_beats(const struct mioc_agent *a, const struct mioc_agent_link *link)
+{
+    return link->state == MIOC_LINK_UP ||
+           (link->state == MIOC_LINK_GREETED && link != &a->parent && a->config.has_joins);
+}
+
+/* When the next HEARTBEAT is due. Any message is a sign of life, but only a HEARTBEAT prolongs a lease. A child is told
+ * at once what its parent hears of the lease, and by the clock only if the parent hears nothing: so a deep tree does
+ * not lose some of the lease at each level. */
+static uint64_t beat_due(const struct mioc_agent *a, const struct mioc_agent_link *link)
+{
+    if (!a->config.has_joins)
+        return link->sent + a->config.heartbeat_ns;
+    return link->beaten + a->config.heartbeat_ns * (link == &a->parent ? 1 : 2);
+}
+
 static void beat(struct mioc_agent *a, struct mioc_agent_link *link, unsigned window)
 {
     /* In a full window a sign of life is under way already. */
-    if (a->state == MIOC_AGENT_RUNNING && link->state == MIOC_LINK_UP && link->inflight < window &&
-        (!link->has_sent || a->now - link->sent >= a->config.heartbeat_ns))
+    if (a->state == MIOC_AGENT_RUNNING && has_beats(a, link) && link->inflight < window &&
+        ((!link->has_sent && link->state == MIOC_LINK_UP) || link->owes_beat || a->now >= beat_due(a, link)))
         (void)mioc_agent_beat(a, link);
 }
 
@@ -108,11 +134,17 @@ void mioc_agent_heartbeats(struct mioc_agent *a)
 
 /* --- Silence ----------------------------------------------------------------------------------------------------- */
 
+/* It waits for its parent's WELCOME, and is to hear that the parent lives. */
+static int is_waiting(const struct mioc_agent *a, const struct mioc_agent_link *link)
+{
+    return link == &a->parent && link->state == MIOC_LINK_GREETED && a->config.has_joins;
+}
+
 static void listen_for(struct mioc_agent *a, struct mioc_agent_link *link, uint64_t own_stall)
 {
     int is_mute = link->state == MIOC_LINK_JOINED && link != &a->parent; /* it has yet to say HELLO */
 
-    if (link->state != MIOC_LINK_UP && !is_mute)
+    if (link->state != MIOC_LINK_UP && !is_mute && !is_waiting(a, link))
         return;
     link->heard += own_stall;
     if (link->heard > a->now)
@@ -120,7 +152,7 @@ static void listen_for(struct mioc_agent *a, struct mioc_agent_link *link, uint6
     if (a->now - link->heard < a->config.silence_ns)
         return;
     if (is_mute)
-        mioc_agent_dismiss(link);
+        mioc_agent_dismiss(a, link, MIOC_LEAVE_ELSEWHERE);
     else
         mioc_agent_drop(a, link, MIOC_LINK_DEAD);
 }
@@ -142,11 +174,13 @@ static uint64_t next_of_link(const struct mioc_agent *a, const struct mioc_agent
 {
     if (link->state == MIOC_LINK_JOINED && link != &a->parent)
         return link->heard + a->config.silence_ns;
-    if (link->state != MIOC_LINK_UP)
+    if (is_waiting(a, link))
+        return link->heard + a->config.silence_ns;
+    if (!has_beats(a, link))
         return UINT64_MAX;
     /* An agent that has ended sends no heartbeats. */
-    return sooner(a->state == MIOC_AGENT_RUNNING ? link->sent + a->config.heartbeat_ns : UINT64_MAX,
-                  link->heard + a->config.silence_ns);
+    return sooner(a->state == MIOC_AGENT_RUNNING ? beat_due(a, link) : UINT64_MAX,
+                  link->state == MIOC_LINK_UP ? link->heard + a->config.silence_ns : UINT64_MAX);
 }
 
 uint64_t mioc_agent_next(const struct mioc_agent *a)
@@ -161,6 +195,10 @@ uint64_t mioc_agent_next(const struct mioc_agent *a)
         next = sooner(next, next_of_link(a, &a->child[i]));
     if (oldest != NULL)
         next = sooner(next, oldest->since + a->config.request_ns);
+    if (mioc_agent_has_lost(a))
+        next = sooner(next, a->lost_until);
+    if (a->was_ready)
+        next = sooner(next, a->lease);
     return next > retry ? next : retry;
 }
 
@@ -169,6 +207,7 @@ uint64_t mioc_agent_tick(struct mioc_agent *a, uint64_t now)
     mioc_agent_set_time(a, now);
     mioc_agent_listen(a);
     mioc_agent_pending_expire(a);
+    mioc_agent_queue_expire(a);
     mioc_agent_heartbeats(a);
     mioc_agent_flush(a);
     return mioc_agent_next(a);

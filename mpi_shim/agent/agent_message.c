@@ -18,11 +18,14 @@ static int is_of(const struct mioc_agent *a, const struct mioc_agent_link *child
     return node < (uint32_t)a->config.nodes && mioc_agent_is_below(a, (uint32_t)child->node, node);
 }
 
-/* Before a link is up, HELLO or WELCOME comes, and nothing else. */
+/* Before a link is up, HELLO or WELCOME comes, and nothing else but signs of life. */
 static int is_greeting(const struct mioc_agent *a, const struct mioc_agent_link *link, const struct mioc_message *m)
 {
+    if (link == &a->parent && m->kind == MIOC_MESSAGE_HEARTBEAT && a->config.has_joins) /* the parent waits, too */
+        return link->state == MIOC_LINK_GREETED && m->offset == 0 && m->token == 0 && m->clock == 0 && m->grant == 0;
     if (link == &a->parent)
-        return link->state == MIOC_LINK_GREETED && m->kind == MIOC_MESSAGE_WELCOME;
+        return link->state == MIOC_LINK_GREETED && m->kind == MIOC_MESSAGE_WELCOME &&
+               m->grant <= UINT64_MAX - a->greeted;
     return link->state == MIOC_LINK_JOINED && m->kind == MIOC_MESSAGE_HELLO && m->node == (uint32_t)link->node;
 }
 
@@ -32,7 +35,8 @@ static int is_plausible_of_parent(const struct mioc_agent *a, const struct mioc_
 
     switch (m->kind) {
     case MIOC_MESSAGE_HEARTBEAT: /* the job does not wait for what this node is not served without */
-        return m->offset >= end && m->token <= (end > a->needed ? end : a->needed);
+        return m->offset >= end && m->token <= (end > a->needed ? end : a->needed) && m->clock <= a->now &&
+               m->grant <= UINT64_MAX - m->clock;
     case MIOC_MESSAGE_STREAM: return a->config.has_joins || m->token == 0;
     case MIOC_MESSAGE_REPORT: return m->body == 0 && m->node == 0;
     default: return 0;
@@ -46,7 +50,7 @@ static int is_plausible_of_child(const struct mioc_agent *a, const struct mioc_a
 
     switch (m->kind) {
     case MIOC_MESSAGE_REQUEST: return m->offset <= end;
-    case MIOC_MESSAGE_HEARTBEAT: return m->offset <= end && m->token <= m->offset;
+    case MIOC_MESSAGE_HEARTBEAT: return m->offset <= end && m->token <= m->offset && m->grant == 0;
     case MIOC_MESSAGE_INVALIDATE: return is_of(a, link, m->node);
     case MIOC_MESSAGE_REPORT: return m->body > 0 && is_of(a, link, m->node);
     case MIOC_MESSAGE_HELLO: /* of a node further below, passed on */
@@ -89,7 +93,7 @@ static void take_invalidate(struct mioc_agent *a, struct mioc_agent_link *link, 
     if (mioc_agent_take_written(a, m->node, m->token, m->flags, path, len) == 0)
         return;
     if (a->config.has_joins)
-        mioc_agent_dismiss(link);
+        mioc_agent_dismiss(a, link, MIOC_LEAVE_ELSEWHERE);
     else
         mioc_agent_stop(a, MIOC_AGENT_PEER_DIED);
 }
@@ -100,7 +104,7 @@ static void take_message(struct mioc_agent *a, struct mioc_agent_link *link, con
     case MIOC_MESSAGE_REQUEST: take_request(a, m); break;
     case MIOC_MESSAGE_INVALIDATE: take_invalidate(a, link, m); break;
     case MIOC_MESSAGE_STREAM: mioc_agent_take_stream(a, m); break;
-    case MIOC_MESSAGE_LEAVE: mioc_agent_drop(a, link, MIOC_LINK_LEFT); break;
+    case MIOC_MESSAGE_LEAVE: mioc_agent_take_leave(a, link, m); break;
     case MIOC_MESSAGE_REPORT: mioc_agent_take_report(a, link, m); break;
     case MIOC_MESSAGE_HEARTBEAT: mioc_agent_sync_take(a, link, m); break;
     case MIOC_MESSAGE_HELLO: mioc_agent_take_hello(a, link, m); break;
@@ -114,10 +118,12 @@ static void take_message(struct mioc_agent *a, struct mioc_agent_link *link, con
  * writes and its report are not lost. */
 static void take_belated(struct mioc_agent *a, struct mioc_agent_link *link, const struct mioc_message *m)
 {
-    if (m->kind == MIOC_MESSAGE_LEAVE)
+    if (m->kind == MIOC_MESSAGE_LEAVE) {
         link->state = MIOC_LINK_LEFT;
-    else if (link != &a->parent && link->inflight == 0)
+    } else if (link != &a->parent && link->inflight == 0 && !link->is_refused) {
         link->owes_leave = 1;
+        link->leave_flags = a->config.has_joins ? MIOC_LEAVE_ELSEWHERE : 0;
+    }
     if (m->kind == MIOC_MESSAGE_REPORT || (m->kind == MIOC_MESSAGE_INVALIDATE && a->state == MIOC_AGENT_RUNNING))
         take_message(a, link, m);
 }

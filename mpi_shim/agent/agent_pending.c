@@ -95,6 +95,17 @@ void mioc_agent_pending_free(struct mioc_agent *a)
     free(a->place);
 }
 
+void mioc_agent_pending_again(struct mioc_agent *a)
+{
+    struct mioc_agent_pending *p;
+
+    TAILQ_FOREACH(p, &a->by_age, by_age) {
+        if (!p->is_unsent)
+            TAILQ_INSERT_TAIL(&a->unsent, p, unsent);
+        p->is_unsent = 1;
+    }
+}
+
 void mioc_agent_pending_expire(struct mioc_agent *a)
 {
     struct mioc_agent_pending *p;
@@ -129,10 +140,12 @@ int mioc_agent_want(struct mioc_agent *a, unsigned kind, const char *path, uint3
         p = add(a, kind, path, len, hash);
         if (p == NULL)
             return -1;
+        p->is_child = is_child;
         pose(a, p, path);
         return 0;
     }
     a->counters.requests_merged++;
+    p->is_child |= is_child;
     p->since = a->now;
     TAILQ_REMOVE(&a->by_age, p, by_age);
     TAILQ_INSERT_TAIL(&a->by_age, p, by_age);
@@ -211,6 +224,7 @@ void mioc_agent_pending_review(struct mioc_agent *a)
         if (!a->host.is_known(a->host.ctx, p->kind, p->path, p->len))
             continue;
         a->host.answer(a->host.ctx, p->kind, p->path, p->len, 1);
-        take_out(a, link_of(a, p->kind, p->path, p->len, p->hash));
+        if (!p->is_child)
+            take_out(a, link_of(a, p->kind, p->path, p->len, p->hash));
     }
 }

@@ -73,23 +73,21 @@ void mioc_agent_take_stream(struct mioc_agent *a, const struct mioc_message *m)
 {
     const struct mioc_item *item;
     const void *bytes;
-    int rc, was_linked = mioc_agent_is_ready(a);
+    int rc;
     uint32_t at = 0;
 
-    /* A store that is served already cannot be taken back. */
-    if (m->offset != a->host.end(a->host.ctx) || (was_linked && m->token > m->offset)) {
+    if (m->offset != a->host.end(a->host.ctx)) {
         mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
         return;
     }
     if (m->token > a->needed)
         a->needed = m->token;
+    mioc_agent_note_readiness(a); /* before an item takes effect */
     while ((rc = mioc_wire_next_item(m, &at, &item, &bytes)) == 1)
         if (mioc_agent_apply(a, item, bytes) != 0)
             return;
     if (rc < 0)
         mioc_agent_stop(a, MIOC_AGENT_PROTOCOL);
-    else if (!was_linked && mioc_agent_is_ready(a))
-        mioc_agent_pending_review(a);
 }
 
 /* --- Out --------------------------------------------------------------------------------------------------------- */
@@ -141,14 +139,18 @@ static int copy_item(struct mioc_agent *a, const struct mioc_item *item, char *t
     return copy_bytes(a, chunk, to + item->size, needed);
 }
 
-/* Fills a message with whole items, from the child's place on. Its size, with the next place in *next; 0: it cannot. */
-static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, char *buf, uint64_t *next)
+/* Fills a message with whole items, from the child's place on. Its size, with the next place in *next, and in *needed
+ * how far the child must be; *has_zeros: it is not all the stream says. 0: it cannot. */
+static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, char *buf, uint64_t *next,
+                      uint64_t *needed, int *has_zeros)
 {
     char *body = buf + sizeof(struct mioc_message);
     const struct mioc_item *item;
-    /* What this node is not served without, its children are not either. */
-    uint64_t needed = link->cursor < a->needed ? a->needed : 0;
+    uint64_t hollow = 0;
     uint32_t at = 0;
+
+    /* What this node is not served without, its children are not either. */
+    *needed = link->cursor < a->needed ? a->needed : 0;
 
     *next = link->cursor;
     while ((item = a->host.item_at(a->host.ctx, *next)) != NULL) {
@@ -159,18 +161,21 @@ static size_t compose(struct mioc_agent *a, const struct mioc_agent_link *link, 
         size = item->size + bytes_behind(item);
         if (size > BODY_MAX - at)
             break;
-        if (copy_item(a, item, body + at, &needed) != 0)
+        if (copy_item(a, item, body + at, &hollow) != 0)
             return 0;
         at += size;
         *next += item->size;
     }
-    return at > 0 ? mioc_wire_stream(buf, link->cursor, needed, body, at) : 0;
+    *has_zeros = hollow > 0;
+    *needed = hollow > *needed ? hollow : *needed;
+    return at > 0 ? mioc_wire_stream(buf, link->cursor, *needed, body, at) : 0;
 }
 
 /* Sends one message to one child. 1: sent, and there may be more; 0: not now. */
 static int pump_child(struct mioc_agent *a, struct mioc_agent_link *link)
 {
-    uint64_t next;
+    uint64_t next, needed;
+    int has_zeros;
     size_t size;
     void *buf;
 
@@ -179,7 +184,14 @@ static int pump_child(struct mioc_agent *a, struct mioc_agent_link *link)
     buf = mioc_agent_buffer(a);
     if (buf == NULL)
         return 0;
-    size = compose(a, link, buf, &next);
+    size = compose(a, link, buf, &next, &needed, &has_zeros);
+    if (size > 0 && has_zeros && link->is_served && a->config.has_joins) { /* a thread may be about to read */
+        a->host.put_buffer(a->host.ctx, buf);
+        mioc_agent_dismiss(a, link, 0);
+        link->state = MIOC_LINK_DEAD; /* its writes still count */
+        link->is_refused = 1;
+        return 1;
+    }
     if (size == 0) { /* this node's store does not give back what it took */
         a->host.put_buffer(a->host.ctx, buf);
         mioc_agent_stop(a, MIOC_AGENT_STORE_FULL);
@@ -188,6 +200,8 @@ static int pump_child(struct mioc_agent *a, struct mioc_agent_link *link)
     if (mioc_agent_post(a, link, buf, size) != 0)
         return 0;
     link->cursor = next;
+    link->needed = needed > link->needed ? needed : link->needed;
+    link->is_served |= next >= link->needed;
     return 1;
 }
 

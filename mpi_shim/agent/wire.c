@@ -79,6 +79,26 @@ size_t mioc_wire_heartbeat(void *buf, uint64_t offset, uint64_t applied)
     return m->size;
 }
 
+size_t mioc_wire_leave(void *buf, uint32_t flags)
+{
+    struct mioc_message *m = begin(buf, MIOC_MESSAGE_LEAVE, 0, 0);
+
+    m->flags = flags;
+    return m->size;
+}
+
+void mioc_wire_add_lease(void *buf, uint64_t clock, uint64_t grant)
+{
+    ((struct mioc_message *)buf)->clock = clock;
+    ((struct mioc_message *)buf)->grant = grant;
+}
+
+void mioc_wire_add_stream(void *buf, uint64_t stream, uint32_t flags)
+{
+    ((struct mioc_message *)buf)->token = stream;
+    ((struct mioc_message *)buf)->flags = flags;
+}
+
 size_t mioc_wire_body(void *buf, enum mioc_message_kind kind, uint64_t offset, const void *body, uint32_t size)
 {
     struct mioc_message *m = buf;
@@ -137,19 +157,41 @@ static int is_body_sound(const struct mioc_message *m)
     }
 }
 
+static uint32_t flags_of(const struct mioc_message *m)
+{
+    switch (m->kind) {
+    case MIOC_MESSAGE_INVALIDATE: return MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY;
+    case MIOC_MESSAGE_HELLO: return MIOC_HELLO_SERVED;
+    case MIOC_MESSAGE_LEAVE: return MIOC_LEAVE_OVER | MIOC_LEAVE_ELSEWHERE | MIOC_LEAVE_BELOW;
+    default: return 0;
+    }
+}
+
+static int is_token_sound(const struct mioc_message *m)
+{
+    switch (m->kind) {
+    case MIOC_MESSAGE_INVALIDATE:
+    case MIOC_MESSAGE_HELLO:
+    case MIOC_MESSAGE_WELCOME: return 1;
+    case MIOC_MESSAGE_HEARTBEAT:
+    case MIOC_MESSAGE_STREAM: return m->token % MIOC_ITEM_ALIGN == 0;
+    default: return m->token == 0;
+    }
+}
+
 /* A field that the kind does not use must be 0, so that a later version can use it. */
 static int are_fields_sound(const struct mioc_message *m)
 {
-    int is_invalidate = m->kind == MIOC_MESSAGE_INVALIDATE;
-    int has_node = is_invalidate || m->kind == MIOC_MESSAGE_HELLO || m->kind == MIOC_MESSAGE_REPORT;
-    int has_place = m->kind == MIOC_MESSAGE_HEARTBEAT || m->kind == MIOC_MESSAGE_STREAM;
-    uint32_t flags = is_invalidate ? MIOC_FLAG_SUBTREE | MIOC_FLAG_STICKY : 0;
+    int has_node =
+        m->kind == MIOC_MESSAGE_INVALIDATE || m->kind == MIOC_MESSAGE_HELLO || m->kind == MIOC_MESSAGE_REPORT;
+    int has_clock = m->kind == MIOC_MESSAGE_HEARTBEAT || m->kind == MIOC_MESSAGE_HELLO;
+    int has_grant = m->kind == MIOC_MESSAGE_HEARTBEAT || m->kind == MIOC_MESSAGE_WELCOME;
 
-    if ((m->flags & ~flags) != 0 || m->offset % MIOC_ITEM_ALIGN != 0 || m->reserved != 0)
+    if ((m->flags & ~flags_of(m)) != 0 || m->offset % MIOC_ITEM_ALIGN != 0 || m->reserved != 0)
         return 0;
-    if (!has_node && m->node != 0)
+    if ((!has_node && m->node != 0) || (!has_clock && m->clock != 0) || (!has_grant && m->grant != 0))
         return 0;
-    if (!is_invalidate && (has_place ? m->token % MIOC_ITEM_ALIGN : m->token) != 0)
+    if (!is_token_sound(m))
         return 0;
     return m->kind == MIOC_MESSAGE_REQUEST ? mioc_item_is_record(m->record) : m->record == 0;
 }

@@ -235,7 +235,6 @@ void mioc_node_agent_loop(struct mioc_node *node)
 
         if (node->is_process) {
             mioc_node_attend_starter(node);
-            mioc_node_attend_link(node, now);
             attend_rival(node, now);
             mioc_node_attend_report(node);
         }
@@ -246,6 +245,8 @@ void mioc_node_agent_loop(struct mioc_node *node)
             tick = now + SECOND;
         }
         note_end(node);
+        if (node->is_process) /* behind what has come */
+            mioc_node_attend_link(node, now);
         respect_limits(node, now);
         mioc_ring_beat(ring);
         if (now - swept > SWEEP_NS) {

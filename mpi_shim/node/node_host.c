@@ -136,6 +136,14 @@ static int host_send(void *ctx, int peer, void *message, size_t size)
     return 0;
 }
 
+static void host_hang_up(void *ctx, int peer)
+{
+    struct mioc_node *node = ctx;
+
+    if (node->ops != NULL && node->ops->hang_up != NULL)
+        node->ops->hang_up(node->transport, peer);
+}
+
 void mioc_node_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered)
 {
     struct mioc_node *node = ctx;
@@ -274,6 +282,8 @@ int mioc_node_host_start(struct mioc_node *node)
         .report = host_report,
         .hello = mioc_node_take_hello,
         .welcomed = mioc_node_take_welcome,
+        .unlinked = mioc_node_unlinked,
+        .hang_up = host_hang_up,
         .wanted_report = host_wanted_report,
     };
 

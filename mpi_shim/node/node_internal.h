@@ -64,11 +64,13 @@ void mioc_node_prepare_join(struct mioc_node *node, struct mioc_agent_config *co
 /* mioc_agent_host's hello() and welcomed(). */
 int mioc_node_take_hello(void *ctx, int number, const void *bytes, uint32_t size);
 int mioc_node_take_welcome(void *ctx, const void *bytes, uint32_t size);
+/* mioc_agent_host's unlinked(). */
+void mioc_node_unlinked(void *ctx);
 /* Whether questions are answered at all: the way to the root is there. Always so with MPI. */
 int mioc_node_is_linked(const struct mioc_node *node);
 /* Whether it is so early that threads wait for the link. */
 int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now);
-/* Puts the store in force once it is linked; and apart once nobody waits for that any more. */
+/* Puts the store in force while it is linked; and apart once nobody waits for that any more. */
 void mioc_node_attend_link(struct mioc_node *node, uint64_t now);
 /* Takes what the starter says of the parent. */
 void mioc_node_attend_starter(struct mioc_node *node);

@@ -49,6 +49,14 @@ static struct terms own_terms(void)
     return (struct terms){ mioc_hash(text, (size_t)length), mioc_credentials_rights(0) };
 }
 
+/* Leases are short where MPIIO_CACHE_TIMEOUT is. */
+#define BEAT_LEAST_NS 50000000ull
+
+static uint64_t between(uint64_t value, uint64_t least, uint64_t most)
+{
+    return value < least ? least : value < most ? value : most;
+}
+
 void mioc_node_prepare_join(struct mioc_node *node, struct mioc_agent_config *config)
 {
     const struct mioc_policy *policy = node->policy;
@@ -60,6 +68,9 @@ void mioc_node_prepare_join(struct mioc_node *node, struct mioc_agent_config *co
         welcome.prefix[i].dev = policy->prefix[i].local_dev;
     }
     config->has_joins = 1;
+    config->lease_ns = mioc_config_trust_ns(node->config);
+    config->heartbeat_ns = between(config->lease_ns / 4, BEAT_LEAST_NS, config->heartbeat_ns);
+    config->stream = mioc_clock_real_ns();
     config->hello = &hello;
     config->hello_size = sizeof hello;
     config->welcome = &welcome;
@@ -135,7 +146,7 @@ static uint64_t link_ns(const struct mioc_node *node)
 
 int mioc_node_waits_for_link(const struct mioc_node *node, uint64_t now)
 {
-    return now - node->started_ns < link_ns(node);
+    return now - node->apart_ns < link_ns(node);
 }
 
 int mioc_node_is_linked(const struct mioc_node *node)
@@ -149,7 +160,12 @@ static void say_unlinked(const struct mioc_node *node)
 {
     static int is_said;
 
-    if (!is_said && node->ops != NULL)
+    if (!is_said && node->was_linked)
+        mioc_log(node->is_named ? MIOC_LOG_INFO : MIOC_LOG_WARN,
+                 "node %d has lost the nodes above it, and finds no other within %llu ms; it goes on uncached until it "
+                 "does. See what became of rank 0's node",
+                 node->world.node, (unsigned long long)(link_ns(node) / MIOC_NS_PER_MS));
+    else if (!is_said && node->ops != NULL)
         mioc_log(
             node->is_named ? MIOC_LOG_INFO : MIOC_LOG_WARN,
             "node %d does not reach the others within %llu ms; it goes on uncached until it does. mpiio-cache check "
@@ -158,15 +174,42 @@ static void say_unlinked(const struct mioc_node *node)
     is_said = 1;
 }
 
+/* Threads that wait for a record make the real call; with `writes` those that wait for writes wait no longer. */
+static void answer_waiters(struct mioc_node *node, int writes)
+{
+    struct mioc_ring *ring = mioc_store_ring(node->store);
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < node->waiters; i++)
+        if (node->waiter[i].hash != 0)
+            mioc_ring_answer(ring, node->waiter[i].slot, MIOC_ASK_REAL);
+        else if (writes)
+            mioc_ring_answer(ring, node->waiter[i].slot, MIOC_ASK_ANSWERED);
+        else
+            node->waiter[kept++] = node->waiter[i];
+    node->waiters = kept;
+}
+
+/* Writes still wait: they go up as soon as there is another parent. */
+void mioc_node_unlinked(void *ctx)
+{
+    struct mioc_node *node = ctx;
+
+    mioc_ring_set_lease(mioc_store_ring(node->store), 0);
+    mioc_log(MIOC_LOG_DEBUG, "node %d: the way to the root is not there", node->world.node);
+    node->apart_ns = mioc_clock_ns();
+    answer_waiters(node, 0);
+}
+
 /* What the stream brings before the node is linked may be wrong by now, so nothing of it is served until then. */
 void mioc_node_attend_link(struct mioc_node *node, uint64_t now)
 {
-    struct mioc_ring *ring = mioc_store_ring(node->store);
-
-    if (mioc_store_get_state(node->store) >= MIOC_STORE_ACTIVE)
+    if (mioc_store_get_state(node->store) > MIOC_STORE_ACTIVE)
         return;
+    mioc_ring_set_lease(mioc_store_ring(node->store), mioc_agent_served_until(node->agent));
     if (mioc_node_is_linked(node)) {
         mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
+        node->was_linked = 1;
         return;
     }
     if (mioc_node_waits_for_link(node, now))
@@ -174,9 +217,7 @@ void mioc_node_attend_link(struct mioc_node *node, uint64_t now)
     if (mioc_store_get_state(node->store) == MIOC_STORE_STARTING)
         mioc_store_set_state(node->store, MIOC_STORE_APART);
     say_unlinked(node);
-    for (unsigned i = 0; i < node->waiters; i++)
-        mioc_ring_answer(ring, node->waiter[i].slot, node->waiter[i].hash != 0 ? MIOC_ASK_REAL : MIOC_ASK_ANSWERED);
-    node->waiters = 0;
+    answer_waiters(node, 1);
 }
 
 /* --- The starter, and its launcher ------------------------------------------------------------------------------- */

@@ -131,7 +131,7 @@ int mioc_node_serve(const struct mioc_agent_order *order, const struct mioc_node
     node->policy = &order->policy;
     node->owner = getpid();
     node->is_process = 1;
-    node->started_ns = mioc_clock_ns();
+    node->apart_ns = mioc_clock_ns();
     node->token = node->settled = mioc_clock_real_ns(); /* writes of an earlier agent of this node have lower ones */
     node->way = way;
     node->starter = starter;

@@ -36,7 +36,8 @@ static void take_request(struct mioc_node *node, const struct mioc_ask_request *
         mioc_ring_answer(ring, request->slot, MIOC_ASK_ANSWERED);
         return;
     }
-    if (!mioc_node_is_linked(node) && !mioc_node_waits_for_link(node, mioc_clock_ns())) {
+    if (!mioc_node_is_linked(node) &&
+        ((is_record && node->was_linked) || !mioc_node_waits_for_link(node, mioc_clock_ns()))) {
         mioc_ring_answer(ring, request->slot, is_record ? MIOC_ASK_REAL : MIOC_ASK_ANSWERED);
         return;
     }

@@ -53,8 +53,9 @@ struct mioc_node {
     int starter;                     /* the socket to the process that started it; -1: it is closed */
     int launcher;                    /* the starter's connection to hydra, or -1 */
     pid_t starter_pid;
-    int is_named; /* hydra's name service has told where the parent is */
-    uint64_t started_ns;
+    int is_named;      /* hydra's name service has told where the parent is */
+    uint64_t apart_ns; /* since when it is not linked: from the start, or from the loss of its parent */
+    int was_linked;
     int is_report_wanted; /* the root wants this node's report */
     int is_report_due;    /* rank 0 has ended and waits for the report; an agent process only */
     int is_process;       /* the agent is a process of its own (process.h), not a thread of a rank */

@@ -128,7 +128,7 @@ static int take_hello(void *ctx, int node, const void *bytes, uint32_t size)
         return 0;
     }
     memcpy(&life, bytes, sizeof life);
-    if (n->number == 0)
+    if (n->number == 0 && life > n->sim->node[node].hello_life) /* an old one may come again */
         n->sim->node[node].hello_life = life;
     return 0;
 }
@@ -162,12 +162,15 @@ void sim_join(struct sim_node *n)
                                           .other_name = no_other_name,
                                           .report = take_report,
                                           .hello = take_hello,
-                                          .welcomed = take_welcomed };
+                                          .welcomed = take_welcomed,
+                                          .unlinked = sim_unlinked,
+                                          .hang_up = sim_hang_up };
 
     n->sim->config.node = n->number;
     n->sim->config.hello = &n->life;
     n->sim->config.hello_size = sizeof n->life;
     n->sim->config.welcome = n->number == 0 ? &n->sim->seed : NULL;
+    n->sim->config.stream = n->sim->seed | 1;
     n->sim->config.welcome_size = n->number == 0 ? sizeof n->sim->seed : 0;
     n->agent = mioc_agent_new(&n->sim->config, &host, n->sim->now);
 }
@@ -181,6 +184,7 @@ static void leave(struct sim_node *n)
 
 static void be_gone(struct sim_node *n)
 {
+    n->ghost_until = n->agent != NULL ? mioc_agent_served_until(n->agent) : 0;
     if (n->sim->config.has_joins)
         sim_close_links(n);
     n->is_gone = 1;
@@ -192,6 +196,8 @@ static void tick(struct sim_node *n)
     struct sim *s = n->sim;
     uint64_t next = mioc_agent_tick(n->agent, s->now), poll = s->now + (s->config.nodes > 64 ? 40 : 10) * MS;
 
+    if (s->config.has_joins)
+        sim_mind_link(n);
     if (next <= s->now)
         sim_fail(s, "node %d wants its next tick at once, for ever", n->number);
     if (n->has_asked_to_end && !n->is_leaving && mioc_agent_children(n->agent) == 0)
@@ -214,12 +220,18 @@ static void end_node(struct sim_node *n, int is_over)
 
 static void fail_node(struct sim_node *n, enum sim_fault fault, uint32_t ms)
 {
+    if (n->life > 1 && (fault == SIM_DIE || fault == SIM_LEAVE))
+        return; /* it was for the life before, which stood still */
     if (fault == SIM_DIE)
         be_gone(n);
     else if (fault == SIM_STALL)
         n->stalled_until = n->sim->now + ms * MS;
     else if (fault == SIM_LEAVE && !n->is_leaving)
         leave(n);
+    else if (fault == SIM_CUT)
+        sim_cut_link(n);
+    else if (fault == SIM_HOLD)
+        sim_hold_link(n, ms * MS);
 }
 
 /* --- Messages ---------------------------------------------------------------------------------------------------- */

@@ -58,7 +58,7 @@ enum sim_what {
     SIM_JOINED,
     SIM_BREAK
 };
-enum sim_fault { SIM_NO_FAULT, SIM_DIE, SIM_LEAVE, SIM_STALL, SIM_FULL, SIM_LATE, SIM_FAULTS };
+enum sim_fault { SIM_NO_FAULT, SIM_DIE, SIM_LEAVE, SIM_STALL, SIM_FULL, SIM_LATE, SIM_FAULTS, SIM_CUT, SIM_HOLD };
 
 struct sim_event {
     uint64_t time, order;
@@ -76,6 +76,7 @@ struct sim_link {
     int is_open[2];
     unsigned under_way[2]; /* from that side, and not given back */
     uint64_t last[2];      /* the last arrival there */
+    int is_cut;            /* nothing comes through any more; each side hears of that some time */
 };
 
 struct sim_waiter {
@@ -106,9 +107,14 @@ struct sim_node {
     unsigned life;       /* 0: it has not begun yet */
     unsigned hello_life; /* of which the root has heard */
     unsigned welcomes;
-    int heals;     /* it begins anew when all its ancestors are well for good */
-    int is_absent; /* it never begins */
+    int avoids;           /* the ancestor of its last link */
+    uint64_t linked_at;   /* when it was seen linked last, or began */
+    uint64_t ghost_until; /* its process is gone: its ranks may be served until then */
+    int heals;            /* it begins anew when all its ancestors are well for good */
+    int is_absent;        /* it never begins */
+    int is_refused;
     int was_linked;
+    int was_served; /* at some time of this life */
     uint64_t synced;
     uint64_t began_at;  /* by the plan, until it has */
     uint64_t failed_at; /* by the plan; 0: never */
@@ -168,6 +174,9 @@ struct sim {
     uint64_t server[SIM_SERVERS]; /* until when each of the resolver's threads is busy */
     unsigned servers, buffers, refuse_percent, ask_count, write_count, content_max;
     int detects_death, has_faults, is_slow;
+    int evicts;        /* contents that are complete are given up, too */
+    unsigned given_up; /* contents */
+    uint64_t quiet_synced;
     /* ground truth and counts */
     uint16_t version[SIM_KEYS];
     uint64_t heard[SIM_KEYS]; /* when the root heard of the last write of another node */
@@ -208,6 +217,7 @@ int sim_run(struct sim *s, uint64_t seed, const struct sim_options *options);
 
 /* --- sim_thread.c ------------------------------------------------------------------------------------------------ */
 void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int answered);
+void sim_unlinked(void *ctx);
 /* A thread asks: by the store, or by the ring. */
 void sim_ask(struct sim_node *n, int key);
 /* The agent finds the question in the ring; its answer may have come meanwhile. */
@@ -226,9 +236,16 @@ void sim_begin(struct sim_node *n);
 void sim_try(struct sim_node *n);
 void sim_take_joined(struct sim *s, unsigned link, int node);
 void sim_lose(struct sim_node *n, unsigned link);
-/* A child's connection breaks, if it is not linked yet: a later one would cut its subtree off. */
+/* A child's connection breaks. */
 void sim_break(struct sim_node *n, unsigned link);
+/* The agent has no use for a link any more. */
+void sim_hang_up(void *ctx, int peer);
+/* All messages of the link to the parent are lost from now on, or held back for a while, in one direction or both. */
+void sim_cut_link(struct sim_node *n);
+void sim_hold_link(struct sim_node *n, uint64_t ns);
 void sim_close_links(struct sim_node *n);
+/* A node's threads do not wait for ever for its link. */
+void sim_mind_link(struct sim_node *n);
 /* The link of that node to that peer; NULL: there is none that it knows of. */
 struct sim_link *sim_link_of(struct sim *s, int node, int peer);
 int sim_link_is_open(const struct sim *s, unsigned link, int node);
@@ -244,6 +261,8 @@ void sim_concerned(int path, uint32_t flags, void (*visit)(void *ctx, int key), 
 int sim_has_ttl(int key);
 int sim_is_known(void *ctx, unsigned kind, const char *path, uint32_t len);
 const struct mioc_item *sim_live(const struct sim_node *n, int key); /* unexpired, or NULL */
+/* Whether the node's threads may be served now, whatever became of its agent. */
+int sim_is_served(const struct sim_node *n);
 /* What a thread of the node finds: nothing before the node is linked. */
 const struct mioc_item *sim_served(const struct sim_node *n, int key);
 int64_t sim_append(void *ctx, const struct mioc_item *item);

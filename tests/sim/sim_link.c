@@ -10,6 +10,8 @@
 
 #define PATIENCE (400 * MS) /* with each ancestor that is not there */
 #define RETRY (5 * MS)
+#define LINK_NS SECOND /* how long a node's threads wait for its link */
+#define DEPTH 128      /* the most ancestors that are tried */
 
 enum { CHILD, PARENT };
 
@@ -57,19 +59,74 @@ void sim_lose(struct sim_node *n, unsigned link)
         mioc_agent_lost(n->agent, peer, n->sim->now);
     mioc_agent_lost(n->agent, peer, n->sim->now);
     if (side == CHILD)
+        n->avoids = peer;
+    if (side == CHILD)
         sim_at(n->sim, n->sim->now + RETRY, SIM_TRY, n->number, (int)n->life, NULL, 0);
+}
+
+/* The other side hears of it behind what is on its way. */
+static void tell_other(struct sim_node *n, unsigned link, uint64_t late)
+{
+    struct sim *s = n->sim;
+    const struct sim_link *l = &s->link[link];
+    int other = !side_of(l, n->number);
+
+    sim_at_on(s, (l->last[other] > s->now ? l->last[other] : s->now) + 1 + late, SIM_LOST, l->node[other], n->number,
+              NULL, 0, link);
 }
 
 void sim_break(struct sim_node *n, unsigned link)
 {
-    struct sim *s = n->sim;
-    const struct sim_link *l = &s->link[link];
-
-    if (n->welcomes > 0)
+    if (n->welcomes > 0 && !n->sim->has_faults)
         return;
-    sim_at_on(s, (l->last[PARENT] > s->now ? l->last[PARENT] : s->now) + 1, SIM_LOST, l->node[PARENT], n->number, NULL,
-              0, link);
+    tell_other(n, link, 0);
     sim_lose(n, link);
+}
+
+static struct sim_link *link_up(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+
+    for (unsigned i = 0; i < s->links; i++)
+        if (s->link[i].node[CHILD] == n->number && is_open_at(s, &s->link[i], n->number))
+            return &s->link[i];
+    return NULL;
+}
+
+void sim_hang_up(void *ctx, int peer)
+{
+    struct sim_node *n = ctx;
+    struct sim_link *l = sim_link_of(n->sim, n->number, peer);
+    unsigned link = l != NULL ? (unsigned)(l - n->sim->link) : 0;
+
+    if (l == NULL)
+        return;
+    sim_at_on(n->sim, n->sim->now, SIM_LOST, n->number, peer, NULL, 0, link);
+    if (!l->is_cut)
+        tell_other(n, link, n->sim->latency);
+}
+
+void sim_cut_link(struct sim_node *n)
+{
+    struct sim_link *l = link_up(n);
+    struct sim *s = n->sim;
+
+    if (l == NULL)
+        return;
+    l->is_cut = 1;
+    for (int side = 0; side < 2; side++)
+        sim_at_on(s, s->now + sim_random(s, sim_random(s, 2) ? 700 * MS : 5 * MS), SIM_LOST, l->node[side],
+                  l->node[!side], NULL, 0, (unsigned)(l - s->link));
+}
+
+void sim_hold_link(struct sim_node *n, uint64_t ns)
+{
+    struct sim_link *l = link_up(n);
+    uint64_t which = sim_random(n->sim, 3);
+
+    for (unsigned side = 0; l != NULL && side < 2; side++)
+        if (which != side && l->last[side] < n->sim->now + ns)
+            l->last[side] = n->sim->now + ns;
 }
 
 /* The process ends. The others hear of it behind its last words; or by its silence, if its node has died. */
@@ -108,23 +165,37 @@ static unsigned add_link(struct sim *s, int child, int parent)
     return s->links++;
 }
 
+/* Who had a parent goes on with the next ancestor; at first each one gets some time. */
+static int find_ancestor(const struct sim_node *n)
+{
+    uint64_t waited = n->sim->now - n->began_at;
+    int list[DEPTH], count = 0, first = 0;
+
+    for (int at = n->number; at > 0 && count < DEPTH && (n->avoids >= 0 || (uint64_t)count * PATIENCE <= waited);
+         count++) {
+        at = (at - 1) / n->sim->config.arity;
+        first = at == n->avoids ? count + 1 : first;
+        list[count] = at;
+    }
+    for (int i = 0; i < count; i++)
+        if (is_reachable(&n->sim->node[list[(first + i) % count]]))
+            return list[(first + i) % count];
+    return -1;
+}
+
 void sim_try(struct sim_node *n)
 {
     struct sim *s = n->sim;
-    uint64_t waited = s->now - n->began_at;
-    int parent = n->number;
+    int parent;
 
-    if (n->number == 0 || !is_reachable(n))
+    if (n->number == 0 || !is_reachable(n) || link_up(n) != NULL)
         return;
-    for (uint64_t patience = 0; parent > 0 && patience <= waited; patience += PATIENCE) {
-        parent = (parent - 1) / s->config.arity;
-        if (is_reachable(&s->node[parent])) {
-            sim_at_on(s, s->now + s->latency + sim_random(s, s->jitter), SIM_JOINED, parent, n->number, NULL, 0,
-                      add_link(s, n->number, parent));
-            return;
-        }
-    }
-    sim_at(s, s->now + RETRY + sim_random(s, RETRY), SIM_TRY, n->number, (int)n->life, NULL, 0);
+    parent = find_ancestor(n);
+    if (parent >= 0)
+        sim_at_on(s, s->now + s->latency + sim_random(s, s->jitter), SIM_JOINED, parent, n->number, NULL, 0,
+                  add_link(s, n->number, parent));
+    else
+        sim_at(s, s->now + RETRY + sim_random(s, RETRY), SIM_TRY, n->number, (int)n->life, NULL, 0);
 }
 
 /* The parent knows first: the child sends only when it has proved itself. */
@@ -174,8 +245,9 @@ void sim_begin(struct sim_node *n)
         sim_close_links(n);
     mioc_agent_free(n->agent);
     n->life++;
-    n->is_gone = n->is_leaving = n->was_linked = 0;
+    n->is_gone = n->is_leaving = n->was_linked = n->was_served = 0;
     n->welcomes = 0;
+    n->avoids = -1;
     n->synced = 0;
     n->stalled_until = 0;
     n->began_at = s->now;
@@ -185,4 +257,15 @@ void sim_begin(struct sim_node *n)
     sim_join(n);
     sim_at(s, s->now + sim_random(s, 10 * MS), SIM_TICK, n->number, (int)n->life, NULL, 0);
     sim_at(s, s->now + sim_random(s, 5 * MS), SIM_TRY, n->number, (int)n->life, NULL, 0);
+}
+
+/* As node/node_join.c: threads do not wait for ever for the link. */
+void sim_mind_link(struct sim_node *n)
+{
+    if (mioc_agent_is_linked(n->agent) || n->linked_at < n->began_at)
+        n->linked_at = n->sim->now;
+    if (n->sim->now - n->linked_at < LINK_NS || !n->sim->has_faults)
+        return;
+    n->sim->real += n->waiters;
+    n->waiters = 0;
 }

@@ -78,6 +78,18 @@ static int is_broken(const struct sim_node *from, const struct sim_link *l)
     return !sim_link_has_peer(s, l, from->number) && s->detects_death && s->now > l->last[l->node[1] == from->number];
 }
 
+/* A child that was served before, and that lacks contents which are given up by now, cannot go on. */
+static void note_refusal(struct sim_node *from, struct sim_node *to, const void *message)
+{
+    const struct mioc_message *m = message;
+
+    if (m->kind != MIOC_MESSAGE_LEAVE || m->flags != 0 || to->number < from->number || from->sim->config.lease_ns == 0)
+        return;
+    if (from->sim->given_up == 0 || !from->sim->has_faults)
+        sim_fail(from->sim, "node %d sends node %d away for no reason", from->number, to->number);
+    to->is_refused = 1;
+}
+
 int sim_send(void *ctx, int peer, void *message, size_t size)
 {
     struct sim_node *from = ctx;
@@ -100,6 +112,7 @@ int sim_send(void *ctx, int peer, void *message, size_t size)
         errno = EPIPE;
         return -1;
     }
+    note_refusal(from, &s->node[peer], message);
     at = arrival(from, &s->node[peer], size,
                  l != NULL             ? &l->last[l->node[1] == peer]
                  : peer < from->number ? &from->up_last
@@ -113,6 +126,9 @@ int sim_send(void *ctx, int peer, void *message, size_t size)
         l->under_way[l->node[1] == from->number]++;
     if (size < SIM_EAGER)
         sim_at_on(s, from->card_out + sim_random(s, s->latency + 1), SIM_SENT, from->number, peer, NULL, 0, link);
-    sim_at_on(s, at, SIM_MESSAGE, peer, from->number, copy, (uint32_t)size, link);
+    if (l != NULL && l->is_cut)
+        free(copy);
+    else
+        sim_at_on(s, at, SIM_MESSAGE, peer, from->number, copy, (uint32_t)size, link);
     return 0;
 }

@@ -101,6 +101,18 @@ static void plan_writes(struct sim *s)
     }
 }
 
+/* A link to a parent, or a process for a while: nothing that its neighbours do not get over. */
+static void plan_trouble(struct sim *s)
+{
+    static const enum sim_fault faults[] = { SIM_STALL, SIM_CUT, SIM_HOLD };
+    int number = (int)sim_random(s, (uint64_t)s->config.nodes);
+    uint32_t ms = sim_random(s, 2) ? 1 + (uint32_t)sim_random(s, LONG_STALL_MS) : LONG_STALL_MS;
+
+    if (number > 0 && sim_random(s, 2))
+        number = (number - 1) / s->config.arity;
+    sim_at(s, sim_random(s, SIM_WORK_NS), SIM_FAULT, number, (int)faults[sim_random(s, 3)], NULL, ms);
+}
+
 static void plan_fault(struct sim *s)
 {
     int number = (int)sim_random(s, (uint64_t)s->config.nodes);
@@ -121,8 +133,10 @@ static void plan_fault(struct sim *s)
         n->stalled_until = 0;
         fault = SIM_DIE;
     }
-    if (s->options.joins && (n->failed_at > 0 || n->is_absent))
+    if (s->options.joins && (n->failed_at > 0 || n->is_absent || fault == SIM_STALL)) {
+        plan_trouble(s);
         return;
+    }
     if (fault != SIM_STALL || ms > SHORT_STALL_MS) {
         n->is_faulty = 1;
         n->failed_at = at + 1 + ms * MS;
@@ -144,12 +158,16 @@ static void plan_suspension(struct sim *s)
 
 /* --- With joins -------------------------------------------------------------------------------------------------- */
 
-/* Few children, as those of a node that is not there come to its parent. */
+/* Few children, as those of a node that is not there come to its parent. No chain of 64: a lease takes its way. */
 static void choose_joins(struct sim *s)
 {
     s->config.has_joins = 1;
+    s->config.lease_ns = 300 * MS;
+    s->evicts = sim_random(s, 2) == 0;
     if (s->config.arity > 4)
         s->config.arity = 4;
+    if (s->config.nodes > 12 && s->config.arity == 1)
+        s->config.arity = 2;
     s->buffers = s->has_faults ? MIOC_AGENT_CHILDREN_MAX * (s->config.window + 1) + 9 : s->buffers;
 }
 
@@ -177,34 +195,25 @@ static void plan_begins(struct sim *s)
     }
 }
 
-/* Faulty nodes and those below them begin anew, or not. Who does so when all its ancestors are well for good is well,
- * too, from then on. */
+/* Faulty nodes begin anew, or not. Who does so is well from then on, if the root is. */
 static void plan_returns(struct sim *s)
 {
-    uint64_t *last = calloc((size_t)s->config.nodes, sizeof *last); /* when the way to the root was broken last */
-
     for (int i = 1; i < s->config.nodes; i++) {
         struct sim_node *n = &s->node[i];
-        int parent = (i - 1) / s->config.arity, is_way_well;
         uint64_t at;
 
-        while (s->node[parent].is_absent)
-            parent = (parent - 1) / s->config.arity;
-        is_way_well = !s->node[parent].is_cut || s->node[parent].heals;
-        last[i] = n->failed_at > last[parent] ? n->failed_at : last[parent];
-        n->is_cut = n->is_faulty || s->node[parent].is_cut;
-        if (!n->is_cut || n->is_absent || sim_random(s, 3) == 0)
+        n->is_cut = n->is_faulty || s->node[0].is_faulty;
+        if (!n->is_faulty || n->is_absent || sim_random(s, 3) == 0)
             continue;
-        at = (last[i] > n->began_at ? last[i] : n->began_at) + 1 + sim_random(s, sim_random(s, 2) ? 600 * MS : 20 * MS);
+        at = (n->failed_at > n->began_at ? n->failed_at : n->began_at) + 1 +
+             sim_random(s, sim_random(s, 2) ? 600 * MS : 20 * MS);
         if (n->failed_at > 2 * MS && sim_random(s, 2)) /* its INVALIDATE may outlive it */
             sim_at(s, n->failed_at - sim_random(s, 2 * MS), SIM_WRITE, i, (int)sim_random(s, SIM_PATHS), NULL, 0);
         if (at > SIM_WORK_NS + 500 * MS) /* too late to be checked */
             continue;
-        n->heals = is_way_well;
-        last[i] = at;
+        n->heals = !s->node[0].is_faulty;
         sim_at(s, at, SIM_BEGIN, i, 0, NULL, 0);
     }
-    free(last);
 }
 
 void sim_plan(struct sim *s)

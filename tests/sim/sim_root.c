@@ -149,12 +149,12 @@ static void abandon(struct sim *s, const struct sim_job *job)
     sim_at(s, s->now, SIM_RESOLVED, 0, left->key, left, 0);
 }
 
-/* With joins contents that are complete are given up, too, some time: to make room. */
+/* Contents that are complete are given up, too, some time: to make room. */
 static void evict_later(struct sim *s, const struct sim_job *job)
 {
     struct sim_job *old;
 
-    if (!s->config.has_joins || job->size == 0 || sim_random(s, 2) != 0)
+    if (!s->evicts || job->size == 0 || sim_random(s, 2) != 0)
         return;
     old = malloc(sizeof *old);
     *old = *job;
@@ -183,6 +183,7 @@ static void give_up(struct sim *s, struct sim_job *job)
     record->pages = (job->size + 4095) / 4096;
     mioc_item_finish(item, end);
     remove_job(s, job);
+    s->given_up++;
     (void)mioc_agent_publish(s->node[0].agent, (void *)item, NULL, s->now);
 }
 

@@ -120,9 +120,16 @@ const struct mioc_item *sim_live(const struct sim_node *n, int key)
     return item;
 }
 
+int sim_is_served(const struct sim_node *n)
+{
+    if (n->agent == NULL)
+        return 0;
+    return n->sim->now < (n->is_gone ? n->ghost_until : mioc_agent_served_until(n->agent));
+}
+
 const struct mioc_item *sim_served(const struct sim_node *n, int key)
 {
-    return n->agent != NULL && mioc_agent_is_linked(n->agent) ? sim_live(n, key) : NULL;
+    return sim_is_served(n) ? sim_live(n, key) : NULL;
 }
 
 int sim_is_known(void *ctx, unsigned kind, const char *path, uint32_t len)
@@ -262,6 +269,9 @@ int sim_write_chunk(void *ctx, const struct mioc_chunk_record *chunk, const void
     bytes_of(chunk, expected);
     if (n->sim->config.has_joins && n->number > 0 && ((const char *)bytes)[0] != expected[0]) {
         memset(expected, 0, chunk->length);
+        if (n->was_served)
+            sim_fail(n->sim, "node %d, which was served before, is given zeros for content %u", n->number,
+                     chunk->content);
         n->hollows += n->is_hollow[chunk->content] == 0;
         n->is_hollow[chunk->content] = 1;
     }

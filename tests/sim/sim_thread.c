@@ -12,7 +12,7 @@ void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int an
 
     if (answered && !mioc_agent_is_linked(n->agent))
         sim_fail(n->sim, "node %d answers from its store before it is linked", n->number);
-    if (!answered && !n->is_cut && !n->is_leaving)
+    if (!answered && !n->is_cut && !n->is_leaving && !(n->sim->config.has_joins && n->sim->has_faults))
         sim_fail(n->sim, "node %d is told to make real calls for no reason", n->number);
     for (unsigned i = 0; i < n->waiters; i++) {
         const struct mioc_item *item;
@@ -28,6 +28,17 @@ void sim_answer(void *ctx, unsigned kind, const char *path, uint32_t len, int an
         n->sim->real += item == NULL;
     }
     n->waiters = kept;
+}
+
+/* It is not linked any more for a while: who waits makes the real call. */
+void sim_unlinked(void *ctx)
+{
+    struct sim_node *n = ctx;
+
+    if (!n->sim->has_faults)
+        sim_fail(n->sim, "node %d is not linked any more for no reason", n->number);
+    n->sim->real += n->waiters;
+    n->waiters = 0;
 }
 
 void sim_ask(struct sim_node *n, int key)

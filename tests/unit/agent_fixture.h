@@ -20,6 +20,9 @@
 #include <string.h>
 
 #define MS 1000000ull
+#define LEASE (480 * MS)
+#define STREAM_NAME 77
+#define CHILD_CLOCK 1000000
 #define SENT_MAX 256
 #define NONE UINT64_MAX
 
@@ -39,7 +42,8 @@ struct world {
     struct sent sent[SENT_MAX]; /* the first bytes of each message */
     unsigned sends, buffers, limit, resolved, answered, real, real_all, invalidated, writer, reports, reporter, chunks;
     unsigned wishes, hellos, hello_node, welcomes;
-    int hello_rc, welcomed_rc;
+    unsigned unlinks, hang_ups;
+    int hello_rc, welcomed_rc, hung_up;
     int refuse, refuse_peer; /* errno for sends to that peer, -1: to all */
     int chunk_fails, chunk_first, gets_refused;
 };
@@ -195,6 +199,19 @@ static int fake_hello(void *ctx, int node, const void *bytes, uint32_t size)
     return w.hello_rc;
 }
 
+static void fake_unlinked(void *ctx)
+{
+    (void)ctx;
+    w.unlinks++;
+}
+
+static void fake_hang_up(void *ctx, int peer)
+{
+    (void)ctx;
+    w.hung_up = peer;
+    w.hang_ups++;
+}
+
 static int fake_welcomed(void *ctx, const void *bytes, uint32_t size)
 {
     (void)ctx;
@@ -214,6 +231,8 @@ static void start_as(int node, int nodes, unsigned window, int has_joins)
                                               .silence_ns = 500 * MS,
                                               .window = window,
                                               .has_joins = has_joins,
+                                              .lease_ns = has_joins ? LEASE : 0,
+                                              .stream = STREAM_NAME,
                                               .hello = "hello",
                                               .hello_size = 5,
                                               .welcome = node == 0 ? "welcome" : NULL,
@@ -235,7 +254,9 @@ static void start_as(int node, int nodes, unsigned window, int has_joins)
                                           .report = fake_report,
                                           .wanted_report = fake_wanted_report,
                                           .hello = fake_hello,
-                                          .welcomed = fake_welcomed };
+                                          .welcomed = fake_welcomed,
+                                          .unlinked = fake_unlinked,
+                                          .hang_up = fake_hang_up };
 
     memset(&w, 0, sizeof w);
     w.room = sizeof w.arena;
@@ -329,15 +350,29 @@ static inline void deliver_report(int from, uint32_t node)
 
 static inline void joined(int peer) { mioc_agent_joined(w.agent, peer, w.now); }
 
-static inline void deliver_hello(int from, uint32_t node, uint64_t offset)
+/* Of a node that has nothing, or has some of this stream; `flags`: MIOC_HELLO_. */
+static inline void deliver_hello_of(int from, uint32_t node, uint64_t offset, uint32_t flags)
 {
-    deliver(from, mioc_wire_hello(w.message, node, offset, "hello", 5));
+    size_t size = mioc_wire_hello(w.message, node, offset, "hello", 5);
+
+    mioc_wire_add_lease(w.message, from == (int)node ? CHILD_CLOCK : 0, 0);
+    mioc_wire_add_stream(w.message, offset > 0 && from == (int)node ? STREAM_NAME : 0, flags);
+    deliver(from, size);
 }
 
-static inline void deliver_welcome(uint64_t born)
+static inline void deliver_hello(int from, uint32_t node, uint64_t offset) { deliver_hello_of(from, node, offset, 0); }
+
+static inline void deliver_welcome_for(uint64_t born, uint64_t grant)
 {
-    deliver(0, mioc_wire_body(w.message, MIOC_MESSAGE_WELCOME, born, "welcome", 7));
+    size_t size = mioc_wire_body(w.message, MIOC_MESSAGE_WELCOME, born, "welcome", 7);
+
+    mioc_wire_add_lease(w.message, 0, grant);
+    mioc_wire_add_stream(w.message, STREAM_NAME, 0);
+    deliver(0, size);
 }
+
+/* With a lease that outlives the test. */
+static inline void deliver_welcome(uint64_t born) { deliver_welcome_for(born, 3600000 * MS); }
 
 /* A child that holds the stream below `offset` is linked. */
 static inline void join_child(int child, uint64_t offset)

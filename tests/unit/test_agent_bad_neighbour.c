@@ -123,7 +123,7 @@ static void parent_that_says_what_cannot_be_ends_the_agent(void **state)
         uint32_t node;
         uint64_t offset;
     } row[] = {
-        { 0, STREAM, 0, 0 },  { 0, HEARTBEAT, 0, 0 },  { 0, HELLO, 1, 0 },  { 0, REPORT, 0, 0 },
+        { 0, STREAM, 0, 0 },  { 0, HEARTBEAT, 0, 8 },  { 0, HELLO, 1, 0 },  { 0, REPORT, 0, 0 },
         { 0, NOISE, 0, 0 },   { 1, WELCOME, 0, 0 },    { 1, HELLO, 1, 0 },  { 1, HELLO, 0, 0 },
         { 1, REQUEST, 0, 0 }, { 1, INVALIDATE, 1, 0 }, { 1, REPORT, 1, 0 }, { 1, HEARTBEAT, 0, 4096 },
         { 1, STREAM, 0, 0 },  { 1, NOISE, 0, 0 },
@@ -147,8 +147,8 @@ static void parent_that_says_what_cannot_be_ends_the_agent(void **state)
     }
 }
 
-/* What is served cannot be taken back. */
-static void parent_that_puts_off_a_node_which_is_served_ends_the_agent(void **state)
+/* Its parent has a new one, and has to catch up. */
+static void node_that_is_put_off_is_not_served_until_it_has_caught_up(void **state)
 {
     uint32_t size;
 
@@ -156,9 +156,14 @@ static void parent_that_puts_off_a_node_which_is_served_ends_the_agent(void **st
     start_alone(1);
     join_parent(0);
     size = build(STAT, "/a");
-    deliver(0, mioc_wire_stream(w.message, 0, 4096, w.item, size));
-    assert_int_equal(ended(), MIOC_AGENT_PROTOCOL);
-    assert_int_equal(w.end, 0);
+    deliver(0, mioc_wire_stream(w.message, 0, 2 * (uint64_t)size, w.item, size));
+    assert_int_equal(ended(), MIOC_AGENT_RUNNING);
+    assert_int_equal(w.unlinks, 1);
+    assert_false(mioc_agent_is_linked(w.agent));
+    assert_int_equal(mioc_agent_served_until(w.agent), 0);
+    deliver_item(w.end, STAT, "/b");
+    assert_true(mioc_agent_is_linked(w.agent));
+    assert_int_equal(w.unlinks, 1);
 }
 
 /* Without joins nobody says HELLO or WELCOME, or puts a node off. */
@@ -244,7 +249,7 @@ int main(void)
         TEST(child_that_says_the_wrong_thing_first_is_dismissed),
         TEST(child_that_says_what_cannot_be_is_dismissed),
         TEST(parent_that_says_what_cannot_be_ends_the_agent),
-        TEST(parent_that_puts_off_a_node_which_is_served_ends_the_agent),
+        TEST(node_that_is_put_off_is_not_served_until_it_has_caught_up),
         TEST(greetings_without_joins_end_the_agent),
         TEST(strangers_are_not_heard),
         TEST(child_that_fills_the_queue_is_dismissed),
