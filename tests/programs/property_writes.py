@@ -38,15 +38,18 @@ class Outcomes:
             out.add(False)
         return out
 
-    def above(self, inode):
-        """Which directories may be this one or above it."""
-        found, todo = set(), [inode]
+    def is_above(self, inode, below):
+        """Whether that directory is the other one or above it: {True}, {False}, or both may be."""
+        answers, known, todo = set(), set(), [below]
         while todo:
-            inode = todo.pop()
-            if inode is not None and inode not in found:
-                found.add(inode)
-                todo += self.history.values(("up", inode), self.view)
-        return found
+            at = todo.pop()
+            above = self.history.values(("up", at), self.view) - {None}
+            if at == inode or not above:
+                answers.add(at == inode)
+            elif at not in known:
+                known.add(at)
+                todo += above
+        return answers
 
     def changed(self, change):
         """The values of a file's data after `change`."""
@@ -148,11 +151,14 @@ class Outcomes:
         over, kind = target[1], self.kind(source[1])
         if source[1] == over:
             yield 0
-        elif kind == "d" and source[1] in self.above(target[2]):
-            yield EINVAL
-        elif over in self.above(source[2]):
-            yield ENOTEMPTY
-        elif over is None:
+            return
+        for error, answers in ((EINVAL, self.is_above(source[1], target[2]) if kind == "d" else {False}),
+                               (ENOTEMPTY, self.is_above(over, source[2]) if over is not None else {False})):
+            if True in answers:
+                yield error
+            if False not in answers:
+                return
+        if over is None:
             yield 0
         elif self.kind(over) == "d":
             if kind != "d":
@@ -170,10 +176,12 @@ class Outcomes:
                 yield error, []
             elif source[1] == target[1]:
                 yield 0, []
-            elif source[1] in self.above(target[2]) or target[1] in self.above(source[2]):
-                yield EINVAL, []
             else:
-                yield 0, self.moved(target[1], source) + self.moved(source[1], target)
+                ways = self.is_above(source[1], target[2]), self.is_above(target[1], source[2])
+                if True in ways[0] | ways[1]:
+                    yield EINVAL, []
+                if False in ways[0] and False in ways[1]:
+                    yield 0, self.moved(target[1], source) + self.moved(source[1], target)
 
     # --- Files ---
 
