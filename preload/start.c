@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* start.c - runs between the loader and main(): decides what this process is, and starts that.
- *
- * on_exit() tells us of a rank's end. It is registered after MPI has started and before the program registers anything.
- * So our function runs after the program's own and before libraries (UCX) shut themselves down. It gets the true
- * status, whoever called exit(): main's return, a library, err(). wrap_process.c sees _exit() and exec.
- *
- * A forked child shares its rank's counters and is served from the same store. It is no rank: a function that is for
- * the rank alone compares the process id first. */
+/* start.c - runs between the loader and main(): decides what this process is, and starts that. */
 #include "launch/rendezvous.h"
 #include "launch/writer_join.h"
 #include "client/client.h"
-#include "base/clock.h"
 #include "launch/agent_start.h"
 #include "launch/agent_twin.h"
 #include "base/config.h"
-#include "base/stack.h"
 #include "launch/pmi_relay.h"
 #include "observe/job.h"
 #include "interpose/wrap_loader.h"
@@ -25,6 +16,7 @@
 #include "launch/role.h"
 #include "interpose/serve.h"
 #include "start.h"
+#include "launch/end.h"
 #include "base/stats.h"
 #include "observe/trace.h"
 #include "base/credentials.h"
@@ -49,135 +41,6 @@ static struct mioc_task me;
 static struct mioc_policy policy;
 static char line[384];       /* mioc_start_line(), for the log and the statistics too */
 static int has_other_rights; /* than the node's agent: this rank's own trouble, and it says so */
-static pid_t reporter;       /* the process that reports at its end; its forked children do not */
-
-/* --- Ends -------------------------------------------------------------------------------------------------------- */
-
-/* exit() flushes stdio last, after our wait for other ranks. The rank's output should be seen before. If another thread
- * uses the FILE it is left alone. */
-static void flush_output(void)
-{
-    if (ftrylockfile(stdout) != 0)
-        return;
-    (void)fflush_unlocked(stdout);
-    funlockfile(stdout);
-}
-
-/* exit() may be called in a handler on a small stack. Without memory for another one the work runs here. */
-static void run_at_exit(int (*work)(void *status), int status)
-{
-    if (mioc_stack_run(MIOC_STACK_TOLD, work, &status) != 0)
-        (void)work(&status);
-}
-
-static __attribute__((noinline)) int leave_job(void *status)
-{
-    flush_output();
-    mioc_node_exit(*(const int *)status & 0377);
-    return 0;
-}
-
-static void end_rank(int status, void *unused)
-{
-    (void)unused;
-    if (mioc_node_is_owner())
-        run_at_exit(leave_job, status);
-}
-
-/* How long rank 0 waits for an agent that should have given the report by then (mpi_shim/node/node_job_end.c). */
-#define REPORT_NS 100000000ull
-#define STATS_NS 2500000000ull
-
-/* Prints what the agent had to say; it has no standard error. */
-static void print_notes(struct mioc_ring *ring)
-{
-    static char text[MIOC_RING_NOTE_MAX]; /* not on a small stack; one thread ends the process */
-    size_t size;
-
-    while ((size = mioc_ring_take_note(ring, text)) > 0)
-        (void)mioc_log_write(STDERR_FILENO, text, size);
-}
-
-static __attribute__((noinline)) int leave_agent(void *status)
-{
-    static int has_left;
-    static struct mioc_report report;
-    struct mioc_ring *ring = mioc_store_ring(mioc_client_store());
-    const struct mioc_config *config = mioc_config();
-    int code = *(const int *)status & 0377, is_wanted = mioc_job_is_wanted(config);
-    /* The agent says what went wrong with the manifest before it gives the report. */
-    int is_awaited = is_wanted || config->log >= MIOC_LOG_INFO || strcmp(config->manifest, "auto") != 0;
-
-    if (__atomic_exchange_n(&has_left, 1, __ATOMIC_ACQ_REL)) /* in another thread, or below this handler */
-        return 0;
-    if (me.rank == 0) {
-        int rc = mioc_ring_job_ends(ring, code, is_awaited ? &report : NULL,
-                                    mioc_clock_ns() + (config->stats ? STATS_NS : REPORT_NS));
-
-        if (is_wanted && rc == 0)
-            mioc_job_report(&report, line, config, code);
-        else if (is_wanted)
-            mioc_log(MIOC_LOG_WARN,
-                     "the node's agent does not answer; there are no statistics. See whether it was ended");
-    }
-    print_notes(ring);
-    if (!mioc_store_is_owner_alive(mioc_client_store())) /* it was killed; nobody else removes its store */
-        (void)mioc_store_reclaim(config->dir);
-    mioc_trace_end();
-    mioc_pmi_relay_end();
-    return 0;
-}
-
-/* For a rank whose agent is a process of its own. The agent sees its end by itself. */
-static void end_quickly_beside_agent(int status)
-{
-    if (reporter == getpid())
-        run_at_exit(leave_agent, status);
-}
-
-static __attribute__((noinline)) int flush_and_leave_agent(void *status)
-{
-    flush_output();
-    return leave_agent(status);
-}
-
-static void end_rank_beside_agent(int status, void *unused)
-{
-    (void)unused;
-    if (reporter == getpid())
-        run_at_exit(flush_and_leave_agent, status);
-}
-
-static __attribute__((noinline)) int leave_launcher(void *status)
-{
-    (void)status;
-    mioc_pmi_relay_end();
-    return 0;
-}
-
-/* For a program that replaced a rank, and for a dormant process that has spoken with the launcher. */
-static void end_heir(int status, void *unused)
-{
-    (void)unused;
-    run_at_exit(leave_launcher, status);
-}
-
-static __attribute__((noinline)) int write_report(void *status)
-{
-    struct mioc_report report = { .nodes = 1, .reported_nodes = 1 };
-
-    mioc_report_add(&report, mioc_stats_current(), 1);
-    mioc_job_report(&report, line, mioc_config(), *(const int *)status & 0377);
-    return 0;
-}
-
-/* For a dormant process that was asked for statistics: reports counts and times of its real calls, to compare with. */
-static void report_alone(int status, void *unused)
-{
-    (void)unused;
-    if (reporter == getpid())
-        run_at_exit(write_report, status);
-}
 
 /* --- Starts ------------------------------------------------------------------------------------------------------ */
 
@@ -201,7 +64,7 @@ static void start_dormant(const struct mioc_config *config, char **argv)
 {
     mioc_loader_unpatch();
     if (mioc_rendezvous_open_relay())
-        (void)on_exit(end_heir, NULL);
+        mioc_end_as_heir();
     if (me.reason[0] != '\0')
         snprintf(line, sizeof line, INACTIVE "%s", me.reason);
     if (me.rank > 0)
@@ -213,9 +76,8 @@ static void start_dormant(const struct mioc_config *config, char **argv)
     if (!config->stats || (me.rank != 0 && !config->disable))
         return;
     mioc_job_note(argv, environ);
-    reporter = getpid();
     mioc_stats_use(NULL, 1);
-    (void)on_exit(report_alone, NULL);
+    mioc_end_with_report();
 }
 
 static void serve(struct mioc_store *store, const struct mioc_config *config, int rank)
@@ -313,8 +175,8 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
     if (store == NULL) {
         memcpy(line, INACTIVE, strlen(INACTIVE));
         mioc_loader_unpatch();
-        mioc_writer_join_allow();      /* other ranks may be served, and must hear of its writes */
-        (void)on_exit(end_heir, NULL); /* it may have spoken with the launcher */
+        mioc_writer_join_allow(); /* other ranks may be served, and must hear of its writes */
+        mioc_end_as_heir();       /* it may have spoken with the launcher */
         if (me.rank == 0 || has_other_rights || is_own_trouble())
             say_inactive(strstr(line, "of such a job already") != NULL && mioc_agent_is_orphan() ? MIOC_LOG_INFO
                                                                                                  : MIOC_LOG_WARN);
@@ -331,9 +193,8 @@ static void start_rank_beside_agent(const struct mioc_config *config, char **arg
     serve(store, config, me.rank);
     mioc_pmi_relay_share(mioc_store_ring(store));
     mioc_ring_wake(mioc_store_ring(store)); /* the agent watches this process from now on */
-    reporter = getpid();
-    (void)on_exit(end_rank_beside_agent, NULL);
-    mioc_process_set_end(end_quickly_beside_agent);
+    mioc_end_as_rank_beside_agent(me.rank);
+    mioc_process_set_end(mioc_end_quickly_beside_agent);
     nodes = mioc_ring_nodes(mioc_store_ring(store));
     if (me.size > 0)
         snprintf(count, sizeof count, "%d ", me.size);
@@ -362,10 +223,7 @@ static void start_rank(const struct mioc_config *config, char **argv)
     mioc_plugin_settle();
     mioc_rendezvous_after_mpi();
     mioc_process_guard();
-    /* Twice: while the first waits, exit() may be called in another thread or a signal handler. It then runs the
-     * second. */
-    (void)on_exit(end_rank, NULL);
-    (void)on_exit(end_rank, NULL);
+    mioc_end_as_rank();
     if (rc != 0) {
         memmove(line + strlen(INACTIVE), line, sizeof line - strlen(INACTIVE));
         memcpy(line, INACTIVE, strlen(INACTIVE));
@@ -386,9 +244,10 @@ static void start(int argc, char **argv, char **envp)
      * user's environment must not say what such a program writes, and where. */
     if (getauxval(AT_SECURE) != 0)
         return;
+    mioc_end_set_line(line);
     mioc_role_note_marks(envp);
     if (mioc_role_is_heir() && mioc_pmi_relay_take(envp) == 0)
-        (void)on_exit(end_heir, NULL);
+        mioc_end_as_heir();
     if (!mioc_role_is_interpreter()) {
         mioc_role_mark_launch(argc, argv);
         mioc_writer_join_allow();
