@@ -18,7 +18,7 @@ void mioc_end_set_line(const char *text);
 void mioc_end_as_rank(void);
 /* Rank `number`, whose agent is a process of its own, reports and says what the agent had to say. */
 void mioc_end_as_rank_beside_agent(int number);
-/* The same for a rank that ends by _exit(), with `status`; whoever sees that calls it. Any thread; async-signal-safe. */
+/* The same for a rank that ends by _exit(), with `status`. Any thread; async-signal-safe. */
 void mioc_end_quickly_beside_agent(int status);
 /* A program that replaced a rank, or a dormant process that has spoken with the launcher, says farewell to that. */
 void mioc_end_as_heir(void);
