@@ -108,7 +108,8 @@ def imported(name):
         return str(importlib.import_module(name).value)
     except (ImportError, SyntaxError) as error:
         return str(error)
-    except OSError as error:  # a listing, or the name, is older than the rest
+    except (OSError, AttributeError) as error:
+        # A listing, or a name, is older than the rest. A package whose __init__.py is not known yet is a namespace.
         return "No module named %r" % name if client_view.CLIENT_TIME else str(error)
 
 
