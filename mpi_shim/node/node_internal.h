@@ -7,7 +7,7 @@
 #include "node_state.h"
 
 /* --- node_state.c ------------------------------------------------------------------------------------------------ */
-/* Bytes that this node's store may take: MPIIO_CACHE_MAX_BYTES, or what the machine allows. */
+/* Bytes that this node's store may take: MPIIO_CACHE_MAX_BYTES, or what the machine allows at the first call. */
 uint64_t mioc_node_store_limit(const struct mioc_config *config);
 
 /* --- node_store.c ------------------------------------------------------------------------------------------------ */

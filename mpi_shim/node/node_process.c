@@ -86,6 +86,7 @@ static const char *start(struct mioc_node *node, const struct mioc_agent_order *
 {
     if (mioc_store_make_table(node->store) != 0)
         return "make its store";
+    mioc_store_set_max_bytes(node->store, mioc_node_store_limit(node->config));
     if (node->world.nodes == 1) /* there is no link to wait for */
         mioc_store_set_state(node->store, MIOC_STORE_ACTIVE);
     if (node->world.node == 0)

@@ -10,8 +10,12 @@ struct mioc_node mioc_node;
 
 uint64_t mioc_node_store_limit(const struct mioc_config *config)
 {
-    uint64_t bytes = config->max_bytes != 0 ? config->max_bytes : mioc_limits_default("", config->dir);
+    static uint64_t machine; /* 0: not asked yet, which takes a dozen system calls */
+    uint64_t bytes = config->max_bytes;
 
+    if (bytes == 0 && machine == 0)
+        machine = mioc_limits_default("", config->dir);
+    bytes = bytes != 0 ? bytes : machine;
     return bytes > INT64_MAX ? INT64_MAX : bytes;
 }
 

@@ -10,7 +10,8 @@
 
 int mioc_node_create_store(struct mioc_node *node, uint64_t key)
 {
-    const struct mioc_store_limits limits = { .max_bytes = mioc_node_store_limit(node->config),
+    /* An agent process sets the limit once its ranks wait no more. */
+    const struct mioc_store_limits limits = { .max_bytes = node->is_process ? 0 : mioc_node_store_limit(node->config),
                                               .max_arena = ARENA_BYTES };
     int error;
 

@@ -53,6 +53,8 @@ struct mioc_store *mioc_store_create(const char *dir, uint64_t key, const struct
  * and nothing may be appended. 0, or -1 with errno. */
 struct mioc_store *mioc_store_begin(const char *dir, uint64_t key, const struct mioc_store_limits *limits);
 int mioc_store_make_table(struct mioc_store *s);
+/* Another limit for contents and arena together. */
+void mioc_store_set_max_bytes(struct mioc_store *s, uint64_t max_bytes);
 /* Removes this user's dead stores below dir. Leaves alone what belongs to others, lives, or has another name. Follows
  * no symbolic link. Returns how many stores it removed. */
 int mioc_store_reclaim(const char *dir);

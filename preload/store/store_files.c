@@ -271,6 +271,8 @@ struct mioc_store *mioc_store_begin(const char *dir, uint64_t key, const struct 
     return s;
 }
 
+void mioc_store_set_max_bytes(struct mioc_store *s, uint64_t max_bytes) { s->writer->limits.max_bytes = max_bytes; }
+
 int mioc_store_make_table(struct mioc_store *s)
 {
     static const char index[] = "/index";

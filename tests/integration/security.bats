@@ -402,8 +402,8 @@ while os.environ["PMI_RANK"] == "0" and len(os.listdir(there)) < 2:
     time.sleep(0.01)
 open("%s/%s" % (there, os.environ["PMI_RANK"]), "w").close()
 PY
-  MPIIO_CACHE_LOG=info same_as_plain on_hosts 3 1 \
-    bash "$SCRATCH/task.sh" "$PYTHON" "$SCRATCH/last.py" "$SCRATCH/there" "$SCRATCH/app.py"
+  MPIIO_CACHE_LOG=info same_as_plain on_hosts 3 1 bash "$SCRATCH/task.sh" "$PYTHON" "$SCRATCH/last.py" \
+    "$SCRATCH/there" "$SCRATCH/app.py"
   said
   if is_by_mpi; then
     [[ $(said) == *'inactive: the ranks of the nodes were started with different rights'* ]]
