@@ -353,6 +353,20 @@ try:
 except PermissionError as error:
     print(os.environ["PMI_RANK"], error)
 PY
+  # All ranks are there at once: no agent ends before the last rank comes, and the root's hears of each node.
+  cat >"$SCRATCH/together.py" <<'PY'
+import os, runpy, sys, time
+there = "%s/%s" % (sys.argv[1], "mpiio_cache" in os.environ.get("LD_PRELOAD", ""))
+os.makedirs(there, exist_ok=True)
+runpy.run_path(sys.argv[2])
+open("%s/%s" % (there, os.environ["PMI_RANK"]), "w").close()
+while len(os.listdir(there)) < int(os.environ["PMI_SIZE"]):
+    time.sleep(0.01)
+PY
+  together() {
+    rm -rf "$SCRATCH/there"
+    MPIIO_CACHE_LOG=info same_as_plain "$@" "$PYTHON" "$SCRATCH/together.py" "$SCRATCH/there" "$SCRATCH/app.py"
+  }
   for less in '--bounding-set -dac_override,-dac_read_search' '--groups 65533' '--regid 65533 --clear-groups'; do
     cat >"$SCRATCH/task.sh" <<SH
 [[ \$PMI_RANK != "\$LESS" ]] || exec setpriv $less "\$@"
@@ -361,7 +375,7 @@ SH
     for LESS in 1 0; do
       echo "rank $LESS with $less"
       export LESS
-      MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 bash "$SCRATCH/task.sh" "${APP[@]}"
+      together on_mpiexec 2 bash "$SCRATCH/task.sh"
       said
       [[ $(said) \
         == *'inactive: the ranks of a node were started with different rights'*'Start all ranks as the same user'* ]]
@@ -373,7 +387,7 @@ SH
 exec "\$@"
 SH
   if unshare --user --map-root-user true 2>/dev/null; then
-    MPIIO_CACHE_LOG=info same_as_plain on_mpiexec 2 bash "$SCRATCH/task.sh" "${APP[@]}"
+    together on_mpiexec 2 bash "$SCRATCH/task.sh"
     [[ $(said) == *'inactive: the ranks of a node were started with different rights'* ]]
     echo 'exec unshare --user --map-root-user "$@"' >"$SCRATCH/task.sh"
     # Seen: MPI aborted, as neither may look into the other's /proc. To an agent both are the same user.
@@ -392,18 +406,7 @@ SH
 [[ \$PMI_RANK != 2 ]] || exec setpriv --groups 65533 "\$@"
 exec "\$@"
 SH
-  # The root's rank ends last: its agent has heard of node 2 by then.
-  cat >"$SCRATCH/last.py" <<'PY'
-import os, runpy, sys, time
-there = "%s/%s" % (sys.argv[1], "mpiio_cache" in os.environ.get("LD_PRELOAD", ""))
-os.makedirs(there, exist_ok=True)
-runpy.run_path(sys.argv[2])
-while os.environ["PMI_RANK"] == "0" and len(os.listdir(there)) < 2:
-    time.sleep(0.01)
-open("%s/%s" % (there, os.environ["PMI_RANK"]), "w").close()
-PY
-  MPIIO_CACHE_LOG=info same_as_plain on_hosts 3 1 bash "$SCRATCH/task.sh" "$PYTHON" "$SCRATCH/last.py" \
-    "$SCRATCH/there" "$SCRATCH/app.py"
+  together on_hosts 3 1 bash "$SCRATCH/task.sh"
   said
   if is_by_mpi; then
     [[ $(said) == *'inactive: the ranks of the nodes were started with different rights'* ]]
