@@ -366,7 +366,9 @@ class Judge:
         """A call that fails teaches its node at once."""
         which, is_followed = "path", call.name in FOLLOWING_WRITES
         if "to" in call.fields:
-            ways = [end for end in self.walk(call, view, False, "to").ends if end[0] and end[2] is None]
+            needs_both = call.name == "exchange"
+            ends = self.walk(call, view, False, "to").ends
+            ways = [end for end in ends if end[0] and (end[2] is None or needs_both)]
             if call.error == ENOENT and ways:
                 return
             which = "to" if call.error == EEXIST else "path"
