@@ -3,7 +3,7 @@
  * messages that are well-formed, cut, repeated, or turned in any byte; in one half of the runs links join and are lost.
  * Promises: nothing but checked items reaches the store, in order and each once; what it sends is well-formed and goes
  * to neighbours only, after the greeting; every buffer comes back; an ended agent takes nothing any more; no child ends
- * its parent; who is linked stays so. */
+ * its parent; who is linked stays so, until it says otherwise or its lease ends. */
 #include "fuzz_agent_world.h"
 
 /* --- What happens to it ------------------------------------------------------------------------------------------ */
@@ -49,6 +49,15 @@ static void deliver_stream(struct fuzz_input *in, int peer)
                              fuzz_byte(in) < 240 ? 0 : fuzz_odd_number(in, w.end) & ~7ull, body, (uint32_t)at));
 }
 
+/* Times that neighbours said, and what they promise. */
+static void add_lease(struct fuzz_input *in)
+{
+    uint64_t clock = fuzz_byte(in) < 200 ? w.now : fuzz_odd_number(in, w.now);
+
+    mioc_wire_add_lease(message, clock,
+                        fuzz_byte(in) < 200 ? fuzz_number(in, 2) * 1000000 : fuzz_odd_number(in, w.now));
+}
+
 /* What comes with joins only, or with them means more. */
 static void deliver_greeting(struct fuzz_input *in, int peer)
 {
@@ -61,6 +70,10 @@ static void deliver_greeting(struct fuzz_input *in, int peer)
         size = mioc_wire_body(message, MIOC_MESSAGE_WELCOME, place, bytes, (uint32_t)size);
     else
         size = mioc_wire_hello(message, node, place, bytes, (uint32_t)size);
+    if (size == 0)
+        return;
+    add_lease(in);
+    mioc_wire_add_stream(message, fuzz_byte(in) < 200 ? STREAM_NAME : fuzz_byte(in), fuzz_byte(in) % 4);
     fuzz_mutate(in, message, (uint32_t)size);
     deliver(peer, message, size);
 }
@@ -85,8 +98,9 @@ static void deliver_message(struct fuzz_input *in, int peer)
     case 2:
         size = mioc_wire_heartbeat(message, fuzz_byte(in) < 128 ? w.end : fuzz_odd_number(in, w.end),
                                    fuzz_byte(in) < 128 ? w.end : fuzz_odd_number(in, w.end));
+        add_lease(in);
         break;
-    case 3: size = mioc_wire_plain(message, MIOC_MESSAGE_LEAVE, 0); break;
+    case 3: size = mioc_wire_leave(message, fuzz_byte(in) % 16); break;
     case 4:
         size = fuzz_bytes(in, fuzz_byte(in), &bytes);
         size = mioc_wire_report(message, peer < w.config.node ? 0 : (uint32_t)peer, bytes, (uint32_t)size);
@@ -209,9 +223,16 @@ static void happen(struct fuzz_input *in)
         break;
     default: deliver_message(in, fuzz_byte(in) < 250 ? fuzz_byte(in) % 8 : (int)fuzz_number(in, 4)); break;
     }
+    if (w.hung_up > 0)
+        lose(w.hung_up - 1);
+    w.hung_up = 0;
     (void)mioc_agent_is_busy(w.agent);
     PROMISE(mioc_agent_children(w.agent) <= (w.config.has_joins ? MIOC_AGENT_CHILDREN_MAX : (unsigned)w.config.nodes));
-    PROMISE(!w.was_linked || mioc_agent_is_linked(w.agent) || mioc_agent_state(w.agent) != MIOC_AGENT_RUNNING);
+    PROMISE(!w.was_linked || mioc_agent_is_linked(w.agent) || mioc_agent_state(w.agent) != MIOC_AGENT_RUNNING ||
+            w.is_unlinked || w.now >= w.served_until);
+    w.served_until = mioc_agent_served_until(w.agent);
+    PROMISE(mioc_agent_is_linked(w.agent) ? w.served_until > w.now : w.served_until == 0);
+    w.is_unlinked = 0;
     w.was_linked = mioc_agent_is_linked(w.agent);
 }
 
@@ -236,6 +257,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .wanted_report = wanted_report,
         .hello = hello,
         .welcomed = welcomed,
+        .unlinked = unlinked,
+        .hang_up = hang_up,
     };
     unsigned form;
 
@@ -255,6 +278,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .window = 2,
         .heartbeat_ns = 1000000000,
         .silence_ns = 10000000000,
+        .lease_ns = 8500000000,
+        .stream = STREAM_NAME,
     };
     w.agent = mioc_agent_new(&w.config, &host, w.now);
     PROMISE(w.agent != NULL);

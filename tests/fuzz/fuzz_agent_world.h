@@ -15,12 +15,14 @@
 #define ARENA (1u << 20)
 #define BUFFERS 24
 #define JOIN_NODES 40
+#define STREAM_NAME 77u
 
 static struct {
     struct fuzz_input in;
     struct mioc_agent *agent;
     struct mioc_agent_config config;
     uint64_t end, now;
+    uint64_t served_until;   /* as the agent said last */
     uint64_t token, settled; /* of this node's writes */
     unsigned out;            /* buffers that the agent or the transport has */
     void *sent[BUFFERS];     /* in the transport */
@@ -30,7 +32,8 @@ static struct {
     unsigned kind[64];
     /* with joins */
     int is_joined[JOIN_NODES], has_greeted[JOIN_NODES]; /* greeted: HELLO or WELCOME was sent */
-    int was_linked, welcomes;
+    int was_linked, is_unlinked, welcomes;
+    int hung_up; /* the ancestor whose link the agent wants no more, and 1; 0: none */
 } w;
 static _Alignas(8) char arena[ARENA], message[MIOC_MESSAGE_MAX + 64], last[4096],
     item[MIOC_ITEM_MAX + MIOC_CHUNK_MAX + 4096];
@@ -165,6 +168,12 @@ static int is_neighbour(int peer)
            ((c->node > 0 && peer == (c->node - 1) / c->arity) || (peer > 0 && (peer - 1) / c->arity == c->node));
 }
 
+/* A sign of life for a child that waits for its WELCOME; it says nothing else. */
+static int is_bare_beat(const struct mioc_message *m)
+{
+    return m->kind == MIOC_MESSAGE_HEARTBEAT && m->offset == 0 && m->token == 0 && m->clock == 0 && m->grant == 0;
+}
+
 /* The first on a link is HELLO or WELCOME, or LEAVE for a child that is not taken. */
 static int is_in_order(const struct mioc_message *m, int peer)
 {
@@ -173,6 +182,8 @@ static int is_in_order(const struct mioc_message *m, int peer)
     if (!w.config.has_joins)
         return m->kind != MIOC_MESSAGE_HELLO && m->kind != MIOC_MESSAGE_WELCOME;
     if (m->kind == MIOC_MESSAGE_LEAVE)
+        return 1;
+    if (!w.has_greeted[peer] && peer > w.config.node && is_bare_beat(m))
         return 1;
     if (!w.has_greeted[peer])
         return m->kind == first && (first == MIOC_MESSAGE_WELCOME || m->node == (uint32_t)w.config.node);
@@ -199,7 +210,7 @@ static int send_one(void *ctx, int peer, void *bytes, size_t size)
         errno = choice == 250 ? EPIPE : EAGAIN;
         return -1;
     }
-    if (w.config.has_joins && m->kind != MIOC_MESSAGE_LEAVE)
+    if (w.config.has_joins && m->kind != MIOC_MESSAGE_LEAVE && !is_bare_beat(m))
         w.has_greeted[peer] = 1;
     w.sent[w.sends] = bytes;
     w.sent_to[w.sends++] = peer;
@@ -237,6 +248,20 @@ static int welcomed(void *ctx, const void *bytes, uint32_t size)
     (void)ctx, (void)bytes;
     PROMISE(w.config.has_joins && w.config.node > 0 && w.welcomes++ == 0 && size <= MIOC_MESSAGE_MAX);
     return fuzz_byte(&w.in) >= 250 ? -1 : 0;
+}
+
+static void unlinked(void *ctx)
+{
+    (void)ctx;
+    PROMISE(w.config.has_joins && w.config.node > 0);
+    w.is_unlinked = 1;
+}
+
+static void hang_up(void *ctx, int peer)
+{
+    (void)ctx;
+    PROMISE(w.config.has_joins && peer >= 0 && peer < w.config.node);
+    w.hung_up = peer + 1;
 }
 
 #endif
