@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* agent.h - the protocol between the nodes' agents, as a pure state machine: no thread, no clock, no I/O, no MPI.
  *
- * mpi_shim/README.md explains the tree of agents, the publish stream and how a write becomes known everywhere.
+ * README.md explains the publish stream, joining and leases; mpi_shim/README.md how a write becomes known everywhere.
  *
  * The caller feeds the agent with events (a question, a message, time) and gets calls of struct mioc_agent_host back.
  * One thread calls everything here, the agent's. No host function may call the agent, but for mioc_agent_publish() from

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_join.c - links that join: HELLO and WELCOME, and children that are dismissed. mpi_shim/README.md ("Joining")
+/* agent_join.c - links that join: HELLO and WELCOME, and children that are dismissed. README.md ("Joining")
  * explains it. */
 #include "agent_internal.h"
 

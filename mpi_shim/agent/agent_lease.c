@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agent_lease.c - until when stores may be served, and which lost ones may be served still. mpi_shim/README.md
+/* agent_lease.c - until when stores may be served, and which lost ones may be served still. README.md
  * ("Leases") explains it. */
 #include "agent_internal.h"
 

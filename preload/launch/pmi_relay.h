@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pmi_relay.h - lets a program use the launcher's process manager (PMI-1) after this library has spoken with it.
  *
- * The relay is a thread between the program, behind PMI_FD, and the launcher. README.md says why it is needed.
+ * The relay is a thread between the program, behind PMI_FD, and the launcher. MPI.md says why it is needed.
  *
  * Only the main thread may call these functions, before main(), unless a comment says otherwise. */
 #ifndef MIOC_PMI_RELAY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rendezvous.c - the ranks of a node meet at their leader's socket, and hear there whether all ranks of the job start
- * MPI (README.md). */
+ * MPI (MPI.md). */
 #include "rendezvous.h"
 #include "base/real.h"
 #include "job/pmi.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rendezvous.h - either all ranks of a job start MPI, or none does; they agree before any of them touches MPI.
  *
- * MPI's start waits for all ranks, for ever, and a task may never become a rank. README.md has the protocol, and why no
+ * MPI's start waits for all ranks, for ever, and a task may never become a rank. MPI.md has the protocol, and why no
  * rank starts MPI alone. The rendezvous itself waits for at most a few deadlines.
  *
  * Only the main thread may call these functions, before main(). */

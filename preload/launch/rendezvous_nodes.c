@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rendezvous_nodes.c - the leaders of a job's nodes agree by names in the launcher's name service (README.md). */
+/* rendezvous_nodes.c - the leaders of a job's nodes agree by names in the launcher's name service (MPI.md). */
 #include "rendezvous.h"
 #include "pmi_relay.h"
 #include "job/pmi.h"

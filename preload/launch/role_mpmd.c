@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* role_mpmd.c - early signs that a job has tasks that are no Python, so that no rank waits for them (README.md).
+/* role_mpmd.c - early signs that a job has tasks that are no Python, so that no rank waits for them (MPI.md).
  *
  * A sign that is missed costs a job one deadline, no more. */
 #include "role.h"
